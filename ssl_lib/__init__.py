@@ -1,0 +1,1 @@
+"""Semi-supervised medical image segmentation: what two notebooks share, and nothing else."""
