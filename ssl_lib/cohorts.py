@@ -1,8 +1,8 @@
 """Scans, and who may see which label.
 
-A `Case` is one scan. A `Cohort` holds the four groups of a semi-supervised study. Labels of unlabelled
-and test cases are not in it: they lie in `Cohort.sealed`, which opens only for a stated purpose, so that
-no training code meets them by accident.
+A `Case` is one scan. A `Cohort` holds the four groups of a semi-supervised study. Labels of
+unlabelled and test cases are not in it: they lie in `Cohort.sealed`, which opens only for a stated
+purpose, so that no training code meets them by accident.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SealedLabels:
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """Four groups of scans, one task. `dimensions` is 2 when slices are learnt one by one, else 3."""
+    """Four groups of scans, one task. `dimensions` is 2 when slices are learnt singly, else 3."""
 
     name: str
     dimensions: Literal[2, 3]
@@ -118,7 +118,7 @@ def seal(
     test: Iterable[Case],
     **description: object,
 ) -> Cohort:
-    """A cohort from cases that may all carry labels: those of unlabelled and test scans are sealed."""
+    """A cohort from cases with labels: those of unlabelled and test scans are sealed."""
     unlabelled, hidden = tuple(unlabelled), [*unlabelled, *test]
     unlabelled_ids = {case.identity for case in unlabelled}
     blind = [replace(case, label=None) for case in hidden]

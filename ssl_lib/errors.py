@@ -1,8 +1,8 @@
 """The one kind of error that is the user's to mend.
 
-Everything that can be wrong with a file, a parameter or a label map ends here, as a message that says
-what was wrong, where, what was expected and how to fix it. Command lines print the message and exit
-with code 2; they never print a stack trace for it.
+Everything that can be wrong with a file, a parameter or a label map ends here, as a message that
+says what was wrong, where, what was expected and how to fix it. Command lines print the message and
+exit with code 2; they never print a stack trace for it.
 """
 
 from __future__ import annotations
