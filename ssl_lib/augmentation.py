@@ -1,0 +1,170 @@
+"""Augmentation of whole batches on the device, without a loop over samples.
+
+Images are (batch, 1, *space), label maps (batch, *space); every random number comes from the
+generator that is passed in, which lives on the same device. Nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
+from torch import Generator, Tensor
+
+Images = Float[Tensor, "batch 1 *space"]
+Labels = Integer[Tensor, "batch *space"]
+
+
+def standardise(images: Images) -> Images:
+    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros."""
+    axes = tuple(range(1, images.ndim))
+    centred = images - images.mean(axes, keepdim=True)
+    return centred / (centred.square().mean(axes, keepdim=True).sqrt() + 1e-6)
+
+
+def uniform(low: float, high: float, batch: int, like: Tensor, generator: Generator) -> Tensor:
+    """One draw per sample, shaped to broadcast over (batch, 1, *space)."""
+    draw = torch.rand(batch, generator=generator, device=like.device)
+    return (low + (high - low) * draw).view(batch, *[1] * (like.ndim - 1))
+
+
+def random_affine(
+    images: Images,
+    labels: Labels | None,
+    generator: Generator,
+    *,
+    angle: float = 20.0,
+    scale: float = 0.15,
+    shift: float = 0.08,
+    flip_axes: tuple[int, ...] = (),
+) -> tuple[Images, Labels | None]:
+    """Rotate by up to `angle` degrees in each plane, scale, shift by a fraction of the side, flip.
+
+    Images are interpolated linearly, labels by nearest neighbour, with one and the same grid; what
+    comes in from outside is the edge of the image and background in the label.
+    """
+    matrices = _affine_matrices(images, generator, angle, scale, shift, flip_axes)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    if labels is None:
+        return moved, None
+    floats = labels.unsqueeze(1).to(images.dtype)
+    moved_labels = F.grid_sample(floats, grid, mode="nearest", align_corners=False)
+    return moved, moved_labels.squeeze(1).to(labels.dtype)
+
+
+def _affine_matrices(
+    images: Images,
+    generator: Generator,
+    angle: float,
+    scale: float,
+    shift: float,
+    flip_axes: tuple[int, ...],
+) -> Float[Tensor, "batch axis axis_and_shift"]:
+    batch, device, space = images.shape[0], images.device, images.shape[2:]
+    n = len(space)
+    matrix = torch.eye(n, device=device).expand(batch, n, n)
+    planes = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    for i, j in planes:
+        matrix = matrix @ _rotation(n, i, j, batch, angle, generator, device)
+    zoom = 1 + scale * (2 * torch.rand(batch, n, 1, generator=generator, device=device) - 1)
+    flips = torch.ones(batch, n, 1, device=device)
+    for axis in flip_axes:
+        coin = torch.rand(batch, generator=generator, device=device) < 0.5
+        flips[:, axis, 0] = torch.where(coin, -1.0, 1.0)
+    # affine_grid speaks of (x, y, z), the reverse of the array's axes, each from -1 to 1:
+    # rotate in voxels, not in those units, or a long axis would shear.
+    sides = torch.tensor(space, device=device, dtype=torch.float32)
+    matrix = (zoom * flips * matrix) * sides.view(1, 1, n) / sides.view(1, n, 1)
+    offset = 2 * shift * (2 * torch.rand(batch, n, 1, generator=generator, device=device) - 1)
+    return torch.cat([matrix.flip(1).flip(2), offset], dim=2)
+
+
+def _rotation(
+    n: int, i: int, j: int, batch: int, angle: float, generator: Generator, device: torch.device
+) -> Float[Tensor, "batch axis axis"]:
+    degrees = angle * (2 * torch.rand(batch, generator=generator, device=device) - 1)
+    radians = degrees * (math.pi / 180)
+    rotation = torch.eye(n, device=device).repeat(batch, 1, 1)
+    rotation[:, i, i] = rotation[:, j, j] = radians.cos()
+    rotation[:, i, j], rotation[:, j, i] = -radians.sin(), radians.sin()
+    return rotation
+
+
+def random_appearance(images: Images, generator: Generator, strength: float = 1.0) -> Images:
+    """Change what a scanner changes: gamma, contrast with a smooth bias field, blur, noise.
+
+    Label maps stay valid because no voxel moves. The result is standardised again, so that only
+    relative grey levels carry information. Strength 0 only standardises.
+    """
+    batch = images.shape[0]
+    axes = tuple(range(1, images.ndim))
+    low, high = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
+    unit = (images - low) / (high - low + 1e-6)
+    gamma = uniform(-0.7 * strength, 0.7 * strength, batch, images, generator).exp()
+    unit = (unit + 1e-6) ** gamma * smooth_field(images, generator, 0.5 * strength)
+    mix = uniform(0.0, min(strength, 1.0), batch, images, generator).square()
+    unit = unit + mix * (blur(unit) - unit)
+    noisy = standardise(unit)
+    level = uniform(0.0, 0.35 * strength, batch, images, generator)
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    return standardise(noisy + level * noise)
+
+
+def smooth_field(images: Images, generator: Generator, strength: float) -> Images:
+    """A positive multiplicative field that varies over the whole image, as a coil's does."""
+    n = images.ndim - 2
+    coarse = torch.randn(
+        (images.shape[0], 1, *[3] * n), generator=generator, device=images.device
+    )
+    mode = "bilinear" if n == 2 else "trilinear"
+    smooth = F.interpolate(coarse, size=images.shape[2:], mode=mode, align_corners=True)
+    return (strength * 0.5 * smooth).exp()
+
+
+def blur(images: Images) -> Images:
+    """A 3-wide binomial filter along every axis, edges repeated."""
+    n = images.ndim - 2
+    kernel = torch.tensor([0.25, 0.5, 0.25], device=images.device, dtype=images.dtype)
+    convolve = F.conv2d if n == 2 else F.conv3d
+    for axis in range(n):
+        shape = [1, 1, *[3 if i == axis else 1 for i in range(n)]]
+        padding = [0] * (2 * n)
+        padding[2 * (n - 1 - axis)] = padding[2 * (n - 1 - axis) + 1] = 1
+        images = convolve(F.pad(images, padding, mode="replicate"), kernel.view(shape))
+    return images
+
+
+def random_boxes(
+    shape: tuple[int, ...],
+    batch: int,
+    generator: Generator,
+    device: torch.device,
+    *,
+    smallest: float = 0.25,
+    largest: float = 0.6,
+    probability: float = 1.0,
+) -> Float[Tensor, "batch *space"]:
+    """One box of ones per sample, zeros elsewhere; with 1 - probability no box at all.
+
+    Sides are a random fraction of the image's sides, the place is uniform inside the image.
+    """
+    mask = torch.ones(batch, *shape, device=device)
+    for axis, length in enumerate(shape):
+        side = smallest + (largest - smallest) * torch.rand(
+            batch, 1, generator=generator, device=device
+        )
+        start = (1 - side) * torch.rand(batch, 1, generator=generator, device=device)
+        place = (torch.arange(length, device=device) + 0.5) / length
+        inside = ((place >= start) & (place < start + side)).float()
+        mask = mask * inside.view(batch, *[length if i == axis else 1 for i in range(len(shape))])
+    chosen = torch.rand(batch, generator=generator, device=device) < probability
+    return mask * chosen.view(batch, *[1] * len(shape))
+
+
+def paste(inside: Tensor, outside: Tensor, mask: Float[Tensor, "batch *space"]) -> Tensor:
+    """`inside` where the mask is one, `outside` elsewhere; images, maps or integer labels."""
+    region = mask.bool()
+    return torch.where(region.unsqueeze(1) if inside.ndim > mask.ndim else region, inside, outside)

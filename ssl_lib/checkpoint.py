@@ -1,0 +1,80 @@
+"""Files that are either whole or not there.
+
+A write goes to a temporary file beside the target, is flushed to disk and then takes the target's
+name in one step; the previous checkpoint is kept, so that a broken disk block costs minutes, not a
+night. Only tensors and plain Python values are stored, and nothing else is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_lib.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write bytes so that a kill at any moment leaves the old file or the new one, never a part.
+
+    Raises `InputError` when the folder is read-only or the disk is full; the old file is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"could not be written ({error.strerror})",
+            where=path,
+            expected="a folder that can be written to, with space left",
+        ) from error
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Store tensors and plain values; the file that was there becomes `<name>.previous`."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path = Path(path)
+    if path.exists():
+        os.replace(path, previous(path))
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """The stored state, the previous one if the last is damaged, None if there is none at all.
+
+    Raises `InputError` when files are there but none of them can be read.
+    """
+    damaged = None
+    for candidate in (Path(path), previous(Path(path))):
+        if not candidate.exists():
+            continue
+        try:
+            return torch.load(candidate, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
+            damaged = error
+    if damaged is None:
+        return None
+    raise InputError(
+        "this checkpoint and the one before it are damaged",
+        where=path,
+        expected="a file written by this library",
+        fix="delete the folder it lies in; the training then starts anew",
+    ) from damaged
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the last one is kept."""
+    return path.with_name(path.name + ".previous")

@@ -1,0 +1,124 @@
+"""Batches of patches from scans that lie on the device.
+
+Scans are moved there once. What is drawn at an iteration is a function of (seed, stream, iteration)
+alone, so a resumed run needs no state to go on with the very same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
+from torch import Generator, Tensor
+
+from ssl_lib.cohorts import Case, Cohort
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees. Labels are (batch, *space), images (batch, 1, *space)."""
+
+    images: Float[Tensor, "labelled 1 *space"]
+    labels: Integer[Tensor, "labelled *space"]
+    unlabelled: Float[Tensor, "unlabelled 1 *space"]
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed that depends on every part; the same parts give the same seed everywhere."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def generator_at(device: torch.device | str, *parts: object) -> Generator:
+    """A generator on the device, seeded from the parts (seed, purpose, iteration, ...)."""
+    return Generator(device=device).manual_seed(derived_seed(*parts))
+
+
+class Patches:
+    """Scans on the device, cut into random patches; 2D stacks are split into their slices."""
+
+    def __init__(
+        self, cases: Sequence[Case], dimensions: int, patch: tuple[int, ...], device: torch.device
+    ) -> None:
+        pairs = [(case.image, case.label) for case in cases]
+        if dimensions == 2:
+            pairs = [
+                (image[i], None if label is None else label[i])
+                for image, label in pairs
+                for i in range(len(image))
+            ]
+        self.patch, self.device = patch, device
+        self.images = [_padded(image, patch, device) for image, _ in pairs]
+        self.labels = [_padded(label, patch, device) for _, label in pairs if label is not None]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, size: int, seed: int, stream: str, iteration: int
+    ) -> tuple[Float[Tensor, "batch 1 *space"], Integer[Tensor, "batch *space"] | None]:
+        """`size` patches: scans in reshuffled epochs, places uniform over the scan."""
+        order = self._order(size, seed, stream, iteration)
+        random = np.random.default_rng(derived_seed(seed, stream, "place", iteration))
+        corners = [
+            [int(random.integers(0, s - p + 1)) for s, p in zip(image.shape, self.patch, strict=True)]
+            for image in (self.images[i] for i in order)
+        ]
+        images = torch.stack([self._cut(self.images[i], c) for i, c in zip(order, corners, strict=True)])
+        if not self.labels:
+            return images.unsqueeze(1), None
+        labels = torch.stack([self._cut(self.labels[i], c) for i, c in zip(order, corners, strict=True)])
+        return images.unsqueeze(1), labels
+
+    def _order(self, size: int, seed: int, stream: str, iteration: int) -> list[int]:
+        """Scan numbers of this batch: an endless row of shuffled epochs, cut into batches."""
+        numbers = []
+        for position in range(iteration * size, (iteration + 1) * size):
+            epoch, place = divmod(position, len(self))
+            random = np.random.default_rng(derived_seed(seed, stream, "epoch", epoch))
+            numbers.append(int(random.permutation(len(self))[place]))
+        return numbers
+
+    def _cut(self, scan: Tensor, corner: list[int]) -> Tensor:
+        return scan[tuple(slice(c, c + p) for c, p in zip(corner, self.patch, strict=True))]
+
+
+def _padded(array: np.ndarray, patch: tuple[int, ...], device: torch.device) -> Tensor:
+    """The scan on the device, padded evenly (image: its minimum, label: background) to the patch."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    missing = [max(0, p - s) for p, s in zip(patch, tensor.shape, strict=True)]
+    margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
+    fill = tensor.min().item() if tensor.is_floating_point() else 0
+    return F.pad(tensor, margins, value=fill).to(device)
+
+
+class TwoStreams:
+    """Labelled and unlabelled patches side by side, as every semi-supervised method wants them."""
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        *,
+        patch: tuple[int, ...],
+        labelled: int,
+        unlabelled: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
+        self.labelled = Patches(cohort.labelled, cohort.dimensions, patch, device)
+        self.unlabelled = Patches(
+            cohort.unlabelled if unlabelled else (), cohort.dimensions, patch, device
+        )
+
+    def at(self, iteration: int) -> Batch:
+        """The batch of this iteration: a function of the seed and the iteration alone."""
+        images, labels = self.labelled.draw(self.sizes[0], self.seed, "labelled", iteration)
+        if not self.sizes[1]:
+            return Batch(images, labels, images[:0])
+        unlabelled, _ = self.unlabelled.draw(self.sizes[1], self.seed, "unlabelled", iteration)
+        return Batch(images, labels, unlabelled)
