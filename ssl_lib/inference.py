@@ -1,0 +1,174 @@
+"""From a trained network and a whole scan to probabilities and a label map.
+
+One path for both kinds of task: a stack of slices is a batch of 2D items, a volume is one 3D item.
+Items are standardised, padded at their edges by repeating the edge voxel, predicted (whole, or by a
+sliding window whose overlapping softmax outputs are averaged with equal weight, as the benchmark
+does) and cropped back. Nothing is resampled and no component is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ssl_lib.cohorts import Case
+from ssl_lib.errors import InputError
+
+
+def standardise(batch: Float[Tensor, "batch channel *space"]) -> Float[Tensor, "batch ..."]:
+    """Each item and channel with mean 0 and standard deviation 1 over its own voxels.
+
+    A constant item becomes 0. Training applies the very same function to its patches.
+    """
+    space = tuple(range(2, batch.ndim))
+    centred = batch - batch.mean(dim=space, keepdim=True)
+    spread = centred.square().mean(dim=space, keepdim=True).sqrt()
+    return centred / spread.clamp_min(1e-6)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode inside, each back in its own mode afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.inference_mode()
+def predict_probabilities(
+    network: nn.Module,
+    image: Float32[np.ndarray, "*space"],
+    *,
+    dimensions: int,
+    device: torch.device | str,
+    window: tuple[int, ...] | None = None,
+    stride: tuple[int, ...] | None = None,
+    batch: int = 16,
+    divisor: int = 16,
+    use_autocast: bool = False,
+    normalise: bool = True,
+) -> Float32[Tensor, "class *space"]:
+    """Softmax of the network at every voxel of one scan, on `device`.
+
+    `image` is a volume (`dimensions` 3) or a stack (slice, height, width) of which each slice is
+    predicted alone (`dimensions` 2). `window` (voxels, one number for each of the `dimensions`) is
+    what the network sees at once and `stride` the step from window to window (default: half a
+    window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
+    `batch` is the number of slices or windows in one forward pass.
+    Raises `InputError` if image, window and stride do not fit each other.
+    """
+    _check_geometry(image, dimensions, window, stride)
+    items = torch.from_numpy(np.ascontiguousarray(image)).float().to(device)
+    items = items[:, None] if dimensions == 2 else items[None, None]
+    items = standardise(items) if normalise else items
+    padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
+
+    def forward(part: Float[Tensor, "part 1 *window"]) -> Float32[Tensor, "part class *window"]:
+        with torch.autocast(part.device.type, dtype=torch.bfloat16, enabled=use_autocast):
+            logits = network(part)
+        return logits.float().softmax(dim=1)
+
+    with evaluating(network):
+        if window is None or tuple(window) == tuple(padded.shape[2:]):
+            probabilities = torch.cat([forward(part) for part in padded.split(batch)])
+        else:
+            probabilities = _slide(forward, padded, window, stride, batch)
+    probabilities = probabilities[inner]
+    return probabilities.transpose(0, 1) if dimensions == 2 else probabilities[0]
+
+
+def predict_label(
+    network: nn.Module, image: Float32[np.ndarray, "*space"], **options: object
+) -> UInt8[np.ndarray, "*space"]:
+    """The most probable class of each voxel; `options` as in `predict_probabilities`."""
+    probabilities = predict_probabilities(network, image, **options)
+    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def predict_cohort(
+    network: nn.Module, cases: Iterable[Case], **options: object
+) -> Mapping[str, UInt8[np.ndarray, "*space"]]:
+    """The label map of each case by its identity; `options` as in `predict_probabilities`."""
+    return {case.identity: predict_label(network, case.image, **options) for case in cases}
+
+
+def pad_to(
+    items: Float[Tensor, "item channel *space"], size: Sequence[int]
+) -> tuple[Float[Tensor, "item channel *size"], tuple[slice, ...]]:
+    """The items grown to at least `size`, half on each side, and the index of the original inside.
+
+    The new voxels repeat the edge: zeros would show the network an organ-like step.
+    """
+    missing = [max(0, goal - have) for goal, have in zip(size, items.shape[2:], strict=True)]
+    before = [lack // 2 for lack in missing]
+    widths = [w for b, lack in zip(before, missing, strict=True) for w in (lack - b, b)]
+    inner = [slice(b, b + have) for b, have in zip(before, items.shape[2:], strict=True)]
+    # torch counts the axes from the last one, each as (before, after)
+    padded = functional.pad(items, widths[::-1], mode="replicate") if any(missing) else items
+    return padded, (slice(None), slice(None), *inner)
+
+
+def _padded_size(
+    size: Sequence[int], window: tuple[int, ...] | None, divisor: int
+) -> tuple[int, ...]:
+    """The size to work at: the next multiple of `divisor`, or at least the window."""
+    if window is None:
+        return tuple(-(-length // divisor) * divisor for length in size)
+    return tuple(max(length, side) for length, side in zip(size, window, strict=True))
+
+
+def _slide(
+    forward: Callable[[Tensor], Tensor],
+    items: Float[Tensor, "item 1 *size"],
+    window: tuple[int, ...],
+    stride: tuple[int, ...] | None,
+    batch: int,
+) -> Float32[Tensor, "item class *size"]:
+    """Average of the overlapping windows' outputs, each window with the same weight.
+
+    MONAI takes the overlap as a share of the window and rounds the step down; half a voxel more
+    keeps the rounding from turning 18 into 17.
+    """
+    from monai.inferers import sliding_window_inference  # takes seconds to import
+
+    stride = stride or tuple(max(1, side // 2) for side in window)
+    overlap = [max(0.0, 1 - (step + 0.5) / side) for step, side in zip(stride, window, strict=True)]
+    return torch.cat(
+        [sliding_window_inference(item, window, batch, forward, overlap) for item in items.split(1)]
+    )
+
+
+def _check_geometry(
+    image: np.ndarray,
+    dimensions: int,
+    window: tuple[int, ...] | None,
+    stride: tuple[int, ...] | None,
+) -> None:
+    if dimensions not in (2, 3):
+        raise InputError(f"dimensions is {dimensions}", expected="2 (slices) or 3 (volumes)")
+    if image.ndim != 3:
+        raise InputError(
+            f"the image has {image.ndim} axes",
+            expected="a volume (x, y, z) or a stack (slice, height, width)",
+            fix="image[None] makes a stack of a single slice",
+        )
+    for name, sides in (("window", window), ("stride", stride)):
+        if sides is not None and (len(sides) != dimensions or min(sides) < 1):
+            raise InputError(f"the {name} is {sides}", expected=f"{dimensions} positive numbers")
+    if stride is not None and window is None:
+        raise InputError("a stride was given without a window")
+    if stride and any(step > side for step, side in zip(stride, window, strict=True)):
+        raise InputError(
+            f"the stride {stride} is larger than the window {window}",
+            expected="a stride of at most the window, or voxels between windows are never seen",
+        )

@@ -1,0 +1,162 @@
+"""Whole-scan prediction: windows, padding, modes, and slices one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ssl_lib.cohorts import Case
+from ssl_lib.errors import InputError
+from ssl_lib.inference import (
+    pad_to,
+    predict_cohort,
+    predict_label,
+    predict_probabilities,
+    standardise,
+)
+
+
+class Pointwise(nn.Module):
+    """Two classes from the voxel alone: logits (0, 3 x)."""
+
+    def forward(self, items):
+        return torch.cat([torch.zeros_like(items), 3 * items], dim=1)
+
+
+class WindowMean(nn.Module):
+    """Logits that depend on the whole window, so that wrong windows show."""
+
+    def forward(self, items):
+        mean = items.mean(dim=tuple(range(2, items.ndim)), keepdim=True).expand_as(items)
+        return torch.cat([mean, items], dim=1)
+
+
+def scan(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(2.0, 3.0, size=shape).astype(np.float32)
+
+
+def direct(network: nn.Module, image: np.ndarray) -> torch.Tensor:
+    """Softmax of the network on the whole volume at once, standardised."""
+    return network(standardise(torch.from_numpy(image)[None, None]))[0].softmax(dim=0)
+
+
+@pytest.mark.parametrize("stride", [None, (3, 5, 2)])
+def test_sliding_window_of_a_pointwise_network_is_direct_application(stride):
+    image = scan(13, 9, 11)
+    options = {"dimensions": 3, "device": "cpu", "window": (6, 10, 4), "stride": stride}
+    probabilities = predict_probabilities(Pointwise(), image, **options)
+    torch.testing.assert_close(probabilities, direct(Pointwise(), image))
+
+
+def test_windows_stand_where_the_benchmark_puts_them():
+    """Steps of exactly 18 voxels, the last window moved back inside, equal weights."""
+    image, side, step = scan(157, 2, 2), 112, 18
+    total, count = torch.zeros(2, 157, 2, 2), torch.zeros(157, 1, 1)
+    standard = standardise(torch.from_numpy(image)[None, None])
+    for number in range(-(-(157 - side) // step) + 1):
+        start = min(number * step, 157 - side)
+        part = standard[:, :, start : start + side]
+        total[:, start : start + side] += WindowMean()(part)[0].softmax(dim=0)
+        count[start : start + side] += 1
+    options = {"dimensions": 3, "device": "cpu", "window": (side, 2, 2), "stride": (step, 2, 2)}
+    probabilities = predict_probabilities(WindowMean(), image, **options)
+    torch.testing.assert_close(probabilities, total / count)
+
+
+@pytest.mark.parametrize("window", [None, (32, 32, 32), (16, 16, 8)])
+@pytest.mark.parametrize("shape", [(7, 13, 19), (16, 16, 16), (1, 5, 31)])
+def test_padding_leaves_no_trace_in_odd_shapes(shape, window):
+    image = scan(*shape)
+    probabilities = predict_probabilities(
+        Pointwise(), image, dimensions=3, device="cpu", window=window
+    )
+    torch.testing.assert_close(probabilities, direct(Pointwise(), image))
+
+
+def test_padding_repeats_the_edge_and_crops_back():
+    items = torch.arange(15.0).reshape(1, 1, 3, 5)
+    padded, inner = pad_to(items, (6, 8))
+    assert padded.shape == (1, 1, 6, 8)
+    assert torch.equal(padded[inner], items)
+    assert padded[0, 0, 0, 0] == 0 and padded[0, 0, -1, -1] == 14
+
+
+def test_slices_of_a_stack_do_not_know_each_other():
+    network = nn.Conv2d(1, 3, 3, padding=1)
+    stack = scan(7, 20, 33) * np.arange(1, 8, dtype=np.float32)[:, None, None]
+    options = {"dimensions": 2, "device": "cpu", "batch": 3}
+    together = predict_probabilities(network, stack, **options)
+    assert together.shape == (3, 7, 20, 33)
+    for number in range(7):
+        alone = predict_probabilities(network, stack[number : number + 1], **options)
+        torch.testing.assert_close(together[:, number], alone[:, 0])
+
+
+def test_probabilities_sum_to_one_and_labels_are_their_argmax():
+    network, image = nn.Conv3d(1, 4, 3, padding=1), scan(9, 10, 11)
+    probabilities = predict_probabilities(network, image, dimensions=3, device="cpu")
+    torch.testing.assert_close(probabilities.sum(dim=0), torch.ones(9, 10, 11))
+    label = predict_label(network, image, dimensions=3, device="cpu")
+    assert label.dtype == np.uint8
+    assert np.array_equal(label, probabilities.argmax(dim=0).numpy())
+
+
+def test_each_module_gets_its_own_mode_back_even_after_an_error():
+    network = nn.Sequential(nn.BatchNorm3d(1), nn.Dropout(0.5))
+    network.train()
+    network[0].eval()
+    statistics = network[0].running_mean.clone()
+    predict_probabilities(network, scan(4, 4, 4), dimensions=3, device="cpu")
+    assert network.training and network[1].training and not network[0].training
+    assert torch.equal(network[0].running_mean, statistics)
+    with pytest.raises(RuntimeError):
+        predict_probabilities(
+            nn.Sequential(network, nn.Linear(3, 3)), scan(4, 4, 4), dimensions=3, device="cpu"
+        )
+    assert network.training and not network[0].training
+
+
+def test_standardised_items_have_mean_zero_and_deviation_one():
+    batch = torch.from_numpy(scan(2, 3, 8, 9)) * torch.tensor([1.0, 50.0])[:, None, None, None]
+    result = standardise(batch)
+    torch.testing.assert_close(result.mean(dim=(2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.std(dim=(2, 3), correction=0), torch.ones(2, 3))
+    assert torch.equal(standardise(torch.full((1, 1, 4, 4), 7.0)), torch.zeros(1, 1, 4, 4))
+
+
+def test_normalisation_can_be_left_out():
+    image = scan(4, 5, 6)
+    kept = predict_probabilities(Pointwise(), image, dimensions=3, device="cpu", normalise=False)
+    expected = Pointwise()(torch.from_numpy(image)[None, None])[0].softmax(dim=0)
+    torch.testing.assert_close(kept, expected)
+
+
+def test_autocast_still_returns_float32():
+    probabilities = predict_probabilities(
+        nn.Conv3d(1, 2, 1), scan(4, 4, 4), dimensions=3, device="cpu", use_autocast=True
+    )
+    assert probabilities.dtype == torch.float32
+
+
+def test_a_cohort_is_predicted_by_identity():
+    cases = [Case(name, name, scan(3, 8, 8), (1.0, 1.0, 1.0)) for name in ("a", "b")]
+    labels = predict_cohort(nn.Conv2d(1, 2, 1), cases, dimensions=2, device="cpu")
+    assert list(labels) == ["a", "b"]
+    assert labels["a"].shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "word"),
+    [
+        ((4, 4), {"dimensions": 2}, "2 axes"),
+        ((4, 4, 4), {"dimensions": 4}, "dimensions is 4"),
+        ((4, 4, 4), {"dimensions": 3, "window": (4, 4)}, "window"),
+        ((4, 4, 4), {"dimensions": 3, "stride": (2, 2, 2)}, "without a window"),
+        ((4, 4, 4), {"dimensions": 3, "window": (2, 2, 2), "stride": (3, 2, 2)}, "larger"),
+    ],
+)
+def test_geometry_that_does_not_fit_is_refused(shape, options, word):
+    with pytest.raises(InputError, match=word):
+        predict_probabilities(Pointwise(), scan(*shape), device="cpu", **options)
