@@ -1,0 +1,275 @@
+"""One JSON file for each run: built, checked, written, read back and selected here.
+
+Everything that a table, a figure or a report shows is read from these files. An undefined score is
+NaN in Python and `null` in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from ssl_lib.cohorts import Cohort
+from ssl_lib.errors import InputError
+from ssl_lib.metrics import SCORES, score_scan, summarise
+from ssl_lib.provenance import device_name, git_commit, package_versions, peak_memory_bytes
+
+# The order of the rows in every table and figure, and what they are called there.
+ROW_NAMES: dict[str, str] = {
+    "supervised_few": "Supervised, few labels",
+    "supervised_strong": "Supervised, few labels, strong augmentation",
+    "mean_teacher": "Mean teacher",
+    "bcp_without_idea": "BCP without copy-paste",
+    "bcp": "Bidirectional copy-paste (BCP)",
+    "umct_without_idea": "UMCT without uncertainty",
+    "umct": "Uncertainty co-training (UMCT)",
+    "aau_without_idea": "AAU without anatomy",
+    "aau": "Anatomically aware uncertainty (AAU)",
+    "dsaif_without_idea": "DSAIF without filtering",
+    "dsaif": "Structure-aware filtering (DSAIF)",
+    "supervised_all": "Supervised, all labels",
+}
+
+# Every key of a result file and the type of its value.
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "notebook": str,
+    "dataset": str,
+    "cohort_hash": str,
+    "n_labelled": int,
+    "labelled_ids": list,
+    "seed": int,
+    "profile": str,
+    "parameters": dict,
+    "rows": dict,
+    "seconds": (int, float),
+    "peak_memory_bytes": int,
+    "device": str,
+    "versions": dict,
+    "commit": str,
+}
+ROW_KEYS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(SCORES, (int, float)),
+    "units": dict,
+    "empty_predictions": int,
+    "per_case": list,
+}
+
+
+def row_name(row: str) -> str:
+    """What a row is called in tables and figures; an unknown row keeps its own name, readable."""
+    return ROW_NAMES.get(row, row.replace("_", " ").capitalize())
+
+
+def score_cohort(
+    predictions: Mapping[str, UInt8[np.ndarray, "*space"]], cohort: Cohort
+) -> dict[str, object]:
+    """The row of one method: its scores over the test scans, against the sealed truth.
+
+    `predictions` holds one label map for each test scan by identity. Returns `dice`, `jaccard`,
+    `hd95`, `asd` (means over scans and foreground classes), `units`, `empty_predictions` and
+    `per_case`. Raises `InputError` if a test scan has no prediction or no known truth.
+    """
+    per_case = []
+    for case in cohort.test:
+        if case.identity not in predictions:
+            raise InputError(f"test scan {case.identity!r} has no prediction")
+        truth = cohort.sealed.open(case.identity, "final score")
+        scores = score_scan(
+            predictions[case.identity], truth, n_classes=cohort.n_classes, spacing=case.spacing
+        )
+        for score in scores:
+            entry = asdict(score)
+            per_case.append({"id": case.identity, "class": entry.pop("class_index"), **entry})
+    distance = cohort.spacing_unit
+    units = {"dice": "fraction", "jaccard": "fraction", "hd95": distance, "asd": distance}
+    return {**summarise(per_case), "units": units, "per_case": per_case}
+
+
+def build_result(
+    *,
+    notebook: str,
+    dataset: str,
+    cohort: Cohort,
+    n_labelled: int,
+    seed: int,
+    profile: str,
+    parameters: Mapping[str, object],
+    rows: Mapping[str, Mapping[str, object]],
+    seconds: float,
+    device: torch.device | str,
+    **more: object,
+) -> dict[str, object]:
+    """A checked result with its provenance: the content of one file.
+
+    `rows` maps a row name to `score_cohort`'s answer (with `seconds`, `iterations`, ... added at
+    will); `seconds` is the whole run's wall-clock time; `more` are further top-level keys. The
+    labelled scans are listed from the cohort.
+    """
+    result = {
+        "notebook": notebook,
+        "dataset": safe_name(dataset),
+        "cohort_hash": cohort.content_hash,
+        "n_labelled": n_labelled,
+        "labelled_ids": [case.identity for case in cohort.labelled],
+        "seed": seed,
+        "profile": profile,
+        "parameters": dict(parameters),
+        "rows": {name: dict(row) for name, row in rows.items()},
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "device": device_name(device),
+        "versions": package_versions(),
+        "commit": git_commit(),
+        **more,
+    }
+    check_result(result)
+    return result
+
+
+def safe_name(dataset: str) -> str:
+    """The dataset's name, or the last part of a folder's path, fit for a file name."""
+    name = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(dataset).name).strip("._")
+    if not name:
+        raise InputError(f"no name can be made from the dataset {dataset!r}")
+    return name
+
+
+def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:
+    """Where a result is kept: one file for notebook, dataset, profile, labelled scans and seed."""
+    name = "{dataset}-{profile}-n{n_labelled}-seed{seed}.json".format(**result)
+    return Path(results_dir) / str(result["notebook"]) / name
+
+
+def check_result(result: object, where: Path | str | None = None) -> None:
+    """Refuses, with an `InputError` naming `where`, what is not a result of the agreed form."""
+    _check_keys(result, KEYS, where, "the result")
+    for name, row in result["rows"].items():
+        _check_keys(row, ROW_KEYS, where, f"row {name!r}")
+        for entry in row["per_case"]:
+            _check_keys(
+                entry,
+                {"id": str, "class": int, **dict.fromkeys(SCORES, (int, float))},
+                where,
+                f"a per_case entry of row {name!r}",
+            )
+
+
+def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
+    """Writes a checked result and returns its path; a kill leaves the old file or the new one."""
+    path = result_path(results_dir, result)
+    check_result(result, path)
+    try:
+        text = json.dumps(_without_nan(result), indent=1, allow_nan=False, default=_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the result cannot be written as JSON: {error}", where=path) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_result(path: Path | str) -> dict[str, object]:
+    """One result file. Raises `InputError` naming the file if it is not one."""
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as a result: {error}", where=path) from error
+    _restore_nan(result)
+    check_result(result, path)
+    return result
+
+
+def read_results(
+    results_dir: Path | str,
+    notebook: str | None = None,
+    dataset: str | None = None,
+    profile: str | None = None,
+    n_labelled: int | None = None,
+    cohort_hash: str | None = None,
+) -> list[dict[str, object]]:
+    """Every stored result that agrees with what is given, in the order of their paths.
+
+    An empty list if there is none; `InputError` naming the file if one is malformed.
+    """
+    wanted = {
+        "notebook": notebook,
+        "dataset": None if dataset is None else safe_name(dataset),
+        "profile": profile,
+        "n_labelled": n_labelled,
+        "cohort_hash": cohort_hash,
+    }
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    folders = f"{notebook}/*.json" if notebook is not None else "*/*.json"
+    results = [read_result(path) for path in sorted(Path(results_dir).glob(folders))]
+    return [r for r in results if all(r[key] == value for key, value in wanted.items())]
+
+
+def _check_keys(
+    value: object, keys: Mapping[str, type | tuple[type, ...]], where: object, what: str
+) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what} is {type(value).__name__}", where=where, expected="an object")
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise InputError(
+            f"{what} lacks {', '.join(missing)}",
+            where=where,
+            expected=f"the keys {', '.join(keys)}",
+            fix="run the notebook again to write the file anew",
+        )
+    for key, kind in keys.items():
+        if not isinstance(value[key], kind) or isinstance(value[key], bool):
+            raise InputError(
+                f"{key} of {what} is {value[key]!r:.60}", where=where, expected=_kind_name(kind)
+            )
+
+
+def _kind_name(kind: type | tuple[type, ...]) -> str:
+    return " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+
+
+def _without_nan(value: object) -> object:
+    """The same nested value with every NaN as None."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _restore_nan(result: object) -> None:
+    """Scores that are null become NaN again, in place; everything else is left to the check."""
+    rows = result.get("rows") if isinstance(result, dict) else None
+    for row in rows.values() if isinstance(rows, dict) else ():
+        entries = row.get("per_case") if isinstance(row, dict) else None
+        for entry in (row, *(entries if isinstance(entries, list) else ())):
+            if isinstance(entry, dict):
+                entry.update({key: math.nan for key in SCORES if entry.get(key, 0) is None})
+
+
+def _plain(value: object) -> object:
+    """NumPy numbers and paths as JSON can hold them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
