@@ -116,9 +116,7 @@ def random_appearance(images: Images, generator: Generator, strength: float = 1.
 def smooth_field(images: Images, generator: Generator, strength: float) -> Images:
     """A positive multiplicative field that varies over the whole image, as a coil's does."""
     n = images.ndim - 2
-    coarse = torch.randn(
-        (images.shape[0], 1, *[3] * n), generator=generator, device=images.device
-    )
+    coarse = torch.randn((images.shape[0], 1, *[3] * n), generator=generator, device=images.device)
     mode = "bilinear" if n == 2 else "trilinear"
     smooth = F.interpolate(coarse, size=images.shape[2:], mode=mode, align_corners=True)
     return (strength * 0.5 * smooth).exp()

@@ -19,7 +19,7 @@ import torch
 from ssl_lib.errors import InputError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, keep_previous: bool = False) -> None:
     """Write bytes so that a kill at any moment leaves the old file or the new one, never a part.
 
     Raises `InputError` when the folder is read-only or the disk is full; the old file is untouched.
@@ -32,6 +32,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep_previous and path.exists():
+            os.replace(path, previous(path))
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -46,10 +48,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Store tensors and plain values; the file that was there becomes `<name>.previous`."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    path = Path(path)
-    if path.exists():
-        os.replace(path, previous(path))
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), keep_previous=True)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:

@@ -1,10 +1,10 @@
 """A procedural heart: scans with known truth, for everyone without data.
 
-Each subject is a smooth shape in heart coordinates, sampled on a grid: a blood pool, the muscle ring
-around it and the crescent of the right ventricle. What makes it hard with few labels: anatomy varies
-(size, eccentricity, wall, pose, a scar that darkens a sector), four scanners render tissues
-differently, and the chest holds things that look alike one by one (an aorta with its wall, a round
-bright liver, fat). Everything is drawn from a seed; nothing was tuned for one of the methods.
+Each subject is a smooth shape in heart coordinates, sampled on a grid: a blood pool, the muscle
+ring around it and the crescent of the right ventricle. What makes it hard with few labels: anatomy
+varies (size, eccentricity, wall, pose, a scar that brightens a sector), four scanners render
+tissues differently, and the chest holds things that look alike one by one (an aorta with its wall,
+a round liver, fat). Everything is drawn from a seed; nothing was tuned for one of the methods.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Mask = Bool[np.ndarray, "slice height width"]
 
 @dataclass(frozen=True)
 class Scanner:
-    """Mean signal of each tissue, blur and noise of one make of scanner (fractions of full scale)."""
+    """Mean signal of each tissue, blur and noise of one make of scanner (full scale is 1)."""
 
     blood: float
     muscle: float
@@ -100,7 +100,7 @@ def draw_heart(random: np.random.Generator) -> Heart:
 def phantom_scan(
     random: np.random.Generator, dimensions: Literal[2, 3] = 2
 ) -> tuple[Float[np.ndarray, "slice height width"], Float[np.ndarray, "slice height width"]]:
-    """One subject: the image as the scanner wrote it (arbitrary units) and its label map (uint8)."""
+    """One subject: the image as the scanner wrote it (arbitrary units), its label map (uint8)."""
     shape, spacing = GRIDS[dimensions]
     z, y, x = np.meshgrid(
         *[(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)],

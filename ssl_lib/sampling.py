@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -65,26 +66,38 @@ class Patches:
         order = self._order(size, seed, stream, iteration)
         random = np.random.default_rng(derived_seed(seed, stream, "place", iteration))
         corners = [
-            [int(random.integers(0, s - p + 1)) for s, p in zip(image.shape, self.patch, strict=True)]
+            [
+                int(random.integers(0, s - p + 1))
+                for s, p in zip(image.shape, self.patch, strict=True)
+            ]
             for image in (self.images[i] for i in order)
         ]
-        images = torch.stack([self._cut(self.images[i], c) for i, c in zip(order, corners, strict=True)])
-        if not self.labels:
-            return images.unsqueeze(1), None
-        labels = torch.stack([self._cut(self.labels[i], c) for i, c in zip(order, corners, strict=True)])
-        return images.unsqueeze(1), labels
+        images = self._stack(self.images, order, corners).unsqueeze(1)
+        return images, self._stack(self.labels, order, corners) if self.labels else None
+
+    def _stack(self, scans: list[Tensor], order: list[int], corners: list[list[int]]) -> Tensor:
+        """One patch of each scan in the order given, from its corner on."""
+        return torch.stack(
+            [
+                scans[i][tuple(slice(c, c + p) for c, p in zip(corner, self.patch, strict=True))]
+                for i, corner in zip(order, corners, strict=True)
+            ]
+        )
 
     def _order(self, size: int, seed: int, stream: str, iteration: int) -> list[int]:
         """Scan numbers of this batch: an endless row of shuffled epochs, cut into batches."""
         numbers = []
         for position in range(iteration * size, (iteration + 1) * size):
             epoch, place = divmod(position, len(self))
-            random = np.random.default_rng(derived_seed(seed, stream, "epoch", epoch))
-            numbers.append(int(random.permutation(len(self))[place]))
+            numbers.append(_shuffled(len(self), seed, stream, epoch)[place])
         return numbers
 
-    def _cut(self, scan: Tensor, corner: list[int]) -> Tensor:
-        return scan[tuple(slice(c, c + p) for c, p in zip(corner, self.patch, strict=True))]
+
+@lru_cache(maxsize=64)
+def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
+    """The scan numbers of one epoch in their order."""
+    random = np.random.default_rng(derived_seed(seed, stream, "epoch", epoch))
+    return random.permutation(count).tolist()
 
 
 def _padded(array: np.ndarray, patch: tuple[int, ...], device: torch.device) -> Tensor:
