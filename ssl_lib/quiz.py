@@ -1,0 +1,171 @@
+"""Questions to the reader: guess before the code answers, and exercises that grade themselves.
+
+Both return an object that Jupyter shows as plain HTML when it ends a cell. No kernel and no script
+is needed, so the same box works in JupyterLab, in a report and on paper. Colours are inherited;
+nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Literal
+
+BOX = "border:1px solid; border-radius:8px; padding:0.7em 1em; margin:0.8em 0; max-width:44em"
+
+Test = tuple[str, Callable[[object], object]] | tuple[str, Callable[[object], object], str]
+State = Literal["passed", "failed", "not tried"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with options and a folded answer."""
+
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    because: str
+
+    def _repr_html_(self) -> str:
+        group = "predict-" + hashlib.sha256(self.question.encode()).hexdigest()[:8]
+        rows = "".join(_option(group, number, text) for number, text in enumerate(self.options))
+        return (
+            f'<fieldset class="ssl-quiz ssl-predict" style="{BOX}">'
+            f"<legend><strong>Predict:</strong> {escape(self.question)}</legend>"
+            f"{rows}<details><summary>Compare with the answer</summary>"
+            f"<p><strong>{escape(self.answer)}</strong> {escape(self.because)}</p>"
+            "</details></fieldset>"
+        )
+
+    def __repr__(self) -> str:
+        options = "\n".join(f"  ( ) {option}" for option in self.options)
+        return f"Predict: {self.question}\n{options}"
+
+
+def predict(question: str, options: Sequence[str], answer: str, because: str) -> Question:
+    """Ask the reader to commit to a guess; the answer with its reason is folded below.
+
+    `answer` is one of `options`. Returns the question, shown when it ends a cell.
+    """
+    if answer not in options or len(set(options)) != len(options):
+        raise ValueError(f"the answer {answer!r} must be one of different options {list(options)}")
+    return Question(question, tuple(options), answer, because)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The outcome of one test; `error` is the reader's exception in one line."""
+
+    description: str
+    passed: bool
+    hint: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The outcome of an exercise: its state and one line per test."""
+
+    name: str
+    state: State
+    lines: tuple[Line, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """True when it was tried and every test passed."""
+        return self.state == "passed"
+
+    def _repr_html_(self) -> str:
+        items = "".join(map(_line_html, self.lines))
+        return (
+            f'<div class="ssl-quiz ssl-grade" style="{BOX}" role="status">'
+            f"<p><strong>{escape(self.name)}:</strong> {escape(self._verdict())}</p>"
+            f"{f'<ul>{items}</ul>' if items else ''}</div>"
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"  {_mark(line)} {line.description} {_remark(line)}" for line in self.lines]
+        return "\n".join([f"{self.name}: {self._verdict()}", *(line.rstrip() for line in lines)])
+
+    def _verdict(self) -> str:
+        if self.state == "not tried":
+            return "not tried yet. Write your answer above and run this cell again."
+        right = sum(line.passed for line in self.lines)
+        return f"{right} of {len(self.lines)} checks passed" + (". Well done." * self.passed)
+
+
+def check(name: str, attempt: object, tests: Sequence[Test]) -> Grade:
+    """Grade an exercise; returns its `Grade`, shown when it ends a cell. Never raises.
+
+    `attempt` is the reader's function or value; `None`, `...` or `NotImplemented` mean that it has
+    not been tried, and so does a function that raises `NotImplementedError` or returns
+    `NotImplemented`. A test is `(description, test)` or `(description, test, hint)`, where
+    `test(attempt)` is true for a right answer.
+    """
+    if _is_blank(attempt):
+        return Grade(name, "not tried")
+    lines = []
+    for description, test, *hint in tests:
+        try:
+            lines.append(_run(description, test, attempt, *hint))
+        except NotImplementedError:
+            return Grade(name, "not tried")
+    return Grade(name, "passed" if all(line.passed for line in lines) else "failed", tuple(lines))
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or value is NotImplemented or value is Ellipsis
+
+
+def _run(description: str, test: Callable, attempt: object, hint: str = "") -> Line:
+    try:
+        outcome = test(_refusing_stubs(attempt))
+        return Line(description, bool(outcome), hint)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "")
+        return Line(description, False, hint, f"{type(error).__name__}: {first}".rstrip(": "))
+
+
+def _refusing_stubs(attempt: object) -> object:
+    """The attempt; a function that returns `NotImplemented` raises `NotImplementedError`."""
+    if not inspect.isfunction(attempt):
+        return attempt
+
+    def called(*arguments: object, **named: object) -> object:
+        value = attempt(*arguments, **named)
+        if value is NotImplemented:
+            raise NotImplementedError
+        return value
+
+    return called
+
+
+def _option(group: str, number: int, text: str) -> str:
+    return (
+        f'<div><input type="radio" name="{group}" id="{group}-{number}"> '
+        f'<label for="{group}-{number}">{escape(text)}</label></div>'
+    )
+
+
+def _mark(line: Line) -> str:
+    return "✓" if line.passed else "✗"
+
+
+def _remark(line: Line) -> str:
+    if line.passed:
+        return ""
+    return " ".join(part for part in (line.error and f"[{line.error}]", line.hint) if part)
+
+
+def _line_html(line: Line) -> str:
+    state = "passed" if line.passed else "failed"
+    error = f"<br><code>{escape(line.error)}</code>" if line.error else ""
+    hint = f"<br><em>Hint:</em> {escape(line.hint)}" if line.hint and not line.passed else ""
+    return (
+        f"<li>{_mark(line)} <strong>{state}</strong>: {escape(line.description)}{error}{hint}</li>"
+    )
