@@ -1,0 +1,274 @@
+"""Fetching, checking and citing the public data sets; `data_download.py` is its command line.
+
+A file stands under its final name only after its sha256 was found right. Where it stands is
+`DATA_DIR/NAME/PATH`, with the paths of the source; what was checked is remembered by size and
+modification time in `.verified.json` beside it, so that a later start hashes nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pooch
+import requests
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from ssl_lib.datasets import PUBLIC_HOST, PUBLISHED, PublishedSet, published
+from ssl_lib.errors import InputError
+from ssl_lib.transfer import Mirror, obtain, set_aside
+
+STAMP = ".verified.json"
+SUBSET = ".subset"
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """The folder of all data sets: the argument, else `SSL_DATA_DIR`, else `data`."""
+    return Path(data_dir or os.environ.get("SSL_DATA_DIR") or "data").expanduser()
+
+
+def cite(name: str) -> str:
+    """Title, content, licence, citation and known limits of a public set, a line each."""
+    entry = published(name)
+    lines = [
+        f"{entry.name}: {entry.title}",
+        f"  content:  {entry.content}",
+        f"  licence:  {entry.licence}",
+        f"  cite:     {entry.citation}",
+        f"  note:     {entry.caveat}",
+    ]
+    return "\n".join(lines + ([f"  left out: {entry.left_out}"] if entry.left_out else []))
+
+
+def mirrors_of(entry: PublishedSet, mirror: str | None = None) -> list[Mirror]:
+    """Where to ask, in order: the given mirror (or `SSL_MIRROR`), then the public host.
+
+    A mirror is a folder, a `file://` or an `http(s)://` address that stands for the public host:
+    behind it come the same owner, repository, commit and path.
+    """
+    given = mirror or os.environ.get("SSL_MIRROR")
+    hosts = ([given] if given else []) + [PUBLIC_HOST]
+    return [Mirror(host.rstrip("/") + "/" + folder) for host in hosts for folder in entry.mirrors]
+
+
+def fetch(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    mirror: str | None = None,
+    subset: int | None = None,
+    workers: int = 8,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Download what is missing of a public set (or of its first `subset` scans); return its folder.
+
+    Says licence and citation before the first byte. Raises `InputError` for files that no mirror
+    delivers, after having fetched all others.
+    """
+    entry, folder = published(name), data_folder(data_dir) / name
+    paths = [p for scans in entry.subset(subset) for scan in scans for p in entry.files_of(scan)]
+    say(cite(name))
+    fetch_files(entry, folder, paths, mirror=mirror, workers=workers, say=say)
+    _remember_subset(entry, folder, subset)
+    return folder
+
+
+def fetch_files(
+    entry: PublishedSet,
+    folder: Path,
+    paths: Sequence[str],
+    *,
+    mirror: str | None = None,
+    workers: int = 8,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Download those of `paths` that are not there and right, several at a time.
+
+    A second process that fetches the same set waits. Raises `InputError` that names every file
+    which no mirror delivered.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for path in wrong_files(entry, folder, paths):
+            kept = set_aside(folder / path, folder / "quarantine", Path(path).name)
+            say(f"{path}: wrong sha256, moved to {kept}, fetched again")
+        missing = [path for path in paths if not (folder / path).exists()]
+        try:
+            _fetch_missing(entry, folder, missing, mirrors_of(entry, mirror), workers, say)
+        finally:
+            wrong_files(entry, folder, missing)
+
+
+def _fetch_missing(
+    entry: PublishedSet,
+    folder: Path,
+    missing: Sequence[str],
+    mirrors: Sequence[Mirror],
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    failures: list[InputError] = []
+    session = requests.Session()
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=workers))
+    with ThreadPoolExecutor(workers) as pool, session:
+        jobs = [
+            pool.submit(
+                obtain,
+                path,
+                folder / path,
+                entry.hashes[path],
+                mirrors,
+                folder / "quarantine",
+                session=session,
+            )
+            for path in missing
+        ]
+        try:
+            for job in tqdm(
+                as_completed(jobs), entry.name, len(jobs), unit="file", disable=not jobs
+            ):
+                error = job.exception()
+                if error is None:
+                    _say_quarantined(job.result(), say)
+                elif isinstance(error, InputError):
+                    failures.append(error)
+                else:
+                    raise error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failures:
+        _refuse(entry, failures, len(missing))
+
+
+def _say_quarantined(trouble: Iterable[str], say: Callable[[str], None]) -> None:
+    for line in trouble:
+        if "wrong sha256" in line:
+            say(line)
+
+
+def _refuse(entry: PublishedSet, failures: Sequence[InputError], asked: int) -> None:
+    """One message for all files that could not be fetched; the one that says most in full."""
+    first = max(failures, key=lambda error: len(error.problem))
+    others = sorted(str(error.where) for error in failures if error is not first)
+    listed = "".join(f"\n    {path}" for path in others[:5])
+    more = f"\n    and {len(others) - 5} more" if len(others) > 5 else ""
+    raise InputError(
+        f"{len(failures)} of {asked} files of {entry.name} could not be fetched\n"
+        f"    {first.where}: {first.problem}{listed}{more}",
+        expected=first.expected,
+        fix=first.fix,
+    )
+
+
+def verify(name: str, data_dir: str | Path | None = None) -> int:
+    """Hash every file again; return how many there are.
+
+    Raises `InputError` that names the missing and the wrong ones. After a subset was fetched, that
+    subset is what must be there.
+    """
+    entry, folder = published(name), data_folder(data_dir) / name
+    (folder / STAMP).unlink(missing_ok=True)
+    scans = [scan for group in entry.subset(fetched_subset(name, data_dir)) for scan in group]
+    paths = [path for scan in scans for path in entry.files_of(scan)]
+    require(entry, folder, paths)
+    return len(paths)
+
+
+def require(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None:
+    """Raise `InputError` unless all those files are there and have the published hash."""
+    missing = [path for path in paths if not (folder / path).exists()]
+    wrong = wrong_files(entry, folder, paths)
+    if not missing and not wrong:
+        return
+    listed = [f"{path}: wrong sha256" for path in wrong] + [f"{path}: missing" for path in missing]
+    more = f"\n    and {len(listed) - 8} more" if len(listed) > 8 else ""
+    raise InputError(
+        f"{len(wrong)} wrong and {len(missing)} missing of {len(paths)} files"
+        + "".join(f"\n    {line}" for line in listed[:8])
+        + more,
+        where=folder,
+        expected="the published files, unchanged",
+        fix=f"python data_download.py fetch {entry.name} --data-dir {folder.parent}",
+    )
+
+
+def fetched_subset(name: str, data_dir: str | Path | None = None) -> int | None:
+    """The size of the subset that was fetched, or None after a full download (or none)."""
+    marker = data_folder(data_dir) / name / SUBSET
+    return int(marker.read_text(encoding="ascii")) if marker.exists() else None
+
+
+def _remember_subset(entry: PublishedSet, folder: Path, subset: int | None) -> None:
+    """Note that only a part is here on purpose; a full set stays a full set."""
+    marker = folder / SUBSET
+    if subset is None or all((folder / path).exists() for path in entry.hashes):
+        marker.unlink(missing_ok=True)
+    else:
+        before = int(marker.read_text(encoding="ascii")) if marker.exists() else 0
+        marker.write_text(str(max(before, subset)), encoding="ascii")
+
+
+def wrong_files(entry: PublishedSet, folder: Path, paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that are there with a wrong hash; nothing unchanged is hashed twice."""
+    stamp_file = folder / STAMP
+    stamp = json.loads(stamp_file.read_text(encoding="utf-8")) if stamp_file.exists() else {}
+    known, wrong = dict(stamp), []
+    for path in paths:
+        file = folder / path
+        if not file.exists():
+            continue
+        status = file.stat()
+        seal = [status.st_size, status.st_mtime_ns, entry.hashes[path]]
+        if known.get(path) == seal:
+            continue
+        if _is_right(entry, path, file):
+            known[path] = seal
+        else:
+            known.pop(path, None)
+            wrong.append(path)
+    if known != stamp:
+        fresh = stamp_file.with_name(f"{STAMP}.{os.getpid()}")
+        fresh.write_text(json.dumps(known), encoding="utf-8")
+        os.replace(fresh, stamp_file)
+    return wrong
+
+
+def _is_right(entry: PublishedSet, path: str, file: Path) -> bool:
+    """Whether the bytes are the published ones, or (HDF5) at least every voxel is."""
+    if pooch.file_hash(file, alg="sha256") == entry.hashes[path]:
+        return True
+    expected = entry.voxel_hashes.get(Path(path).parent.name)
+    return expected is not None and voxel_hash(file) == expected
+
+
+def voxel_hash(file: Path) -> str:
+    """sha256 over shape, type and values of `image` and `label` of an HDF5 file.
+
+    The same voxels in another container (written by another library, or compressed otherwise) have
+    the same hash; an unreadable file has the empty one.
+    """
+    try:
+        with h5py.File(file) as content:
+            image, label = np.asarray(content["image"]), np.asarray(content["label"])
+    except (OSError, KeyError):
+        return ""
+    kinds = (image.shape, image.dtype.str, label.shape, label.dtype.str)
+    digest = hashlib.sha256(repr(kinds).encode())
+    digest.update(image.tobytes())
+    digest.update(label.tobytes())
+    return digest.hexdigest()
+
+
+def overview() -> str:
+    """One line per public set."""
+    return "\n".join(
+        f"{entry.name:12} {entry.content} ({entry.licence})" for entry in PUBLISHED.values()
+    )
