@@ -1,9 +1,9 @@
 """From a trained network and a whole scan to probabilities and a label map.
 
 One path for both kinds of task: a stack of slices is a batch of 2D items, a volume is one 3D item.
-Items are standardised, padded at their edges by repeating the edge voxel, predicted (whole, or by a
-sliding window whose overlapping softmax outputs are averaged with equal weight, as the benchmark
-does) and cropped back. Nothing is resampled and no component is removed.
+The network is shown what it was trained on: items are padded with their minimum, each window is
+standardised, and the softmax outputs of overlapping windows are averaged with equal weight, as the
+benchmark does. Nothing is resampled and no component is removed.
 """
 
 from __future__ import annotations
@@ -64,16 +64,17 @@ def predict_probabilities(
     predicted alone (`dimensions` 2). `window` (voxels, one number for each of the `dimensions`) is
     what the network sees at once and `stride` the step from window to window (default: half a
     window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
-    `batch` is the number of slices or windows in one forward pass.
+    `batch` is the number of slices or windows in one forward pass. `normalise` standardises every
+    window (with its padding), as training does with its patches.
     Raises `InputError` if image, window and stride do not fit each other.
     """
     _check_geometry(image, dimensions, window, stride)
     items = torch.from_numpy(np.ascontiguousarray(image)).float().to(device)
     items = items[:, None] if dimensions == 2 else items[None, None]
-    items = standardise(items) if normalise else items
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 
     def forward(part: Float[Tensor, "part 1 *window"]) -> Float32[Tensor, "part class *window"]:
+        part = standardise(part) if normalise else part
         with torch.autocast(part.device.type, dtype=torch.bfloat16, enabled=use_autocast):
             logits = network(part)
         return logits.float().softmax(dim=1)
@@ -107,14 +108,15 @@ def pad_to(
 ) -> tuple[Float[Tensor, "item channel *size"], tuple[slice, ...]]:
     """The items grown to at least `size`, half on each side, and the index of the original inside.
 
-    The new voxels repeat the edge: zeros would show the network an organ-like step.
+    New voxels hold the item's own minimum, as in training: for most scanners that is air.
     """
     missing = [max(0, goal - have) for goal, have in zip(size, items.shape[2:], strict=True)]
     before = [lack // 2 for lack in missing]
     widths = [w for b, lack in zip(before, missing, strict=True) for w in (lack - b, b)]
     inner = [slice(b, b + have) for b, have in zip(before, items.shape[2:], strict=True)]
     # torch counts the axes from the last one, each as (before, after)
-    padded = functional.pad(items, widths[::-1], mode="replicate") if any(missing) else items
+    lowest = items.amin(dim=tuple(range(1, items.ndim)), keepdim=True)
+    padded = functional.pad(items - lowest, widths[::-1]) + lowest if any(missing) else items
     return padded, (slice(None), slice(None), *inner)
 
 

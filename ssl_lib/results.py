@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from ssl_lib.checkpoint import write_atomically
 from ssl_lib.cohorts import Cohort
 from ssl_lib.errors import InputError
 from ssl_lib.metrics import SCORES, score_scan, summarise
@@ -172,18 +171,7 @@ def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
         text = json.dumps(_without_nan(result), indent=1, allow_nan=False, default=_plain) + "\n"
     except (TypeError, ValueError) as error:
         raise InputError(f"the result cannot be written as JSON: {error}", where=path) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode())
     return path
 
 

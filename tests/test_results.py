@@ -107,8 +107,8 @@ def test_a_failed_write_leaves_the_old_file(cohort, tmp_path, monkeypatch):
     result = build(cohort, results.score_cohort(perfect(cohort), cohort))
     path = results.write_result(result, tmp_path)
     before = path.read_text()
-    monkeypatch.setattr(results.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    monkeypatch.setattr("os.replace", lambda old, new: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(InputError, match="full"):
         results.write_result({**result, "seconds": 9.0}, tmp_path)
     assert path.read_text() == before
     assert len(list(path.parent.iterdir())) == 1
