@@ -1,8 +1,9 @@
 """Supervised losses, in the flavours that the published codes really use.
 
-They differ: which classes count, whether denominators are squared, whether sums run over the batch.
-`mask` restricts every sum to a region (1 inside, 0 outside), each region normalised by its own size,
-as bidirectional copy-paste needs it. One-hot targets and probabilities are (batch, class, *space).
+They differ: which classes count, whether denominators are squared, whether sums run over the
+batch. `mask` restricts every sum to a region (1 inside, 0 outside), each region normalised by its
+own size, as bidirectional copy-paste needs it. One-hot targets and probabilities are
+(batch, class, *space).
 """
 
 from __future__ import annotations

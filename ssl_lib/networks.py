@@ -1,7 +1,7 @@
 """The networks: a small fast one for the quick profile, and the two of the published benchmarks.
 
-All take `Float[Tensor, "batch 1 *space"]` and return logits `Float[Tensor, "batch class *space"]` of
-the same spatial shape. Every side of the input must be a multiple of the network's `divisor`.
+All take `Float[Tensor, "batch 1 *space"]` and return logits `Float[Tensor, "batch class *space"]`
+of the same spatial shape. Every side of the input must be a multiple of the network's `divisor`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def convolution_block(
 
 
 class SmallUNet(nn.Module):
-    """A U-Net that works at half resolution: its first convolution has stride 2, its head undoes it.
+    """A U-Net at half resolution: its first convolution has stride 2, its head undoes it.
 
     Three levels, two convolutions each, skips by concatenation, channel dropout at the bottom and
     before the head. Not from a paper: it exists so that two CPU cores train in a minute.

@@ -103,8 +103,8 @@ class Training:
 class Watch:
     """What is looked at during training, `times` times and at the end, without changing it.
 
-    `validate(student) -> Dice` scores validation scans; `picture(networks) -> dict of uint8 maps` is
-    one frame of the film.
+    `validate(student) -> Dice` scores validation scans; `picture(networks) -> dict of uint8 maps`
+    is one frame of the film.
     """
 
     validate: Callable[[nn.Module], float] | None = None
@@ -131,7 +131,7 @@ def fit(
     title: str = "training",
     checkpoint_seconds: float = 20.0,
 ) -> Training:
-    """Train `networks` by `step` on `batches.at(iteration)`; finished runs are loaded, not repeated.
+    """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
     **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
     teacher averages which network. `store` is the folder of this run's checkpoint, whose name must

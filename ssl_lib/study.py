@@ -1,0 +1,249 @@
+"""A study: one cohort, one profile, one seed, and the trainings on it.
+
+All rows of a table are trained by `Study.train`: the same warm-up with labels only, the same number
+of updates, the same network and start. A run is stored under a name made from everything that
+decides its outcome (cohort, settings, seed, code), so that a baseline is trained once and found
+again by every notebook, and a killed run continues.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_lib.cohorts import Case, Cohort
+from ssl_lib.inference import predict_cohort, predict_probabilities
+from ssl_lib.metrics import score_scan
+from ssl_lib.networks import build_network, to_channels_last
+from ssl_lib.profiles import SCANS_AT_MOST, Settings, best_device, settings_for
+from ssl_lib.results import score_cohort
+from ssl_lib.sampling import TwoStreams, derived_seed
+from ssl_lib.sources import load_cohort
+from ssl_lib.teacher import make_teacher
+from ssl_lib.training import Step, Training, Watch, fit
+
+CODE_THAT_DECIDES = (
+    "augmentation",
+    "inference",
+    "losses",
+    "networks",
+    "sampling",
+    "study",
+    "teacher",
+    "training",
+)
+"""Modules whose text enters the name of a run: change one, and runs are trained anew."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One cohort with the settings, the seed and the device that all its rows share."""
+
+    cohort: Cohort
+    settings: Settings
+    profile: str
+    seed: int
+    device: torch.device
+    runs_dir: Path | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def open(
+        cls,
+        dataset: str,
+        profile: str,
+        n_labelled: int,
+        seed: int,
+        *,
+        data_dir: str | Path = "data",
+        runs_dir: str | Path | None = None,
+    ) -> Study:
+        """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
+
+        Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
+        """
+        cohort = load_cohort(
+            dataset, n_labelled, data_dir=Path(data_dir), max_scans=SCANS_AT_MOST.get(profile)
+        )
+        runs = None if runs_dir is None else Path(runs_dir)
+        settings = settings_for(profile, cohort)
+        return cls(cohort, settings, profile, seed, best_device(), runs)
+
+    def with_all_labels(self) -> Study:
+        """The same study with every training label opened: the reference row only."""
+        return replace(self, cohort=self.cohort.with_all_labels())
+
+    def with_labels(self, n_labelled: int) -> Study:
+        """The same study with the first `n_labelled` training scans labelled."""
+        everything = self.cohort.with_all_labels()
+        return replace(self, cohort=replace(everything, labelled=everything.labelled[:n_labelled]))
+
+    def network(self, member: int = 0) -> nn.Module:
+        """A fresh network on the device; `member` numbers the networks of a method with several."""
+        network = build_network(
+            self.settings.network,
+            dimensions=self.cohort.dimensions,
+            n_classes=self.cohort.n_classes,
+            width=self.settings.width,
+            seed=derived_seed(self.seed, "weights", member),
+        )
+        return to_channels_last(network, self.cohort.dimensions).to(self.device)
+
+    def train(self, name: str, step: Step, *, warm_up: Step, teacher: bool = False) -> Training:
+        """Train one row: `warm_up` with labels only, then `step`, both with the same schedule.
+
+        With `teacher` a mean teacher starts as a copy of the warmed-up student, the unlabelled
+        batch is drawn, and the film shows the teacher's pseudo-label of one unlabelled scan.
+        """
+        settings = self.settings
+        start = self._fit(f"{name}: warm-up", warm_up, settings.supervised_schedule, None, 0)
+        networks = {"student": start.networks["student"]}
+        if teacher:
+            networks["teacher"] = make_teacher(networks["student"])
+        done = self._fit(name, step, settings.schedule, networks, settings.unlabelled_batch)
+        done.seconds += start.seconds
+        done.history = join(start.history, done.history, settings.warm_up)
+        done.validation = start.validation + [
+            (iteration + settings.warm_up, dice) for iteration, dice in done.validation
+        ]
+        return done
+
+    def score(self, training: Training) -> dict[str, Any]:
+        """The row of a result file: last weights on the test scans, and the validation curve."""
+        student = training.networks["student"]
+        row = score_cohort(self.predict(student, self.cohort.test), self.cohort)
+        best = max(training.validation, key=lambda pair: pair[1], default=(0, float("nan")))
+        return {
+            **row,
+            "seconds": training.seconds,
+            "iterations": self.settings.warm_up + self.settings.schedule.iterations,
+            "labelled_scans": len(self.cohort.labelled),
+            "validation_best": {"iteration": best[0], "dice": best[1]},
+            "validation_curve": [list(pair) for pair in training.validation],
+        }
+
+    def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
+        """Label maps (uint8) of some scans by identity."""
+        return predict_cohort(network, cases, **self._inference)
+
+    def probabilities(self, network: nn.Module, case: Case) -> Tensor:
+        """Softmax (class, *space) of one scan, on the device."""
+        return predict_probabilities(network, case.image, **self._inference)
+
+    def validate(self, network: nn.Module) -> float:
+        """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
+        predictions = self.predict(network, self.cohort.validation)
+        scores = [
+            score.dice
+            for case in self.cohort.validation
+            for score in score_scan(
+                predictions[case.identity],
+                case.label,
+                n_classes=self.cohort.n_classes,
+                spacing=case.spacing,
+            )
+        ]
+        return float(np.nanmean(scores))
+
+    @property
+    def film_case(self) -> Case | None:
+        """The unlabelled scan whose pseudo-label is filmed: the first one, never a chosen one."""
+        return next(iter(self.cohort.unlabelled), None)
+
+    def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
+        """One frame of the film: pseudo-label and its probability (0 to 255) of the film's scan."""
+        network = getattr(networks, "teacher", networks.student)
+        confidence, label = self.probabilities(network, self.film_case).max(0)
+        return {"label": label.byte(), "confidence": (255 * confidence).round().byte()}
+
+    def key(self, step: Step, *more: object) -> str:
+        """A short name made of everything that decides how a training with `step` ends."""
+        parts = {
+            "cohort": self.cohort.content_hash,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "step": inspect.getsource(step),
+            "code": code_hash(),
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "more": [repr(item) for item in more],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def _inference(self) -> dict[str, Any]:
+        settings = self.settings
+        whole = self.cohort.dimensions == 2
+        return {
+            "dimensions": self.cohort.dimensions,
+            "device": self.device,
+            "window": None if whole else settings.patch,
+            "stride": settings.stride,
+            "use_autocast": self.device.type == "cuda",
+        }
+
+    def _fit(self, name, step, schedule, networks, unlabelled) -> Training:
+        """One stage, found again by content; a stage without networks starts from fresh ones."""
+        more = ("fresh",) if networks is None else ("after", weights_hash(networks["student"]))
+        networks = networks or {"student": self.network()}
+        batches = TwoStreams(
+            self.cohort,
+            patch=self.settings.patch,
+            labelled=self.settings.labelled_batch,
+            unlabelled=unlabelled if "teacher" in networks else 0,
+            seed=derived_seed(self.seed, *more[:1]),
+            device=self.device,
+        )
+        watch = Watch(
+            validate=self.validate,
+            picture=self.picture if self.film_case is not None else None,
+            times=self.settings.looks,
+        )
+        store = self.runs_dir and self.runs_dir / f"{self.key(step, *more, sorted(networks))}"
+        return fit(
+            step,
+            networks,
+            batches,
+            schedule=schedule,
+            seed=derived_seed(self.seed, *more[:1]),
+            device=self.device,
+            teachers={"teacher": "student"} if "teacher" in networks else None,
+            watch=watch,
+            store=store,
+            title=name,
+        )
+
+
+def join(
+    first: list[dict[str, float]], second: list[dict[str, float]], shift: int
+) -> list[dict[str, float]]:
+    """Two stages' histories as one, iterations counted on."""
+    return first + [{**row, "iteration": row["iteration"] + shift} for row in second]
+
+
+def weights_hash(network: nn.Module) -> str:
+    """sha256 over all weights and buffers: two trainings ended alike if and only if it agrees."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """sha256 over the text of the modules that decide a training's outcome."""
+    here = Path(__file__).parent
+    texts = [(here / f"{name}.py").read_bytes() for name in CODE_THAT_DECIDES]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
