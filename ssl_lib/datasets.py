@@ -20,7 +20,11 @@ PUBLIC_HOST = "https://raw.githubusercontent.com/"
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """One public data set. `mirrors` are folders below `PUBLIC_HOST`, each at a pinned commit."""
+    """One public data set.
+
+    `mirrors` are folders below `PUBLIC_HOST`, each at a pinned commit. `validation_count` is the
+    number of training scans that we set aside where the benchmark has no validation scans.
+    """
 
     name: str
     title: str
@@ -31,6 +35,7 @@ class PublishedSet:
     citation: str
     caveat: str
     published_label_counts: tuple[int, ...]
+    validation_count: int = 0
     unit: str = "scan"
     left_out: str = ""
 
@@ -78,6 +83,12 @@ class PublishedSet:
     def files_of(self, scan: str) -> tuple[str, ...]:
         """Paths of all files of one scan (ACDC: of one patient)."""
         return self._files_by_scan[scan]
+
+    def patient_of(self, scan: str) -> str:
+        """What must not cross a split: the hippocampi 2k-1 and 2k come from one head."""
+        if self.name == "hippocampus":
+            return f"pair {(int(scan.rpartition('_')[2]) + 1) // 2}"
+        return scan
 
     def subset(self, count: int | None) -> tuple[tuple[str, ...], ...]:
         """The training, validation and test names of a small download; all of them for `None`.
@@ -143,6 +154,7 @@ _HIPPOCAMPUS = PublishedSet(
         " broken: 010, 118 and 281."
     ),
     published_label_counts=(11, 21, 43),
+    validation_count=20,
     left_out=(
         "hippocampus_010, hippocampus_118 and hippocampus_281 of the source folder are broken on"
         " purpose (a label of the wrong size, or none) and are left out"
@@ -168,6 +180,7 @@ _LA2018 = PublishedSet(
         " published: training and test may share patients."
     ),
     published_label_counts=(4, 8, 16),
+    validation_count=8,
 )
 
 _ACDC = PublishedSet(
