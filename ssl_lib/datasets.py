@@ -46,7 +46,7 @@ class PublishedSet:
 
     @cached_property
     def voxel_hashes(self) -> Mapping[str, str]:
-        """Hash of the arrays of each scan (see `download.voxel_hash`); empty where none is kept."""
+        """`verification.voxel_hash` of each scan; empty where none is kept."""
         if not _resource(f"{self.name}_voxels.sha256").is_file():
             return {}
         return {scan: digest for digest, scan in _rows(f"{self.name}_voxels.sha256")}

@@ -1,22 +1,16 @@
 """Fetching, checking and citing the public data sets; `data_download.py` is its command line.
 
-A file stands under its final name only after its sha256 was found right. Where it stands is
-`DATA_DIR/NAME/PATH`, with the paths of the source; what was checked is remembered by size and
-modification time in `.verified.json` beside it, so that a later start hashes nothing twice.
+A file stands under its final name, `DATA_DIR/NAME/PATH` with the path of the source, only after its
+sha256 was found right.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import h5py
-import numpy as np
-import pooch
 import requests
 from filelock import FileLock
 from tqdm.auto import tqdm
@@ -24,8 +18,8 @@ from tqdm.auto import tqdm
 from ssl_lib.datasets import PUBLIC_HOST, PUBLISHED, PublishedSet, published
 from ssl_lib.errors import InputError
 from ssl_lib.transfer import Mirror, obtain, set_aside
+from ssl_lib.verification import STAMP, require, wrong_files
 
-STAMP = ".verified.json"
 SUBSET = ".subset"
 
 
@@ -182,24 +176,6 @@ def verify(name: str, data_dir: str | Path | None = None) -> int:
     return len(paths)
 
 
-def require(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None:
-    """Raise `InputError` unless all those files are there and have the published hash."""
-    missing = [path for path in paths if not (folder / path).exists()]
-    wrong = wrong_files(entry, folder, paths)
-    if not missing and not wrong:
-        return
-    listed = [f"{path}: wrong sha256" for path in wrong] + [f"{path}: missing" for path in missing]
-    more = f"\n    and {len(listed) - 8} more" if len(listed) > 8 else ""
-    raise InputError(
-        f"{len(wrong)} wrong and {len(missing)} missing of {len(paths)} files"
-        + "".join(f"\n    {line}" for line in listed[:8])
-        + more,
-        where=folder,
-        expected="the published files, unchanged",
-        fix=f"python data_download.py fetch {entry.name} --data-dir {folder.parent}",
-    )
-
-
 def fetched_subset(name: str, data_dir: str | Path | None = None) -> int | None:
     """The size of the subset that was fetched, or None after a full download (or none)."""
     marker = data_folder(data_dir) / name / SUBSET
@@ -214,57 +190,6 @@ def _remember_subset(entry: PublishedSet, folder: Path, subset: int | None) -> N
     else:
         before = int(marker.read_text(encoding="ascii")) if marker.exists() else 0
         marker.write_text(str(max(before, subset)), encoding="ascii")
-
-
-def wrong_files(entry: PublishedSet, folder: Path, paths: Iterable[str]) -> list[str]:
-    """Those of `paths` that are there with a wrong hash; nothing unchanged is hashed twice."""
-    stamp_file = folder / STAMP
-    stamp = json.loads(stamp_file.read_text(encoding="utf-8")) if stamp_file.exists() else {}
-    known, wrong = dict(stamp), []
-    for path in paths:
-        file = folder / path
-        if not file.exists():
-            continue
-        status = file.stat()
-        seal = [status.st_size, status.st_mtime_ns, entry.hashes[path]]
-        if known.get(path) == seal:
-            continue
-        if _is_right(entry, path, file):
-            known[path] = seal
-        else:
-            known.pop(path, None)
-            wrong.append(path)
-    if known != stamp:
-        fresh = stamp_file.with_name(f"{STAMP}.{os.getpid()}")
-        fresh.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(fresh, stamp_file)
-    return wrong
-
-
-def _is_right(entry: PublishedSet, path: str, file: Path) -> bool:
-    """Whether the bytes are the published ones, or (HDF5) at least every voxel is."""
-    if pooch.file_hash(file, alg="sha256") == entry.hashes[path]:
-        return True
-    expected = entry.voxel_hashes.get(Path(path).parent.name)
-    return expected is not None and voxel_hash(file) == expected
-
-
-def voxel_hash(file: Path) -> str:
-    """sha256 over shape, type and values of `image` and `label` of an HDF5 file.
-
-    The same voxels in another container (written by another library, or compressed otherwise) have
-    the same hash; an unreadable file has the empty one.
-    """
-    try:
-        with h5py.File(file) as content:
-            image, label = np.asarray(content["image"]), np.asarray(content["label"])
-    except (OSError, KeyError):
-        return ""
-    kinds = (image.shape, image.dtype.str, label.shape, label.dtype.str)
-    digest = hashlib.sha256(repr(kinds).encode())
-    digest.update(image.tobytes())
-    digest.update(label.tobytes())
-    return digest.hexdigest()
 
 
 def overview() -> str:

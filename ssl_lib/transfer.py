@@ -20,6 +20,7 @@ import requests
 from ssl_lib.errors import InputError
 
 ATTEMPTS = 3
+PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = (10, 30)
 CHUNK_BYTES = 1 << 16
 
@@ -66,7 +67,6 @@ def obtain(
     quarantine: Path,
     *,
     session: requests.Session,
-    pause_seconds: float = 0.5,
 ) -> list[str]:
     """Bring one file to `target`; return what went wrong on the way, a sentence each.
 
@@ -79,7 +79,7 @@ def obtain(
     trouble: list[str] = []
     for mirror in mirrors:
         wrong = 0
-        for _ in _attempts(mirror, pause_seconds):
+        for _ in _attempts(mirror):
             try:
                 _pull(mirror, path, part, session)
             except InterruptedTransferError as error:
@@ -112,13 +112,13 @@ def set_aside(file: Path, quarantine: Path, name: str) -> Path:
     return kept
 
 
-def _attempts(mirror: Mirror, pause_seconds: float) -> Iterable[int]:
+def _attempts(mirror: Mirror) -> Iterable[int]:
     """Count attempts, waiting longer before each, and stop once the mirror is known to be dead."""
     for attempt in range(ATTEMPTS):
         if mirror.dead:
             return
         if attempt:
-            time.sleep(pause_seconds * 2 ** (attempt - 1))
+            time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
         yield attempt
 
 
