@@ -1,0 +1,8 @@
+"""Run the notebooks and write one self-contained page for each, and an index of the pages.
+
+    python -m ssl_lib.reports --datasets phantom --profile quick --notebooks 00 --seeds "0 1 2"
+
+`plan` decides what to run, `run` executes it, `outcome` says how it ended, `render` writes a page
+(with `markdown`, `mathml` and `outputs` for its parts), `index` the page of pages. Reports never
+compute a score: every number comes from the result files.
+"""

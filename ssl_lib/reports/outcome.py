@@ -1,0 +1,79 @@
+"""How a run ended, read from the executed notebook.
+
+A killed kernel leaves a notebook whose cells all claim to be completed; so the cell that was
+started last, in a run that did not reach its end, is the one to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+KEY = "ssl_lib"  # where a run's own notes stand in the notebook's metadata
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed: `cell` counts from 1 over all cells of the executed notebook."""
+
+    cell: int | None
+    message: str
+
+
+def diagnose(notebook: NotebookNode, error: BaseException | None = None) -> Failure | None:
+    """The failure of an executed notebook, None if it ran to its end.
+
+    `error` is what the execution raised, if it is known.
+    """
+    for number, cell in _code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return Failure(number, f"{output.ename}: {output.evalue}".rstrip(": "))
+    unfinished = [
+        number for number, cell in _code_cells(notebook) if cell.get("execution_count") is None
+    ]
+    if error is None and not unfinished:
+        return None
+    cell = _last_started(notebook) or (unfinished[0] if unfinished else None)
+    if isinstance(error, TimeoutError):
+        return Failure(cell, "this cell took longer than allowed and was stopped")
+    if error is None or "kernel died" in str(error).lower():
+        return Failure(cell, "the kernel died here (out of memory, or its process was killed)")
+    return Failure(cell, f"{type(error).__name__}: {error}")
+
+
+def note(notebook: NotebookNode, **notes: object) -> None:
+    """Keep a run's notes (its job, seconds, failure) in the notebook's metadata."""
+    failure = notes.pop("failure", None)
+    notebook.metadata[KEY] = nbformat.from_dict(
+        {**notes, "failure": asdict(failure) if failure else None}
+    )
+
+
+def read_executed(path: Path) -> tuple[NotebookNode, dict[str, object], Failure | None]:
+    """An executed notebook with its notes and its failure, if it failed."""
+    notebook = nbformat.read(path, as_version=4)
+    notes = dict(notebook.metadata.get(KEY, {}))
+    if not notes:
+        return notebook, notes, diagnose(notebook)
+    failure = notes.get("failure")
+    return notebook, notes, Failure(**failure) if failure else None
+
+
+def _code_cells(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code" and cell.source.strip():
+            yield number, cell
+
+
+def _last_started(notebook: NotebookNode) -> int | None:
+    started = [
+        number
+        for number, cell in _code_cells(notebook)
+        if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    return started[-1] if started else None

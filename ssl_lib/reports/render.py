@@ -1,0 +1,263 @@
+"""One self-contained HTML page from executed notebooks and their stored results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from nbformat import NotebookNode
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from ssl_lib.notebook_files import cell_tags, write_text
+from ssl_lib.reports.markdown import Heading, Markdown
+from ssl_lib.reports.offline import PageError, check_page
+from ssl_lib.reports.outcome import Failure, read_executed
+from ssl_lib.reports.outputs import outputs_html
+from ssl_lib.reports.thumbnail import thumbnail
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+_TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
+_PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One executed notebook: its notes (job, seconds, ...) and how it ended."""
+
+    notebook: NotebookNode
+    notes: Mapping[str, object]
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class CellView:
+    """A cell as the template shows it; `kind` is markdown, code or solution."""
+
+    number: int
+    kind: str
+    label: str
+    source: Markup
+    outputs: Markup
+
+
+@dataclass(frozen=True)
+class PageData:
+    """What the index needs to know about a page; stands in the page itself as JSON."""
+
+    title: str
+    notebook: str
+    dataset: str
+    profile: str
+    n_labelled: int
+    status: str
+    failures: tuple[str, ...]
+    seconds: float
+    when: str
+    thumbnail: str
+
+
+def write_page(
+    executed: Sequence[Path],
+    page: Path,
+    results: Sequence[Mapping[str, object]],
+    folder: Path,
+) -> PageData:
+    """Write the page of several runs (seeds) of one notebook; returns what the index shows of it.
+
+    The failed or else the latest run is shown. `results` are the stored results of this notebook
+    and cohort, `folder` is where the notebook's relative pictures lie. Output that must not be
+    published (too large, or loaded from a network) is left out and counts as a failure.
+    """
+    runs = [Run(*read_executed(path)) for path in executed]
+    shown = max(runs, key=lambda run: (run.failure is not None, str(run.notes.get("when", ""))))
+    html, data = _page(shown, runs, results, folder, problem="")
+    try:
+        check_page(html)
+    except PageError as error:
+        html, data = _page(shown, runs, results, folder, problem=str(error))
+    write_text(page, html)
+    return data
+
+
+def read_page_data(page: Path) -> PageData | None:
+    """What a page says about itself, None if it is not one of our pages."""
+    match = _PAGE_DATA.search(page.read_text(encoding="utf-8"))
+    if match is None:
+        return None
+    data = json.loads(match.group(1))
+    return PageData(**{**data, "failures": tuple(data["failures"])})
+
+
+@cache
+def environment() -> Environment:
+    """The templates; every value is escaped unless it is marked as HTML."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def template_text(name: str) -> Markup:
+    """A style or script file, to be put into a page as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def as_json(value: object) -> Markup:
+    """JSON that may stand inside a script element."""
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def _page(
+    shown: Run,
+    runs: Sequence[Run],
+    results: Sequence[Mapping[str, object]],
+    folder: Path,
+    problem: str,
+) -> tuple[str, PageData]:
+    title, cells, headings = _views(shown.notebook, folder, with_outputs=not problem)
+    failures = _failures(runs, problem)
+    data = _page_data(shown, runs, title, [text for text, _ in failures])
+    html = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            data=data,
+            data_json=as_json(asdict(data)),
+            cells=cells,
+            headings=[heading for heading in headings if heading.level in (2, 3)],
+            failures=failures,
+            facts=run_facts(shown.notes, results),
+            details=run_details(shown.notes, results),
+            style=template_text("style.css"),
+            script=template_text("page.js"),
+        )
+    )
+    return html, data
+
+
+def _page_data(shown: Run, runs: Sequence[Run], title: str, failures: Sequence[str]) -> PageData:
+    notes = shown.notes
+    return PageData(
+        title=title or str(notes.get("notebook", "Notebook")),
+        notebook=str(notes.get("notebook", "")),
+        dataset=str(notes.get("dataset", "")),
+        profile=str(notes.get("profile", "")),
+        n_labelled=int(notes.get("n_labelled", 0)),
+        status="failed" if failures else "ok",
+        failures=tuple(failures),
+        seconds=sum(float(run.notes.get("seconds", 0)) for run in runs),
+        when=str(notes.get("when", "")),
+        thumbnail=thumbnail(shown.notebook),
+    )
+
+
+def _failures(runs: Sequence[Run], problem: str) -> list[tuple[str, int | None]]:
+    """Every failure as (text, number of the cell to look at)."""
+    failures: list[tuple[str, int | None]] = [(problem, None)] if problem else []
+    for run in runs:
+        if run.failure:
+            seed, cell = run.notes.get("seed", "?"), run.failure.cell
+            place = f", cell {cell}" if cell else ""
+            failures.append((f"Seed {seed}{place}: {run.failure.message}", cell))
+    return failures
+
+
+def _views(
+    notebook: NotebookNode, folder: Path, *, with_outputs: bool
+) -> tuple[str, list[CellView], list[Heading]]:
+    """The title (first heading of level 1, taken out of its cell), the cells and the headings."""
+    markdown, title, views = Markdown(folder), "", []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            views.append(_code_view(number, cell, folder, with_outputs))
+        elif cell.cell_type == "markdown":
+            html = markdown(cell.source)
+            if not title and _TITLE.search(html):
+                title = next(heading.text for heading in markdown.headings if heading.level == 1)
+                html = _TITLE.sub("", html, count=1)
+            views.append(_markdown_view(number, cell, html))
+    return title, views, markdown.headings
+
+
+def _markdown_view(number: int, cell: NotebookNode, html: str) -> CellView:
+    kind = "solution" if "solution" in cell_tags(cell) else "markdown"
+    return CellView(number, kind, "Solution", Markup(html), Markup(""))
+
+
+def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool) -> CellView:
+    tags = cell_tags(cell)
+    lines = cell.source.count("\n") + 1
+    label = f"Code, {lines} line{'s' * (lines > 1)}"
+    if "injected-parameters" in tags:
+        label = "Parameters of this run"
+    source = highlight(cell.source, PythonLexer(), HtmlFormatter(nowrap=True))
+    outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
+    kind = "solution" if "solution" in tags else "code"
+    return CellView(number, kind, label, Markup(source), Markup(outputs))
+
+
+def run_facts(
+    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
+) -> list[tuple[str, str]]:
+    """The run card: what ran on what, for how long, on which data and code."""
+    result = _result_of(notes, results)
+    facts = [
+        ("Data", f"{notes.get('dataset', '?')}, {notes.get('n_labelled', '?')} labelled scans"),
+        ("Profile", str(notes.get("profile", "?"))),
+        ("Seed shown", str(notes.get("seed", "?"))),
+        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
+        ("Notebook took", duration(float(notes.get("seconds", 0)))),
+        ("Executed", str(notes.get("when", "?"))[:16].replace("T", " ")),
+    ]
+    if result:
+        facts += [
+            ("Device", str(result["device"])),
+            ("Peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
+            ("Commit", str(result["commit"])),
+            ("Data hash", str(result["cohort_hash"])),
+        ]
+    return facts
+
+
+def run_details(
+    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The folded part of the run card: every parameter, the labelled scans and the versions."""
+    result = _result_of(notes, results)
+    parameters = {**dict(notes.get("parameters", {})), **(result or {}).get("parameters", {})}
+    details = [("Parameters", [(name, str(value)) for name, value in parameters.items()])]
+    if result:
+        versions = [(name, str(value)) for name, value in result["versions"].items()]
+        details += [
+            ("Labelled scans", [("identities", ", ".join(map(str, result["labelled_ids"])))]),
+            ("Versions", versions),
+        ]
+    return details
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "8 s", "2 min 05 s", "1 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _result_of(
+    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
+) -> Mapping[str, object] | None:
+    return next((result for result in results if result["seed"] == notes.get("seed")), None)

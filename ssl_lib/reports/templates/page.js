@@ -1,0 +1,55 @@
+"use strict";
+// Everything works without this script; it adds comfort only.
+
+const every = (selector) => Array.from(document.querySelectorAll(selector));
+
+// The contents lie beside the text on wide screens and are folded on narrow ones.
+const contents = document.querySelector(".contents details");
+const wide = window.matchMedia("(min-width: 68rem)");
+const arrange = () => { if (contents) contents.open = wide.matches; };
+arrange();
+wide.addEventListener("change", arrange);
+
+// One button opens or folds all code.
+const allCode = document.getElementById("all-code");
+if (allCode && document.querySelector("details.code")) {
+  allCode.hidden = false;
+  allCode.addEventListener("click", () => {
+    const open = allCode.getAttribute("aria-pressed") !== "true";
+    every("details.code").forEach((item) => { item.open = open; });
+    allCode.setAttribute("aria-pressed", String(open));
+    allCode.textContent = open ? "Hide all code" : "Show all code";
+  });
+}
+
+// A copy button for each piece of code.
+every(".source").forEach((box) => {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(box.querySelector("pre").textContent);
+      button.textContent = "Copied";
+    } catch {
+      window.getSelection().selectAllChildren(box.querySelector("pre"));
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  box.append(button);
+});
+
+// A link into a folded part opens it; paper shows everything but the code.
+const reveal = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  for (let item = target; item; item = item.parentElement) {
+    if (item.tagName === "DETAILS") item.open = true;
+  }
+};
+window.addEventListener("hashchange", reveal);
+reveal();
+window.addEventListener("beforeprint", () => {
+  every("details:not(.code):not(.stderr)").forEach((item) => { item.open = true; });
+});
