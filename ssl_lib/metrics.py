@@ -97,6 +97,21 @@ def score_class(
     )
 
 
+def mean_dice(
+    prediction: UInt8[np.ndarray, "*space"], truth: UInt8[np.ndarray, "*space"], n_classes: int
+) -> float:
+    """Mean Dice over the foreground classes, without distances: fast enough for every validation.
+
+    A class absent from both maps is left out; NaN if all are.
+    """
+    scores = []
+    for index in range(1, n_classes):
+        predicted, true = prediction == index, truth == index
+        total = np.count_nonzero(predicted) + np.count_nonzero(true)
+        scores.append(2 * np.count_nonzero(predicted & true) / total if total else _NAN)
+    return nan_mean(scores)
+
+
 def surface_distances(
     prediction: Bool[np.ndarray, "*space"],
     truth: Bool[np.ndarray, "*space"],

@@ -12,7 +12,14 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from ssl_lib.errors import InputError
-from ssl_lib.metrics import score_class, score_scan, summarise, surface, surface_distances
+from ssl_lib.metrics import (
+    mean_dice,
+    score_class,
+    score_scan,
+    summarise,
+    surface,
+    surface_distances,
+)
 
 SHAPES = {2: (19, 23), 3: (11, 13, 9)}
 
@@ -120,6 +127,16 @@ def test_empty_masks_are_never_scored_as_perfect():
         assert math.isnan(score.hd95) and math.isnan(score.asd)
     assert math.isnan(nowhere.dice) and math.isnan(nowhere.jaccard)
     assert not nowhere.empty_prediction
+
+
+def test_mean_dice_is_the_mean_of_the_full_scores():
+    rng = np.random.default_rng(1)
+    prediction, truth = (rng.integers(0, 4, (6, 7)).astype(np.uint8) for _ in range(2))
+    scores = score_scan(prediction, truth, n_classes=6, spacing=(1, 1))
+    defined = [score.dice for score in scores if not math.isnan(score.dice)]
+    assert len(defined) == 3
+    assert mean_dice(prediction, truth, 6) == pytest.approx(np.mean(defined))
+    assert math.isnan(mean_dice(truth * 0, truth * 0, 3))
 
 
 def test_a_single_slice_is_scored_in_two_dimensions():
