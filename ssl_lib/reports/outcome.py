@@ -46,12 +46,10 @@ def diagnose(notebook: NotebookNode, error: BaseException | None = None) -> Fail
     return Failure(cell, f"{type(error).__name__}: {error}")
 
 
-def note(notebook: NotebookNode, **notes: object) -> None:
+def note(executed: NotebookNode, /, failure: Failure | None, **notes: object) -> None:
     """Keep a run's notes (its job, seconds, failure) in the notebook's metadata."""
-    failure = notes.pop("failure", None)
-    notebook.metadata[KEY] = nbformat.from_dict(
-        {**notes, "failure": asdict(failure) if failure else None}
-    )
+    notes["failure"] = asdict(failure) if failure else None
+    executed.metadata[KEY] = nbformat.from_dict(notes)
 
 
 def read_executed(path: Path) -> tuple[NotebookNode, dict[str, object], Failure | None]:

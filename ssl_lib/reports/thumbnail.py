@@ -1,4 +1,4 @@
-"""A small picture of a notebook for the index: of its `first-figure` cell, or else its first one."""
+"""A small picture of a notebook for the index: its `first-figure`, or else its first figure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,179 @@
+"""What to run: every wanted notebook with every data set, number of labels and seed.
+
+All that can be wrong with a request is found here, before any kernel starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_lib import sources
+from ssl_lib.errors import InputError
+from ssl_lib.notebooks import check_parameters, read_parameters
+from ssl_lib.profiles import PROFILES, SCANS_AT_MOST, settings_for
+from ssl_lib.provenance import package_versions
+from ssl_lib.results import safe_name
+
+LIBRARY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie below the project's root."""
+
+    root: Path
+    results_name: str = "reports/results"
+
+    @property
+    def notebooks(self) -> Path:
+        """The percent scripts."""
+        return self.root / "notebooks"
+
+    @property
+    def pages(self) -> Path:
+        """The pages and their index."""
+        return self.root / "reports"
+
+    @property
+    def results(self) -> Path:
+        """The result files."""
+        return self.root / self.results_name
+
+    @property
+    def build(self) -> Path:
+        """Everything that can be made again."""
+        return self.root / "build"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; None or empty means the notebook's own default."""
+
+    notebooks: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    profile: str | None = None
+    n_labelled: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook with one set of parameters. `parameters` are those that are passed to it."""
+
+    script: Path
+    dataset: str
+    profile: str
+    n_labelled: int
+    seed: int
+    parameters: tuple[tuple[str, object], ...]
+    data_hash: str = ""
+
+    @property
+    def notebook(self) -> str:
+        """The notebook's name."""
+        return self.script.stem
+
+    @property
+    def page_name(self) -> str:
+        """The name of the page, without its ending; all seeds share it."""
+        return f"{safe_name(self.dataset)}-{self.profile}-n{self.n_labelled}"
+
+    @property
+    def run_name(self) -> str:
+        """The name of this run, without an ending; also that of its result file."""
+        return f"{self.page_name}-seed{self.seed}"
+
+
+def plan(request: Request, folders: Folders) -> list[Job]:
+    """Every job of a request, in the order of notebooks, data sets, labels and seeds.
+
+    Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
+    cannot be used.
+    """
+    if request.profile is not None and request.profile not in PROFILES:
+        raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
+    scripts = find_notebooks(request.notebooks, folders.notebooks)
+    jobs = [job for script in scripts for job in _jobs_of(script, request, folders)]
+    hashes: dict[tuple, str] = {}
+    for job in jobs:
+        key = _cohort_key(job)
+        hashes[key] = hashes.get(key) or _usable_data(job, folders)
+    return [Job(**{**vars(job), "data_hash": hashes[_cohort_key(job)]}) for job in jobs]
+
+
+def find_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
+    """The scripts whose names begin with the given ones (such as "00"), all without any.
+
+    Raises `InputError` that lists the known names and the nearest one.
+    """
+    known = sorted(folder.glob("*.py"))
+    if not known:
+        raise InputError("there is no notebook", where=folder, fix="run this in the project's root")
+    chosen = []
+    for name in names:
+        found = [path for path in known if path.stem.startswith(name.removesuffix(".py"))]
+        if not found:
+            stems = [path.stem for path in known]
+            near = difflib.get_close_matches(name, stems, n=1)
+            raise InputError(
+                f"no notebook is called {name!r}",
+                expected=f"the beginning of one of {', '.join(stems)}",
+                fix=f"did you mean {near[0]}?" if near else "",
+            )
+        chosen += [path for path in found if path not in chosen]
+    return chosen or known
+
+
+def digest(job: Job) -> str:
+    """A hash of everything that a run depends on: sources, parameters, data and versions."""
+    content = hashlib.sha256()
+    for path in [job.script, *sorted(LIBRARY.rglob("*.py"))]:
+        if LIBRARY / "reports" not in path.parents:
+            content.update(path.name.encode() + path.read_bytes())
+    stated = [job.parameters, job.data_hash, job.run_name, package_versions()]
+    content.update(json.dumps(stated, sort_keys=True, default=str).encode())
+    return content.hexdigest()
+
+
+def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
+    defaults = read_parameters(script)
+    profile = request.profile or str(defaults.get("PROFILE", "quick"))
+    jobs = []
+    for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
+        for n_labelled in request.n_labelled or (int(defaults.get("N_LABELLED", 4)),):
+            for seed in request.seeds or (int(defaults.get("SEED", 0)),):
+                wanted = {
+                    "DATASET": dataset,
+                    "PROFILE": profile,
+                    "N_LABELLED": n_labelled,
+                    "SEED": seed,
+                    "DATA_DIR": request.data_dir,
+                    "RESULTS_DIR": folders.results_name,
+                }
+                given = {k: v for k, v in wanted.items() if k in defaults and v is not None}
+                check_parameters(script, given)
+                jobs.append(Job(script, dataset, profile, n_labelled, seed, tuple(given.items())))
+    return jobs
+
+
+def _cohort_key(job: Job) -> tuple:
+    return job.dataset, job.n_labelled, job.profile, dict(job.parameters).get("DATA_DIR")
+
+
+def _usable_data(job: Job, folders: Folders) -> str:
+    """The content hash of a job's cohort; raises `InputError` if it cannot be used."""
+    data_dir = dict(job.parameters).get("DATA_DIR") or read_parameters(job.script).get("DATA_DIR")
+    cohort = sources.load_cohort(
+        job.dataset,
+        job.n_labelled,
+        data_dir=folders.root / str(data_dir) if data_dir else None,
+        max_scans=SCANS_AT_MOST.get(job.profile),
+    )
+    settings_for(job.profile, cohort)
+    return cohort.content_hash

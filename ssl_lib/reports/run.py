@@ -1,0 +1,177 @@
+"""Execute one job with papermill, in a kernel of this very Python, and keep what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from ssl_lib.notebook_files import KERNELSPEC, cell_tags, with_outputs, write_notebook, write_text
+from ssl_lib.reports.outcome import Failure, diagnose, note
+from ssl_lib.reports.plan import Folders, Job, digest
+from ssl_lib.results import safe_name
+
+KERNEL = "ssl_lib_report"
+KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+AUTOSAVE_SECONDS = 30
+PAPERMILL_BANNER = "papermill-error-cell-tag"  # cells that papermill adds; the page has its own
+# Sockets that only this user can open, where the system has them.
+CONNECTION = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished or skipped job; `seconds` is the wall-clock time, 0 when it was skipped."""
+
+    job: Job
+    executed: Path
+    skipped: bool
+    seconds: float
+    failure: Failure | None
+
+
+def executed_path(job: Job, folders: Folders) -> Path:
+    """Where the executed notebook of a job is kept."""
+    return folders.build / "executed" / job.notebook / f"{job.run_name}.ipynb"
+
+
+def run_job(job: Job, folders: Folders, *, force: bool = False, timeout: int | None = None) -> Ran:
+    """Execute a job unless nothing it depends on has changed; never raises for a failing notebook.
+
+    `timeout` is the most seconds that one cell may take.
+    """
+    executed, stamp = executed_path(job, folders), _Stamp(job, folders)
+    if not force and executed.exists() and stamp.is_valid():
+        return Ran(job, executed, True, 0.0, None)
+    stamp.remove()
+    started, when = time.monotonic(), datetime.now(UTC)
+    error = _execute(job, executed, folders, timeout)
+    seconds = time.monotonic() - started
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells = [c for c in notebook.cells if PAPERMILL_BANNER not in cell_tags(c)]
+    failure = diagnose(notebook, error)
+    without_paths(notebook, folders.root)
+    note(
+        notebook,
+        notebook=job.notebook,
+        dataset=safe_name(job.dataset),
+        profile=job.profile,
+        n_labelled=job.n_labelled,
+        seed=job.seed,
+        parameters=dict(job.parameters),
+        seconds=seconds,
+        when=when.isoformat(timespec="seconds"),
+        failure=failure,
+    )
+    write_text(executed, nbformat.writes(notebook))
+    if failure is None:
+        stamp.write()
+    return Ran(job, executed, False, seconds, failure)
+
+
+def store_outputs(ran: Ran) -> Path:
+    """Put the outputs of a run into the `.ipynb` beside its script; returns the `.ipynb`."""
+    executed = nbformat.read(ran.executed, as_version=4)
+    executed.cells = [c for c in executed.cells if "injected-parameters" not in cell_tags(c)]
+    target = ran.job.script.with_suffix(".ipynb")
+    write_notebook(with_outputs(jupytext.read(ran.job.script), executed), target)
+    return target
+
+
+def without_paths(notebook: NotebookNode, root: Path) -> None:
+    """Take the folders of this machine out of texts: the project's root, then the home."""
+    hidden = {f"{root.resolve()}/": "", str(root.resolve()): ".", str(Path.home()): "~"}
+    hidden.pop("/", None)
+
+    def clean(value: object) -> object:
+        if isinstance(value, str) and not value.startswith(("iVBOR", "/9j/")):
+            for path, replacement in hidden.items():
+                value = value.replace(path, replacement)
+        return [clean(item) for item in value] if isinstance(value, list) else value
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for part in (output, output.get("data", {})):
+                part.update({key: clean(value) for key, value in part.items()})
+
+
+def _execute(
+    job: Job, executed: Path, folders: Folders, timeout: int | None
+) -> BaseException | None:
+    """Run a notebook into the file `executed`; returns what went wrong with it."""
+    notebook = jupytext.read(job.script)
+    notebook.metadata.kernelspec = nbformat.from_dict({**KERNELSPEC, "name": KERNEL})
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    write_text(executed, nbformat.writes(notebook))
+    with _own_kernel(folders.build / "jupyter"):
+        try:
+            papermill.execute_notebook(
+                str(executed),
+                str(executed),
+                parameters=dict(job.parameters),
+                kernel_name=KERNEL,
+                cwd=str(folders.root),
+                progress_bar=False,
+                autosave_cell_every=AUTOSAVE_SECONDS,
+                execution_timeout=timeout,
+                config=CONNECTION,
+            )
+        except Exception as error:  # whatever it is, it belongs on the page
+            return error
+    return None
+
+
+@contextmanager
+def _own_kernel(folder: Path) -> Iterator[None]:
+    """Within this block Jupyter knows a kernel that is this Python, described in `folder`."""
+    specification = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python of this environment",
+        "language": "python",
+        "env": KERNEL_ENVIRONMENT,
+    }
+    write_text(folder / "kernels" / KERNEL / "kernel.json", json.dumps(specification))
+    before = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), before]))
+    try:
+        yield
+    finally:
+        os.environ.pop("JUPYTER_PATH")
+        if before is not None:
+            os.environ["JUPYTER_PATH"] = before
+
+
+class _Stamp:
+    """A note that a run succeeded, valid as long as its inputs and its files are what they were."""
+
+    def __init__(self, job: Job, folders: Folders) -> None:
+        self._path = folders.build / "stamps" / job.notebook / f"{job.run_name}.json"
+        self._page = folders.pages / job.notebook / f"{job.page_name}.html"
+        self._result = folders.results / job.notebook / f"{job.run_name}.json"
+        self._digest = digest(job)
+
+    def is_valid(self) -> bool:
+        if not self._path.exists():
+            return False
+        stored = json.loads(self._path.read_text(encoding="utf-8"))
+        result_there = self._result.exists() or not stored["result"]
+        return stored["digest"] == self._digest and self._page.exists() and result_there
+
+    def write(self) -> None:
+        content = {"digest": self._digest, "result": self._result.exists()}
+        write_text(self._path, json.dumps(content))
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
