@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 from filelock import FileLock
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ssl_lib.datasets import PUBLIC_HOST, PUBLISHED, PublishedSet, published
 from ssl_lib.errors import InputError

@@ -148,6 +148,8 @@ def _description(path: Path, problems: Problems) -> dict[str, object]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no table of names and values")
         if "labels" in content:
             content["labels"] = _label_names(content["labels"])
     except (ValueError, TypeError, AttributeError) as error:

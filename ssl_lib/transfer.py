@@ -22,7 +22,7 @@ from ssl_lib.errors import InputError
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = (10, 30)
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 14
 
 
 class NotThereError(Exception):
