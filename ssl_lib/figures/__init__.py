@@ -1,0 +1,50 @@
+"""Every figure of the notebooks, in one look; each function returns a figure for `show`."""
+
+from ssl_lib.figures.comparison import label_curve, row_comparison, worth_in_labels
+from ssl_lib.figures.scans import (
+    augmentation_grid,
+    cohort_grid,
+    film_strip,
+    judge,
+    prediction_grid,
+    verdict_shares,
+)
+from ssl_lib.figures.slices import (
+    Slice,
+    choose_slice,
+    class_legend,
+    draw_scan,
+    overlay,
+    shared_window,
+    slicing_axis,
+)
+from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
+from ssl_lib.figures.training import ema_toy, ramp_curve, training_curves
+
+__all__ = [
+    "Slice",
+    "augmentation_grid",
+    "choose_slice",
+    "class_colour",
+    "class_legend",
+    "cohort_grid",
+    "draw_scan",
+    "ema_toy",
+    "film_strip",
+    "house_style",
+    "judge",
+    "label_curve",
+    "new_figure",
+    "overlay",
+    "prediction_grid",
+    "ramp_curve",
+    "row_comparison",
+    "row_look",
+    "shared_window",
+    "show",
+    "slicing_axis",
+    "to_png",
+    "training_curves",
+    "verdict_shares",
+    "worth_in_labels",
+]

@@ -1,0 +1,218 @@
+"""Which row is better, and how sure we are: scores per scan, intervals, labels' worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from textwrap import fill
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ssl_lib.errors import InputError
+from ssl_lib.figures.style import BLUE, INK, QUIET, SKY, house_style, new_figure, row_look
+from ssl_lib.metrics import nan_mean
+from ssl_lib.results import ROW_NAMES, row_name
+from ssl_lib.statistics import (
+    Interval,
+    ScanScores,
+    bootstrap_interval,
+    paired_difference,
+    scan_scores,
+)
+
+MARKERS = "os^Dv<>P"
+SCORE_NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "95HD", "asd": "ASD"}
+
+
+@house_style()
+def row_comparison(
+    results: Sequence[Mapping[str, object]],
+    *,
+    rng: np.random.Generator,
+    score: str = "dice",
+    reference: str = "supervised_strong",
+    rows: Sequence[str] | None = None,
+) -> Figure:
+    """One line a row: every scan of every seed, the mean with its 95 % interval, the difference.
+
+    The numbers at the right are the mean and below it the paired difference to `reference` with its
+    95 % interval. Rows stand in the order of `ROW_NAMES` (unknown ones last) unless `rows`
+    says otherwise. Scans without a score and empty predictions are counted, never hidden.
+    """
+    rows = list(rows or _ordered_rows(results))
+    figure = new_figure(height=0.6 * len(rows) + 1.3)
+    ax, right = figure.subplots(1, 2, width_ratios=(2.4, 1), sharey=True)
+    for place, row in enumerate(rows):
+        scores = scan_scores(results, row, score)
+        interval = bootstrap_interval(scores.values, rng=rng)
+        _points(ax, place, scores, row)
+        _mean(ax, place, interval)
+        right.text(
+            0,
+            place,
+            _verdict(results, row, reference, score, interval, rng),
+            va="center",
+            fontsize=8.5,
+        )
+    unit = next(r["rows"][rows[0]]["units"][score] for r in results if rows[0] in r["rows"])
+    better = "higher" if score in ("dice", "jaccard") else "lower"
+    name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
+    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylim=(len(rows) - 0.5, -0.5))
+    ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
+    ax.grid(axis="y", visible=False)
+    right.set(xlim=(0, 1), xticks=[])
+    right.set_axis_off()
+    _seed_legend(figure, results)
+    title = fill(f"mean, and difference to {row_name(reference).lower()}", 22)
+    right.set_title(title, loc="left", fontsize=8.5)
+    return figure
+
+
+@house_style()
+def label_curve(
+    points: Mapping[int, Sequence[float]],
+    *,
+    level: float | None = None,
+    n_labelled: int | None = None,
+    level_name: str = "Mean teacher",
+) -> Figure:
+    """Supervised Dice against the number of labelled scans, and what a method's level is worth.
+
+    `points` maps a number of labelled scans to the mean Dice of each seed. `level` is the method's
+    mean Dice with `n_labelled` scans; the figure reads off how many labels supervised training
+    needs for it (straight lines between points, logarithmic axis).
+    """
+    numbers = sorted(points)
+    means = [nan_mean(points[number]) for number in numbers]
+    figure = new_figure(height=3.1)
+    ax = figure.subplots()
+    for number in numbers:
+        scores = points[number]
+        ax.plot([number] * len(scores), scores, "o", color=BLUE, alpha=0.35, markersize=5)
+    ax.plot(numbers, means, "o-", color=BLUE, label="Supervised")
+    if level is not None and n_labelled is not None:
+        _draw_level(ax, numbers, means, level, n_labelled, level_name)
+    ax.set_xscale("log")
+    ax.set_xticks(numbers, [str(number) for number in numbers])
+    ax.minorticks_off()
+    ax.set(xlabel="labelled scans (logarithmic)", ylabel="Dice, mean over test scans")
+    ax.legend(loc="lower right")
+    return figure
+
+
+def worth_in_labels(numbers: Sequence[int], means: Sequence[float], level: float) -> float:
+    """How many labelled scans supervised training needs to reach `level`.
+
+    Read off straight lines between the points over the logarithm of the number: infinity if no
+    point reaches it; the smallest number if the first one does already. NaN points are left out.
+    """
+    known = [(n, m) for n, m in zip(numbers, means, strict=True) if not math.isnan(m)]
+    if not known:
+        raise InputError("the label curve has no defined point")
+    if known[0][1] >= level:
+        return float(known[0][0])
+    for (left, low), (right, high) in pairwise(known):
+        if low < level <= high:
+            share = (level - low) / (high - low)
+            return float(np.exp(np.log(left) + share * (np.log(right) - np.log(left))))
+    return math.inf
+
+
+def _ordered_rows(results: Sequence[Mapping[str, object]]) -> list[str]:
+    found = dict.fromkeys(row for result in results for row in result["rows"])
+    if not found:
+        raise InputError(
+            "there is no stored result to compare",
+            fix="run a notebook first; it writes its scores to reports/results",
+        )
+    return [r for r in ROW_NAMES if r in found] + [r for r in found if r not in ROW_NAMES]
+
+
+def _wrapped(row: str) -> str:
+    """A row name on at most two lines."""
+    name = row_name(row)
+    if len(name) <= 24:
+        return name
+    middle = min(
+        (i for i, letter in enumerate(name) if letter == " "), key=lambda i: abs(i - len(name) / 2)
+    )
+    return name[:middle] + "\n" + name[middle + 1 :]
+
+
+def _points(ax: Axes, place: int, scores: ScanScores, row: str) -> None:
+    """One marker for each scan and seed, above the mean; the shape tells the seed."""
+    heights = np.linspace(-0.32, -0.08, len(scores.seeds)) if len(scores.seeds) > 1 else [-0.18]
+    for number, (values, height) in enumerate(zip(scores.values, heights, strict=True)):
+        ax.plot(
+            values,
+            np.full(values.size, place + height),
+            MARKERS[number % len(MARKERS)],
+            color=row_look(row)["color"],
+            markersize=4.5,
+            alpha=0.5,
+            markeredgewidth=0,
+        )
+
+
+def _mean(ax: Axes, place: int, interval: Interval) -> None:
+    ax.plot([interval.low, interval.high], [place + 0.14] * 2, color=INK, linewidth=2.6)
+    ax.plot(interval.mean, place + 0.14, "D", color=INK, markersize=7, markeredgecolor="white")
+
+
+def _seed_legend(figure: Figure, results: Sequence[Mapping[str, object]]) -> None:
+    """Which marker is which seed, and what the diamond is."""
+    seeds = sorted({result["seed"] for result in results})
+    look = {"color": QUIET, "linestyle": "", "markersize": 5}
+    handles = [
+        Line2D([], [], marker=MARKERS[i % len(MARKERS)], label=f"a scan, seed {seed}", **look)
+        for i, seed in enumerate(seeds)
+    ]
+    mean = Line2D([], [], color=INK, marker="D", linewidth=2.6, label="mean, 95 % interval")
+    figure.legend(handles=[*handles, mean], loc="outside lower center", ncols=4)
+
+
+def _verdict(
+    results: Sequence[Mapping[str, object]],
+    row: str,
+    reference: str,
+    score: str,
+    interval: Interval,
+    rng: np.random.Generator,
+) -> str:
+    """Mean, difference with interval, and what is undefined or empty, as text."""
+    digits = 3 if score in ("dice", "jaccard") else 2
+    lines = [f"{interval.mean:.{digits}f}"]
+    scores = scan_scores(results, row, score)
+    undefined = int(np.isnan(scores.values).sum())
+    empty = sum(r["rows"][row]["empty_predictions"] for r in results if row in r["rows"])
+    lines[0] += f"  ({undefined} undefined)" * bool(undefined) + f"  ({empty} empty)" * bool(empty)
+    if row != reference and any(reference in result["rows"] for result in results):
+        paired = paired_difference(results, row, reference, score)
+        gap = bootstrap_interval(paired.values, rng=rng)
+        lines.append(f"{gap.mean:+.{digits}f} ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})")
+    return "\n".join(lines).replace("-", "−")
+
+
+def _draw_level(
+    ax: Axes,
+    numbers: Sequence[int],
+    means: Sequence[float],
+    level: float,
+    n_labelled: int,
+    name: str,
+) -> None:
+    """The method's level, and the arrow down to the number of labels that it is worth."""
+    worth = worth_in_labels(numbers, means, level)
+    ax.plot(n_labelled, level, "D", color=SKY, markersize=8, markeredgecolor=INK, label=name)
+    reached = math.isfinite(worth)
+    end = worth if reached else numbers[-1]
+    ax.plot([n_labelled, end], [level, level], color=SKY, linestyle="--")
+    if reached:
+        ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
+    text = f"worth {worth:.0f} labelled scans" if reached else f"worth more than {numbers[-1]}"
+    ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)
+    ax.margins(y=0.12)

@@ -1,0 +1,173 @@
+"""From a scan to one 2D picture: which slice, which grey window, which outlines.
+
+Every figure goes through here, so that 2D stacks and 3D volumes are shown alike and all scans of a
+figure share one window and level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.lines import Line2D
+
+from ssl_lib.figures.style import INK, class_colour, house_style
+
+HALO = [patheffects.withStroke(linewidth=2.0, foreground="#000000aa")]
+LINE_STYLES = {"truth": "solid", "prediction": (0, (3, 1.4)), "pseudo-label": (0, (1.2, 1.2))}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a scan is cut: position `index` along `axis`; 2D arrays have `axis` None."""
+
+    axis: int | None
+    index: int = 0
+
+    def of(self, volume: Shaped[np.ndarray, "*space"]) -> Shaped[np.ndarray, "row column"]:
+        """The picture: rows and columns as stored; cuts along y or z show x from left to right."""
+        if self.axis is None:
+            return volume
+        picture = np.take(volume, self.index, axis=self.axis)
+        return picture if self.axis == 0 else picture.T
+
+    def aspect(self, spacing: Sequence[float]) -> float:
+        """Height of a pixel over its width."""
+        sides = [step for axis, step in enumerate(spacing) if axis != self.axis]
+        row, column = sides if self.axis in (0, None) else sides[::-1]
+        return row / column
+
+
+def slicing_axis(images: Iterable[Shaped[np.ndarray, "*space"]]) -> int | None:
+    """The axis with the fewest slices over all images, None for 2D images.
+
+    That is the slice axis of a stack, and for a volume the one whose slices are largest.
+    """
+    shapes = np.array([image.shape for image in images])
+    return None if shapes.shape[1] == 2 else int(np.median(shapes, axis=0).argmin())
+
+
+def choose_slice(
+    image: Shaped[np.ndarray, "*space"],
+    label: UInt8[np.ndarray, "*space"] | None = None,
+    axis: int | None = None,
+) -> Slice:
+    """The middle slice, or with a label the slice with most classes, and of those most organ."""
+    axis = slicing_axis([image]) if axis is None else axis
+    if axis is None or image.ndim == 2:
+        return Slice(None)
+    if label is None or not label.any():
+        return Slice(axis, image.shape[axis] // 2)
+    others = tuple(other for other in range(label.ndim) if other != axis)
+    area = (label > 0).sum(axis=others)
+    classes = sum((label == k).any(axis=others).astype(int) for k in np.unique(label[label > 0]))
+    return Slice(axis, int(np.lexsort((area, classes))[-1]))
+
+
+def shared_window(images: Iterable[Float[np.ndarray, "*space"]]) -> tuple[float, float]:
+    """Grey levels shown as black and white for all images: percentiles 0.5 and 99.5 of them all."""
+    sample = np.concatenate([np.asarray(image).ravel()[::7] for image in images])
+    low, high = np.percentile(sample, [0.5, 99.5])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def draw_scan(
+    ax: Axes,
+    picture: Float[np.ndarray, "row column"],
+    window: tuple[float, float] | None = None,
+    aspect: float = 1.0,
+) -> None:
+    """The grey picture without ticks or frame."""
+    low, high = window or shared_window([picture])
+    ax.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+@house_style()
+def overlay(
+    ax: Axes,
+    picture: Float[np.ndarray, "row column"],
+    label: UInt8[np.ndarray, "row column"] | None = None,
+    prediction: UInt8[np.ndarray, "row column"] | None = None,
+    *,
+    kind: str = "prediction",
+    window: tuple[float, float] | None = None,
+    aspect: float = 1.0,
+) -> None:
+    """One picture with class outlines: the truth solid, a prediction dashed (pseudo-label: dotted).
+
+    What is judged is filled with the classes' colours: the prediction if there is one, with the
+    truth as a white line, else the label. `kind` is "prediction" or "pseudo-label".
+    """
+    draw_scan(ax, picture, window, aspect)
+    if prediction is not None:
+        _fill(ax, prediction, 0.45, aspect)
+        _outline(ax, prediction, LINE_STYLES[kind])
+    elif label is not None:
+        _fill(ax, label, 0.25, aspect)
+    if label is not None:
+        _outline(ax, label, LINE_STYLES["truth"], None if prediction is None else "white")
+
+
+def class_legend(class_names: Sequence[str], *, kinds: Sequence[str] = ("truth",)) -> list[Line2D]:
+    """Legend handles: a line for each foreground class, and for each kind if there are several."""
+    handles = [
+        Line2D([], [], color=class_colour(index), linewidth=2.4, label=name)
+        for index, name in enumerate(class_names)
+        if index > 0
+    ]
+    if len(kinds) > 1:
+        handles += [
+            Line2D([], [], color=INK, linewidth=1.4, linestyle=LINE_STYLES[kind], label=kind)
+            for kind in kinds
+            if kind != "truth"
+        ]
+        halo = [patheffects.withStroke(linewidth=3, foreground=INK)]
+        handles.append(Line2D([], [], color="white", path_effects=halo, label="truth"))
+    return handles
+
+
+def _fill(ax: Axes, label: UInt8[np.ndarray, "row column"], alpha: float, aspect: float) -> None:
+    """The organ in the colours of its classes."""
+    top = int(max(label.max(), 1))
+    ax.imshow(
+        np.ma.masked_equal(label, 0),
+        cmap=ListedColormap([class_colour(index) for index in range(1, top + 1)]),
+        vmin=0.5,
+        vmax=top + 0.5,
+        alpha=alpha,
+        aspect=aspect,
+        interpolation="nearest",
+    )
+
+
+def _outline(
+    ax: Axes,
+    label: UInt8[np.ndarray, "row column"],
+    style: object,
+    colour: str | None = None,
+) -> None:
+    """The border of each class, closed at the edge of the picture; the first class lies on top."""
+    rows, columns = label.shape
+    x, y = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
+    for index in np.unique(label[label > 0])[::-1]:
+        mask = np.pad((label == index).astype(float), 1)
+        lines = ax.contour(
+            x,
+            y,
+            mask,
+            [0.5],
+            colors=[colour or class_colour(index)],
+            linewidths=1.2,
+            linestyles=[style],
+        )
+        if style == "solid":
+            lines.set_path_effects([*HALO, patheffects.Normal()])
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))

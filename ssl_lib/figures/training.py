@@ -1,0 +1,123 @@
+"""Curves: losses and validation over training, averages of weights, ramps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ssl_lib.errors import InputError
+from ssl_lib.figures.style import (
+    FAINT,
+    SCALAR_MAP,
+    VERMILLION,
+    house_style,
+    new_figure,
+    row_look,
+)
+from ssl_lib.results import row_name
+
+History = Sequence[Mapping[str, float]]
+Validation = Sequence[tuple[int, float]]
+
+
+@house_style()
+def training_curves(trainings: Mapping[str, object]) -> Figure:
+    """One panel for each named loss term, and one for the validation Dice, against iterations.
+
+    `trainings` maps a row name to an object with `history` (a mapping with `iteration` and the loss
+    terms for each logged iteration) and `validation` (pairs of iteration and Dice). Losses are
+    drawn faintly as logged and strongly as a running median.
+    """
+    histories = {row: training.history for row, training in trainings.items()}
+    terms = _terms(histories)
+    columns = min(len(terms) + 1, 3)
+    rows = -(-(len(terms) + 1) // columns)
+    figure = new_figure(height=2.35 * rows + 0.3 * -(-len(trainings) // 3) + 0.1)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(terms) + 1 :]:
+        ax.set_axis_off()
+    for ax, term in zip(axes, terms, strict=False):
+        for row, history in histories.items():
+            _loss_line(ax, row, history, term)
+        ax.set(title=f"loss: {term}", xlabel="iteration")
+        ax.set_ylim(bottom=0)
+    last = axes[len(terms)]
+    for row, training in trainings.items():
+        points = np.array(training.validation, dtype=float).reshape(-1, 2)
+        last.plot(*points.T, marker="o", markersize=4, label=row_name(row), **row_look(row))
+    last.set(title="validation Dice", xlabel="iteration")
+    figure.legend(
+        handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))
+    )
+    return figure
+
+
+@house_style()
+def ema_toy(
+    series: Float[np.ndarray, " step"], averages: Mapping[float, Float[np.ndarray, " step"]]
+) -> Figure:
+    """One noisy weight over training and its exponential moving average for several decays."""
+    figure = new_figure(height=3.2)
+    ax = figure.subplots()
+    ax.plot(series, color=FAINT, linewidth=1.2, label="weight of the student")
+    colours = _scalar_colours(len(averages))
+    for (decay, average), colour in zip(averages.items(), colours, strict=True):
+        memory = f", remembers about {1 / (1 - decay):.0f} steps" if decay < 1 else ""
+        ax.plot(average, color=colour, linewidth=2.2, label=f"teacher, decay {decay:g}{memory}")
+    ax.set(xlabel="iteration", ylabel="value of one weight")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@house_style()
+def ramp_curve(
+    curves: Mapping[str, Float[np.ndarray, " step"]],
+    iterations: Float[np.ndarray, " step"] | None = None,
+    mark: int | None = None,
+) -> Figure:
+    """The weight of the unlabelled loss over training, one line a name; `mark` points at a step."""
+    figure = new_figure(height=2.6)
+    ax = figure.subplots()
+    colours = _scalar_colours(len(curves))
+    for number, ((name, weights), colour) in enumerate(zip(curves.items(), colours, strict=True)):
+        steps = np.arange(len(weights)) if iterations is None else iterations
+        style = ("-", "--", "-.", ":")[number % 4]
+        ax.plot(steps, weights, color=colour, linestyle=style, label=name)
+    if mark is not None:
+        ax.axvline(mark, color=VERMILLION, linewidth=1.2, linestyle="--")
+        ax.annotate(f"iteration {mark}", (mark, 0.02), xytext=(4, 0), textcoords="offset points")
+    ax.set(xlabel="iteration", ylabel="weight of the unlabelled loss", ylim=(0, None))
+    ax.legend(loc="upper left")
+    return figure
+
+
+def _terms(histories: Mapping[str, History]) -> list[str]:
+    """The loss terms of all rows in the order in which they first appear."""
+    terms = [key for history in histories.values() for entry in history for key in entry]
+    terms = [term for term in dict.fromkeys(terms) if term != "iteration"]
+    if not terms:
+        raise InputError("no training has a loss to show", expected="a history that is not empty")
+    return terms
+
+
+def _loss_line(ax: Axes, row: str, history: History, term: str) -> None:
+    """One row's loss: faint as logged, strong as the median of a fifteenth of the run."""
+    logged = [(entry["iteration"], entry[term]) for entry in history if term in entry]
+    if not logged:
+        return
+    iterations, values = np.array(logged, dtype=float).T
+    half = max(1, len(values) // 30)
+    smooth = [np.median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
+    look = {key: value for key, value in row_look(row).items() if key != "markerfacecolor"}
+    ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.25)
+    ax.plot(iterations, smooth, **look)
+
+
+def _scalar_colours(count: int) -> list[tuple[float, ...]]:
+    """Ordered colours for ordered values, without the palest of the map."""
+    return [matplotlib.colormaps[SCALAR_MAP](x) for x in np.linspace(0.05, 0.8, max(count, 1))]
