@@ -19,6 +19,20 @@ PUBLIC_HOST = "https://raw.githubusercontent.com/"
 
 
 @dataclass(frozen=True)
+class OfficialArchive:
+    """One large file that holds a whole set; `folders` maps our folder names to its own."""
+
+    url: str
+    md5: str
+    folders: Mapping[str, str]
+
+    def member(self, path: str) -> str:
+        """The name inside the archive of a file of the set."""
+        folder, _, file = path.rpartition("/")
+        return f"{self.folders[folder]}/{file}"
+
+
+@dataclass(frozen=True)
 class PublishedSet:
     """One public data set.
 
@@ -38,6 +52,7 @@ class PublishedSet:
     validation_count: int = 0
     unit: str = "scan"
     left_out: str = ""
+    archive: OfficialArchive | None = None
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
@@ -158,6 +173,14 @@ _HIPPOCAMPUS = PublishedSet(
     left_out=(
         "hippocampus_010, hippocampus_118 and hippocampus_281 of the source folder are broken on"
         " purpose (a label of the wrong size, or none) and are left out"
+    ),
+    archive=OfficialArchive(
+        url="https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampus.tar",
+        md5="9d24dba78a72977dbd1d2e110310f31b",
+        folders={
+            "images": "Task04_Hippocampus/imagesTr",
+            "labels": "Task04_Hippocampus/labelsTr",
+        },
     ),
 )
 

@@ -7,7 +7,7 @@ sha256 was found right.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
+from ssl_lib.archive import take_from_archive
 from ssl_lib.datasets import PUBLIC_HOST, PUBLISHED, PublishedSet, published
 from ssl_lib.errors import InputError
 from ssl_lib.transfer import Mirror, obtain, set_aside
@@ -94,10 +95,17 @@ def fetch_files(
             kept = set_aside(folder / path, folder / "quarantine", Path(path).name)
             say(f"{path}: wrong sha256, moved to {kept}, fetched again")
         missing = [path for path in paths if not (folder / path).exists()]
-        try:
-            _fetch_missing(entry, folder, missing, mirrors_of(entry, mirror), workers, say)
-        finally:
-            wrong_files(entry, folder, missing)
+        mirrors = mirrors_of(entry, mirror)
+        failures = _fetch_missing(entry, folder, missing, mirrors, workers, say)
+        if failures and entry.archive:
+            quarantine = folder / "quarantine"
+            problems = take_from_archive(
+                entry.archive, folder, list(failures), entry.hashes, quarantine
+            )
+            failures = {path: [*failures[path], problem] for path, problem in problems.items()}
+        wrong_files(entry, folder, missing)
+    if failures:
+        _refuse(entry, failures, len(missing), unreachable=all(one.dead for one in mirrors))
 
 
 def _fetch_missing(
@@ -107,58 +115,49 @@ def _fetch_missing(
     mirrors: Sequence[Mirror],
     workers: int,
     say: Callable[[str], None],
-) -> None:
-    failures: list[InputError] = []
+) -> dict[str, list[str]]:
+    """Fetch files side by side; return those that no mirror delivered, with the reasons."""
     session = requests.Session()
     session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=workers))
+    failures: dict[str, list[str]] = {}
+
+    def fetch_one(path: str) -> tuple[str, list[str]]:
+        target, quarantine = folder / path, folder / "quarantine"
+        return path, obtain(path, target, entry.hashes[path], mirrors, quarantine, session=session)
+
     with ThreadPoolExecutor(workers) as pool, session:
-        jobs = [
-            pool.submit(
-                obtain,
-                path,
-                folder / path,
-                entry.hashes[path],
-                mirrors,
-                folder / "quarantine",
-                session=session,
-            )
-            for path in missing
-        ]
+        jobs = [pool.submit(fetch_one, path) for path in missing]
         try:
-            for job in tqdm(
-                as_completed(jobs), entry.name, len(jobs), unit="file", disable=not jobs
-            ):
-                error = job.exception()
-                if error is None:
-                    _say_quarantined(job.result(), say)
-                elif isinstance(error, InputError):
-                    failures.append(error)
-                else:
-                    raise error
+            for job in tqdm(as_completed(jobs), entry.name, len(jobs), unit="file"):
+                path, trouble = job.result()
+                for line in trouble:
+                    if "wrong sha256" in line:
+                        say(line)
+                if not (folder / path).exists():
+                    failures[path] = trouble
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if failures:
-        _refuse(entry, failures, len(missing))
+    return failures
 
 
-def _say_quarantined(trouble: Iterable[str], say: Callable[[str], None]) -> None:
-    for line in trouble:
-        if "wrong sha256" in line:
-            say(line)
-
-
-def _refuse(entry: PublishedSet, failures: Sequence[InputError], asked: int) -> None:
-    """One message for all files that could not be fetched; the one that says most in full."""
-    first = max(failures, key=lambda error: len(error.problem))
-    others = sorted(str(error.where) for error in failures if error is not first)
-    listed = "".join(f"\n    {path}" for path in others[:5])
-    more = f"\n    and {len(others) - 5} more" if len(others) > 5 else ""
+def _refuse(
+    entry: PublishedSet, failures: Mapping[str, Sequence[str]], asked: int, *, unreachable: bool
+) -> None:
+    """One message for all files that could not be fetched; the reasons for one of them in full."""
+    first = max(failures, key=lambda path: len(failures[path]))
+    others = sorted(path for path in failures if path != first)
+    named = [f"{first}:", *(f"  {line}" for line in failures[first][-4:]), *others[:5]]
+    named += [f"and {len(others) - 5} more"] if len(others) > 5 else []
     raise InputError(
-        f"{len(failures)} of {asked} files of {entry.name} could not be fetched\n"
-        f"    {first.where}: {first.problem}{listed}{more}",
-        expected=first.expected,
-        fix=first.fix,
+        f"{len(failures)} of {asked} files of {entry.name} could not be fetched"
+        + (": no mirror could be reached" if unreachable else "")
+        + "".join(f"\n    {line}" for line in named),
+        expected="files with the published sha256",
+        fix=(
+            "check the network, or name another source: --mirror URL_OR_PATH or the environment"
+            " variable SSL_MIRROR"
+        ),
     )
 
 

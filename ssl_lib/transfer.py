@@ -17,8 +17,6 @@ from urllib.parse import quote, unquote, urlsplit
 import pooch
 import requests
 
-from ssl_lib.errors import InputError
-
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = (10, 30)
@@ -68,11 +66,11 @@ def obtain(
     *,
     session: requests.Session,
 ) -> list[str]:
-    """Bring one file to `target`; return what went wrong on the way, a sentence each.
+    """Bring one file to `target`; return what went wrong on the way, a line each.
 
     The mirrors are asked in order. A broken connection is continued, up to three times; a file
     with a wrong hash is moved to `quarantine` and fetched once more before the next mirror has its
-    turn. Raises `InputError` when no mirror delivers.
+    turn. If no mirror delivers, there is no `target` afterwards.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -96,12 +94,7 @@ def obtain(
             wrong += 1
             if wrong == 2:
                 break
-    raise InputError(
-        "no mirror delivered this file" + "".join(f"\n    {line}" for line in trouble[-4:]),
-        where=path,
-        expected=f"sha256 {sha256}",
-        fix="check the network, or name another source with --mirror URL_OR_PATH",
-    )
+    return trouble
 
 
 def set_aside(file: Path, quarantine: Path, name: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import tarfile
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,7 +92,7 @@ def server():
 @pytest.fixture(autouse=True)
 def tiny_set(monkeypatch):
     """A hippocampus set of four scans, no waiting, and a public host that nobody reaches."""
-    entry = replace(datasets.PUBLISHED["hippocampus"], mirrors=(SOURCE,))
+    entry = replace(datasets.PUBLISHED["hippocampus"], mirrors=(SOURCE,), archive=None)
     scans = tuple(f"hippocampus_{number:03}" for number in (1, 2, 3, 4))
     entry.__dict__["hashes"] = {p: hashlib.sha256(c).hexdigest() for p, c in CONTENT.items()}
     entry.__dict__.update(training=scans[:3], validation=(), test=scans[3:])
@@ -222,9 +224,61 @@ def test_nothing_wrong_ever_gets_its_final_name(tmp_path, server):
 
 
 def test_an_unreachable_mirror_is_one_clear_message(tmp_path):
-    with pytest.raises(InputError, match="unreachable") as refusal:
+    with pytest.raises(InputError, match="no mirror could be reached") as refusal:
         fetch(tmp_path, "http://127.0.0.1:9")
     assert "8 of 8 files" in str(refusal.value) and "--mirror" in str(refusal.value)
+
+
+@pytest.fixture
+def archived_set(tmp_path, server, tiny_set, monkeypatch):
+    """The tiny set with an official archive on the server, which also holds a stranger's file."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for path, data in {**CONTENT, "../../stranger": b"no"}.items():
+            member = tarfile.TarInfo("Task/" + path.replace("s/", "sTr/"))
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    server.files["/Task.tar"] = content.getvalue()
+    entry = replace(
+        tiny_set,
+        archive=datasets.OfficialArchive(
+            url=server.url + "/Task.tar",
+            md5=hashlib.md5(content.getvalue()).hexdigest(),
+            folders={"images": "Task/imagesTr", "labels": "Task/labelsTr"},
+        ),
+    )
+    entry.__dict__.update({k: tiny_set.__dict__[k] for k in ("hashes", "training", "test")})
+    entry.__dict__["validation"] = ()
+    monkeypatch.setitem(datasets.PUBLISHED, "hippocampus", entry)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+    return entry
+
+
+def test_what_no_mirror_has_comes_from_the_official_archive(tmp_path, archived_set, mirror):
+    (mirror / SOURCE / FIRST).unlink()
+    folder, _ = fetch(tmp_path, mirror)
+    assert_complete(folder)
+    assert not (tmp_path / "stranger").exists() and not (tmp_path / "data" / "stranger").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("md5", "0" * 32, "wrong md5"),
+        ("url", "http://127.0.0.1:9/Task.tar", "ConnectionError"),
+        ("folders", {"images": "nowhere", "labels": "nowhere"}, "no member nowhere"),
+    ],
+)
+def test_an_archive_that_cannot_serve_is_named(
+    tmp_path, archived_set, mirror, monkeypatch, field, value, said
+):
+    (mirror / SOURCE / FIRST).unlink()
+    entry = replace(archived_set, archive=replace(archived_set.archive, **{field: value}))
+    entry.__dict__.update({**archived_set.__dict__, "archive": entry.archive})
+    monkeypatch.setitem(datasets.PUBLISHED, "hippocampus", entry)
+    with pytest.raises(InputError, match=said) as refusal:
+        fetch(tmp_path, mirror)
+    assert FIRST in str(refusal.value)
 
 
 def test_a_wrong_file_on_the_disk_is_found_and_replaced(tmp_path, mirror):
