@@ -104,12 +104,17 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def to_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """The figure as a PNG file, with a palette of 256 colours where that saves a third."""
+def to_image(figure: Figure, dpi: int = DPI) -> Image.Image:
+    """The figure as a picture in true colours."""
     buffer = io.BytesIO()
     with house_style():
         figure.savefig(buffer, format="png", dpi=dpi)
-    return smaller_png(Image.open(buffer).convert("RGB"))
+    return Image.open(buffer).convert("RGB")
+
+
+def to_png(figure: Figure, dpi: int = DPI) -> bytes:
+    """The figure as a PNG file, with a palette of 256 colours where that saves a third."""
+    return smaller_png(to_image(figure, dpi))
 
 
 def smaller_png(image: Image.Image) -> bytes:
