@@ -368,6 +368,13 @@ def test_acdc_slices_become_stacks_in_their_order(tiny_acdc):
     assert cohort.validation[0].image.shape == (4, 6, 5) and ids(cohort.test) == ["p5_frame01"]
 
 
+def test_a_small_look_at_acdc_counts_scans_and_needs_no_other_patient(tiny_acdc):
+    for path in (tiny_acdc / "data").glob("p2_*"):
+        path.unlink()
+    cohort = load_cohort("acdc", 1, data_dir=tiny_acdc.parent, max_scans=8)
+    assert len(cohort.labelled) == len(cohort.unlabelled) == 2
+
+
 def test_acdc_names_a_missing_slice(tiny_acdc):
     (tiny_acdc / "data" / "p3_frame01_slice_5.h5").unlink()
     message = refusal_of("acdc", 1, data_dir=tiny_acdc.parent)
