@@ -22,6 +22,7 @@ _FORMULA = re.compile(f"{_CODE}|{_BLOCK}|{_INLINE}", re.DOTALL)
 _IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
 _PLACEHOLDER = "formula{}placeholder"
+_ANY_PLACEHOLDER = re.compile(_PLACEHOLDER.format(r"\d+"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Markdown:
     def _add_heading(self, level: int, html: str) -> str:
         text = " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
         taken = {heading.anchor for heading in self.headings}
-        base = anchor = _slug(text)
+        base = anchor = _slug(_ANY_PLACEHOLDER.sub("", text))
         number = 1
         while anchor in taken:
             number += 1

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import re
 from html import escape
+from itertools import pairwise
+from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
+
+NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+PRIME = "\u2032"
+BARS = ("|", "\u2016")
+CLOSING = (")", "]", "}", PRIME, *BARS)
 
 # What the converter does not know, said in a way that it does.
 REPLACEMENTS: tuple[tuple[str, str], ...] = (
@@ -13,9 +20,10 @@ REPLACEMENTS: tuple[tuple[str, str], ...] = (
     (r"\\operatorname\*?\{arg\\?[, ]*\s*(min|max)\}", r"\\arg\1 "),
     (r"\\arg\s*\\(min|max)", r"\\arg\1 "),
     (r"\\(?:operatorname\*?|mathrm)\{([A-Za-z0-9 ,-]{2,})\}", r"\\text{\1}"),
+    (r"\\[bB]igg?[lrm]?(?![A-Za-z])", ""),
 )
 
-_UNKNOWN = re.compile(r">\s*(\\[A-Za-z]+|&)\s*<")
+ElementTree.register_namespace("", NAMESPACE)
 
 
 class FormulaError(ValueError):
@@ -31,13 +39,15 @@ def to_mathml(latex: str, *, block: bool) -> str:
     for pattern, replacement in REPLACEMENTS:
         source = re.sub(pattern, replacement, source)
     try:
-        mathml = convert(source, display="block" if block else "inline")
+        root = ElementTree.fromstring(convert(source, display="block" if block else "inline"))
     except Exception as error:  # the converter raises many kinds, some of them bare
         raise FormulaError(f"{latex!r}: {error or type(error).__name__}") from error
-    unknown = _UNKNOWN.search(mathml)
-    if unknown:
-        raise FormulaError(f"{latex!r}: {unknown.group(1)} is not understood")
-    return mathml
+    for element in root.iter():
+        if (element.text or "").lstrip().startswith("\\"):
+            raise FormulaError(f"{latex!r}: {element.text} is not understood")
+    _lower_primes(root)
+    _tighten(root)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def formula_html(latex: str, *, block: bool) -> str:
@@ -47,3 +57,34 @@ def formula_html(latex: str, *, block: bool) -> str:
     except FormulaError:
         return f'<code class="formula-source">{escape(latex.strip())}</code>'
     return f'<span class="formula" tabindex="0">{mathml}</span>' if block else mathml
+
+
+def _lower_primes(root: ElementTree.Element) -> None:
+    """Set primes beside their letter: as superscripts most fonts would raise them twice."""
+    for element in list(root.iter()):
+        kind = element.tag.rpartition("}")[2]
+        if kind not in ("msup", "msubsup") or element[-1].text != PRIME:
+            continue
+        base, *subscript, prime = list(element)
+        prime.tag, prime.attrib = f"{{{NAMESPACE}}}mo", {"lspace": "0", "rspace": "0"}
+        row = ElementTree.Element(f"{{{NAMESPACE}}}mrow")
+        row.extend([base, prime])
+        element[:] = [row, *subscript]
+        element.tag = f"{{{NAMESPACE}}}{'msub' if subscript else 'mrow'}"
+
+
+def _tighten(root: ElementTree.Element) -> None:
+    """No space around bars, nor after the sign of a negative number or term."""
+    for row in root.iter():
+        for previous, element in pairwise([None, *row]):
+            if element.tag != f"{{{NAMESPACE}}}mo":
+                continue
+            if element.text in BARS:
+                element.attrib |= {"lspace": "0", "rspace": "0"}
+            elif element.text == "\u2212" and _opens(previous):
+                element.set("form", "prefix")
+
+
+def _opens(element: ElementTree.Element | None) -> bool:
+    """Whether what follows this element begins a term."""
+    return element is None or (element.tag.endswith("}mo") and element.text not in CLOSING)

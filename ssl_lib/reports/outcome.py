@@ -14,6 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 
 KEY = "ssl_lib"  # where a run's own notes stand in the notebook's metadata
+TIMED_OUT = "this cell took longer than allowed and was stopped"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def diagnose(notebook: NotebookNode, error: BaseException | None = None) -> Fail
     """
     for number, cell in _code_cells(notebook):
         for output in cell.outputs:
+            if output.output_type == "error" and output.ename == "KeyboardInterrupt":
+                return Failure(number, TIMED_OUT)
             if output.output_type == "error":
                 return Failure(number, f"{output.ename}: {output.evalue}".rstrip(": "))
     unfinished = [
@@ -40,7 +43,7 @@ def diagnose(notebook: NotebookNode, error: BaseException | None = None) -> Fail
         return None
     cell = _last_started(notebook) or (unfinished[0] if unfinished else None)
     if isinstance(error, TimeoutError):
-        return Failure(cell, "this cell took longer than allowed and was stopped")
+        return Failure(cell, TIMED_OUT)
     if error is None or "kernel died" in str(error).lower():
         return Failure(cell, "the kernel died here (out of memory, or its process was killed)")
     return Failure(cell, f"{type(error).__name__}: {error}")

@@ -202,6 +202,8 @@ def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool
     label = f"Code, {lines} line{'s' * (lines > 1)}"
     if "injected-parameters" in tags:
         label = "Parameters of this run"
+    if cell.source.strip() and cell.get("execution_count") is None:
+        label += ", not run to its end"
     source = highlight(cell.source, PythonLexer(), HtmlFormatter(nowrap=True))
     outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
     kind = "solution" if "solution" in tags else "code"
