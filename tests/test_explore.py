@@ -87,9 +87,9 @@ def test_frames_that_are_too_large_are_refused():
         static_html(noisy, alt="Noise.", size=Knob("n", tuple(range(6))))
 
 
-def test_quality_gives_way_before_the_limit_does(monkeypatch):
+def test_quality_gives_way_to_size(monkeypatch):
     full = len(static_html(draw, alt="Two bars.", size=SIZES))
-    monkeypatch.setattr(module, "MAX_BYTES", full - 100)
+    monkeypatch.setattr(module, "WANTED_BYTES", full - 100)
     assert len(static_html(draw, alt="Two bars.", size=SIZES)) < full
 
 

@@ -214,5 +214,7 @@ def _draw_level(
     if reached:
         ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
     text = f"worth {worth:.0f} labelled scans" if reached else f"worth more than {numbers[-1]}"
+    if worth == numbers[0]:
+        text = f"worth at most {numbers[0]}"
     ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)
     ax.margins(y=0.12)
