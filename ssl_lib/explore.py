@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ssl_lib.errors import InputError
-from ssl_lib.figures.style import checked_alt, to_image, to_png
+from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
 
 Draw = Callable[..., Figure]
 WANTED_BYTES, MAX_BYTES = 200_000, 400_000
@@ -91,7 +91,8 @@ def static_html(draw: Draw, *, alt: str | Callable[..., str], **knobs: Knob) -> 
         )
     values = [dict(zip(knobs, state, strict=True)) for state in states]
     alts = [state_alt(alt, knobs, state) for state in values]
-    figures = [draw(**state) for state in values]
+    with house_style():
+        figures = [draw(**state) for state in values]
     for dpi, quality in QUALITIES:
         html = _page(knobs, [_webp(to_image(f, dpi), quality) for f in figures], alts)
         if len(html.encode()) <= WANTED_BYTES:
@@ -217,7 +218,9 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], knobs: Mapping[str, Kn
     def redraw(change: object = None) -> None:
         state = {name: slider.value for name, slider in sliders.items()}
         words = escape(state_alt(alt, knobs, state))
-        uri = f"data:image/png;base64,{b64encode(to_png(draw(**state))).decode()}"
+        with house_style():
+            figure = draw(**state)
+        uri = f"data:image/png;base64,{b64encode(to_png(figure)).decode()}"
         picture.value = f'<img src="{uri}" alt="{words}" style="max-width:100%">'
 
     for slider in sliders.values():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 
 from ssl_lib import explore as module
 from ssl_lib.errors import InputError
@@ -147,3 +148,14 @@ def test_static_is_displayed_as_html(monkeypatch):
 
 def test_values_read_well():
     assert [value_text(v) for v in (0.1 + 0.2, 4, "both", 1e-5)] == ["0.3", "4", "both", "1e-05"]
+
+
+def test_figures_are_drawn_in_house_style():
+    seen = []
+
+    def spy(size):
+        seen.append(rcParams["axes.spines.top"])
+        return draw(size)
+
+    static_html(spy, alt="Two bars.", size=SIZES)
+    assert seen == [False, False, False] and rcParams["axes.spines.top"]
