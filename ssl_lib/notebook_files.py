@@ -30,7 +30,7 @@ def read_cells(path: str | Path) -> list[NotebookNode]:
 
     Raises `InputError` when there is no such file.
     """
-    return _read_notebook(existing(path)).cells
+    return read_notebook(existing(path)).cells
 
 
 def cell_tags(cell: NotebookNode) -> frozenset[str]:
@@ -53,7 +53,8 @@ def existing(path: str | Path) -> Path:
     )
 
 
-def _read_notebook(path: Path) -> NotebookNode:
+def read_notebook(path: Path) -> NotebookNode:
+    """A notebook from its percent script or its `.ipynb`."""
     if path.suffix == ".ipynb":
         return nbformat.read(path, as_version=4)
     return jupytext.read(path, fmt="py:percent")
@@ -67,9 +68,9 @@ def sync(paths: Iterable[str | Path]) -> list[Path]:
     """
     changed = []
     for script in map(existing, paths):
-        notebook = _read_notebook(script)
+        notebook = read_notebook(script)
         target = script.with_suffix(".ipynb")
-        stored = _read_notebook(target) if target.exists() else None
+        stored = read_notebook(target) if target.exists() else None
         if write_notebook(with_outputs(notebook, stored), target):
             changed.append(target)
     return changed

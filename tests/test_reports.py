@@ -15,10 +15,11 @@ from ssl_lib.notebooks import paired, sync
 from ssl_lib.phantom import phantom_cohort
 from ssl_lib.reports import __main__ as command
 from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
+from ssl_lib.reports.card import duration
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
 from ssl_lib.reports.outputs import last_writes, outputs_html
-from ssl_lib.reports.render import PageData, duration, read_page_data, write_page
+from ssl_lib.reports.render import PageData, read_page_data, write_page
 from ssl_lib.results import build_result, write_result
 
 PARAMETERS = """\

@@ -3,6 +3,6 @@
     python -m ssl_lib.reports --datasets phantom --profile quick --notebooks 00 --seeds "0 1 2"
 
 `plan` decides what to run, `run` executes it, `outcome` says how it ended, `render` writes a page
-(with `markdown`, `mathml` and `outputs` for its parts), `index` the page of pages. Reports never
-compute a score: every number comes from the result files.
+(with `card`, `markdown`, `mathml` and `outputs` for its parts) and `index` the page of pages.
+Reports never compute a score: every number comes from the result files.
 """

@@ -17,10 +17,10 @@ import numpy as np
 from ssl_lib.errors import InputError
 from ssl_lib.notebook_files import write_text
 from ssl_lib.provenance import git_commit, package_versions
+from ssl_lib.reports.card import duration
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
-    duration,
     environment,
     read_page_data,
     template_text,

@@ -21,19 +21,22 @@ NO_ALT = "Figure without a description"
 
 def outputs_html(outputs: Sequence[NotebookNode], folder: Path) -> str:
     """All outputs of one cell; `folder` is where relative pictures are looked for."""
-    return "".join(_output_html(output, folder) for output in merged_streams(outputs))
+    return "".join(_output_html(output, folder) for output in tidy_streams(outputs))
 
 
-def merged_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+def tidy_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
     """The outputs with neighbouring pieces of one stream joined, and overwritten lines dropped."""
-    merged: list[NotebookNode] = []
+    tidy: list[NotebookNode] = []
     for output in outputs:
-        previous = merged[-1] if merged else None
+        previous = tidy[-1] if tidy else None
         if output.output_type == "stream" and previous and previous.get("name") == output.name:
-            merged[-1] = NotebookNode(previous, text=previous.text + output.text)
+            tidy[-1] = NotebookNode(previous, text=previous.text + output.text)
         else:
-            merged.append(output)
-    return merged
+            tidy.append(output)
+    for output in tidy:
+        if output.output_type == "stream":
+            output.text = last_writes(output.text)
+    return tidy
 
 
 def last_writes(text: str) -> str:
@@ -72,7 +75,7 @@ def _output_html(output: NotebookNode, folder: Path) -> str:
     picture = picture_uri(output)
     if picture:
         uri, alt = picture
-        image = f'<img src="{escape(uri)}" alt="{escape(alt)}" loading="lazy">'
+        image = f'<img src="{escape(uri)}" alt="{escape(alt)}">'
         return f'<figure class="output">{image}</figure>'
     return _text_data_html(data, folder)
 
@@ -90,7 +93,7 @@ def _text_data_html(data: Mapping[str, str], folder: Path) -> str:
 
 
 def _stream_html(output: NotebookNode) -> str:
-    text = last_writes(output.text).strip("\n")
+    text = output.text.strip("\n")
     if not text.strip():
         return ""
     if output.name == "stderr":

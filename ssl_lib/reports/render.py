@@ -17,6 +17,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from ssl_lib.notebook_files import cell_tags, write_text
+from ssl_lib.reports.card import run_details, run_facts
 from ssl_lib.reports.markdown import Heading, Markdown
 from ssl_lib.reports.offline import PageError, check_page
 from ssl_lib.reports.outcome import Failure, read_executed
@@ -208,58 +209,3 @@ def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool
     outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
     kind = "solution" if "solution" in tags else "code"
     return CellView(number, kind, label, Markup(source), Markup(outputs))
-
-
-def run_facts(
-    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
-) -> list[tuple[str, str]]:
-    """The run card: what ran on what, for how long, on which data and code."""
-    result = _result_of(notes, results)
-    facts = [
-        ("Data", f"{notes.get('dataset', '?')}, {notes.get('n_labelled', '?')} labelled scans"),
-        ("Profile", str(notes.get("profile", "?"))),
-        ("Seed shown", str(notes.get("seed", "?"))),
-        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
-        ("Notebook took", duration(float(notes.get("seconds", 0)))),
-        ("Executed", str(notes.get("when", "?"))[:16].replace("T", " ")),
-    ]
-    if result:
-        facts += [
-            ("Device", str(result["device"])),
-            ("Peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
-            ("Commit", str(result["commit"])),
-            ("Data hash", str(result["cohort_hash"])),
-        ]
-    return facts
-
-
-def run_details(
-    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The folded part of the run card: every parameter, the labelled scans and the versions."""
-    result = _result_of(notes, results)
-    parameters = {**dict(notes.get("parameters", {})), **(result or {}).get("parameters", {})}
-    details = [("Parameters", [(name, str(value)) for name, value in parameters.items()])]
-    if result:
-        versions = [(name, str(value)) for name, value in result["versions"].items()]
-        details += [
-            ("Labelled scans", [("identities", ", ".join(map(str, result["labelled_ids"])))]),
-            ("Versions", versions),
-        ]
-    return details
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "8 s", "2 min 05 s", "1 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _result_of(
-    notes: Mapping[str, object], results: Sequence[Mapping[str, object]]
-) -> Mapping[str, object] | None:
-    return next((result for result in results if result["seed"] == notes.get("seed")), None)

@@ -12,14 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jupytext
 import nbformat
 import papermill
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from ssl_lib.notebook_files import KERNELSPEC, cell_tags, with_outputs, write_notebook, write_text
+from ssl_lib.notebook_files import (
+    KERNELSPEC,
+    cell_tags,
+    read_notebook,
+    with_outputs,
+    write_notebook,
+    write_text,
+)
 from ssl_lib.reports.outcome import Failure, diagnose, note
+from ssl_lib.reports.outputs import tidy_streams
 from ssl_lib.reports.plan import Folders, Job, digest
 from ssl_lib.results import safe_name
 
@@ -85,8 +92,11 @@ def store_outputs(ran: Ran) -> Path:
     """Put the outputs of a run into the `.ipynb` beside its script; returns the `.ipynb`."""
     executed = nbformat.read(ran.executed, as_version=4)
     executed.cells = [c for c in executed.cells if "injected-parameters" not in cell_tags(c)]
+    for cell in executed.cells:
+        if cell.cell_type == "code":
+            cell.outputs = tidy_streams(cell.outputs)
     target = ran.job.script.with_suffix(".ipynb")
-    write_notebook(with_outputs(jupytext.read(ran.job.script), executed), target)
+    write_notebook(with_outputs(read_notebook(ran.job.script), executed), target)
     return target
 
 
@@ -111,7 +121,7 @@ def _execute(
     job: Job, executed: Path, folders: Folders, timeout: int | None
 ) -> BaseException | None:
     """Run a notebook into the file `executed`; returns what went wrong with it."""
-    notebook = jupytext.read(job.script)
+    notebook = read_notebook(job.script)
     notebook.metadata.kernelspec = nbformat.from_dict({**KERNELSPEC, "name": KERNEL})
     executed.parent.mkdir(parents=True, exist_ok=True)
     write_text(executed, nbformat.writes(notebook))
@@ -137,7 +147,10 @@ def _execute(
 def _own_kernel(folder: Path) -> Iterator[None]:
     """Within this block Jupyter knows a kernel that is this Python, described in `folder`."""
     specification = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [
+            *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+            "--log-level=CRITICAL",  # what matters to a reader is in the notebook
+        ],
         "display_name": "Python of this environment",
         "language": "python",
         "env": KERNEL_ENVIRONMENT,

@@ -1,0 +1,58 @@
+"""The run card of a page: what ran on what, for how long, on which data and code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Result = Mapping[str, object]
+
+
+def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tuple[str, str]]:
+    """The run card: what ran on what, for how long, on which data and code."""
+    result = _result_of(notes, results)
+    facts = [
+        ("Data", f"{notes.get('dataset', '?')}, {notes.get('n_labelled', '?')} labelled scans"),
+        ("Profile", str(notes.get("profile", "?"))),
+        ("Seed shown", str(notes.get("seed", "?"))),
+        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
+        ("Notebook took", duration(float(notes.get("seconds", 0)))),
+        ("Executed", str(notes.get("when", "?"))[:16].replace("T", " ")),
+    ]
+    if result:
+        facts += [
+            ("Device", str(result["device"])),
+            ("Peak memory", f"{result['peak_memory_bytes'] / 2**20:,.0f} MiB"),
+            ("Commit", str(result["commit"])),
+            ("Data hash", str(result["cohort_hash"])),
+        ]
+    return facts
+
+
+def run_details(
+    notes: Mapping[str, object], results: Sequence[Result]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The folded part of the run card: every parameter, the labelled scans and the versions."""
+    result = _result_of(notes, results)
+    parameters = {**dict(notes.get("parameters", {})), **(result or {}).get("parameters", {})}
+    details = [("Parameters", [(name, str(value)) for name, value in parameters.items()])]
+    if result:
+        versions = [(name, str(value)) for name, value in result["versions"].items()]
+        details += [
+            ("Labelled scans", [("identities", ", ".join(map(str, result["labelled_ids"])))]),
+            ("Versions", versions),
+        ]
+    return details
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "8 s", "2 min 05 s", "1 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _result_of(notes: Mapping[str, object], results: Sequence[Result]) -> Result | None:
+    return next((result for result in results if result["seed"] == notes.get("seed")), None)
