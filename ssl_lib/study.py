@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ssl_lib.cohorts import Case, Cohort
 from ssl_lib.inference import predict_cohort, predict_probabilities
-from ssl_lib.metrics import score_scan
+from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.networks import build_network, to_channels_last
 from ssl_lib.profiles import SCANS_AT_MOST, Settings, best_device, settings_for
 from ssl_lib.results import score_cohort
@@ -145,17 +145,11 @@ class Study:
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
         predictions = self.predict(network, self.cohort.validation)
-        scores = [
-            score.dice
+        dice = [
+            mean_dice(predictions[case.identity], case.label, n_classes=self.cohort.n_classes)
             for case in self.cohort.validation
-            for score in score_scan(
-                predictions[case.identity],
-                case.label,
-                n_classes=self.cohort.n_classes,
-                spacing=case.spacing,
-            )
         ]
-        return float(np.nanmean(scores))
+        return nan_mean(dice)
 
     @property
     def film_case(self) -> Case | None:
