@@ -55,6 +55,27 @@ def random_affine(
     return moved, moved_labels.squeeze(1).to(labels.dtype)
 
 
+def strong_augmentation(
+    images: Images,
+    labels: Labels,
+    generator: Generator,
+    *,
+    flip_axes: tuple[int, ...] = (),
+    copy_paste: float = 0.5,
+) -> tuple[Images, Labels]:
+    """What every row but the plainest gets: move, change the appearance, copy and paste.
+
+    With probability `copy_paste` a sample receives a box, voxels and labels, of its neighbour in
+    the batch: copy-paste among the labelled, the control that methods which paste must beat.
+    """
+    images, labels = random_affine(images, labels, generator, flip_axes=flip_axes)
+    images = random_appearance(images, generator)
+    boxes = random_boxes(
+        images.shape[2:], len(images), generator, images.device, probability=copy_paste
+    )
+    return paste(images.roll(1, 0), images, boxes), paste(labels.roll(1, 0), labels, boxes)
+
+
 def _affine_matrices(
     images: Images,
     generator: Generator,

@@ -14,9 +14,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -168,7 +168,7 @@ class Study:
             "cohort": self.cohort.content_hash,
             "settings": asdict(self.settings),
             "seed": self.seed,
-            "step": inspect.getsource(step),
+            "step": step_source(step),
             "code": code_hash(),
             "torch": torch.__version__,
             "device": self.device.type,
@@ -213,6 +213,7 @@ class Study:
             schedule=schedule,
             seed=derived_seed(self.seed, *more[:1]),
             device=self.device,
+            settings=self.settings,
             teachers={"teacher": "student"} if "teacher" in networks else None,
             watch=watch,
             store=store,
@@ -233,6 +234,35 @@ def weights_hash(network: nn.Module) -> str:
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def step_source(step: Step) -> dict[str, str]:
+    """The text of a step and of all functions and constants of its own module that it uses.
+
+    The same in a notebook and in a module loaded from it, so that both find the same runs. A
+    `functools.partial` adds its arguments.
+    """
+    found: dict[str, str] = {}
+    if isinstance(step, partial):
+        found["arguments"] = repr((step.args, sorted(step.keywords.items())))
+        step = step.func
+    waiting = [step]
+    while waiting:
+        function = waiting.pop()
+        found[function.__qualname__] = inspect.getsource(function)
+        for name in _names(function.__code__):
+            value = function.__globals__.get(name)
+            if inspect.isfunction(value) and value.__module__ == function.__module__:
+                waiting += [value] if value.__qualname__ not in found else []
+            elif isinstance(value, int | float | str | tuple):
+                found[name] = repr(value)
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    """All global names that a function's code refers to, inner functions included."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
 
 
 @lru_cache(maxsize=1)

@@ -31,11 +31,13 @@ from ssl_lib.teacher import update_teacher
 
 @dataclass(frozen=True)
 class Moment:
-    """Where training stands, and the generator that this iteration's random numbers come from."""
+    """Where training stands, the generator that this iteration's random numbers come from, and the
+    settings that the study shares among its rows."""
 
     iteration: int
     iterations: int
     generator: Generator
+    settings: Any = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def fit(
     schedule: Schedule,
     seed: int,
     device: torch.device,
+    settings: Any = None,
     teachers: Mapping[str, str] | None = None,
     watch: Watch | None = None,
     store: Path | None = None,
@@ -134,12 +137,14 @@ def fit(
     """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
     **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
-    teacher averages which network. `store` is the folder of this run's checkpoint, whose name must
+    teacher averages which network; `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose name must
     identify the run (see `ssl_lib.study`).
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
-    run = _Run(step, networks, batches, schedule, seed, device, teachers or {}, watch or Watch())
+    run = _Run(
+        step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
+    )
     if store is None or not run.restore(store):
         run.train(store, title, checkpoint_seconds)
     return run.result
@@ -148,7 +153,10 @@ def fit(
 class _Run:
     """The state of one `fit`: everything here is saved, restored, or derived from the arguments."""
 
-    def __init__(self, step, networks, batches, schedule, seed, device, teachers, watch) -> None:
+    def __init__(
+        self, step, networks, batches, schedule, seed, device, settings, teachers, watch
+    ) -> None:
+        self.settings = settings
         self.step, self.batches, self.schedule, self.seed = step, batches, schedule, seed
         self.device, self.teachers, self.watch = device, teachers, watch
         self.result = Training(networks)
@@ -190,9 +198,8 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(iteration)
         with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
-            output = self.step(
-                self.view, self.batches.at(iteration), Moment(iteration, total, generator)
-            )
+            moment = Moment(iteration, total, generator, self.settings)
+            output = self.step(self.view, self.batches.at(iteration), moment)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(output.losses.values())).sum().backward()
         self.optimiser.step()
