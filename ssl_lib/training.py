@@ -137,8 +137,8 @@ def fit(
     """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
     **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
-    teacher averages which network; `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose name must
-    identify the run (see `ssl_lib.study`).
+    teacher averages which network; `settings` reach the step in its moment. `store` is the folder
+    of this run's checkpoint, whose name must identify the run (see `ssl_lib.study`).
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
