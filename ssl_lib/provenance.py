@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-PACKAGES: tuple[str, ...] = ("torch", "numpy", "scipy", "monai", "higra", "nibabel", "matplotlib")
+PACKAGES: tuple[str, ...] = ("torch", "numpy", "scipy", "monai", "nibabel", "matplotlib")
 
 
 def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

@@ -28,7 +28,7 @@ from ssl_lib.inference import predict_cohort, predict_probabilities
 from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.networks import build_network, to_channels_last
 from ssl_lib.profiles import SCANS_AT_MOST, Settings, best_device, settings_for
-from ssl_lib.results import score_cohort
+from ssl_lib.results import build_result, score_cohort, write_result
 from ssl_lib.sampling import TwoStreams, derived_seed
 from ssl_lib.sources import load_cohort
 from ssl_lib.teacher import make_teacher
@@ -113,8 +113,10 @@ class Study:
         if teacher:
             networks["teacher"] = make_teacher(networks["student"])
         done = self._fit(name, step, settings.schedule, networks, settings.unlabelled_batch)
+        done.labelled_scans = len(self.cohort.labelled)
         done.seconds += start.seconds
         done.history = join(start.history, done.history, settings.warm_up)
+        done.film = join(start.film, done.film, settings.warm_up)
         done.validation = start.validation + [
             (iteration + settings.warm_up, dice) for iteration, dice in done.validation
         ]
@@ -129,10 +131,40 @@ class Study:
             **row,
             "seconds": training.seconds,
             "iterations": self.settings.warm_up + self.settings.schedule.iterations,
-            "labelled_scans": len(self.cohort.labelled),
+            "labelled_scans": training.labelled_scans,
             "validation_best": {"iteration": best[0], "dice": best[1]},
             "validation_curve": [list(pair) for pair in training.validation],
         }
+
+    def save(
+        self,
+        notebook: str,
+        dataset: str,
+        rows: Mapping[str, Training],
+        results_dir: str | Path,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Score every row on the test scans, write the result file and return its content.
+
+        A row trained with other labels (`with_all_labels`) is scored on the same test scans.
+        `more` are further keys of the file.
+        """
+        scored = {name: self.score(training) for name, training in rows.items()}
+        result = build_result(
+            notebook=notebook,
+            dataset=dataset,
+            cohort=self.cohort,
+            n_labelled=len(self.cohort.labelled),
+            seed=self.seed,
+            profile=self.profile,
+            parameters=asdict(self.settings),
+            rows=scored,
+            seconds=time.monotonic() - self.started,
+            device=self.device,
+            **more,
+        )
+        write_result(result, results_dir)
+        return result
 
     def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
         """Label maps (uint8) of some scans by identity."""
@@ -222,9 +254,9 @@ class Study:
 
 
 def join(
-    first: list[dict[str, float]], second: list[dict[str, float]], shift: int
-) -> list[dict[str, float]]:
-    """Two stages' histories as one, iterations counted on."""
+    first: list[dict[str, Any]], second: list[dict[str, Any]], shift: int
+) -> list[dict[str, Any]]:
+    """Two stages' histories (or films) as one, iterations counted on."""
     return first + [{**row, "iteration": row["iteration"] + shift} for row in second]
 
 

@@ -99,6 +99,7 @@ class Training:
     film: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    labelled_scans: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+# make reports   run every notebook and write reports/index.html
+# make test      everything that must hold
+# make lab       JupyterLab with the notebooks paired
+# make sync      write the .ipynb files anew from the .py scripts
+#
+# make reports DATASET=hippocampus PROFILE=quick NOTEBOOKS="00" SEEDS="0 1 2" N_LABELLED=4 FORCE=1
+# Everything is installed into .venv, nothing globally.
+
+PYTHON ?= python3
+DATASET ?=
+PROFILE ?=
+NOTEBOOKS ?=
+SEEDS ?=
+N_LABELLED ?=
+FORCE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: reports test lab sync clean
+
+reports: $(READY)
+	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
+		--notebooks "$(NOTEBOOKS)" --seeds "$(SEEDS)" --n-labelled "$(N_LABELLED)" \
+		$(if $(FORCE),--force)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m ssl_lib.notebooks check
+	$(BIN)/python -m pytest --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --nbval-lax notebooks/*.ipynb -p no:cacheprovider
+
+lab: $(READY)
+	$(BIN)/python -m ssl_lib.notebooks sync
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+sync: $(READY)
+	$(BIN)/python -m ssl_lib.notebooks sync
+
+# A torch with CUDA that is already there is used; otherwise the pinned one is installed.
+$(READY): requirements.lock pyproject.toml
+	@if $(PYTHON) -c 'import torch, sys; sys.exit(not torch.version.cuda)' 2>/dev/null; then \
+		echo "using the CUDA build of torch that is already installed"; \
+		$(PYTHON) -m venv --system-site-packages $(VENV); \
+		grep -v -i '^torch==' requirements.lock > $(VENV)/requirements.txt; \
+	else \
+		$(PYTHON) -m venv $(VENV); \
+		cp requirements.lock $(VENV)/requirements.txt; \
+	fi
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@grep -i '^torch==' $(VENV)/requirements.txt | xargs -r $(BIN)/python -m pip install --quiet
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+clean:
+	rm -rf build
