@@ -69,7 +69,7 @@ def predict_probabilities(
     Raises `InputError` if image, window and stride do not fit each other.
     """
     _check_geometry(image, dimensions, window, stride)
-    items = torch.from_numpy(np.ascontiguousarray(image)).float().to(device)
+    items = torch.tensor(np.ascontiguousarray(image), dtype=torch.float32, device=device)
     items = items[:, None] if dimensions == 2 else items[None, None]
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 

@@ -102,7 +102,7 @@ def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
 
 def _padded(array: np.ndarray, patch: tuple[int, ...], device: torch.device) -> Tensor:
     """The scan on the device, padded evenly to the patch (its minimum, or background)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    tensor = torch.tensor(np.ascontiguousarray(array))  # a copy: the array is read-only
     missing = [max(0, p - s) for p, s in zip(patch, tensor.shape, strict=True)]
     margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
     fill = tensor.min().item() if tensor.is_floating_point() else 0

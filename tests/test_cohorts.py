@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_scans import SHAPE, tiny_image, tiny_label
+from torch import nn
 
 from ssl_lib.cohorts import PURPOSES, Case, Cohort, SealedLabels, seal
 from ssl_lib.errors import InputError
+from ssl_lib.inference import predict_label
+from ssl_lib.sampling import Patches
 
 NAMES = {"labelled": "ab", "unlabelled": "cde", "validation": "f", "test": "gh"}
+DESCRIPTION = {
+    "name": "tiny",
+    "dimensions": 3,
+    "class_names": ("background", "one", "two"),
+    "spacing_unit": "mm",
+    "licence": "none",
+    "citation": "none",
+}
 
 
 def tiny_case(name: str, **changes: object) -> Case:
@@ -30,15 +43,7 @@ def tiny_cohort(**changes: Case) -> Cohort:
         group: [changes.get(name) or tiny_case(name) for name in names]
         for group, names in NAMES.items()
     }
-    return seal(
-        **groups,
-        name="tiny",
-        dimensions=3,
-        class_names=("background", "one", "two"),
-        spacing_unit="mm",
-        licence="none",
-        citation="none",
-    )
+    return seal(**groups, **DESCRIPTION)
 
 
 def test_groups_keep_their_cases_and_their_order():
@@ -132,7 +137,7 @@ def test_the_hash_sees_every_voxel_of_every_image(name, voxel):
 @given(st.sampled_from("abcdefgh"), st.tuples(*(st.integers(0, size - 1) for size in SHAPE)))
 def test_the_hash_sees_every_voxel_of_every_label_sealed_or_not(name, voxel):
     label = tiny_case(name).label
-    label[voxel] ^= 1
+    label[voxel] = 1 if label[voxel] == 0 else 0
     changed = tiny_cohort(**{name: tiny_case(name, label=label)})
     assert changed.content_hash != tiny_cohort().content_hash
 
@@ -158,3 +163,68 @@ def test_all_labels_are_opened_for_the_reference_row():
     np.testing.assert_array_equal(full.labelled[2].label, tiny_case("c").label)
     assert [case.identity for case in full.unlabelled] == ["d"]
     assert full.test == cohort.test and all(case.label is None for case in full.test)
+    assert full.content_hash != cohort.content_hash
+
+
+def test_groups_may_come_as_generators():
+    groups = {group: (tiny_case(name) for name in names) for group, names in NAMES.items()}
+    cohort = seal(**groups, **DESCRIPTION)
+    assert cohort.content_hash == tiny_cohort().content_hash
+    assert {
+        group: "".join(c.identity for c in cases) for group, cases in cohort.groups.items()
+    } == (NAMES)
+    assert "h" in cohort.sealed
+
+
+@pytest.mark.parametrize("pair", ["ab", "ac", "ch", "fg", "gh", "de"])
+def test_an_identity_that_stands_twice_is_refused_by_name(pair):
+    first, second = pair
+    twin = tiny_case(second, identity=first, patient=f"patient {first}")
+    with pytest.raises(InputError, match=f"the scan '{first}' stands in it 2 times"):
+        tiny_cohort(**{second: twin})
+
+
+@pytest.mark.parametrize("name", NAMES["labelled"] + NAMES["unlabelled"] + NAMES["test"])
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (tiny_label(shape=(6, 4, 5)), r"shape \(6, 4, 5\), its image \(6, 5, 4\)"),
+        (tiny_label(4), "holds the value 3"),
+        (tiny_label().astype(np.int64), "int64"),
+        (tiny_label().astype(bool), "bool"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_refused_by_name_sealed_or_not(name, label, words):
+    with pytest.raises(InputError, match=words) as caught:
+        tiny_cohort(**{name: tiny_case(name, label=label)})
+    assert f"scan '{name}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", "acfg")
+def test_an_image_that_is_not_float32_is_refused_by_name(name):
+    with pytest.raises(InputError, match=f"scan '{name}'.*float64"):
+        tiny_cohort(**{name: tiny_case(name, image=tiny_image(1).astype(np.float64))})
+
+
+def test_no_array_of_a_cohort_can_be_written_to():
+    cohort = tiny_cohort()
+    arrays = [case.image for case in cohort.cases]
+    arrays += [case.label for case in cohort.labelled + cohort.validation]
+    arrays += [cohort.sealed.open(name, "final score") for name in "cdegh"]
+    assert len(arrays) == 8 + 3 + 5
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0, 0, 0] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        arrays[-1].setflags(write=True)
+
+
+def test_training_and_prediction_take_read_only_arrays_without_a_warning():
+    case = tiny_cohort().labelled[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for dimensions in (2, 3):
+            patches = Patches([case], dimensions, (4, 4, 4)[:dimensions], torch.device("cpu"))
+            assert not np.shares_memory(patches.images[0].numpy(), case.image)
+            network = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions](1, 2, 1)
+            predict_label(network, case.image, dimensions=dimensions, device="cpu")
