@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import uuid
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def write_atomically(path: Path, content: bytes, keep_previous: bool = False) ->
             os.replace(path, previous(path))
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"could not be written ({error.strerror})",
             where=path,
             expected="a folder that can be written to, with space left",
         ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -61,8 +64,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | Non
         if not candidate.exists():
             continue
         try:
+            with zipfile.ZipFile(candidate) as archive:
+                if archive.testzip() is not None:  # torch itself checks no check sum
+                    raise zipfile.BadZipFile("wrong check sum")
             return torch.load(candidate, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
+        except Exception as error:  # whatever a broken file makes the reader stumble over
             damaged = error
     if damaged is None:
         return None

@@ -224,13 +224,15 @@ def phantom_cohort(
     n_labelled: int, dimensions: Literal[2, 3] = 2, max_scans: int | None = None, seed: int = 2026
 ) -> Cohort:
     """The embedded cohort: subjects 1 to 64 train (the first `n_labelled` with labels), then 8
-    validation and 24 test subjects. `max_scans` keeps the first subjects of each group.
+    validation and 24 test subjects. `max_scans` keeps the first subjects of each group, an
+    unlabelled one among them.
 
     Raises `InputError` when `n_labelled` is not between 1 and the number of training subjects.
     """
     training, validation, test = TRAINING, VALIDATION, TEST
     if max_scans is not None:
-        training, validation, test = max(max_scans // 2, n_labelled), 2, max(2, max_scans // 4)
+        training = min(TRAINING, max(max_scans // 2, n_labelled + 1))
+        validation, test = 2, min(TEST, max(2, max_scans // 4))
     if not 1 <= n_labelled <= training:
         raise InputError(
             f"{n_labelled} labelled scans were asked for",

@@ -18,6 +18,7 @@ from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
 from ssl_lib.cohorts import Case, Cohort
+from ssl_lib.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ def _padded(array: np.ndarray, patch: tuple[int, ...], device: torch.device) -> 
 
 
 class TwoStreams:
-    """Labelled and unlabelled patches side by side, as every semi-supervised method wants them."""
+    """Labelled and unlabelled patches side by side, as every semi-supervised method wants them.
+
+    Raises `InputError` when patches are wanted of a group that has no scan.
+    """
 
     def __init__(
         self,
@@ -127,6 +131,13 @@ class TwoStreams:
         self.unlabelled = Patches(
             cohort.unlabelled if unlabelled else (), cohort.dimensions, patch, device
         )
+        for stream, wanted in ((self.labelled, labelled), (self.unlabelled, unlabelled)):
+            if wanted and not len(stream):
+                raise InputError(
+                    f"cohort {cohort.name!r} has no scan for one of the two streams",
+                    expected="at least one labelled and one unlabelled scan",
+                    fix="ask for fewer labelled scans",
+                )
 
     def at(self, iteration: int) -> Batch:
         """The batch of this iteration: a function of the seed and the iteration alone."""

@@ -9,14 +9,13 @@ again by every notebook, and a killed run continues.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from pathlib import Path
-from types import CodeType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_lib.cohorts import Case, Cohort
+from ssl_lib.identity import code_hash, step_source, weights_hash
 from ssl_lib.inference import predict_cohort, predict_probabilities
 from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.networks import build_network, to_channels_last
@@ -33,18 +33,6 @@ from ssl_lib.sampling import TwoStreams, derived_seed
 from ssl_lib.sources import load_cohort
 from ssl_lib.teacher import make_teacher
 from ssl_lib.training import Step, Training, Watch, fit
-
-CODE_THAT_DECIDES = (
-    "augmentation",
-    "inference",
-    "losses",
-    "networks",
-    "sampling",
-    "study",
-    "teacher",
-    "training",
-)
-"""Modules whose text enters the name of a run: change one, and runs are trained anew."""
 
 
 @dataclass(frozen=True)
@@ -258,48 +246,3 @@ def join(
 ) -> list[dict[str, Any]]:
     """Two stages' histories (or films) as one, iterations counted on."""
     return first + [{**row, "iteration": row["iteration"] + shift} for row in second]
-
-
-def weights_hash(network: nn.Module) -> str:
-    """sha256 over all weights and buffers: two trainings ended alike if and only if it agrees."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def step_source(step: Step) -> dict[str, str]:
-    """The text of a step and of all functions and constants of its own module that it uses.
-
-    The same in a notebook and in a module loaded from it, so that both find the same runs. A
-    `functools.partial` adds its arguments.
-    """
-    found: dict[str, str] = {}
-    if isinstance(step, partial):
-        found["arguments"] = repr((step.args, sorted(step.keywords.items())))
-        step = step.func
-    waiting = [step]
-    while waiting:
-        function = waiting.pop()
-        found[function.__qualname__] = inspect.getsource(function)
-        for name in _names(function.__code__):
-            value = function.__globals__.get(name)
-            if inspect.isfunction(value) and value.__module__ == function.__module__:
-                waiting += [value] if value.__qualname__ not in found else []
-            elif isinstance(value, int | float | str | tuple):
-                found[name] = repr(value)
-    return found
-
-
-def _names(code: CodeType) -> set[str]:
-    """All global names that a function's code refers to, inner functions included."""
-    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
-
-
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """sha256 over the text of the modules that decide a training's outcome."""
-    here = Path(__file__).parent
-    texts = [(here / f"{name}.py").read_bytes() for name in CODE_THAT_DECIDES]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]

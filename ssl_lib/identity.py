@@ -1,0 +1,118 @@
+"""What a run's name is made of, so that two trainings share a name only if they end alike.
+
+A step is known by its text, by the text of every notebook function that it uses, however it got
+hold of it (a global, a default, a closure, a partial's argument), and by the values of constants.
+The library's part is known by the text of the modules that decide a training's outcome.
+"""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from ssl_lib.notebooks import PACKAGE
+
+CODE_THAT_DECIDES = (
+    "augmentation",
+    "inference",
+    "losses",
+    "networks",
+    "sampling",
+    "study",
+    "teacher",
+    "training",
+)
+"""Modules whose text enters the name of a run: change one, and runs are trained anew."""
+
+Named = tuple[str, Any]
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """sha256 over the text of the modules that decide a training's outcome."""
+    here = Path(__file__).parent
+    texts = [(here / f"{name}.py").read_bytes() for name in CODE_THAT_DECIDES]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def weights_hash(network: nn.Module) -> str:
+    """sha256 over all weights and buffers: two trainings ended alike if and only if it agrees."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def step_source(step: Callable) -> list[str]:
+    """The texts and constants that a step is made of, sorted.
+
+    The same in a notebook and in a module loaded from it, so that both find the same runs.
+    """
+    home = getattr(step.func if isinstance(step, partial) else step, "__module__", "")
+    found: set[str] = set()
+    waiting: list[Named] = [("step", step)]
+    while waiting:
+        name, value = waiting.pop()
+        text, parts = _described(value, home)
+        if text and f"{name}: {text}" not in found:
+            found.add(f"{name}: {text}")
+            waiting += parts
+    return sorted(found)
+
+
+def _described(value: Any, home: str) -> tuple[str, list[Named]]:
+    """A value in words ("" if it decides nothing) and the named values that it refers to."""
+    if isinstance(value, partial):
+        arguments = list(enumerate(value.args)) + list(value.keywords.items())
+        return "partial", [("function", value.func), *((str(k), v) for k, v in arguments)]
+    if isinstance(value, ModuleType):
+        return getattr(value, "__method_source__", ""), []
+    if isinstance(value, bool | int | float | str | bytes | None):
+        return repr(value), []
+    if isinstance(value, tuple | list):
+        return f"{len(value)} items", [(str(i), item) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        return f"keys {list(value)}", [(str(key), item) for key, item in value.items()]
+    if not isinstance(value, FunctionType | type):
+        return "", []
+    value = inspect.unwrap(value)
+    if value.__module__ != home and not value.__module__.startswith(f"{PACKAGE}."):
+        return f"{value.__module__}.{value.__qualname__}", []
+    if isinstance(value, type):
+        return f"class {value.__qualname__}", list(vars(value).items())
+    return _text(value), _used(value)
+
+
+def _text(function: FunctionType) -> str:
+    """The source of a function; of one that was generated, only its name."""
+    try:
+        return inspect.getsource(function)
+    except OSError:
+        return function.__qualname__
+
+
+def _used(function: FunctionType) -> list[Named]:
+    """Globals, defaults and closure of a function, by name."""
+    names = sorted(_global_names(function.__code__) & function.__globals__.keys())
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return [
+        *((name, function.__globals__[name]) for name in names),
+        ("defaults", function.__defaults__),
+        ("keyword defaults", function.__kwdefaults__),
+        *((name, cell.cell_contents) for name, cell in cells),
+    ]
+
+
+def _global_names(code: CodeType) -> set[str]:
+    """All global names that a function's code reads, inner functions included."""
+    own = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return own.union(*map(_global_names, inner))
