@@ -19,7 +19,7 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
-from ssl_lib.figures.training import ema_toy, ramp_curve, training_curves
+from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
 
 __all__ = [
     "Slice",
@@ -34,6 +34,7 @@ __all__ = [
     "house_style",
     "judge",
     "label_curve",
+    "line_chart",
     "new_figure",
     "overlay",
     "prediction_grid",

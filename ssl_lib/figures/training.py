@@ -75,6 +75,27 @@ def ema_toy(
 
 
 @house_style()
+def line_chart(
+    positions: Float[np.ndarray, " point"],
+    curves: Mapping[str, Float[np.ndarray, " point"]],
+    *,
+    x: str,
+    y: str,
+) -> Figure:
+    """Lines over a common axis, one a name; `x` and `y` name the axes with their units."""
+    figure = new_figure(height=2.8)
+    ax = figure.subplots()
+    colours = _scalar_colours(len(curves))
+    for number, ((name, values), colour) in enumerate(zip(curves.items(), colours, strict=True)):
+        ax.plot(
+            positions, values, color=colour, linestyle=("-", "--", "-.")[number % 3], label=name
+        )
+    ax.set(xlabel=x, ylabel=y)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@house_style()
 def ramp_curve(
     curves: Mapping[str, Float[np.ndarray, " step"]],
     iterations: Float[np.ndarray, " step"] | None = None,

@@ -1,0 +1,234 @@
+"""Pictures of copy-paste: the mixing strip, what a voxel weighs, component filter, feature density.
+
+True labels are drawn solid, pseudo-labels hatched. Arrays are 2D pictures; `cut` a volume first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from scipy.stats import gaussian_kde
+
+from ssl_lib.figures.slices import class_legend, draw_scan, overlay, shared_window
+from ssl_lib.figures.style import (
+    BLUE,
+    FAINT,
+    INK,
+    ORANGE,
+    QUIET,
+    SCALAR_MAP,
+    VERMILLION,
+    WIDTH,
+    class_colour,
+    house_style,
+    new_figure,
+)
+
+Picture = Float[np.ndarray, "row column"]
+LabelPicture = UInt8[np.ndarray, "row column"]
+MaskPicture = Float[np.ndarray, "row column"]
+Half = tuple[Picture, LabelPicture, bool]
+"""An image, its label and whether that label is a pseudo-label."""
+
+
+@house_style()
+def mixing_strip(
+    pairs: Mapping[str, tuple[Half, Half]], mask: MaskPicture, class_names: Sequence[str]
+) -> Figure:
+    """One row a direction: the image that keeps, the one that gives, M, and the mixture.
+
+    `pairs` maps a direction to (keeps, gives). The mixture is cut from both by the mask, its labels
+    drawn solid where they are true and hatched where they are pseudo-labels.
+    """
+    ratio = mask.shape[0] / mask.shape[1]
+    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.32) + 0.5)
+    axes = figure.subplots(len(pairs), 4, squeeze=False)
+    window = shared_window(image for pair in pairs.values() for image, _, _ in pair)
+    for row, (direction, (keeps, gives)) in zip(axes, pairs.items(), strict=True):
+        for ax, (image, label, guessed), role in zip(
+            row, (keeps, gives), ("keeps", "gives"), strict=False
+        ):
+            draw_scan(ax, image, window)
+            draw_label(ax, label, hatched=guessed)
+            ax.set_title(f"{'unlabelled' if guessed else 'labelled'}, {role}")
+        draw_mask(row[2], mask)
+        row[2].set_title("mask M")
+        draw_mixture(row[3], keeps, gives, mask, window)
+        row[3].set_title(f"{direction} mixture")
+    figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=5)
+    return figure
+
+
+@house_style()
+def mixture_picture(
+    keeps: Half, gives: Half, mask: MaskPicture, class_names: Sequence[str], note: str = ""
+) -> Figure:
+    """The mask, the mixture and its label mosaic side by side: one frame of a slider."""
+    figure = new_figure(height=WIDTH / 3 * mask.shape[0] / mask.shape[1] + 0.65)
+    left, middle, right = figure.subplots(1, 3)
+    window = shared_window([keeps[0], gives[0]])
+    draw_mask(left, mask)
+    left.set_title(note or "mask M")
+    draw_scan(middle, np.where(mask > 0, keeps[0], gives[0]), window)
+    middle.set_title("what the student sees")
+    draw_mixture(right, keeps, gives, mask, window)
+    right.set_title("what it is taught")
+    figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=5)
+    return figure
+
+
+@house_style()
+def weight_maps(maps: Mapping[str, MaskPicture], unit: str = "gradient at a voxel") -> Figure:
+    """Scalar pictures side by side with one colour scale from 0."""
+    columns = len(maps)
+    first = next(iter(maps.values()))
+    figure = new_figure(height=(WIDTH - 0.9) / columns * first.shape[0] / first.shape[1] + 0.45)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    top = max(float(values.max()) for values in maps.values())
+    for ax, (title, values) in zip(axes, maps.items(), strict=True):
+        picture = ax.imshow(values, cmap=SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
+        _bare(ax)
+        ax.set_title(title)
+    bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02)
+    bar.set_label(unit)
+    bar.outline.set_visible(False)
+    bar.set_ticks([0, top], labels=["0", "most"])
+    return figure
+
+
+@house_style()
+def component_filter(
+    image: Picture,
+    stages: Mapping[str, LabelPicture],
+    class_names: Sequence[str],
+    truth: LabelPicture | None = None,
+) -> Figure:
+    """The truth, then the same pseudo-label in several stages; what a stage removed is marked.
+
+    Removed voxels are those that are organ in the first stage and background now.
+    """
+    panels = len(stages) + (truth is not None)
+    figure = new_figure(height=WIDTH / panels * image.shape[0] / image.shape[1] + 0.85)
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    window = shared_window([image])
+    if truth is not None:
+        overlay(axes[0], image, truth, window=window)
+        axes.pop(0).set_title("truth")
+    raw = next(iter(stages.values()))
+    for ax, (title, label) in zip(axes, stages.items(), strict=True):
+        draw_scan(ax, image, window)
+        draw_label(ax, label, hatched=True)
+        removed = (raw > 0) & (label == 0)
+        draw_region(ax, removed, VERMILLION)
+        ax.set_title(title)
+        if label is not raw:
+            ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
+    handles = [*mixing_legend(class_names)[:-2], Patch(color=VERMILLION, label="removed")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    return figure
+
+
+@house_style()
+def feature_density(
+    features: Mapping[str, tuple[Float[np.ndarray, " voxel"], Float[np.ndarray, " voxel"]]],
+) -> Figure:
+    """One panel a network: density of a feature over labelled and over unlabelled voxels.
+
+    `features` maps a title to (labelled, unlabelled). The shaded part is what both densities share:
+    1 means that the network sees no difference.
+    """
+    figure = new_figure(height=2.7)
+    axes = figure.subplots(1, len(features), squeeze=False)[0]
+    for ax, (title, (labelled, unlabelled)) in zip(axes, features.items(), strict=True):
+        places, first, second = densities(labelled, unlabelled)
+        shared = np.minimum(first, second)
+        ax.fill_between(places, shared, color=FAINT, label="shared")
+        ax.plot(places, first, color=BLUE, label="labelled scans")
+        ax.plot(places, second, color=ORANGE, linestyle="--", label="unlabelled scans")
+        ax.set(title=title, xlabel="mean of the last feature", yticks=[], ylim=(0, None))
+        overlap = float(np.trapezoid(shared, places))
+        ax.text(0.97, 0.93, f"shared {overlap:.2f}", transform=ax.transAxes, ha="right", va="top")
+    axes[0].set_ylabel("density")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    return figure
+
+
+def densities(
+    first: Float[np.ndarray, " voxel"], second: Float[np.ndarray, " voxel"], points: int = 200
+) -> tuple[Float[np.ndarray, " point"], ...]:
+    """Places and the kernel density estimates of two samples there (Gaussian, Scott's width)."""
+    both = np.concatenate([first, second])
+    margin = 0.15 * (both.max() - both.min()) + 1e-6
+    places = np.linspace(both.min() - margin, both.max() + margin, points)
+    return places, gaussian_kde(first)(places), gaussian_kde(second)(places)
+
+
+def overlap_of_densities(
+    first: Float[np.ndarray, " voxel"], second: Float[np.ndarray, " voxel"]
+) -> float:
+    """The area that two estimated densities share, between 0 and 1."""
+    places, one, other = densities(first, second)
+    return float(np.trapezoid(np.minimum(one, other), places))
+
+
+def draw_mixture(
+    ax: Axes, keeps: Half, gives: Half, mask: MaskPicture, window: tuple[float, float]
+) -> None:
+    """The mixture of two halves with both labels and the border of what was pasted."""
+    inside = mask > 0
+    draw_scan(ax, np.where(inside, keeps[0], gives[0]), window)
+    for (_, label, guessed), region in ((keeps, inside), (gives, ~inside)):
+        draw_label(ax, np.where(region, label, 0).astype(np.uint8), hatched=guessed)
+    if not inside.all():
+        ax.contour(np.pad(mask, 1, mode="edge")[1:-1, 1:-1], [0.5], colors="white", linewidths=1.2)
+
+
+def draw_label(ax: Axes, label: LabelPicture, *, hatched: bool = False) -> None:
+    """Classes filled in their colours, or hatched with dotted outlines for a pseudo-label."""
+    for index in np.unique(label[label > 0]):
+        draw_region(ax, label == index, class_colour(int(index)), hatched=hatched)
+
+
+def draw_region(
+    ax: Axes, region: Bool[np.ndarray, "row column"], colour: str, *, hatched: bool = False
+) -> None:
+    """One region, filled or hatched, with its outline."""
+    if not region.any():
+        return
+    rows, columns = region.shape
+    x, y = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
+    values = np.pad(region.astype(float), 1)
+    if hatched:
+        area = ax.contourf(x, y, values, [0.5, 2], colors="none", hatches=["//////"])
+        area.set(edgecolor=colour, linewidth=0)
+    else:
+        ax.contourf(x, y, values, [0.5, 2], colors=[colour], alpha=0.45)
+    style = (0, (1.2, 1.2)) if hatched else "solid"
+    ax.contour(x, y, values, [0.5], colors=[colour], linewidths=1.3, linestyles=[style])
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+
+
+def draw_mask(ax: Axes, mask: MaskPicture) -> None:
+    """The mask: ones pale, zeros dark."""
+    ax.imshow(mask, cmap=SCALAR_MAP, vmin=0, vmax=1, interpolation="nearest")
+    _bare(ax)
+
+
+def mixing_legend(class_names: Sequence[str]) -> list[Patch | Line2D]:
+    """Classes, then what solid and hatched mean."""
+    solid = Patch(facecolor="#9aa1a9", edgecolor=INK, label="true label")
+    hatched = Patch(facecolor="none", edgecolor=QUIET, hatch="//////", label="pseudo-label")
+    return [*class_legend(class_names), solid, hatched]
+
+
+def _bare(ax: Axes) -> None:
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
