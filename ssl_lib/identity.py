@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,8 +18,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
-
-from ssl_lib.notebooks import PACKAGE
 
 CODE_THAT_DECIDES = (
     "augmentation",
@@ -61,34 +60,38 @@ def step_source(step: Callable) -> list[str]:
     waiting: list[Named] = [("step", step)]
     while waiting:
         name, value = waiting.pop()
-        text, parts = _described(value, home)
+        text, parts = _described(name, value, home)
         if text and f"{name}: {text}" not in found:
             found.add(f"{name}: {text}")
             waiting += parts
     return sorted(found)
 
 
-def _described(value: Any, home: str) -> tuple[str, list[Named]]:
+def _described(name: str, value: Any, home: str) -> tuple[str, list[Named]]:
     """A value in words ("" if it decides nothing) and the named values that it refers to."""
     if isinstance(value, partial):
         arguments = list(enumerate(value.args)) + list(value.keywords.items())
-        return "partial", [("function", value.func), *((str(k), v) for k, v in arguments)]
+        return "partial", [(name, value.func), *((f"{name} {k}", v) for k, v in arguments)]
     if isinstance(value, ModuleType):
         return getattr(value, "__method_source__", ""), []
     if isinstance(value, bool | int | float | str | bytes | None):
         return repr(value), []
     if isinstance(value, tuple | list):
-        return f"{len(value)} items", [(str(i), item) for i, item in enumerate(value)]
+        return f"{len(value)} items", [(f"{name} {i}", item) for i, item in enumerate(value)]
     if isinstance(value, dict):
-        return f"keys {list(value)}", [(str(key), item) for key, item in value.items()]
+        return f"keys {list(value)}", [(f"{name} {k}", item) for k, item in value.items()]
     if not isinstance(value, FunctionType | type):
         return "", []
     value = inspect.unwrap(value)
-    if value.__module__ != home and not value.__module__.startswith(f"{PACKAGE}."):
+    if value.__module__ != home and not _from_notebook(value.__module__):
         return f"{value.__module__}.{value.__qualname__}", []
     if isinstance(value, type):
         return f"class {value.__qualname__}", list(vars(value).items())
     return _text(value), _used(value)
+
+
+def _from_notebook(module: str) -> bool:
+    return hasattr(sys.modules.get(module), "__method_source__")
 
 
 def _text(function: FunctionType) -> str:
@@ -105,9 +108,9 @@ def _used(function: FunctionType) -> list[Named]:
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     return [
         *((name, function.__globals__[name]) for name in names),
-        ("defaults", function.__defaults__),
-        ("keyword defaults", function.__kwdefaults__),
-        *((name, cell.cell_contents) for name, cell in cells),
+        (f"{function.__qualname__} defaults", function.__defaults__),
+        (f"{function.__qualname__} keyword defaults", function.__kwdefaults__),
+        *((f"{function.__qualname__} {name}", cell.cell_contents) for name, cell in cells),
     ]
 
 
