@@ -19,6 +19,8 @@ from typing import Any
 
 from torch import nn
 
+from ssl_lib.errors import InputError
+
 CODE_THAT_DECIDES = (
     "augmentation",
     "inference",
@@ -53,9 +55,15 @@ def weights_hash(network: nn.Module) -> str:
 def step_source(step: Callable) -> list[str]:
     """The texts and constants that a step is made of, sorted.
 
-    The same in a notebook and in a module loaded from it, so that both find the same runs.
+    The same in a notebook and in a module loaded from it, so that both find the same runs. Raises
+    `InputError` for a step that is neither a function nor a `functools.partial` of one.
     """
-    home = getattr(step.func if isinstance(step, partial) else step, "__module__", "")
+    function = step.func if isinstance(step, partial) else step
+    if not isinstance(function, FunctionType):
+        raise InputError(
+            f"the step is a {type(function).__name__}", expected="a function, or a partial of one"
+        )
+    home = function.__module__
     found: set[str] = set()
     waiting: list[Named] = [("step", step)]
     while waiting:
@@ -86,7 +94,8 @@ def _described(name: str, value: Any, home: str) -> tuple[str, list[Named]]:
     if value.__module__ != home and not _from_notebook(value.__module__):
         return f"{value.__module__}.{value.__qualname__}", []
     if isinstance(value, type):
-        return f"class {value.__qualname__}", list(vars(value).items())
+        own = {k: v for k, v in vars(value).items() if callable(v) or not k.startswith("__")}
+        return f"class {value.__qualname__}", list(own.items())
     return _text(value), _used(value)
 
 
