@@ -29,6 +29,7 @@ ROW_NAMES: dict[str, str] = {
     "supervised_strong": "Supervised, few labels, strong augmentation",
     "mean_teacher": "Mean teacher",
     "bcp_without_idea": "BCP without copy-paste",
+    "bcp_one_direction": "BCP in one direction",
     "bcp": "Bidirectional copy-paste (BCP)",
     "umct_without_idea": "UMCT without uncertainty",
     "umct": "Uncertainty co-training (UMCT)",

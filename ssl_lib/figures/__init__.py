@@ -1,6 +1,13 @@
 """Every figure of the notebooks, in one look; each function returns a figure for `show`."""
 
 from ssl_lib.figures.comparison import label_curve, row_comparison, worth_in_labels
+from ssl_lib.figures.copy_paste import (
+    component_filter,
+    feature_density,
+    mixing_strip,
+    mixture_frame,
+    weight_maps,
+)
 from ssl_lib.figures.scans import (
     augmentation_grid,
     cohort_grid,
@@ -28,13 +35,17 @@ __all__ = [
     "class_colour",
     "class_legend",
     "cohort_grid",
+    "component_filter",
     "draw_scan",
     "ema_toy",
+    "feature_density",
     "film_strip",
     "house_style",
     "judge",
     "label_curve",
     "line_chart",
+    "mixing_strip",
+    "mixture_frame",
     "new_figure",
     "overlay",
     "prediction_grid",
@@ -47,5 +58,6 @@ __all__ = [
     "to_png",
     "training_curves",
     "verdict_shares",
+    "weight_maps",
     "worth_in_labels",
 ]

@@ -30,6 +30,12 @@ from ssl_lib.figures.style import (
     new_figure,
 )
 
+FRAME = 4.6
+"""Width of a slider's frame in inches: many of them must fit on a page."""
+
+FEWEST_VOXELS = 20
+"""Below this a density is not estimated."""
+
 Picture = Float[np.ndarray, "row column"]
 LabelPicture = UInt8[np.ndarray, "row column"]
 MaskPicture = Float[np.ndarray, "row column"]
@@ -39,18 +45,20 @@ Half = tuple[Picture, LabelPicture, bool]
 
 @house_style()
 def mixing_strip(
-    pairs: Mapping[str, tuple[Half, Half]], mask: MaskPicture, class_names: Sequence[str]
+    mixtures: Mapping[str, tuple[Half, Half, Picture]],
+    mask: MaskPicture,
+    class_names: Sequence[str],
 ) -> Figure:
-    """One row a direction: the image that keeps, the one that gives, M, and the mixture.
+    """One row a direction: the image that keeps its voxels, the one that gives, M, the mixture.
 
-    `pairs` maps a direction to (keeps, gives). The mixture is cut from both by the mask, its labels
-    drawn solid where they are true and hatched where they are pseudo-labels.
+    `mixtures` maps a direction to (keeps, gives, mixed image). On the mixture lie the labels that
+    are taught there: kept where M is 1, pasted where it is 0.
     """
     ratio = mask.shape[0] / mask.shape[1]
-    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.32) + 0.5)
-    axes = figure.subplots(len(pairs), 4, squeeze=False)
-    window = shared_window(image for pair in pairs.values() for image, _, _ in pair)
-    for row, (direction, (keeps, gives)) in zip(axes, pairs.items(), strict=True):
+    figure = new_figure(height=len(mixtures) * (WIDTH / 4 * ratio + 0.32) + 0.5)
+    axes = figure.subplots(len(mixtures), 4, squeeze=False)
+    window = shared_window(half[0] for parts in mixtures.values() for half in parts[:2])
+    for row, (direction, (keeps, gives, mixed)) in zip(axes, mixtures.items(), strict=True):
         for ax, (image, label, guessed), role in zip(
             row, (keeps, gives), ("keeps", "gives"), strict=False
         ):
@@ -59,27 +67,31 @@ def mixing_strip(
             ax.set_title(f"{'unlabelled' if guessed else 'labelled'}, {role}")
         draw_mask(row[2], mask)
         row[2].set_title("mask M")
-        draw_mixture(row[3], keeps, gives, mask, window)
+        draw_mosaic(row[3], mixed, keeps, gives, mask, window)
         row[3].set_title(f"{direction} mixture")
     figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=5)
     return figure
 
 
 @house_style()
-def mixture_picture(
-    keeps: Half, gives: Half, mask: MaskPicture, class_names: Sequence[str], note: str = ""
+def mixture_frame(
+    keeps: Half,
+    gives: Half,
+    mixed: Picture,
+    mask: MaskPicture,
+    answer: LabelPicture,
+    class_names: Sequence[str],
 ) -> Figure:
-    """The mask, the mixture and its label mosaic side by side: one frame of a slider."""
-    figure = new_figure(height=WIDTH / 3 * mask.shape[0] / mask.shape[1] + 0.65)
-    left, middle, right = figure.subplots(1, 3)
+    """The mixture with what is taught on it, and what a network answers: a slider's frame."""
+    figure = new_figure(FRAME / 2 * mask.shape[0] / mask.shape[1] + 0.65, FRAME)
+    left, right = figure.subplots(1, 2)
     window = shared_window([keeps[0], gives[0]])
-    draw_mask(left, mask)
-    left.set_title(note or "mask M")
-    draw_scan(middle, np.where(mask > 0, keeps[0], gives[0]), window)
-    middle.set_title("what the student sees")
-    draw_mixture(right, keeps, gives, mask, window)
-    right.set_title("what it is taught")
-    figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=5)
+    draw_mosaic(left, mixed, keeps, gives, mask, window)
+    left.set_title(f"taught ({1 - float(mask.mean()):.0%} pasted)")
+    overlay(right, mixed, prediction=answer, window=window)
+    right.set_title("answered")
+    figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=3)
+    _smooth(left, right)
     return figure
 
 
@@ -108,13 +120,14 @@ def component_filter(
     stages: Mapping[str, LabelPicture],
     class_names: Sequence[str],
     truth: LabelPicture | None = None,
+    width: float = WIDTH,
 ) -> Figure:
     """The truth, then the same pseudo-label in several stages; what a stage removed is marked.
 
     Removed voxels are those that are organ in the first stage and background now.
     """
     panels = len(stages) + (truth is not None)
-    figure = new_figure(height=WIDTH / panels * image.shape[0] / image.shape[1] + 0.85)
+    figure = new_figure(width / panels * image.shape[0] / image.shape[1] + 0.85, width)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     window = shared_window([image])
     if truth is not None:
@@ -130,7 +143,8 @@ def component_filter(
         if label is not raw:
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
     handles = [*mixing_legend(class_names)[:-2], Patch(color=VERMILLION, label="removed")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5 if width == WIDTH else 3)
+    _smooth(*axes)
     return figure
 
 
@@ -141,11 +155,14 @@ def feature_density(
     """One panel a network: density of a feature over labelled and over unlabelled voxels.
 
     `features` maps a title to (labelled, unlabelled). The shaded part is what both densities share:
-    1 means that the network sees no difference.
+    1 means that the network sees no difference. A network that found too few voxels is named.
     """
     figure = new_figure(height=2.7)
     axes = figure.subplots(1, len(features), squeeze=False)[0]
     for ax, (title, (labelled, unlabelled)) in zip(axes, features.items(), strict=True):
+        if min(len(labelled), len(unlabelled)) < FEWEST_VOXELS:
+            ax.set(title=title, xticks=[], yticks=[], xlabel="found in too few voxels")
+            continue
         places, first, second = densities(labelled, unlabelled)
         shared = np.minimum(first, second)
         ax.fill_between(places, shared, color=FAINT, label="shared")
@@ -155,7 +172,7 @@ def feature_density(
         overlap = float(np.trapezoid(shared, places))
         ax.text(0.97, 0.93, f"shared {overlap:.2f}", transform=ax.transAxes, ha="right", va="top")
     axes[0].set_ylabel("density")
-    handles, names = axes[0].get_legend_handles_labels()
+    handles, names = max((ax.get_legend_handles_labels() for ax in axes), key=lambda h: len(h[0]))
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
@@ -170,24 +187,21 @@ def densities(
     return places, gaussian_kde(first)(places), gaussian_kde(second)(places)
 
 
-def overlap_of_densities(
-    first: Float[np.ndarray, " voxel"], second: Float[np.ndarray, " voxel"]
-) -> float:
-    """The area that two estimated densities share, between 0 and 1."""
-    places, one, other = densities(first, second)
-    return float(np.trapezoid(np.minimum(one, other), places))
-
-
-def draw_mixture(
-    ax: Axes, keeps: Half, gives: Half, mask: MaskPicture, window: tuple[float, float]
+def draw_mosaic(
+    ax: Axes,
+    mixed: Picture,
+    keeps: Half,
+    gives: Half,
+    mask: MaskPicture,
+    window: tuple[float, float],
 ) -> None:
-    """The mixture of two halves with both labels and the border of what was pasted."""
+    """A mixture with the label of each region and the border of what was pasted."""
     inside = mask > 0
-    draw_scan(ax, np.where(inside, keeps[0], gives[0]), window)
+    draw_scan(ax, mixed, window)
     for (_, label, guessed), region in ((keeps, inside), (gives, ~inside)):
         draw_label(ax, np.where(region, label, 0).astype(np.uint8), hatched=guessed)
-    if not inside.all():
-        ax.contour(np.pad(mask, 1, mode="edge")[1:-1, 1:-1], [0.5], colors="white", linewidths=1.2)
+    if inside.any() and not inside.all():
+        ax.contour(mask, [0.5], colors="white", linewidths=1.2)
 
 
 def draw_label(ax: Axes, label: LabelPicture, *, hatched: bool = False) -> None:
@@ -206,7 +220,7 @@ def draw_region(
     x, y = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
     values = np.pad(region.astype(float), 1)
     if hatched:
-        area = ax.contourf(x, y, values, [0.5, 2], colors="none", hatches=["//////"])
+        area = ax.contourf(x, y, values, [0.5, 2], colors="none", hatches=["////"])
         area.set(edgecolor=colour, linewidth=0)
     else:
         ax.contourf(x, y, values, [0.5, 2], colors=[colour], alpha=0.45)
@@ -224,8 +238,14 @@ def draw_mask(ax: Axes, mask: MaskPicture) -> None:
 def mixing_legend(class_names: Sequence[str]) -> list[Patch | Line2D]:
     """Classes, then what solid and hatched mean."""
     solid = Patch(facecolor="#9aa1a9", edgecolor=INK, label="true label")
-    hatched = Patch(facecolor="none", edgecolor=QUIET, hatch="//////", label="pseudo-label")
+    hatched = Patch(facecolor="none", edgecolor=QUIET, hatch="////", label="pseudo-label")
     return [*class_legend(class_names), solid, hatched]
+
+
+def _smooth(*axes: Axes) -> None:
+    """Interpolate the grey pictures: their files are a third as large."""
+    for ax in axes:
+        ax.images[0].set_interpolation("bilinear")
 
 
 def _bare(ax: Axes) -> None:

@@ -38,6 +38,7 @@ ROW_COLOURS: dict[str, str] = {
     "supervised_strong": INK,
     "mean_teacher": SKY,
     "bcp": ORANGE,
+    "bcp_one_direction": "#9a6a00",
     "umct": GREEN,
     "aau": PURPLE,
     "dsaif": VERMILLION,
