@@ -1,0 +1,90 @@
+"""A study that trains in a second, for tests; as a script it prints the hash of the final weights.
+
+python tests/tiny_study.py RUNS_DIR     stores every iteration, slowly enough to be killed
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from ssl_lib import checkpoint, study
+from ssl_lib.augmentation import random_appearance, standardise, strong_augmentation
+from ssl_lib.cohorts import Cohort
+from ssl_lib.losses import segmentation_loss
+from ssl_lib.phantom import phantom_cohort
+from ssl_lib.profiles import Settings
+from ssl_lib.study import Study
+from ssl_lib.training import Schedule, StepOutput
+
+CPU = torch.device("cpu")
+RAN = SimpleNamespace(warm_up=0, method=0)
+"""How often each step was really executed in this process."""
+
+
+def tiny_settings(**changes: object) -> Settings:
+    options = {
+        "network": "small",
+        "width": 4,
+        "patch": (32, 32),
+        "warm_up": 6,
+        "schedule": Schedule(iterations=8, learning_rate=3e-3, teacher_decay=0.8),
+        "labelled_batch": 2,
+        "unlabelled_batch": 2,
+        "looks": 2,
+    }
+    return Settings(**{**options, **changes})
+
+
+def tiny_study(
+    runs_dir: Path | None = None, *, cohort: Cohort | None = None, seed: int = 0, **changes: object
+) -> Study:
+    """Two labelled and one unlabelled phantom; keywords change the settings."""
+    cohort = cohort or phantom_cohort(2, max_scans=6)
+    return Study(cohort, tiny_settings(**changes), "smoke", seed, CPU, runs_dir)
+
+
+def warm_up(networks, batch, moment):
+    RAN.warm_up += 1
+    images, labels = strong_augmentation(batch.images, batch.labels, moment.generator)
+    return StepOutput({"supervised": segmentation_loss(networks.student(images), labels)})
+
+
+def method(networks, batch, moment):
+    RAN.method += 1
+    with torch.no_grad():
+        target = networks.teacher(standardise(batch.unlabelled)).softmax(dim=1)
+    view = networks.student(random_appearance(batch.unlabelled, moment.generator))
+    supervised = segmentation_loss(networks.student(standardise(batch.images)), batch.labels)
+    consistency = (view.softmax(dim=1) - target).square().mean()
+    return StepOutput({"supervised": supervised, "consistency": consistency}, {"target": target})
+
+
+def train(made: Study) -> study.Training:
+    return made.train("tiny", method, warm_up=warm_up, teacher=True)
+
+
+def hashes(done: study.Training) -> str:
+    return " ".join(f"{name} {study.weights_hash(net)}" for name, net in done.networks.items())
+
+
+def main(runs_dir: Path) -> None:
+    save = checkpoint.save
+
+    def save_and_wait(path: Path, state: dict[str, object]) -> None:
+        save(path, state)
+        time.sleep(0.03)
+
+    torch.set_num_threads(1)
+    checkpoint.save = save_and_wait
+    study.fit = partial(study.fit, checkpoint_seconds=-1.0)
+    print(hashes(train(tiny_study(runs_dir))))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
