@@ -45,11 +45,13 @@ class ScanScores:
 def bootstrap_interval(
     scores: Float[np.ndarray, "*seed scan"],
     *,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
     """The mean over scans of the mean over seeds, with a bootstrap interval over scans.
+
+    Without `rng` each call draws alike, so the same scores show the same interval on every page.
 
     `scores` holds one row's scores, or the paired differences of two rows. A NaN is left out of its
     scan's mean; a scan with NaN alone is left out.
@@ -71,7 +73,7 @@ def bootstrap_interval(
         n_resamples=resamples,
         confidence_level=_expanded(level, n_scans),
         method="percentile",
-        rng=rng,
+        rng=np.random.default_rng(0) if rng is None else rng,
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high), n_scans, n_seeds)
 

@@ -20,18 +20,19 @@ Cell = Callable[[str], str]
 def row_table(
     results: Sequence[Result],
     *,
-    rng: np.random.Generator,
     reference: str = "supervised_strong",
 ) -> HTML:
     """One line a row: Dice with its interval, the paired difference to `reference`, Jaccard, 95HD,
     ASD, empty predictions and seconds of training; means over seeds and test scans.
+
+    The caption names the reference.
 
     Every number is computed from the results given. Raises `InputError` if they do not belong
     together.
     """
     present = [row for row in ROW_NAMES if any(row in r["rows"] for r in results)]
     present += sorted({row for r in results for row in r["rows"]} - set(ROW_NAMES))
-    columns = _columns(results, reference, rng)
+    columns = _columns(results, reference)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("Row", *columns))
     body = "".join(
         f'<tr><th scope="row">{escape(row_name(row))}</th>'
@@ -39,12 +40,11 @@ def row_table(
         + "</tr>"
         for row in present
     )
-    return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    caption = f"<caption>Difference: Dice minus that of “{escape(row_name(reference))}”.</caption>"
+    return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
-def _columns(
-    results: Sequence[Result], reference: str, rng: np.random.Generator
-) -> dict[str, Cell]:
+def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
     """What each column shows of a row."""
     units = next(iter(results[0]["rows"].values()))["units"]
 
@@ -52,7 +52,7 @@ def _columns(
         return lambda row: number(nan_mean(scan_scores(results, row, name).values.ravel()), 2)
 
     def dice(row: str) -> str:
-        return interval_text(bootstrap_interval(scan_scores(results, row).values, rng=rng))
+        return interval_text(bootstrap_interval(scan_scores(results, row).values))
 
     def difference(row: str) -> str:
         if row == reference or not any(
@@ -60,7 +60,7 @@ def _columns(
         ):
             return "–"
         values = paired_difference(results, row, reference).values
-        return interval_text(bootstrap_interval(values, rng=rng), sign="+")
+        return interval_text(bootstrap_interval(values), sign="+")
 
     def of_rows(key: str, combine: Callable) -> Callable[[str], float]:
         return lambda row: combine([r["rows"][row][key] for r in results if row in r["rows"]])
@@ -68,11 +68,11 @@ def _columns(
     seconds, empty = of_rows("seconds", nan_mean), of_rows("empty_predictions", sum)
     return {
         "Dice [95 % interval]": dice,
-        f"difference to {row_name(reference).lower()}": difference,
+        "difference": difference,
         "Jaccard": score("jaccard"),
         f"{SCORE_NAMES['hd95']} ({units['hd95']})": score("hd95"),
         f"{SCORE_NAMES['asd']} ({units['asd']})": score("asd"),
-        "empty predictions": lambda row: str(empty(row)),
+        "empty": lambda row: str(empty(row)),
         "seconds": lambda row: f"{seconds(row):.0f}",
         "seeds": lambda row: str(len(scan_scores(results, row).seeds)),
     }

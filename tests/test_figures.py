@@ -171,7 +171,7 @@ GAINS = {"bcp": 0.05, "own_method": 0.0, "supervised_strong": 0.02, "supervised_
 
 def test_rows_stand_in_their_order_with_paired_differences():
     runs = [result(seed, GAINS) for seed in range(2)]
-    figure = figures.row_comparison(runs, rng=np.random.default_rng(0))
+    figure = figures.row_comparison(runs)
     labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_yticklabels()]
     assert labels == [
         "Supervised, few labels",
@@ -185,14 +185,14 @@ def test_rows_stand_in_their_order_with_paired_differences():
 
 
 def test_undefined_distances_are_counted_and_have_their_unit():
-    figure = figures.row_comparison([result(0, GAINS)], rng=np.random.default_rng(0), score="hd95")
+    figure = figures.row_comparison([result(0, GAINS)], score="hd95")
     assert "(1 undefined)" in texts(figure)
     assert "95HD (mm) of each test scan, lower is better" in texts(figure)
 
 
 def test_a_comparison_without_results_says_what_to_do():
     with pytest.raises(InputError, match="run a notebook"):
-        figures.row_comparison([], rng=np.random.default_rng(0))
+        figures.row_comparison([])
 
 
 def test_worth_in_labels_is_read_off_the_logarithmic_axis():

@@ -32,7 +32,6 @@ SCORE_NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "95HD", "asd": "ASD
 def row_comparison(
     results: Sequence[Mapping[str, object]],
     *,
-    rng: np.random.Generator,
     score: str = "dice",
     reference: str = "supervised_strong",
     rows: Sequence[str] | None = None,
@@ -48,13 +47,13 @@ def row_comparison(
     ax, right = figure.subplots(1, 2, width_ratios=(2.4, 1), sharey=True)
     for place, row in enumerate(rows):
         scores = scan_scores(results, row, score)
-        interval = bootstrap_interval(scores.values, rng=rng)
+        interval = bootstrap_interval(scores.values)
         _points(ax, place, scores, row)
         _mean(ax, place, interval)
         right.text(
             0,
             place,
-            _verdict(results, row, reference, score, interval, rng),
+            _verdict(results, row, reference, score, interval),
             va="center",
             fontsize=8.5,
         )
@@ -181,7 +180,6 @@ def _verdict(
     reference: str,
     score: str,
     interval: Interval,
-    rng: np.random.Generator,
 ) -> str:
     """Mean, difference with interval, and what is undefined or empty, as text."""
     digits = 3 if score in ("dice", "jaccard") else 2
@@ -192,7 +190,7 @@ def _verdict(
     lines[0] += f"  ({undefined} undefined)" * bool(undefined) + f"  ({empty} empty)" * bool(empty)
     if row != reference and any(reference in result["rows"] for result in results):
         paired = paired_difference(results, row, reference, score)
-        gap = bootstrap_interval(paired.values, rng=rng)
+        gap = bootstrap_interval(paired.values)
         lines.append(f"{gap.mean:+.{digits}f} ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})")
     return "\n".join(lines).replace("-", "−")
 

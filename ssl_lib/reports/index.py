@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from ssl_lib.errors import InputError
 from ssl_lib.notebook_files import write_text
 from ssl_lib.provenance import git_commit, package_versions
@@ -113,7 +111,7 @@ def interval_of(results: Sequence[Result], row: str, score: str) -> Interval | N
         scores = scan_scores(results, row, score)
     except InputError:
         return None
-    return bootstrap_interval(scores.values, rng=np.random.default_rng(0))
+    return bootstrap_interval(scores.values)
 
 
 def with_interval(interval: Interval | None, digits: int) -> str:

@@ -41,13 +41,15 @@ class Run:
 
 @dataclass(frozen=True)
 class CellView:
-    """A cell as the template shows it; `kind` is markdown, code or solution."""
+    """A cell as the template shows it; `kind` is markdown, code or solution. The code of a method
+    and of an exercise is open from the start, all other code is folded."""
 
     number: int
     kind: str
     label: str
     source: Markup
     outputs: Markup
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,4 +210,5 @@ def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool
     source = highlight(cell.source, PythonLexer(), HtmlFormatter(nowrap=True))
     outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
     kind = "solution" if "solution" in tags else "code"
-    return CellView(number, kind, label, Markup(source), Markup(outputs))
+    is_open = bool(tags & {"definition", "exercise"})
+    return CellView(number, kind, label, Markup(source), Markup(outputs), is_open)
