@@ -279,9 +279,9 @@ def test_the_optimiser_follows_the_schedule():
 
     schedule = Schedule(1, 0.25, optimiser="sgd", weight_decay=0.0)
     network = nn.Linear(1, 1, bias=False)
-    before = float(network.weight)
+    before = network.weight.item()
     fit(step, {"one": network}, Toy(), schedule=schedule, seed=0, device=CPU)
-    assert float(network.weight) == pytest.approx(before - 0.25)
+    assert network.weight.item() == pytest.approx(before - 0.25)
 
 
 def test_unknown_optimiser_and_decay_are_refused():
