@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Generator, Tensor
 
-from ssl_lib.losses import segmentation_loss
+from ssl_lib.losses import dice_squared_all, one_hot, segmentation_loss
 from ssl_lib.networks import build_network
 from ssl_lib.notebooks import load_method
 from ssl_lib.sampling import Batch
@@ -178,10 +178,18 @@ def test_the_released_background_pulls_in_the_guessed_region_even_at_alpha_zero(
     assert slope[:, :, mask == 0].abs().max() > 0
 
 
-def test_the_released_background_is_right_on_a_whole_image() -> None:
-    logits, first, *_ = random_case((8, 8), 3, 0)
-    whole = segmentation_loss(logits, first, dice=bcp.dice_of_whole_background)
-    assert whole.item() == pytest.approx(segmentation_loss(logits, first).item(), abs=1e-4)
+@quickly
+@given(SHAPES, CLASSES, SEEDS)
+def test_the_released_background_ignores_the_region_and_no_other_class_does(
+    shape, n_classes, seed
+) -> None:
+    logits, first, _, mask = random_case(shape, n_classes, seed)
+    p, t, region = logits.softmax(1), one_hot(first, n_classes), mask.expand_as(first)
+    background = dice_squared_all(p[:, :1], t[:, :1])
+    others = dice_squared_all(p[:, 1:], t[:, 1:], region)
+    expected = (background + (n_classes - 1) * others) / n_classes
+    found = bcp.dice_of_whole_background(p, t, region)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 @quickly
@@ -262,11 +270,14 @@ def run(trial: SimpleNamespace, **options: object) -> object:
 
 
 def test_the_teacher_gets_no_gradient_and_sees_clean_images(trial) -> None:
-    seen = []
-    trial.networks.teacher.register_forward_hook(lambda *call: seen.append(call[1][0]))
+    seen, answers = [], []
+    teacher = trial.networks.teacher.requires_grad_(True)
+    teacher.register_forward_hook(lambda *call: seen.append(call[1][0]))
+    teacher.register_forward_hook(lambda *call: answers.append(call[2]))
     output = run(trial)
     sum(output.losses.values()).backward()
-    assert all(weight.grad is None for weight in trial.networks.teacher.parameters())
+    assert all(weight.grad is None for weight in teacher.parameters())
+    assert not answers[0].requires_grad
     assert any(weight.grad is not None for weight in trial.networks.student.parameters())
     assert torch.equal(seen[0], bcp.standardise(output.maps["clean"])) and len(seen) == 1
 
