@@ -30,7 +30,6 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m ssl_lib.notebooks check
 	$(BIN)/python -m pytest --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
-	$(BIN)/python -m pytest --nbval-lax notebooks/*.ipynb -p no:cacheprovider
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync
