@@ -31,10 +31,13 @@ def full_precision(augment: Callable) -> Callable:
 
 
 def standardise(images: Images) -> Images:
-    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros."""
+    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros.
+
+    Training does it to its patches, inference to its windows: one and the same function.
+    """
     axes = tuple(range(1, images.ndim))
     centred = images - images.mean(axes, keepdim=True)
-    return centred / (centred.square().mean(axes, keepdim=True).sqrt() + 1e-6)
+    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-6)
 
 
 def uniform(low: float, high: float, batch: int, like: Tensor, generator: Generator) -> Tensor:

@@ -17,19 +17,9 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ssl_lib.augmentation import standardise
 from ssl_lib.cohorts import Case
 from ssl_lib.errors import InputError
-
-
-def standardise(batch: Float[Tensor, "batch channel *space"]) -> Float[Tensor, "batch ..."]:
-    """Each item and channel with mean 0 and standard deviation 1 over its own voxels.
-
-    A constant item becomes 0. Training applies the very same function to its patches.
-    """
-    space = tuple(range(2, batch.ndim))
-    centred = batch - batch.mean(dim=space, keepdim=True)
-    spread = centred.square().mean(dim=space, keepdim=True).sqrt()
-    return centred / spread.clamp_min(1e-6)
 
 
 @contextmanager
