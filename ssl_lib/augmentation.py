@@ -35,7 +35,7 @@ def standardise(images: Images) -> Images:
 
     Training does it to its patches, inference to its windows: one and the same function.
     """
-    axes = tuple(range(1, images.ndim))
+    axes = tuple(range(2, images.ndim))
     centred = images - images.mean(axes, keepdim=True)
     return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-6)
 
