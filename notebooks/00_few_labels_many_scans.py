@@ -420,16 +420,19 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # %% [markdown]
 # ## Can you watch a pseudo-label grow up?
 #
-# One unlabelled scan, always the first of the list, never a chosen one. Until the warm-up ends the
+# One unlabelled scan, always the first whose truth is known, never a chosen one. Until the warm-up ends the
 # student labels it, from then on the teacher. Its hidden truth is opened for this picture only.
 # The third colour is the one to fear: voxels that are *wrong and sure of it* teach the student a
 # mistake, and the teacher then inherits it.
 
 # %% tags=["figure"]
 filmed = study.film_case
-truth = cohort.sealed.open(filmed.identity, "teaching picture")
 ALT_FILM = "The pseudo-label of one unlabelled scan over training: right, wrong, surely wrong."
-show(figures.film_strip(filmed, truth, mean_teacher.film), alt=ALT_FILM)
+if filmed.identity in cohort.sealed:
+    truth = cohort.sealed.open(filmed.identity, "teaching picture")
+    show(figures.film_strip(filmed, truth, mean_teacher.film), alt=ALT_FILM)
+else:
+    print(f"{filmed.identity} has no known truth to compare with.")
 
 # %% [markdown]
 # ## How many labels buy how much Dice?

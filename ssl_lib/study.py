@@ -173,8 +173,9 @@ class Study:
 
     @property
     def film_case(self) -> Case | None:
-        """The unlabelled scan whose pseudo-label is filmed: the first one, never a chosen one."""
-        return next(iter(self.cohort.unlabelled), None)
+        """The unlabelled scan that is filmed: the first whose truth is known, else the first."""
+        known = [case for case in self.cohort.unlabelled if case.identity in self.cohort.sealed]
+        return next(iter(known or self.cohort.unlabelled), None)
 
     def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
         """One frame of the film: pseudo-label and its probability (0 to 255) of the film's scan."""
