@@ -420,8 +420,8 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # %% [markdown]
 # ## Can you watch a pseudo-label grow up?
 #
-# One unlabelled scan, always the first whose truth is known, never a chosen one. Until the warm-up ends the
-# student labels it, from then on the teacher. Its hidden truth is opened for this picture only.
+# One unlabelled scan, always the first whose truth is known, never a chosen one. Until the warm-up
+# ends the student labels it, from then on the teacher. Its truth is opened for this picture only.
 # The third colour is the one to fear: voxels that are *wrong and sure of it* teach the student a
 # mistake, and the teacher then inherits it.
 
