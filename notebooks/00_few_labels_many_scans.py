@@ -61,6 +61,7 @@ from ssl_lib.training import StepOutput
 from ssl_lib import figures
 from ssl_lib.explore import Knob, explore
 from ssl_lib.figures import show
+from ssl_lib.notebooks import work_in_project
 from ssl_lib.quiz import check, predict
 from ssl_lib.results import read_results
 from ssl_lib.statistics import bootstrap_interval, paired_difference
@@ -69,6 +70,7 @@ from ssl_lib.tables import interval_text, row_table
 NOTEBOOK = "00_few_labels_many_scans"
 
 # %%
+work_in_project()  # relative paths start there, wherever the kernel was started
 study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, data_dir=DATA_DIR, runs_dir=RUNS_DIR)
 cohort, settings = study.cohort, study.settings
 print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")

@@ -10,6 +10,7 @@ import argparse
 import ast
 import difflib
 import linecache
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,36 @@ from types import ModuleType
 from ssl_lib.errors import InputError
 from ssl_lib.notebook_files import cell_tags, existing, paired, read_cells, sync
 
-__all__ = ["check_parameters", "load_method", "paired", "read_cells", "read_parameters", "sync"]
+__all__ = [
+    "check_parameters",
+    "load_method",
+    "paired",
+    "read_cells",
+    "read_parameters",
+    "sync",
+    "work_in_project",
+]
 
 PACKAGE = "ssl_lib_methods"
 METHOD_TAGS = frozenset({"setup", "definition"})
 NOTEBOOKS_DIR = Path(__file__).resolve().parents[1] / "notebooks"
 
 _CELL_MARKER = re.compile(r"# ?%%+(\s|$)")
+
+
+def work_in_project() -> Path:
+    """Make the project's folder the working folder, so that relative paths mean the same in
+    JupyterLab, which starts in `notebooks/`, as in a report. Returns the working folder.
+
+    The project's folder is the nearest one above that holds both `notebooks` and `ssl_lib`; the
+    working folder stays as it is where there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "ssl_lib").is_dir():
+            os.chdir(folder)
+            return folder
+    return here
 
 
 def read_parameters(path: str | Path) -> dict[str, object]:

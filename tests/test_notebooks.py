@@ -245,3 +245,13 @@ def test_the_command_line_reports_and_mends(pair, capsys: pytest.CaptureFixture[
     assert notebooks.main(["check", str(script)]) == 0
     assert notebooks.main(["check", str(script.with_name("99_none.py"))]) == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_relative_paths_start_at_the_project(tmp_path, monkeypatch):
+    (tmp_path / "ssl_lib").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert notebooks.work_in_project() == Path.cwd() == tmp_path
+    (tmp_path / "ssl_lib").rmdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert notebooks.work_in_project() == Path.cwd() == tmp_path / "notebooks"
