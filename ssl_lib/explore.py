@@ -59,17 +59,24 @@ class Knob:
         return 0 if self.start is None else list(self.values).index(self.start)
 
 
-def explore(draw: Draw, *, alt: str | Callable[..., str], **knobs: Knob) -> None:
+def explore(
+    draw: Draw,
+    *,
+    alt: str | Callable[..., str],
+    wanted_bytes: int = WANTED_BYTES,
+    **knobs: Knob,
+) -> None:
     """Shows `draw(**values)` with one or two sliders, live or static.
 
     `alt` describes the picture in words, for every state alike or as a function of the knobs'
-    values; the state is added to it. Raises `InputError` without a description, with no knob or
-    more than two, or when the static frames would exceed `MAX_BYTES`.
+    values; the state is added to it. A page with many sliders asks for fewer `wanted_bytes` of
+    each: static frames then come in a lower quality. Raises `InputError` without a description,
+    with no knob or more than two, or when the static frames would exceed `MAX_BYTES`.
     """
     if is_live():
         _show_live(draw, alt, knobs)
     else:
-        display(HTML(static_html(draw, alt=alt, **knobs)))
+        display(HTML(static_html(draw, alt=alt, wanted_bytes=wanted_bytes, **knobs)))
 
 
 def is_live() -> bool:
@@ -79,7 +86,13 @@ def is_live() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def static_html(draw: Draw, *, alt: str | Callable[..., str], **knobs: Knob) -> str:
+def static_html(
+    draw: Draw,
+    *,
+    alt: str | Callable[..., str],
+    wanted_bytes: int = WANTED_BYTES,
+    **knobs: Knob,
+) -> str:
     """Every state as a picture, with sliders that choose one: HTML that stands alone."""
     _check_knobs(knobs)
     states = list(product(*(knob.values for knob in knobs.values())))
@@ -95,7 +108,7 @@ def static_html(draw: Draw, *, alt: str | Callable[..., str], **knobs: Knob) -> 
         figures = [draw(**state) for state in values]
     for dpi, quality in QUALITIES:
         html = _page(knobs, [_webp(to_image(f, dpi), quality) for f in figures], alts)
-        if len(html.encode()) <= WANTED_BYTES:
+        if len(html.encode()) <= wanted_bytes:
             break
     if len(html.encode()) <= MAX_BYTES:
         return html

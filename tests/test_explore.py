@@ -90,6 +90,7 @@ def test_frames_that_are_too_large_are_refused():
 
 def test_quality_gives_way_to_size(monkeypatch):
     full = len(static_html(draw, alt="Two bars.", size=SIZES))
+    assert len(static_html(draw, alt="Two bars.", wanted_bytes=1, size=SIZES)) < full
     monkeypatch.setattr(module, "WANTED_BYTES", full - 100)
     assert len(static_html(draw, alt="Two bars.", size=SIZES)) < full
 

@@ -88,10 +88,12 @@ def mixture_frame(
     window = shared_window([keeps[0], gives[0]])
     draw_mosaic(left, mixed, keeps, gives, mask, window)
     left.set_title(f"taught ({1 - float(mask.mean()):.0%} pasted)")
-    overlay(right, mixed, prediction=answer, window=window)
+    _backdrop(right, answer.shape)
+    draw_label(right, answer)
     right.set_title("answered")
-    figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=3)
-    _smooth(left, right)
+    handles = _by_rows(mixing_legend(class_names), 3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    _smooth(left)
     return figure
 
 
@@ -120,13 +122,16 @@ def component_filter(
     stages: Mapping[str, LabelPicture],
     class_names: Sequence[str],
     truth: LabelPicture | None = None,
-    width: float = WIDTH,
+    *,
+    frame: bool = False,
 ) -> Figure:
     """The truth, then the same pseudo-label in several stages; what a stage removed is marked.
 
-    Removed voxels are those that are organ in the first stage and background now.
+    Removed voxels are those that are organ in the first stage and background now. `frame` draws it
+    as small as a slider's frame.
     """
     panels = len(stages) + (truth is not None)
+    width = FRAME if frame else min(WIDTH, 2.5 * panels)
     figure = new_figure(width / panels * image.shape[0] / image.shape[1] + 0.85, width)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     window = shared_window([image])
@@ -135,7 +140,10 @@ def component_filter(
         axes.pop(0).set_title("truth")
     raw = next(iter(stages.values()))
     for ax, (title, label) in zip(axes, stages.items(), strict=True):
-        draw_scan(ax, image, window)
+        if frame and label is not raw:
+            _backdrop(ax, image.shape)
+        else:
+            draw_scan(ax, image, window)
         draw_label(ax, label, hatched=True)
         removed = (raw > 0) & (label == 0)
         draw_region(ax, removed, VERMILLION)
@@ -143,8 +151,10 @@ def component_filter(
         if label is not raw:
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
     handles = [*mixing_legend(class_names)[:-2], Patch(color=VERMILLION, label="removed")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5 if width == WIDTH else 3)
-    _smooth(*axes)
+    handles = _by_rows(handles, 3) if frame else handles
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if frame else 4)
+    if frame:
+        _smooth(axes[0])
     return figure
 
 
@@ -242,10 +252,20 @@ def mixing_legend(class_names: Sequence[str]) -> list[Patch | Line2D]:
     return [*class_legend(class_names), solid, hatched]
 
 
-def _smooth(*axes: Axes) -> None:
-    """Interpolate the grey pictures: their files are a third as large."""
-    for ax in axes:
-        ax.images[0].set_interpolation("bilinear")
+def _smooth(ax: Axes) -> None:
+    """Interpolate the grey picture: its file is a third as large."""
+    ax.images[0].set_interpolation("bilinear")
+
+
+def _backdrop(ax: Axes, shape: tuple[int, int]) -> None:
+    """A plain dark ground of a scan's size: frames with one scan each take half the bytes."""
+    ax.imshow(np.zeros(shape), cmap="gray", vmin=-0.2, vmax=1)
+    _bare(ax)
+
+
+def _by_rows(handles: Sequence[Patch | Line2D], columns: int) -> list[Patch | Line2D]:
+    """Legend handles, which fill columns first, in the order that reads along rows."""
+    return [handles[i] for c in range(columns) for i in range(c, len(handles), columns)]
 
 
 def _bare(ax: Axes) -> None:
