@@ -30,7 +30,13 @@ from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
 Draw = Callable[..., Figure]
 WANTED_BYTES, MAX_BYTES = 200_000, 400_000
 MAX_FRAMES = 80
-QUALITIES: tuple[tuple[int, int], ...] = ((100, 80), (100, 60), (80, 50))
+QUALITIES: tuple[tuple[int, int], ...] = (
+    (100, 80),
+    (100, 60),
+    (80, 50),
+    (70, 35),
+    (60, 25),
+)
 """(dots per inch, WebP quality), tried in turn until the frames take the wanted bytes."""
 
 _numbers = count(1)

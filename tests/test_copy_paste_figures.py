@@ -73,8 +73,7 @@ def test_densities_have_area_one_and_equal_samples_share_all() -> None:
     assert np.trapezoid(first, places) == pytest.approx(1, abs=0.02)
     assert np.trapezoid(np.minimum(first, second), places) < 0.01
     figure = feature_density({"same": (sample, sample), "far": (sample, sample + 9)})
-    texts = [ax.texts[0].get_text() for ax in figure.axes]
-    assert texts == ["shared 1.00", "shared 0.00"]
+    assert titles(figure) == ["same\nshared 1.00", "far\nshared 0.00"]
 
 
 def test_a_network_that_found_nothing_is_named() -> None:
