@@ -266,7 +266,7 @@ explore(
         f"A patch beside its version of appearance strength {strength:g}."
     ),
     strength=Knob("strength", (0.0, 0.5, 1.0, 1.5, 2.0), 1.0),
-    attempt=Knob("random draw", (1, 2, 3), 1),
+    attempt=Knob("random draw", (1, 2), 1),
 )
 
 # %% [markdown]

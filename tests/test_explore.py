@@ -85,7 +85,7 @@ def test_frames_that_are_too_large_are_refused():
         return figure
 
     with pytest.raises(InputError, match="kB"):
-        static_html(noisy, alt="Noise.", size=Knob("n", tuple(range(6))))
+        static_html(noisy, alt="Noise.", size=Knob("n", tuple(range(24))))
 
 
 def test_quality_gives_way_to_size():
