@@ -439,7 +439,7 @@ def place_box(beta, place):
 # %% tags=["widget"]
 explore(
     place_box,
-    wanted_bytes=60_000,
+    wanted_bytes=66_000,
     alt=lambda beta, place: f"A mixture with a box of side {beta:.2f} at place {place}.",
     beta=Knob("box side β", (0.33, 0.67, 0.85), 0.67),
     place=Knob("place", (1, 2), 1),
@@ -456,7 +456,7 @@ def place_kind(kind, beta):
 # %% tags=["widget"]
 explore(
     place_kind,
-    wanted_bytes=60_000,
+    wanted_bytes=66_000,
     alt=lambda kind, beta: f"A mixture by the mask kind {kind} with beta {beta:.2f}.",
     kind=Knob("kind of mask", ("box", "boxes", "band"), "boxes"),
     beta=Knob("box side β", (0.33, 0.67), 0.67),
@@ -531,7 +531,7 @@ def weigh(alpha, beta):
 # %% tags=["widget"]
 explore(
     weigh,
-    wanted_bytes=60_000,
+    wanted_bytes=66_000,
     alt=lambda alpha, beta: f"Gradient at each voxel for alpha {alpha:g}, box side {beta:.2f}.",
     alpha=Knob("weight α of guesses", (0.0, 0.5, 1.0), 0.5),
     beta=Knob("box side β", (0.33, 0.5, 0.67, 0.85), 0.33),
@@ -731,11 +731,12 @@ def filtered_film(look, touching):
 
 
 # %% tags=["widget"]
+looks = (1, len(bcp.film) // 2, len(bcp.film))
 explore(
     filtered_film,
-    wanted_bytes=60_000,
+    wanted_bytes=115_000,
     alt=lambda look, touching: f"Pseudo-label at look {look} with the filter {touching}.",
-    look=Knob("look during training", tuple(range(1, len(bcp.film) + 1, 4)), 1),
+    look=Knob("look during training", looks, 1),
     touching=Knob("parts touch by", ("off", "sides", "corners"), "corners"),
 )
 
@@ -761,7 +762,7 @@ def remembered(decay):
 # %% tags=["widget"]
 explore(
     remembered,
-    wanted_bytes=60_000,
+    wanted_bytes=66_000,
     alt=lambda decay: f"The last answer and the average of all answers with decay {decay:g}.",
     decay=Knob("decay", (0.0, 0.5, 0.8, 0.9, 0.97), 0.9),
 )
