@@ -447,19 +447,17 @@ explore(
 
 
 # %% tags=["widget"]
-def place_kind(kind, beta):
-    """Boxes of another kind."""
-    mask = copy_paste_mask(settings.patch, dice_roll(4), study.device, beta=beta, kind=kind)
-    return frame(mask)
+def place_kind(kind):
+    """The same share of voxels in another shape."""
+    return frame(copy_paste_mask(settings.patch, dice_roll(4), study.device, kind=kind))
 
 
 # %% tags=["widget"]
 explore(
     place_kind,
-    wanted_bytes=66_000,
-    alt=lambda kind, beta: f"A mixture by the mask kind {kind} with beta {beta:.2f}.",
+    wanted_bytes=50_000,
+    alt=lambda kind: f"A mixture by the mask kind {kind}.",
     kind=Knob("kind of mask", ("box", "boxes", "band"), "boxes"),
-    beta=Knob("box side β", (0.33, 0.67), 0.67),
 )
 
 # %% [markdown]
