@@ -267,3 +267,12 @@ def test_a_palette_keeps_the_house_colours():
     picture = Image.open(io.BytesIO(style.smaller_png(Image.fromarray(pixels))))
     assert picture.mode == "P"
     assert picture.convert("RGB").getpixel((3, 3)) == orange
+
+
+def test_gains_stand_over_their_number_of_labels():
+    runs = [result(seed, GAINS) | {"n_labelled": n} for n in (4, 1) for seed in range(2)]
+    figure = figures.gains_by_labels(runs, {"all of it": ("bcp", "supervised_strong")})
+    ax = figure.axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "4"]
+    points = ax.lines[1].get_ydata()
+    assert points == pytest.approx([GAINS["bcp"] - GAINS["supervised_strong"]] * 2)

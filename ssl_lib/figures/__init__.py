@@ -1,6 +1,11 @@
 """Every figure of the notebooks, in one look; each function returns a figure for `show`."""
 
-from ssl_lib.figures.comparison import label_curve, row_comparison, worth_in_labels
+from ssl_lib.figures.comparison import (
+    gains_by_labels,
+    label_curve,
+    row_comparison,
+    worth_in_labels,
+)
 from ssl_lib.figures.copy_paste import (
     component_filter,
     feature_density,
@@ -40,6 +45,7 @@ __all__ = [
     "ema_toy",
     "feature_density",
     "film_strip",
+    "gains_by_labels",
     "house_style",
     "judge",
     "label_curve",

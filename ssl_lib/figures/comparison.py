@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ssl_lib.errors import InputError
-from ssl_lib.figures.style import BLUE, INK, QUIET, SKY, house_style, new_figure, row_look
+from ssl_lib.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    QUIET,
+    SKY,
+    VERMILLION,
+    house_style,
+    new_figure,
+    row_look,
+)
 from ssl_lib.metrics import nan_mean
 from ssl_lib.results import ROW_NAMES, row_name
 from ssl_lib.statistics import (
@@ -216,3 +226,42 @@ def _draw_level(
         text = f"worth at most {numbers[0]}"
     ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)
     ax.margins(y=0.12)
+
+
+@house_style()
+def gains_by_labels(
+    results: Sequence[Mapping[str, object]], pairs: Mapping[str, tuple[str, str]]
+) -> Figure:
+    """Paired differences in Dice against the number of labelled scans, with 95 % intervals.
+
+    `pairs` maps what is compared, in words, to (row, reference). Every number of labelled scans
+    among the results gets a group of points; intervals are over test scans, seeds averaged.
+    """
+    numbers = sorted({result["n_labelled"] for result in results})
+    figure = new_figure(height=3.0)
+    ax = figure.subplots()
+    ax.axhline(0, color=QUIET, linewidth=1)
+    for place, (words, pair) in enumerate(pairs.items()):
+        shift = 0.16 * (place - (len(pairs) - 1) / 2)
+        gaps = [
+            bootstrap_interval(
+                paired_difference([r for r in results if r["n_labelled"] == n], *pair).values
+            )
+            for n in numbers
+        ]
+        means = np.array([gap.mean for gap in gaps])
+        reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).T - means)
+        look = {"color": (BLUE, VERMILLION, GREEN)[place % 3], "marker": MARKERS[place]}
+        ax.errorbar(
+            np.arange(len(numbers)) + shift,
+            means,
+            reach,
+            linestyle="",
+            capsize=3,
+            label=words,
+            **look,
+        )
+    ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    ax.set(xlabel="labelled scans", ylabel="gain in Dice", xlim=(-0.6, len(numbers) - 0.4))
+    figure.legend(loc="outside lower center", ncols=len(pairs))
+    return figure
