@@ -33,7 +33,7 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The same seven values as in every notebook. Fewer labels make the method's effect larger: try
+# The same seven values as in every notebook. Users report a larger effect with fewer labels: try
 # `N_LABELLED = 1`.
 
 # %% tags=["parameters"]
