@@ -33,14 +33,20 @@ def row_table(
     present = [row for row in ROW_NAMES if any(row in r["rows"] for r in results)]
     present += sorted({row for r in results for row in r["rows"]} - set(ROW_NAMES))
     columns = _columns(results, reference)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("Row", *columns))
+    head = "".join(
+        f'<th scope="col"{" class=number" * (place > 0)}>{escape(name)}</th>'
+        for place, name in enumerate(("Row", *columns))
+    )
     body = "".join(
         f'<tr><th scope="row">{escape(row_name(row))}</th>'
-        + "".join(f"<td>{escape(cell(row))}</td>" for cell in columns.values())
+        + "".join(f'<td class="number">{escape(cell(row))}</td>' for cell in columns.values())
         + "</tr>"
         for row in present
     )
-    caption = f"<caption>Difference: Dice minus that of “{escape(row_name(reference))}”.</caption>"
+    caption = (
+        "<caption>Means over scans and seeds, in brackets 95 % intervals over scans. Difference: "
+        f"Dice minus that of “{escape(row_name(reference))}”.</caption>"
+    )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
@@ -67,7 +73,7 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
 
     seconds, empty = of_rows("seconds", nan_mean), of_rows("empty_predictions", sum)
     return {
-        "Dice [95 % interval]": dice,
+        "Dice": dice,
         "difference": difference,
         "Jaccard": score("jaccard"),
         f"{SCORE_NAMES['hd95']} ({units['hd95']})": score("hd95"),
