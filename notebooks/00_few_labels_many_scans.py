@@ -46,6 +46,8 @@ RESULTS_DIR = "reports/results"  # where result files are written and read
 RUNS_DIR = "build/runs"  # where trainings are stored and found again
 
 # %% tags=["setup"]
+import textwrap
+
 import numpy as np
 import torch
 
@@ -141,7 +143,7 @@ predict(
 for group, cases in cohort.groups.items():
     print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].identity if cases else '-'}")
 print(f"   classes: {', '.join(cohort.class_names)}")
-print(cohort.caveat)
+print(textwrap.fill(cohort.caveat, 90))
 
 # %% tags=["figure"]
 ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
@@ -514,9 +516,11 @@ print(f"all labels           {gain('supervised_all', 'mean_teacher')} Dice over 
 
 # %% [markdown]
 # **How to read it.** If the second line's interval lies above zero, unlabelled scans helped beyond
-# augmentation, on this cohort, at this budget. If it straddles zero, they did not show it. Equal
-# updates are not equal work: a mean-teacher step sees twice the patches, as the seconds in the
-# table say.
+# augmentation, on this cohort, at this budget. If it straddles zero, they did not show it; below
+# zero, they cost. The third line is the headroom: where all labels together add little to the few,
+# the few already say nearly all that this network can learn in this time, and a teacher that is no
+# better than its student has nothing to pass on. Equal updates are not equal work: a mean-teacher
+# step sees twice the patches, as the seconds in the table say.
 
 # %% [markdown]
 # ## What do the papers report?
