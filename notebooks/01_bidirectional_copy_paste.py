@@ -881,6 +881,13 @@ figure = figures.gains_by_labels(every_count, pairs)
 show(figure, alt="Gains in Dice of BCP and its parts against the number of labelled scans.")
 
 # %% [markdown]
+# **If pasting gains nothing, why?** Our reading, which no row here isolates: the control without
+# pasting is a strong one. It keeps hard guesses, filter, strong appearance and a teacher, and sees
+# whole organs. A box shows two halves of different organs, in places where no test scan has them;
+# the more an organ's parts are told apart by their place, the more that context misleads. And a
+# supervised row with strong augmentation has copy-paste among the labelled already.
+
+# %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
 # Reported Dice in %, V-Net or U-Net, from the paper and from tables that re-type it:
