@@ -914,7 +914,7 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
 # LA test keeps the largest component, ours does not. Their supervised rows have weak augmentation.
 # And one number deserves more fame than the table: users who removed the pasting on ACDC but kept
 # the rest report 88.8 with 7 labelled patients (nothing lost) and 75.8 with 3 (12 points lost).
-# The idea earns its keep when labels are *really* few.
+# There the idea earned its keep when labels were *really* few; what it does here stands above.
 #
 # `make reports DATASET=la2018 PROFILE=paper N_LABELLED=8` runs this notebook with the paper's
 # network, schedule, halved batches and weak augmentation, on a GPU, without test selection.

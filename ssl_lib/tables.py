@@ -43,9 +43,10 @@ def row_table(
         + "</tr>"
         for row in present
     )
+    seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
     caption = (
-        "<caption>Means over scans and seeds, in brackets 95 % intervals over scans. Difference: "
-        f"Dice minus that of “{escape(row_name(reference))}”.</caption>"
+        f"<caption>Seeds {seeds}; in brackets 95 % intervals over scans. Difference: Dice minus "
+        f"that of “{escape(row_name(reference))}”.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
@@ -80,7 +81,6 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         f"{SCORE_NAMES['asd']} ({units['asd']})": score("asd"),
         "empty": lambda row: str(empty(row)),
         "seconds": lambda row: f"{seconds(row):.0f}",
-        "seeds": lambda row: str(len(scan_scores(results, row).seeds)),
     }
 
 

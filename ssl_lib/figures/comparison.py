@@ -251,7 +251,7 @@ def gains_by_labels(
         ]
         means = np.array([gap.mean for gap in gaps])
         reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).T - means)
-        look = {"color": (BLUE, VERMILLION, GREEN)[place % 3], "marker": MARKERS[place]}
+        look = {"color": (BLUE, VERMILLION, GREEN, INK)[place % 4], "marker": MARKERS[place]}
         ax.errorbar(
             np.arange(len(numbers)) + shift,
             means,
@@ -263,5 +263,5 @@ def gains_by_labels(
         )
     ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
     ax.set(xlabel="labelled scans", ylabel="gain in Dice", xlim=(-0.6, len(numbers) - 0.4))
-    figure.legend(loc="outside lower center", ncols=len(pairs))
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
