@@ -28,7 +28,8 @@ from ssl_lib.statistics import Interval, bootstrap_interval, scan_scores
 
 Result = Mapping[str, object]
 RUN_KEYS = ("dataset", "profile", "n_labelled")
-NOT_ON_CARDS = ("supervised_few",)
+NOT_ON_CARDS = ("supervised_few", "bcp_one_direction")
+"""Rows that a card leaves to its page; the method without its idea is always shown."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _card(path: Path, pages_dir: Path, results: Sequence[Result]) -> Card | None
         return None
     wanted = {"notebook": page.notebook, **{key: getattr(page, key) for key in RUN_KEYS}}
     own = [r for r in results if all(r[key] == value for key, value in wanted.items())]
-    rows = [r for r in _rows(own) if r not in NOT_ON_CARDS and not r.endswith("_without_idea")]
+    rows = [r for r in _rows(own) if r not in NOT_ON_CARDS]
     return Card(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
