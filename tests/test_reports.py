@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -526,3 +528,21 @@ def test_different_cohorts_are_never_pooled(tmp_path: Path) -> None:
 def test_an_index_without_pages_says_what_to_do(tmp_path: Path) -> None:
     html = index.write_index(tmp_path, tmp_path / "results").read_text()
     assert "make reports" in html
+
+
+def test_runs_side_by_side_do_not_take_each_others_kernels(project: Path) -> None:
+    command_line = [sys.executable, "-m", "ssl_lib.reports", "--root", str(project), "--seeds"]
+    running = [subprocess.Popen([*command_line, seed], cwd=project) for seed in ("0", "1")]
+    assert [process.wait(120) for process in running] == [0, 0]
+    assert not list(project.glob("kernel-*"))
+
+
+def test_every_run_has_sockets_of_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        run.papermill,
+        "execute_notebook",
+        lambda *_, config, **__: seen.append(config.KernelManager.ip),
+    )
+    report(project, "--seeds", "0 1")
+    assert len(set(seen)) == 2 and not any(Path(place).parent.exists() for place in seen)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
@@ -34,8 +35,6 @@ KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 AUTOSAVE_SECONDS = 30
 PAPERMILL_BANNER = "papermill-error-cell-tag"  # cells that papermill adds; the page has its own
-# Sockets that only this user can open, where the system has them.
-CONNECTION = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,10 @@ def _execute(
     notebook.metadata.kernelspec = nbformat.from_dict({**KERNELSPEC, "name": KERNEL})
     executed.parent.mkdir(parents=True, exist_ok=True)
     write_text(executed, nbformat.writes(notebook))
-    with _own_kernel(folders.build / "jupyter"):
+    with (
+        TemporaryDirectory(prefix="ssl-") as sockets,
+        _own_kernel(folders.build / "jupyter"),
+    ):
         try:
             papermill.execute_notebook(
                 str(executed),
@@ -136,11 +138,19 @@ def _execute(
                 progress_bar=False,
                 autosave_cell_every=AUTOSAVE_SECONDS,
                 execution_timeout=timeout,
-                config=CONNECTION,
+                config=_connection(sockets),
             )
         except Exception as error:  # whatever it is, it belongs on the page
             return error
     return None
+
+
+def _connection(folder: str) -> Config:
+    """How to reach the kernel: by sockets in `folder`, which only this user can open, where the
+    system has them. A folder for each run: runs side by side must not take each other's sockets."""
+    if os.name != "posix":
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder) / "kernel")}})
 
 
 @contextmanager
