@@ -295,8 +295,8 @@ for _ in range(3):
 
 # %% [markdown]
 # A decay close to 1 remembers long and reacts late. Short trainings need short memories: here
-# $a$ is set by the profile, and a decay of 0.99 over a few hundred updates would still remember the
-# random start.
+# $a$ is set by the profile. The teacher starts as a copy of the warmed-up student; with a decay of
+# 0.99 it would answer for the student of about a hundred updates ago.
 
 
 # %%
@@ -339,7 +339,7 @@ def two_views(unlabelled, teacher, generator, flip_axes=()):
 
 # %% [markdown]
 # The teacher stays in training mode: its normalisation layers use the statistics of the batch.
-# After a few hundred updates the running statistics lag behind the averaged weights.
+# The running statistics belong to weights that it no longer has.
 #
 # **How is disagreement measured?** As in the original, by the mean squared difference of the
 # probabilities. It is bounded, so one confident error of the teacher cannot dominate.
@@ -395,8 +395,8 @@ def mean_teacher_step(networks, batch, moment):
 # %% [markdown]
 # ## Does it train?
 #
-# Four trainings, one call each. All rows share the network, the warm-up, the number of updates, the
-# schedule and the seed. A training that was done before, here or in another notebook, is found by
+# Four trainings, one call each. All rows share the network, the length of the warm-up, the number of
+# updates, the schedule and the seed. A training that was done before, here or in another notebook, is found by
 # its content and loaded; one that was interrupted continues at the very bit where it stopped.
 
 # %% tags=["train"]
@@ -446,28 +446,24 @@ else:
 # labels, so many hours of an expert.
 
 # %% tags=["train"]
-label_curve = {N_LABELLED: study.score(strong)["dice"]}
-label_curve[everything.labelled_scans] = study.score(everything)["dice"]
+label_curve = {}
 for count in settings.label_curve:
-    if count not in label_curve and count < everything.labelled_scans:
+    if count != N_LABELLED and count < everything.labelled_scans:
         other = study.with_labels(count)
         row = other.train(f"{count} labelled", supervised_step, warm_up=supervised_step)
         label_curve[count] = other.score(row)["dice"]
 
 # %% tags=["results"]
-numbers = sorted(label_curve)
 result = study.save(
-    NOTEBOOK,
-    DATASET,
-    trainings,
-    RESULTS_DIR,
-    label_curve=[[number, label_curve[number]] for number in numbers],
+    NOTEBOOK, DATASET, trainings, RESULTS_DIR, label_curve=sorted(label_curve.items())
 )
 
 # %% tags=["figure"]
 points = {}
 for stored in stored_results():
-    for number, dice in stored["label_curve"]:
+    rows = [stored["rows"][name] for name in ("supervised_strong", "supervised_all")]
+    known = [(row["labelled_scans"], row["dice"]) for row in rows]
+    for number, dice in {**dict(stored["label_curve"]), **dict(known)}.items():
         points.setdefault(number, []).append(dice)
 level = np.mean([stored["rows"]["mean_teacher"]["dice"] for stored in stored_results()])
 figure = figures.label_curve(points, level=level, n_labelled=N_LABELLED)

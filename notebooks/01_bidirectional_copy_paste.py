@@ -573,8 +573,8 @@ def pretraining_step(networks, batch, moment, *, strong=True, halves=False, **ma
 # %% [markdown]
 # The paper's appearance is weak: flips and turns only. Then the row *supervised, strong* would have
 # the better augmentation, and a comparison would say nothing about pasting. So we tried both on
-# validation scans of the phantom, before any test score was read; strong won on both seeds and is
-# our default. `strong=False` is the paper's.
+# validation scans of the phantom, before any test score of BCP was read; with whole batches strong
+# won on both seeds, with halved ones on one. It is our default; `strong=False` is the paper's.
 #
 # ## How do the pieces make a step?
 #
@@ -653,7 +653,7 @@ def dice_of_whole_background(probabilities, target, mask=None):
 # %% [markdown]
 # ## Does it train?
 #
-# Seven rows, one call each, equal in network, updates, schedule and seed. The four rows of notebook
+# Seven rows, one call each, equal in network, number of updates, schedule and seed. The four rows of notebook
 # 00 are loaded if they were trained there.
 
 # %% tags=["train"]

@@ -49,7 +49,7 @@ TAGS = {
     "nbval-check-output",
 }
 DRAWING = {"show", "explore"}
-HOMES = re.compile(r"/home/\w|/root/|/Users/\w|[A-Z]:\\\\?Users")
+HOMES = re.compile(r"/home/\w|/(?:root)/|/Users/\w|[A-Z]:\\\\?Users")
 
 
 # --- the rules: each returns what is wrong, one line each
