@@ -653,8 +653,8 @@ def dice_of_whole_background(probabilities, target, mask=None):
 # %% [markdown]
 # ## Does it train?
 #
-# Seven rows, one call each, equal in network, number of updates, schedule and seed. The four rows of notebook
-# 00 are loaded if they were trained there.
+# Seven rows, one call each, equal in network, number of updates, schedule and seed. The four rows
+# of notebook 00 are loaded if they were trained there.
 
 # %% tags=["train"]
 published = {"strong": False, "halves": True}
