@@ -397,7 +397,8 @@ def mean_teacher_step(networks, batch, moment):
 #
 # Four trainings, one call each. All rows share the network, the length of the warm-up, the number
 # of updates, the schedule and the seed. A training that was done before, here or in another
-# notebook, is found by its content and loaded; one that was interrupted continues at the very bit where it stopped.
+# notebook, is found by its content and loaded; one that was interrupted continues at the very bit
+# where it stopped.
 
 # %% tags=["train"]
 few = study.train("supervised_few", supervised_plain_step, warm_up=supervised_plain_step)
