@@ -168,7 +168,7 @@ def _refuse_shared_identities(cohort: Cohort) -> None:
 
 def _check_arrays(cohort: Cohort, case: Case) -> None:
     """The image, and the label in sight or sealed, must be what every module relies on."""
-    label = _known_label(cohort, case)
+    label = known_label(cohort, case)
     where = f"cohort {cohort.name!r}, scan {case.identity!r}"
     if case.image.dtype != np.float32:
         raise InputError(f"the image is {case.image.dtype}", where=where, expected="float32")
@@ -190,8 +190,8 @@ def _check_arrays(cohort: Cohort, case: Case) -> None:
         )
 
 
-def _known_label(cohort: Cohort, case: Case) -> UInt8[np.ndarray, "*space"] | None:
-    """The label in sight, else the sealed one, else None: for checks and the hash."""
+def known_label(cohort: Cohort, case: Case) -> UInt8[np.ndarray, "*space"] | None:
+    """The label in sight, else the sealed one, else None: to check, hash or shrink a cohort."""
     if case.label is None and case.identity in cohort.sealed:
         return cohort.sealed.open(case.identity, "final score")
     return case.label
@@ -217,7 +217,7 @@ def _content_hash(cohort: Cohort) -> str:
         for case in cases:
             digest.update(repr((group, case.identity, case.patient, case.spacing)).encode())
             digest.update(_bytes(case.image))
-            label = _known_label(cohort, case)
+            label = known_label(cohort, case)
             if label is not None:
                 digest.update(_bytes(label))
     return digest.hexdigest()[:16]

@@ -11,12 +11,13 @@ import dis
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ssl_lib.errors import InputError
@@ -25,6 +26,7 @@ CODE_THAT_DECIDES = (
     "augmentation",
     "inference",
     "losses",
+    "members",
     "networks",
     "sampling",
     "study",
@@ -49,6 +51,15 @@ def weights_hash(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def arrays_hash(arrays: Mapping[str, np.ndarray] | None) -> str:
+    """sha256 over named arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, array in sorted((arrays or {}).items()):
+        digest.update(repr((name, array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

@@ -47,13 +47,21 @@ def build_network(
 
 
 def convolution_block(
-    dimensions: int, channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1
+    dimensions: int,
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int | tuple[int, ...] = 3,
+    stride: int | tuple[int, ...] = 1,
 ) -> nn.Sequential:
-    """Convolution, batch normalisation, leaky rectifier; kernel 3 keeps the size at stride 1."""
+    """Convolution, batch normalisation, leaky rectifier; odd kernels keep the size at stride 1.
+
+    Kernel and stride are one number, or one for each axis.
+    """
+    sides = (kernel,) * dimensions if isinstance(kernel, int) else tuple(kernel)
+    padding = tuple((side - 1) // 2 for side in sides)
     return nn.Sequential(
-        CONVOLUTION[dimensions](
-            channels_in, channels_out, kernel, stride, padding=(kernel - 1) // 2, bias=False
-        ),
+        CONVOLUTION[dimensions](channels_in, channels_out, sides, stride, padding, bias=False),
         NORMALISATION[dimensions](channels_out),
         nn.LeakyReLU(0.01, inplace=True),
     )

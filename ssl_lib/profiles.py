@@ -7,6 +7,7 @@ real scans at their resolution; `paper` follows the published benchmark.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 
 from ssl_lib.cohorts import Cohort
 from ssl_lib.errors import InputError
+from ssl_lib.shrinking import shrunk
+from ssl_lib.sources import load_cohort
 from ssl_lib.training import Schedule
 
 PROFILES = ("smoke", "quick", "gpu", "paper")
@@ -51,6 +54,21 @@ class Settings:
 
 SCANS_AT_MOST = {"smoke": 12}
 """Scans that a profile reads (all of them where it is not named)."""
+
+LARGEST_SIDE = {"smoke": 64, "quick": 64}
+"""Voxels along an axis of the median volume; larger volumes are shrunk (see `ssl_lib.shrinking`).
+"""
+
+
+def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
+    """The cohort as a profile sees it: part of its scans, or smaller ones.
+
+    Raises `InputError` for an unknown dataset, or too many labelled scans.
+    """
+    cohort = load_cohort(
+        dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
+    )
+    return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
 
 
 def settings_for(profile: str, cohort: Cohort) -> Settings:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,16 +23,19 @@ import torch
 from torch import Tensor, nn
 
 from ssl_lib.cohorts import Case, Cohort
-from ssl_lib.identity import code_hash, step_source, weights_hash
+from ssl_lib.identity import arrays_hash, code_hash, step_source, weights_hash
 from ssl_lib.inference import predict_cohort, predict_probabilities
+from ssl_lib.members import Ensemble, student_name, students
 from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.networks import build_network, to_channels_last
-from ssl_lib.profiles import SCANS_AT_MOST, Settings, best_device, settings_for
+from ssl_lib.profiles import Settings, best_device, open_cohort, settings_for
 from ssl_lib.results import build_result, score_cohort, write_result
-from ssl_lib.sampling import TwoStreams, derived_seed
-from ssl_lib.sources import load_cohort
+from ssl_lib.sampling import Companions, TwoStreams, derived_seed
 from ssl_lib.teacher import make_teacher
-from ssl_lib.training import Step, Training, Watch, fit
+from ssl_lib.training import Schedule, Step, Training, Watch, fit
+
+Build = Callable[["Study", int], nn.Module]
+"""Makes the network of one member, counted from 0, for methods whose networks differ."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,7 @@ class Study:
 
         Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
         """
-        cohort = load_cohort(
-            dataset, n_labelled, data_dir=Path(data_dir), max_scans=SCANS_AT_MOST.get(profile)
-        )
+        cohort = open_cohort(dataset, profile, n_labelled, Path(data_dir))
         runs = None if runs_dir is None else Path(runs_dir)
         settings = settings_for(profile, cohort)
         return cls(cohort, settings, profile, seed, best_device(), runs)
@@ -89,26 +90,77 @@ class Study:
         )
         return to_channels_last(network, self.cohort.dimensions).to(self.device)
 
-    def train(self, name: str, step: Step, *, warm_up: Step, teacher: bool = False) -> Training:
+    def train(
+        self,
+        name: str,
+        step: Step,
+        *,
+        warm_up: Step,
+        teacher: bool = False,
+        members: int = 1,
+        build: Build | None = None,
+        frozen: Mapping[str, nn.Module] | None = None,
+        companions: Companions | None = None,
+    ) -> Training:
         """Train one row: `warm_up` with labels only, then `step`, both with the same schedule.
 
-        With `teacher` a mean teacher starts as a copy of the warmed-up student, the unlabelled
-        batch is drawn, and the film shows the teacher's pseudo-label of one unlabelled scan.
+        With `teacher` a mean teacher starts as a copy of the warmed-up student, and the film shows
+        its pseudo-label of one unlabelled scan. With several `members` the step sees the networks
+        `student`, `student_2`, ...; each was warmed up alone, as `student`, from its own weights
+        and on its own batches. Either way the unlabelled batch is drawn in the second stage.
+        `build` makes the network of a member, counted from 0 (default: `Study.network`). `frozen`
+        networks are handed to the step and never change. `companions` become the channels after
+        the first of the step's images (see `ssl_lib.sampling`); the warm-up does not see them.
         """
         settings = self.settings
-        start = self._fit(f"{name}: warm-up", warm_up, settings.supervised_schedule, None, 0)
-        networks = {"student": start.networks["student"]}
+        starts = [self._warm_up(name, warm_up, member, build) for member in range(members)]
+        networks = {student_name(i): start.networks["student"] for i, start in enumerate(starts)}
         if teacher:
             networks["teacher"] = make_teacher(networks["student"])
-        done = self._fit(name, step, settings.schedule, networks, settings.unlabelled_batch)
+        done = self._fit(
+            name,
+            step,
+            settings.schedule,
+            networks,
+            unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
+            frozen=frozen,
+            companions=companions,
+        )
+        start = starts[0]
         done.labelled_scans = len(self.cohort.labelled)
-        done.seconds += start.seconds
+        done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
         done.film = join(start.film, done.film, settings.warm_up)
         done.validation = start.validation + [
             (iteration + settings.warm_up, dice) for iteration, dice in done.validation
         ]
         return done
+
+    def pretrain(
+        self,
+        name: str,
+        step: Step,
+        network: nn.Module,
+        *,
+        validate: Callable[[nn.Module], float] | None = None,
+        **schedule: Any,
+    ) -> Training:
+        """Train any other module on labelled batches; the step sees it as `student`.
+
+        `validate` scores it for the curve; `schedule` overrides the method's (`iterations`,
+        `learning_rate`, ...). Found again by content, the module's first weights included.
+        """
+        watch = Watch(validate=validate, times=self.settings.looks)
+        schedule = replace(self.settings.schedule, **schedule)
+        return self._fit(name, step, schedule, {"student": network.to(self.device)}, watch=watch)
+
+    def ensemble(self, training: Training) -> Training:
+        """The same training, tested as the mean of its members' probabilities."""
+        return self._tested_as(training, Ensemble(students(training.networks)))
+
+    def single(self, training: Training, member: int) -> Training:
+        """The same training, tested as one of its members, counted from 0."""
+        return self._tested_as(training, students(training.networks)[member])
 
     def score(self, training: Training) -> dict[str, Any]:
         """The row of a result file: last weights on the test scans, and the validation curve."""
@@ -209,35 +261,64 @@ class Study:
             "use_autocast": self.device.type == "cuda",
         }
 
-    def _fit(self, name, step, schedule, networks, unlabelled) -> Training:
-        """One stage, found again by content; a stage without networks starts from fresh ones."""
-        more = ("fresh",) if networks is None else ("after", weights_hash(networks["student"]))
-        networks = networks or {"student": self.network()}
+    def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
+        """One network trained with labels only, from fresh weights."""
+        network = build(self, member) if build else self.network(member)
+        fresh = ("fresh", member) if member else ("fresh",)
+        title = f"{name}: warm-up" + (f" {member + 1}" if member else "")
+        schedule = self.settings.supervised_schedule
+        return self._fit(title, step, schedule, {"student": network}, stage=fresh)
+
+    def _tested_as(self, training: Training, network: nn.Module) -> Training:
+        """A training whose tested network is another one, with that one's validation Dice."""
+        end = self.settings.warm_up + self.settings.schedule.iterations
+        validation = [(end, self.validate(network))]
+        return replace(training, networks={"student": network}, validation=validation, best={})
+
+    def _fit(
+        self,
+        name: str,
+        step: Step,
+        schedule: Schedule,
+        networks: dict[str, nn.Module],
+        *,
+        unlabelled: int = 0,
+        stage: tuple[object, ...] = ("after",),
+        frozen: Mapping[str, nn.Module] | None = None,
+        companions: Companions | None = None,
+        watch: Watch | None = None,
+    ) -> Training:
+        """One stage, found again by content: its networks, as they start, are part of its name."""
+        seed = derived_seed(self.seed, *stage)
         batches = TwoStreams(
             self.cohort,
             patch=self.settings.patch,
             labelled=self.settings.labelled_batch,
-            unlabelled=unlabelled if "teacher" in networks else 0,
-            seed=derived_seed(self.seed, *more[:1]),
+            unlabelled=unlabelled,
+            seed=seed,
             device=self.device,
+            companions=companions,
         )
-        watch = Watch(
+        watch = watch or Watch(
             validate=self.validate,
             picture=self.picture if self.film_case is not None else None,
             times=self.settings.looks,
         )
-        store = self.runs_dir and self.runs_dir / f"{self.key(step, *more, sorted(networks))}"
+        seen = {**networks, **(frozen or {})}
+        parts = [*stage, unlabelled, asdict(schedule), arrays_hash(companions)]
+        parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
         return fit(
             step,
             networks,
             batches,
             schedule=schedule,
-            seed=derived_seed(self.seed, *more[:1]),
+            seed=seed,
             device=self.device,
             settings=self.settings,
             teachers={"teacher": "student"} if "teacher" in networks else None,
+            frozen=frozen,
             watch=watch,
-            store=store,
+            store=self.runs_dir and self.runs_dir / self.key(step, *parts),
             title=name,
         )
 

@@ -130,6 +130,7 @@ def fit(
     device: torch.device,
     settings: Any = None,
     teachers: Mapping[str, str] | None = None,
+    frozen: Mapping[str, nn.Module] | None = None,
     watch: Watch | None = None,
     store: Path | None = None,
     title: str = "training",
@@ -138,14 +139,16 @@ def fit(
     """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
     **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
-    teacher averages which network; `settings` reach the step in its moment. `store` is the folder
-    of this run's checkpoint, whose name must identify the run (see `ssl_lib.study`).
+    teacher averages which network; `frozen` networks are seen by the step and never change;
+    `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose
+    name must identify the run (see `ssl_lib.study`).
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
     run = _Run(
         step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
     )
+    vars(run.view).update(frozen or {})
     if store is None or not run.restore(store):
         run.train(store, title, checkpoint_seconds)
     return run.result

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Generator, Tensor
 
-from ssl_lib.losses import dice_squared_all, one_hot, segmentation_loss
+from ssl_lib.losses import dice_linear, dice_squared_all, one_hot, segmentation_loss
 from ssl_lib.networks import build_network
 from ssl_lib.notebooks import load_method
 from ssl_lib.sampling import Batch
@@ -163,10 +163,13 @@ def test_swapping_mask_labels_and_weights_changes_nothing(shape, n_classes, seed
 
 
 @quickly
-@given(SHAPES, CLASSES, SEEDS)
-def test_alpha_zero_leaves_the_guessed_region_without_gradient(shape, n_classes, seed) -> None:
+@given(SHAPES, CLASSES, SEEDS, st.sampled_from([dice_squared_all, dice_linear]))
+def test_alpha_zero_leaves_the_guessed_region_without_gradient(
+    shape, n_classes, seed, dice
+) -> None:
     logits, first, second, mask = random_case(shape, n_classes, seed)
-    slope = gradient(lambda z: two_regions(z, first, second, mask, (1.0, 0.0)), logits)
+    options = {"dice": dice}
+    slope = gradient(lambda z: two_regions(z, first, second, mask, (1.0, 0.0), **options), logits)
     assert slope[:, :, mask == 0].abs().max() == 0
     assert slope[:, :, mask == 1].abs().max() > 0
 
@@ -291,6 +294,20 @@ def test_an_empty_box_is_self_training(trial) -> None:
     unsupervised = 0.25 * segmentation_loss(student(outward), guess)
     assert output.losses["labelled"].item() == pytest.approx(supervised.item(), abs=1e-6)
     assert output.losses["unlabelled"].item() == pytest.approx(unsupervised.item(), abs=1e-6)
+
+
+def test_the_linear_dice_of_the_atrium_code_reaches_both_stages(trial) -> None:
+    output = run(trial, dice=dice_linear, directions=("inward",))
+    image, kept, pasted = output.maps["inward"]
+    parts = bcp.two_region_loss(
+        trial.networks.student(image), kept, pasted, output.maps["mask"], (1.0, 0.5), dice_linear
+    )
+    for found, expected in zip(output.losses.values(), parts, strict=True):
+        assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert output.losses["labelled"] != run(trial, directions=("inward",)).losses["labelled"]
+    pretrain = partial(bcp.pretraining_step, trial.networks, trial.batch)
+    linear = pretrain(trial.moment(), dice=dice_linear).losses["supervised"]
+    assert linear != pretrain(trial.moment()).losses["supervised"]
 
 
 def test_an_empty_box_mixes_nothing(trial) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_lib import sources
 from ssl_lib.errors import InputError
 from ssl_lib.notebooks import check_parameters, read_parameters
-from ssl_lib.profiles import PROFILES, SCANS_AT_MOST, settings_for
+from ssl_lib.profiles import PROFILES, open_cohort, settings_for
 from ssl_lib.provenance import package_versions
 from ssl_lib.results import safe_name
 
@@ -169,11 +168,7 @@ def _cohort_key(job: Job) -> tuple:
 def _usable_data(job: Job, folders: Folders) -> str:
     """The content hash of a job's cohort; raises `InputError` if it cannot be used."""
     data_dir = dict(job.parameters).get("DATA_DIR") or read_parameters(job.script).get("DATA_DIR")
-    cohort = sources.load_cohort(
-        job.dataset,
-        job.n_labelled,
-        data_dir=folders.root / str(data_dir) if data_dir else None,
-        max_scans=SCANS_AT_MOST.get(job.profile),
-    )
+    where = folders.root / str(data_dir) if data_dir else None
+    cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
     settings_for(job.profile, cohort)
     return cohort.content_hash
