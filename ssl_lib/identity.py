@@ -47,8 +47,12 @@ def code_hash() -> str:
 
 
 def weights_hash(network: nn.Module) -> str:
-    """sha256 over all weights and buffers: two trainings ended alike if and only if it agrees."""
-    digest = hashlib.sha256()
+    """sha256 over all weights and buffers, and over the text of classes that a notebook defines:
+    two trainings ended alike if and only if it agrees."""
+    kinds = {type(module) for module in network.modules()}
+    own = [kind for kind in kinds if kind.__module__.split(".")[0] not in ("torch", "ssl_lib")]
+    texts = sorted(text for kind in own for text in _texts(kind.__qualname__, kind))
+    digest = hashlib.sha256("\n".join(texts).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -74,9 +78,14 @@ def step_source(step: Callable) -> list[str]:
         raise InputError(
             f"the step is a {type(function).__name__}", expected="a function, or a partial of one"
         )
-    home = function.__module__
+    return _texts("step", step)
+
+
+def _texts(name: str, first: Callable) -> list[str]:
+    """The texts and constants behind a function, a partial or a class, sorted."""
+    home = (first.func if isinstance(first, partial) else first).__module__
     found: set[str] = set()
-    waiting: list[Named] = [("step", step)]
+    waiting: list[Named] = [(name, first)]
     while waiting:
         name, value = waiting.pop()
         text, parts = _described(name, value, home)

@@ -141,3 +141,22 @@ def test_any_module_can_be_pretrained_and_is_found_again(tmp_path):
 
 def half(network: torch.nn.Module) -> float:
     return 0.5
+
+
+class Doubling(torch.nn.Conv2d):
+    def forward(self, image):
+        return 2 * super().forward(image)
+
+
+class Halving(torch.nn.Conv2d):
+    def forward(self, image):
+        return 0.5 * super().forward(image)
+
+
+def test_a_network_is_known_by_its_weights_and_by_what_it_does_with_them():
+    made = []
+    for kind in (Doubling, Halving, Doubling):
+        torch.manual_seed(0)
+        made.append(torch.nn.Sequential(kind(1, 1, 3)))
+    first, other, same = map(weights_hash, made)
+    assert first == same != other

@@ -88,9 +88,14 @@ def _store_default_run(ran: Sequence[Ran]) -> None:
     """Refresh the `.ipynb` of a notebook if its default run is among these and went well."""
     for one in ran:
         job = one.job
-        default = read_parameters(job.script).get("N_LABELLED", job.n_labelled)
-        wanted = ("phantom", "quick", default, 0)
-        is_default = (job.dataset, job.profile, job.n_labelled, job.seed) == wanted
+        asked = {
+            "DATASET": job.dataset,
+            "PROFILE": job.profile,
+            "N_LABELLED": job.n_labelled,
+            "SEED": job.seed,
+        }
+        defaults = read_parameters(job.script)
+        is_default = all(defaults.get(name, value) == value for name, value in asked.items())
         if is_default and one.failure is None:
             print(f"    outputs stored in {store_outputs(one).name}")
 
