@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_lib import profiles
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError
 from ssl_lib.networks import SmallUNet, UNet, VNet
-from ssl_lib.profiles import PROFILES, best_device, settings_for
+from ssl_lib.profiles import PROFILES, best_device, open_cohort, settings_for
 
 DIVISOR = {"small": SmallUNet.divisor, "unet": UNet.divisor, "vnet": VNet.divisor}
 
@@ -106,3 +107,11 @@ def test_an_unknown_profile_is_refused(profile):
 
 def test_the_best_device_is_a_gpu_if_there_is_one():
     assert best_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_quick_shrinks_large_volumes_and_gpu_takes_them_as_they_are(monkeypatch):
+    monkeypatch.setitem(profiles.LARGEST_SIDE, "quick", 24)
+    quick, gpu = (open_cohort("phantom_3d", profile, 2, None) for profile in ("quick", "gpu"))
+    sides = [[max(case.image.shape) for case in cohort.labelled] for cohort in (quick, gpu)]
+    assert max(sides[0]) <= 24 < min(sides[1])
+    assert max(settings_for("quick", quick).patch) <= 24
