@@ -17,7 +17,7 @@ from ssl_lib.notebooks import paired, sync
 from ssl_lib.phantom import phantom_cohort
 from ssl_lib.reports import __main__ as command
 from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
-from ssl_lib.reports.card import duration
+from ssl_lib.reports.card import duration, run_facts
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
 from ssl_lib.reports.outputs import last_writes, outputs_html
@@ -148,10 +148,25 @@ def test_a_folder_with_spaces_is_one_dataset(tmp_path: Path) -> None:
 def test_the_digest_follows_the_notebook_and_the_parameters(project: Path) -> None:
     folders = plan.Folders(project)
     first, other = plan.plan(plan.Request(seeds=(0, 1)), folders)
-    before = plan.digest(first)
-    assert plan.digest(first) == before != plan.digest(other)
+    before = plan.digest(first, folders)
+    assert plan.digest(first, folders) == before != plan.digest(other, folders)
     first.script.write_text(first.script.read_text() + "# changed\n")
-    assert plan.digest(first) != before
+    assert plan.digest(first, folders) != before
+
+
+def test_a_notebook_without_a_seed_runs_once_and_follows_the_results(project: Path) -> None:
+    folders = plan.Folders(project)
+    script = project / "notebooks" / "00_good.py"
+    script.write_text(script.read_text().replace("SEED = 0  # random numbers\n", ""))
+    (only,) = plan.plan(plan.Request(datasets=("unknown",), seeds=(0, 1)), folders)
+    before = plan.digest(only, folders)
+    assert plan.digest(only, folders) == before
+    result = folders.results / "00_good" / "run.json"
+    result.parent.mkdir(parents=True)
+    result.write_text("{}")
+    assert plan.digest(only, folders) != before
+    assert "Seed shown" not in dict(run_facts({"parameters": {"DATASET": "x"}}, []))
+    assert "Seed shown" in dict(run_facts({"parameters": {"SEED": 0}}, []))
 
 
 # --- running

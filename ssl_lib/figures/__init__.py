@@ -13,6 +13,23 @@ from ssl_lib.figures.copy_paste import (
     mixture_frame,
     weight_maps,
 )
+from ssl_lib.figures.filtering import (
+    SignalTree,
+    error_maps,
+    filter_frame,
+    filtered_views,
+    node_counts,
+    overlap_comparison,
+    signal_trees,
+    surviving_edges,
+    versions_seen,
+)
+from ssl_lib.figures.leaderboard import (
+    dice_against_seconds,
+    dice_by_labels,
+    difference_text,
+    forest,
+)
 from ssl_lib.figures.scans import (
     augmentation_grid,
     cohort_grid,
@@ -34,6 +51,7 @@ from ssl_lib.figures.style import class_colour, house_style, new_figure, row_loo
 from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
 
 __all__ = [
+    "SignalTree",
     "Slice",
     "augmentation_grid",
     "choose_slice",
@@ -41,10 +59,17 @@ __all__ = [
     "class_legend",
     "cohort_grid",
     "component_filter",
+    "dice_against_seconds",
+    "dice_by_labels",
+    "difference_text",
     "draw_scan",
     "ema_toy",
+    "error_maps",
     "feature_density",
     "film_strip",
+    "filter_frame",
+    "filtered_views",
+    "forest",
     "gains_by_labels",
     "house_style",
     "judge",
@@ -53,6 +78,8 @@ __all__ = [
     "mixing_strip",
     "mixture_frame",
     "new_figure",
+    "node_counts",
+    "overlap_comparison",
     "overlay",
     "prediction_grid",
     "ramp_curve",
@@ -60,10 +87,13 @@ __all__ = [
     "row_look",
     "shared_window",
     "show",
+    "signal_trees",
     "slicing_axis",
+    "surviving_edges",
     "to_png",
     "training_curves",
     "verdict_shares",
+    "versions_seen",
     "weight_maps",
     "worth_in_labels",
 ]

@@ -13,8 +13,7 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
     facts = [
         ("Data", f"{notes.get('dataset', '?')}, {notes.get('n_labelled', '?')} labelled scans"),
         ("Profile", str(notes.get("profile", "?"))),
-        ("Seed shown", str(notes.get("seed", "?"))),
-        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
+        *(_seed_facts(notes, results) if _has_seed(notes) else []),
         ("Notebook took", duration(float(notes.get("seconds", 0)))),
         ("Executed", str(notes.get("when", "?"))[:16].replace("T", " ")),
     ]
@@ -52,6 +51,19 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _has_seed(notes: Mapping[str, object]) -> bool:
+    """False for a notebook that only reads results: it trains nothing."""
+    parameters = notes.get("parameters") or {"SEED": None}
+    return "SEED" in parameters
+
+
+def _seed_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tuple[str, str]]:
+    return [
+        ("Seed shown", str(notes.get("seed", "?"))),
+        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
+    ]
 
 
 def _result_of(notes: Mapping[str, object], results: Sequence[Result]) -> Result | None:

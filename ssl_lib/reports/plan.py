@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,9 +129,15 @@ def find_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
     return chosen or known
 
 
-def digest(job: Job) -> str:
-    """A hash of everything that a run depends on: sources, parameters, data and versions."""
+def digest(job: Job, folders: Folders) -> str:
+    """A hash of everything that a run depends on: sources, parameters, data and versions.
+
+    A notebook that opens no cohort depends on the stored results instead.
+    """
     content = hashlib.sha256()
+    if not job.data_hash:
+        for path in sorted(folders.results.glob("*/*.json")):
+            content.update(path.name.encode() + path.read_bytes())
     for path in [job.script, *sorted(LIBRARY.rglob("*.py"))]:
         if LIBRARY / "reports" not in path.parents:
             content.update(path.name.encode() + path.read_bytes())
@@ -146,7 +152,7 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
     jobs = []
     for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
         for n_labelled in request.n_labelled or (int(defaults.get("N_LABELLED", 4)),):
-            for seed in request.seeds or (int(defaults.get("SEED", 0)),):
+            for seed in _seeds(request, defaults):
                 wanted = {
                     "DATASET": dataset,
                     "PROFILE": profile,
@@ -161,13 +167,26 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
     return jobs
 
 
+def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
+    """The seeds asked for; a notebook without a seed, which only reads results, runs once."""
+    if "SEED" not in defaults:
+        return (0,)
+    return request.seeds or (int(defaults["SEED"]),)
+
+
 def _cohort_key(job: Job) -> tuple:
     return job.dataset, job.n_labelled, job.profile, dict(job.parameters).get("DATA_DIR")
 
 
 def _usable_data(job: Job, folders: Folders) -> str:
-    """The content hash of a job's cohort; raises `InputError` if it cannot be used."""
-    data_dir = dict(job.parameters).get("DATA_DIR") or read_parameters(job.script).get("DATA_DIR")
+    """The content hash of a job's cohort, "" for a notebook that opens none.
+
+    Raises `InputError` if it cannot be used.
+    """
+    defaults = read_parameters(job.script)
+    if "SEED" not in defaults:
+        return ""
+    data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
     where = folders.root / str(data_dir) if data_dir else None
     cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
     settings_for(job.profile, cohort)

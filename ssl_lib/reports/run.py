@@ -183,7 +183,7 @@ class _Stamp:
         self._path = folders.build / "stamps" / job.notebook / f"{job.run_name}.json"
         self._page = folders.pages / job.notebook / f"{job.page_name}.html"
         self._result = folders.results / job.notebook / f"{job.run_name}.json"
-        self._digest = digest(job)
+        self._digest = digest(job, folders)
 
     def is_valid(self) -> bool:
         if not self._path.exists():

@@ -1,0 +1,461 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which method, for how few labels, at which cost?
+#
+# **Four notebooks, one question left. This one trains nothing: it reads what the others have
+# measured and asks what can be told apart.**
+#
+# Every method was compared with its own controls. Here they stand side by side: same scans, same
+# labels, same seeds, same number of updates. You see differences with intervals, tests corrected
+# for their number, differences too small to mind, and what each method costs.
+#
+# - **Time:** seconds; nothing is trained.
+# - **Data:** the result files in `reports/results/`, one for each run of notebooks 00 to 04.
+# - **You need** notebook 00, and one method that you would like to believe in.
+# - **You will be able to** read a leaderboard without being fooled by it, tell "no difference" from
+#   "no evidence", and say which run is missing before anybody else does.
+
+# %% [markdown]
+# ## What can be changed?
+#
+# The data set, the profile and the number of labelled scans of the fixed figures. The figures with
+# sliders go through everything that is stored.
+
+# %% tags=["parameters"]
+DATASET = "phantom"  # a data set of which results are stored
+PROFILE = "quick"  # the profile of those results
+N_LABELLED = 4  # labelled scans of those results
+RESULTS_DIR = "reports/results"  # where result files are read
+
+# %% tags=["setup"]
+import numpy as np
+from IPython.display import display
+
+from ssl_lib import figures
+from ssl_lib.decisions import MARGINS, compare_rows, holm, missing_runs, practical_verdict
+from ssl_lib.explore import Knob, explore
+from ssl_lib.figures import show
+from ssl_lib.metrics import nan_mean
+from ssl_lib.notebooks import work_in_project
+from ssl_lib.quiz import check, predict
+from ssl_lib.results import read_results, row_name
+from ssl_lib.statistics import Interval, scan_scores
+from ssl_lib.tables import row_table
+
+# %%
+work_in_project()  # relative paths start there, wherever the kernel was started
+everything = [r for r in read_results(RESULTS_DIR) if r["profile"] == PROFILE]
+results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
+print(f"{len(everything)} runs of the profile {PROFILE}, {len(results)} of them for ", end="")
+print(f"{DATASET} with {N_LABELLED} labelled scans")
+
+# %% [markdown]
+# A method is represented by the network that its paper would test, one network each, so that an
+# average of several does not compete with a single one. Averages stand in their own section.
+
+# %%
+CONTROLS = ["supervised_few", "supervised_strong", "mean_teacher"]
+METHODS = ["bcp", "umct", "ua_mt", "aau", "dsaif"]
+AVERAGED = {
+    "supervised_ensemble": "supervised_strong",
+    "umct_views_supervised_ensemble": "umct_views_supervised",
+    "umct_ensemble": "umct",
+    "dsaif_without_idea_ensemble": "dsaif_without_idea",
+    "dsaif_ensemble": "dsaif",
+}
+IDEAS = {
+    "bcp": "bcp_without_idea",
+    "umct": "umct_without_idea",
+    "ua_mt": "mean_teacher",
+    "aau": "mean_teacher",
+    "dsaif": "dsaif_without_idea",
+}
+
+
+# %%
+def stored_rows(among, runs):
+    """The rows among those asked for that some of the runs holds, in that order."""
+    return [row for row in among if any(row in run["rows"] for run in runs)]
+
+
+def named(key):
+    """A cohort in words."""
+    return f"{key[0]}, {key[1]} labelled"
+
+
+# %%
+cohorts = {}
+for run in everything:
+    cohorts.setdefault((run["dataset"], run["n_labelled"]), []).append(run)
+cohorts = {named(key): runs for key, runs in sorted(cohorts.items())}
+shown = stored_rows([*CONTROLS, *METHODS, "supervised_all"], results)
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture: every test scan of every stored seed, for the controls and the methods. The
+# honest opponent is the second row. What all labels would bring is the last.
+
+# %% tags=["first-figure"]
+ALT_ROWS = "Dice of every test scan for the controls and the methods, with means and intervals."
+if shown:
+    show(figures.row_comparison(results, rows=shown), alt=ALT_ROWS)
+else:
+    print("No run is stored for these parameters; the next section names the command.")
+
+# %% [markdown]
+# ## What is there, and what is missing?
+#
+# A comparison is as good as its holes are visible. A run is one notebook with one seed.
+
+# %%
+NOTEBOOKS = {run["notebook"] for run in everything}
+for name, runs in cohorts.items():
+    done = {book: [r["seed"] for r in runs if r["notebook"] == book] for book in sorted(NOTEBOOKS)}
+    words = ", ".join(f"{book[:2]}: seeds {sorted(seeds)}" for book, seeds in done.items() if seeds)
+    print(f"{name:>24}  {words}")
+
+# %%
+lacking = missing_runs(everything, sorted(NOTEBOOKS), seeds=(0, 1, 2))
+for (dataset, profile, n_labelled), books in lacking.items():
+    for book, seeds in books.items():
+        print(
+            f"make reports DATASET={dataset} PROFILE={profile} N_LABELLED={n_labelled} "
+            f'NOTEBOOKS="{book[:2]}" SEEDS="{" ".join(map(str, seeds))}"'
+        )
+print(f"{sum(map(len, lacking.values()))} lines above name what three seeds everywhere would need")
+
+# %% [markdown]
+# ## What do you expect?
+#
+# All methods get the same labels and the same unlabelled scans. Against a supervised network with
+# the same strong augmentation:
+
+
+# %% tags=["predict"]
+def best_method():
+    """The method with the largest mean gain over the strong control, and that gain."""
+    made = compare_rows(results, [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]])
+    if not made:
+        return "Not measured yet", "Run notebooks 00 to 04 and come back."
+    best = max(made, key=lambda one: one.interval.mean)
+    if best.interval.low <= 0:
+        return "None for certain", f"The largest gain is {figures.difference_text(best)}."
+    return row_name(best.row), figures.difference_text(best)
+
+
+# %% tags=["predict"]
+options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
+predict(
+    f"Which one gains most on {DATASET} with {N_LABELLED} labelled scans?",
+    options=(*options, "None for certain", "Not measured yet"),
+    answer=best_method()[0],
+    because=best_method()[1],
+)
+
+# %% [markdown]
+# ## Who leads, and by how much?
+#
+# The full table, every stored row. Means over seeds and scans; the column *difference* is paired
+# with the strong control, scan by scan.
+
+# %% tags=["results"]
+if results:
+    display(row_table(results))
+
+# %% [markdown]
+# ## Is a difference real, and does it matter?
+#
+# Two questions, two tools.
+#
+# **Real?** Wilcoxon's signed-rank test over the test scans, seeds averaged first. With $m$ methods
+# there are $m$ chances of a false alarm, so Holm's correction multiplies the smallest $p$ by $m$,
+# the next by $m - 1$, and so on, never letting a later one fall below an earlier one:
+#
+# $$\tilde{p}_{(k)} = \max_{j \le k} \min(1, (m - j + 1)\, p_{(j)})$$
+#
+# **Does it matter?** A difference of 0.003 Dice can be real and worthless. We state beforehand what
+# is too small to change a method for, the *region of practical equivalence*: 0.01 Dice either way.
+# An interval inside it says "as good as equal", which is more than "not significant". An interval
+# that covers zero and leaves the region says nothing yet.
+
+# %% [markdown]
+# **A toy for pencil and paper.** Three tests: $p$ = 0.01, 0.04, 0.03. Sorted and multiplied by 3, 2
+# and 1: 0.03, 0.06, 0.04; the last may not fall below the one before it, so it becomes 0.06.
+
+# %% tags=["golden", "nbval-check-output"]
+print([round(p, 2) for p in holm([0.01, 0.04, 0.03])])
+for low, high in ((0.002, 0.03), (-0.004, 0.006), (-0.02, 0.03)):
+    print(low, high, practical_verdict(Interval((low + high) / 2, low, high, 20, 3), 0.01))
+
+# %% tags=["figure"]
+pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
+against_strong = compare_rows(results, pairs)
+ALT_FOREST = "Differences to the strong control for each method, with intervals and verdicts."
+if against_strong:
+    show(figures.forest(against_strong, margin=MARGINS["dice"]), alt=ALT_FOREST)
+
+# %% [markdown]
+# Small dots are seeds: if they lie further apart than the bar is long, the luck of training weighs
+# more than the choice of test scans, and three seeds are few.
+#
+# **Try it.** Change the cohort and the measure. Distances are turned round, so that right is always
+# better. Does a method that gains Dice also gain in the worst places (95HD)?
+
+# %%
+MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
+
+
+# %% tags=["widget"]
+def forest_of(cohort, measure):
+    """The forest of one cohort and one measure, against the strong control."""
+    score = MEASURES[measure]
+    made = compare_rows(cohorts[cohort], pairs, score=score)
+    return figures.forest(made, margin=MARGINS[score], quantity=measure)
+
+
+# %% tags=["widget"]
+comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs)]
+if len(comparable) > 1:
+    explore(
+        forest_of,
+        alt=lambda cohort, measure: f"Differences in {measure} to the strong control, {cohort}.",
+        cohort=Knob("cohort", comparable, comparable[0]),
+        measure=Knob("measure", tuple(MEASURES), "Dice"),
+    )
+
+# %% [markdown]
+# ## What does each idea add?
+#
+# A method is a bundle: teacher, schedule, filter, ramp, and the one idea that named it. Each
+# notebook trained the bundle without the idea. The difference of the two is what a paper's title
+# promises. For UA-MT and AAU the bundle without the idea *is* the mean teacher.
+
+
+# %% tags=["widget"]
+def ideas_of(cohort):
+    """Every method minus the same without its idea."""
+    made = compare_rows(cohorts[cohort], list(IDEAS.items()))
+    names = [f"{row_name(one.row)} minus {row_name(one.reference).lower()}" for one in made]
+    return figures.forest(made, margin=MARGINS["dice"], names=names)
+
+
+# %% tags=["widget"]
+with_ideas = [name for name, runs in cohorts.items() if compare_rows(runs, list(IDEAS.items()))]
+if len(with_ideas) > 1:
+    explore(
+        ideas_of,
+        alt=lambda cohort: f"Gain in Dice of each method's idea on {cohort}.",
+        cohort=Knob("cohort", with_ideas, with_ideas[0]),
+    )
+
+# %% tags=["results"]
+counts = {}
+for runs in cohorts.values():
+    for one in compare_rows(runs, list(IDEAS.items())):
+        counts.setdefault(one.row, []).append(one.verdict)
+for row, verdicts in counts.items():
+    tally = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+    print(f"{row_name(row)}, with its idea against without: {tally}")
+
+# %% [markdown]
+# ## Does averaging networks do the same?
+#
+# Co-training leaves several networks behind, and an average of networks is better than one of them
+# for reasons that have nothing to do with unlabelled scans. So averages are compared with averages,
+# and here with one of their own members.
+
+# %% tags=["figure"]
+averages = compare_rows(results, list(AVERAGED.items()))
+ALT_AVERAGES = "Gain in Dice of averaging several networks over one of them."
+if averages:
+    show(figures.forest(averages, margin=MARGINS["dice"]), alt=ALT_AVERAGES)
+else:
+    print("no averaged rows are stored for this cohort")
+
+# %% [markdown]
+# ## What does it cost?
+#
+# Equal updates are not equal work. A second network, eight passes for an uncertainty, a filter: all
+# of it is in the seconds. Runs shared two cores with each other, so read them as ratios.
+
+# %% tags=["figure"]
+ALT_COST = "Mean Dice of each row against its seconds of training."
+if shown:
+    show(figures.dice_against_seconds(results, shown), alt=ALT_COST)
+
+# %% tags=["results"]
+print("seconds of training, as multiples of the strong control's")
+for row in shown:
+    seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
+    base = nan_mean([r["rows"]["supervised_strong"]["seconds"] for r in results])
+    print(f"{seconds / base:6.1f}  {row_name(row)}")
+
+# %% [markdown]
+# ## How few labels?
+#
+# Methods earn their keep where labels are scarce. Lines join the means of the seeds; a line that
+# ends has no run there.
+
+# %% tags=["figure"]
+of_dataset = [run for run in everything if run["dataset"] == DATASET]
+rows = stored_rows(["supervised_strong", "mean_teacher", *METHODS, "supervised_all"], of_dataset)
+ALT_LABELS = "Mean Dice against the number of labelled scans, one line for each row."
+if rows:
+    show(figures.dice_by_labels(of_dataset, rows), alt=ALT_LABELS)
+
+# %% [markdown]
+# ## What do the papers say?
+#
+# Reported numbers, in % Dice, beside the protocol that made them. They stand in tables of different
+# make: other crops, other checkpoints, other filters at test time. A difference *between* two
+# papers is not a difference between two methods.
+#
+# | method | data, labelled | reported | checkpoint | at test time |
+# |---|---|---|---|---|
+# | BCP | LA 2018, 8 of 80 | 89.62 | best on the test scans | largest component |
+# | BCP | LA 2018, 4 of 80 | 88.02 | best on the test scans | largest component |
+# | UA-MT | LA 2018, 8 of 80 | 87.79, re-run by others 85.81 | differs between re-runs | none |
+# | AAU | LA 2018, 8 of 72 | 86.58 | code for LA not released | not known |
+# | UMCT, 3 views | NIH pancreas, 6 of 62 | 77.55, views averaged 78.77 | not stated | not known |
+# | DSAIF | LA, pancreas, prostate | not at hand | best on the test list | none |
+#
+# BCP's, UMCT's and AAU's numbers come from their papers and posters, UA-MT's from tables that
+# re-type it. All LA crops were made around the true atrium, ours too.
+
+# %% tags=["results"]
+paper = [r for r in read_results(RESULTS_DIR) if r["profile"] == "paper"]
+for run in paper:
+    scores = ", ".join(f"{row}: {100 * run['rows'][row]['dice']:.2f}" for row in run["rows"])
+    print(f"{run['dataset']}, {run['n_labelled']} labelled, seed {run['seed']}: {scores}")
+if not paper:
+    print("We have no run at the papers' scale yet: it takes a GPU. The command:")
+    print('make reports DATASET=la2018 PROFILE=paper N_LABELLED="4 8" SEEDS="0 1 2"')
+
+# %% [markdown]
+# ## How much is luck?
+#
+# Seeds change initial weights and batches. The spread of a row's mean over seeds is what you may
+# gain or lose by training once more, with nothing changed.
+
+# %% tags=["results"]
+print("best minus worst seed, mean Dice")
+for row in shown:
+    means = [nan_mean(seed) for seed in scan_scores(results, row).values]
+    spread = f"{max(means) - min(means):.3f}" if len(means) > 1 else "  -  "
+    print(f"{spread:>7}  {len(means)} seeds  {row_name(row)}")
+
+# %% [markdown]
+# What no seed shows: all runs label the *same* first scans. Another choice of four scans can move
+# every row by more than the methods differ; pairs of rows are safe from it only in part.
+
+# %% [markdown]
+# ## Can you break it?
+#
+# Replace the body by your code and run both cells.
+#
+# **1. Paired or not?** Write `my_errors(a, b)`: the standard error of the mean difference, once
+# over scan-wise differences, once as if the two rows were measured on different scans (root of the
+# sum of squared standard errors). Return both.
+
+
+# %% tags=["exercise"]
+def my_errors(a, b):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+hard = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+check(
+    "Paired or not?",
+    my_errors,
+    [
+        ("paired, a constant gain is certain", lambda f: f(hard + 0.02, hard)[0] < 1e-9),
+        ("unpaired, it drowns", lambda f: abs(f(hard + 0.02, hard)[1] - 0.1) < 1e-3),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_errors(a, b):
+#     paired = np.std(a - b, ddof=1) / np.sqrt(len(a))
+#     return paired, np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+# ```
+#
+# </details>
+#
+# **2. The best of five.** Five methods without any effect; how often is at least one of them
+# "significant" at 0.05 without correction? Write `false_alarm(m)` for independent tests.
+
+
+# %% tags=["exercise"]
+def false_alarm(m):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "The best of five",
+    false_alarm,
+    [
+        ("one test", lambda f: abs(f(1) - 0.05) < 1e-9),
+        (
+            "five tests",
+            lambda f: abs(f(5) - 0.2262) < 1e-3,
+            "1 minus the chance that all are silent",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def false_alarm(m):
+#     return 1 - 0.95**m
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## What stays?
+#
+# - Read the interval before the mean, and the control before the method.
+# - "Not significant" is not "equal": only an interval inside the region of equivalence says that.
+# - The gain of a method and the gain of its idea are two numbers. Ask for the second.
+# - Cost belongs into the same table.
+#
+# **Limits.** Short schedules, small networks, one choice of labelled scans, three seeds at most. A
+# method that needs a long schedule or a large volume had no chance here. The margins of equivalence
+# are our choice. The test treats scans as independent; two scans of one head are not quite.
+#
+# ## References
+#
+# - Holm's correction: S. Holm, Scandinavian Journal of Statistics 6, 1979.
+# - Region of practical equivalence: J. Kruschke, Advances in Methods and Practices in Psychological
+#   Science 1, 2018.
+# - Interval: T. Hesterberg, The American Statistician 69, 2015.
+# - The methods: see notebooks 01 to 04.
+#
+# ```bibtex
+# @article{holm1979simple,
+#   title   = {A simple sequentially rejective multiple test procedure},
+#   author  = {Holm, Sture},
+#   journal = {Scandinavian Journal of Statistics},
+#   year    = {1979}
+# }
+# ```

@@ -1,0 +1,135 @@
+"""Figures of the comparison: differences with their region of no matter, cost, labels, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ssl_lib.decisions import Comparison
+from ssl_lib.errors import InputError
+from ssl_lib.figures.style import FAINT, INK, QUIET, house_style, new_figure, row_look
+from ssl_lib.metrics import nan_mean
+from ssl_lib.results import ROW_NAMES, row_name
+from ssl_lib.statistics import bootstrap_interval, scan_scores
+
+Results = Sequence[Mapping[str, object]]
+VERDICT_MARKERS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+
+
+@house_style()
+def forest(
+    comparisons: Sequence[Comparison],
+    *,
+    margin: float,
+    quantity: str = "Dice",
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """One line a comparison: a dot for each seed, the mean with its 95 % interval, the verdict.
+
+    The grey band is the region of practical equivalence, plus and minus `margin`. `names` replaces
+    the names of the rows.
+    """
+    if not comparisons:
+        raise InputError("there is nothing to compare", fix="run more rows or seeds first")
+    names = names or [row_name(one.row) for one in comparisons]
+    figure = new_figure(height=0.42 * len(comparisons) + 1.5)
+    ax, right = figure.subplots(1, 2, width_ratios=(1.7, 1), sharey=True)
+    ax.axvspan(-margin, margin, color=FAINT, alpha=0.6, linewidth=0)
+    ax.axvline(0, color=QUIET, linewidth=1)
+    for place, one in enumerate(comparisons):
+        _difference(ax, place, one)
+        right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
+    ax.set(xlabel=f"difference in {quantity}, right is better", ylim=(len(names) - 0.5, -0.6))
+    ax.set_yticks(range(len(names)), [_two_lines(name) for name in names], color=INK, fontsize=8.5)
+    ax.grid(axis="y", visible=False)
+    right.set(xlim=(0, 1), xticks=[])
+    right.set_axis_off()
+    right.set_title("difference [95 % interval]\ncorrected p, verdict", loc="left", fontsize=8.5)
+    return figure
+
+
+def difference_text(one: Comparison) -> str:
+    """Mean, interval, corrected p and verdict of a comparison on two lines."""
+    gap = one.interval
+    digits = 3 if abs(gap.mean) < 1 else 2
+    interval = f"{gap.mean:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+    p = "p < 0.001" if one.adjusted < 0.001 else f"p = {one.adjusted:.3f}"
+    return f"{interval}\n{p}, {VERDICT_MARKERS[one.verdict]} {one.verdict}".replace("-", "−")
+
+
+@house_style()
+def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
+    """Mean Dice of each row, with its interval, against its mean seconds of training.
+
+    Names stand beside their points on lines of their own, so that they never overlap.
+    """
+    figure = new_figure(height=3.6)
+    ax, legend = figure.subplots(1, 2, width_ratios=(1.9, 1))
+    for row in rows:
+        gap = bootstrap_interval(scan_scores(results, row).values)
+        seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
+        reach = [[max(0.0, gap.mean - gap.low)], [max(0.0, gap.high - gap.mean)]]
+        look = {key: value for key, value in row_look(row).items() if key != "linestyle"}
+        ax.errorbar(seconds, gap.mean, reach, marker=_marker(row), capsize=3, markersize=8, **look)
+        legend.plot([], [], marker=_marker(row), linestyle="", label=row_name(row), **look)
+    ax.set(xlabel="seconds of training, warm-up included", ylabel="Dice, mean over test scans")
+    ax.set_xlim(left=0)
+    legend.set_axis_off()
+    handles, labels = legend.get_legend_handles_labels()
+    legend.legend(handles, [_two_lines(label) for label in labels], loc="center left", fontsize=8)
+    return figure
+
+
+@house_style()
+def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
+    """Mean Dice of each row against the number of labelled scans; dots are single seeds."""
+    numbers = sorted({result["n_labelled"] for result in results})
+    figure = new_figure(height=3.6)
+    ax = figure.subplots()
+    for place, row in enumerate(rows):
+        shift = 0.09 * (place - (len(rows) - 1) / 2)
+        means = [_seed_means([r for r in results if r["n_labelled"] == n], row) for n in numbers]
+        look = row_look(row)
+        for at, seeds in enumerate(means):
+            ax.plot([at + shift] * len(seeds), seeds, "o", color=look["color"], alpha=0.35)
+        line = [nan_mean(seeds) if seeds else np.nan for seeds in means]
+        ax.plot(
+            np.arange(len(numbers)) + shift, line, marker=_marker(row), label=row_name(row), **look
+        )
+    ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    ax.set(xlabel="labelled scans", ylabel="Dice, mean over test scans")
+    ax.set_xlim(-0.5, len(numbers) - 0.5)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _seed_means(results: Results, row: str) -> list[float]:
+    """The mean Dice of each seed of a row, empty where no run has it."""
+    if not any(row in result["rows"] for result in results):
+        return []
+    return [nan_mean(seed) for seed in scan_scores(results, row).values]
+
+
+def _difference(ax: Axes, place: int, one: Comparison) -> None:
+    colour = row_look(one.row)["color"]
+    ax.plot(one.by_seed, [place - 0.2] * len(one.by_seed), "o", color=colour, alpha=0.55)
+    gap = one.interval
+    ax.plot([gap.low, gap.high], [place + 0.1] * 2, color=INK, linewidth=2.4)
+    ax.plot(gap.mean, place + 0.1, "D", color=INK, markersize=6.5, markeredgecolor="white")
+
+
+def _marker(row: str) -> str:
+    """Another marker for each row, so that nothing is told by colour alone."""
+    order = list(ROW_NAMES)
+    return "os^Dv<>PX*hd"[order.index(row) % 12] if row in order else "."
+
+
+def _two_lines(name: str) -> str:
+    if len(name) <= 26:
+        return name
+    spaces = [i for i, letter in enumerate(name) if letter == " "]
+    middle = min(spaces, key=lambda i: abs(i - len(name) / 2))
+    return name[:middle] + "\n" + name[middle + 1 :]
