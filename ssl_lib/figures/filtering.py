@@ -1,0 +1,321 @@
+"""Pictures of component trees: a signal with its tree, filtered scans, edges, mistakes of two nets.
+
+Arrays are 2D pictures (`cut` a volume first) or 1D signals. Bright structures are what a Max-tree
+filter takes away, dark ones what a Min-tree filter fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ssl_lib.figures.copy_paste import FRAME, draw_region
+from ssl_lib.figures.slices import class_legend, draw_scan, overlay, shared_window
+from ssl_lib.figures.style import (
+    BLUE,
+    FAINT,
+    INK,
+    ORANGE,
+    QUIET,
+    SCALAR_MAP,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    house_style,
+    new_figure,
+    row_look,
+)
+from ssl_lib.results import row_name
+from ssl_lib.statistics import bootstrap_interval
+
+Picture = Float[np.ndarray, "row column"]
+Steps = Integer[np.ndarray, "edge 4"]
+"""Pairs of neighbours: row and column of the first, row and column of the second."""
+
+
+@dataclass(frozen=True)
+class SignalTree:
+    """The nodes of a 1D signal's tree, root last: each covers `first` to `last` at its `level`."""
+
+    first: Integer[np.ndarray, " node"]
+    last: Integer[np.ndarray, " node"]
+    level: Float[np.ndarray, " node"]
+    parent: Integer[np.ndarray, " node"]
+    removed: Bool[np.ndarray, " node"]
+
+
+@house_style()
+def signal_trees(
+    signal: Float[np.ndarray, " point"],
+    trees: Mapping[str, tuple[SignalTree, Float[np.ndarray, " point"]]],
+    *,
+    removed: str = "only child",
+    frame: bool = False,
+) -> Figure:
+    """One row a tree: the signal with its tree drawn on it, and the filtered signal.
+
+    A node is a bar over the points that it covers, at its level, hung on its parent by a thread.
+    What is taken away is drawn hollow and dashed; `removed` says why it goes.
+    """
+    figure = new_figure(height=2.3 * len(trees) + 0.45, width=WIDTH if not frame else 6.2)
+    axes = figure.subplots(len(trees), 2, squeeze=False, sharey=True, sharex=True)
+    for (left, right), (name, (tree, after)) in zip(axes, trees.items(), strict=True):
+        _draw_signal(left, signal, FAINT)
+        _draw_tree(left, tree)
+        left.set(title=f"{name}: {len(tree.level)} nodes", ylabel="grey level")
+        _draw_signal(right, signal, FAINT)
+        right.stairs(after, np.arange(len(after) + 1) - 0.5, color=BLUE, linewidth=2, baseline=None)
+        right.set_title(f"filtered: {len(tree.level) - int(tree.removed.sum())} nodes left")
+    figure.legend(handles=_tree_legend(removed), loc="outside lower center", ncols=4)
+    return figure
+
+
+@house_style()
+def filtered_views(
+    image: Picture,
+    filtered: Mapping[str, Picture],
+    *,
+    label: UInt8[np.ndarray, "row column"] | None = None,
+    class_names: Sequence[str] = (),
+) -> Figure:
+    """The scan beside its filtered versions, and below each what the filter changed."""
+    ratio = image.shape[0] / image.shape[1]
+    columns = 1 + len(filtered)
+    figure = new_figure(height=2 * WIDTH / columns * ratio + 0.7 * bool(class_names) + 0.4)
+    axes = figure.subplots(2, columns)
+    window = (float(image.min()), float(image.max()))
+    draw_scan(axes[0, 0], image, window)
+    axes[0, 0].set_title("scan")
+    if label is None:
+        axes[1, 0].set_axis_off()
+    else:
+        overlay(axes[1, 0], image, label, window=window)
+        axes[1, 0].set_title("the organ")
+    top = max(float(np.abs(picture - image).max()) for picture in filtered.values()) or 1.0
+    for (above, below), (name, picture) in zip(axes[:, 1:].T, filtered.items(), strict=True):
+        draw_scan(above, picture, window)
+        above.set_title(name)
+        shown = below.imshow(np.abs(picture - image), cmap=SCALAR_MAP, vmin=0, vmax=top)
+        _bare(below)
+        below.set_title("filled" if (picture > image).any() else "taken away")
+    bar = figure.colorbar(shown, ax=axes[1, 1:], shrink=0.85, pad=0.02)
+    bar.set_ticks([0, top], labels=["0", f"{top:.1f}"])
+    bar.set_label("change of grey level")
+    bar.outline.set_visible(False)
+    if class_names:
+        figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
+    return figure
+
+
+@house_style()
+def filter_frame(panels: Mapping[str, Picture], notes: Mapping[str, str] | None = None) -> Figure:
+    """Pictures side by side in one grey window: a slider's frame. `notes` stand below them."""
+    first = next(iter(panels.values()))
+    ratio = first.shape[0] / first.shape[1]
+    figure = new_figure(1.2 * FRAME / len(panels) * ratio + 0.5, 1.2 * FRAME)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    window = (float(first.min()), float(first.max()))
+    for ax, (title, picture) in zip(axes, panels.items(), strict=True):
+        draw_scan(ax, picture, window)
+        ax.set_title(title)
+        ax.images[0].set_interpolation("bilinear")
+        ax.set_xlabel((notes or {}).get(title, ""), fontsize=8.5)
+    return figure
+
+
+@house_style()
+def surviving_edges(image: Picture, edges: Mapping[str, tuple[Steps, Steps]]) -> Figure:
+    """One panel a filter: the pixel borders that it kept, over those that it erased."""
+    ratio = image.shape[0] / image.shape[1]
+    figure = new_figure(height=WIDTH / len(edges) * ratio + 0.75)
+    axes = figure.subplots(1, len(edges), squeeze=False)[0]
+    low, high = shared_window([image])
+    for ax, (name, (kept, erased)) in zip(axes, edges.items(), strict=True):
+        draw_scan(ax, image, (low, high + 0.8 * (high - low)))
+        _draw_borders(ax, erased, VERMILLION, 0.9)
+        _draw_borders(ax, kept, SKY, 1.5)
+        share = len(kept) / max(len(kept) + len(erased), 1)
+        ax.set_title(name)
+        ax.set_xlabel(f"{share:.0%} of {len(kept) + len(erased)} edges kept", fontsize=8.5)
+    handles = [
+        Line2D([], [], color=SKY, linewidth=2.2, label="kept, where it was"),
+        Line2D([], [], color=VERMILLION, linewidth=1.4, label="erased"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+@house_style()
+def node_counts(
+    areas: Sequence[int], counts: Mapping[str, Sequence[float]], mark: int | None = None
+) -> Figure:
+    """Nodes that are left against the area threshold, both axes logarithmic."""
+    figure = new_figure(height=2.9)
+    ax = figure.subplots()
+    looks = ((VERMILLION, "-", "o"), (BLUE, "-", "s"), (VERMILLION, "--", "^"), (BLUE, "--", "D"))
+    for (name, values), (colour, line, marker) in zip(counts.items(), looks, strict=False):
+        ax.plot(areas, values, line, color=colour, marker=marker, markersize=4, label=name)
+    if mark is not None:
+        ax.axvline(mark, color=QUIET, linewidth=1.2, linestyle=":")
+        ax.annotate(f"ours: {mark}", (mark, 1), xytext=(4, -2), textcoords="offset points",
+                    xycoords=("data", "axes fraction"), va="top")  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="area threshold T (pixels)", ylabel="nodes left")
+    ax.set_xticks(areas, [str(area) for area in areas])
+    ax.minorticks_off()
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@house_style()
+def versions_seen(seen: Sequence[Sequence[tuple[str, Picture]]], *, frame: bool = False) -> Figure:
+    """One row a network, one column a sample: what it sees, titled by the version's name."""
+    columns = len(seen[0])
+    width = WIDTH if not frame else 6.2
+    ratio = np.divide(*seen[0][0][1].shape)
+    figure = new_figure(len(seen) * ((width - 0.9) / columns * ratio + 0.24) + 0.1, width)
+    axes = figure.subplots(len(seen), columns, squeeze=False)
+    for number, (row, samples) in enumerate(zip(axes, seen, strict=True), start=1):
+        for ax, (name, picture) in zip(row, samples, strict=True):
+            draw_scan(ax, picture)
+            ax.set_title(name, fontsize=8.5)
+            if frame:
+                ax.images[0].set_interpolation("bilinear")
+        row[0].text(-0.1, 0.5, f"network {number}", transform=row[0].transAxes, rotation=90,
+                    ha="right", va="center", fontweight="bold")  # fmt: skip
+    return figure
+
+
+@house_style()
+def error_maps(
+    image: Picture,
+    truth: UInt8[np.ndarray, "row column"],
+    pairs: Mapping[str, tuple[UInt8[np.ndarray, "row column"], UInt8[np.ndarray, "row column"]]],
+    overlaps: Mapping[str, float],
+    class_names: Sequence[str],
+) -> Figure:
+    """One row a pair of networks: what each predicts, and where one or both of them are wrong.
+
+    `pairs` maps a row's name to two label maps, `overlaps` to the Dice between their error maps in
+    the whole scan.
+    """
+    ratio = image.shape[0] / image.shape[1]
+    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.3) + 0.6)
+    axes = figure.subplots(len(pairs), 4, squeeze=False)
+    window = shared_window([image])
+    for row, (name, both) in zip(axes, pairs.items(), strict=True):
+        overlay(row[0], image, truth, window=window)
+        row[0].set_title("truth")
+        row[0].set_ylabel(row_name(name).replace(", ", ",\n"), fontsize=8.5)
+        for number, (ax, label) in enumerate(zip(row[1:], both, strict=False), start=1):
+            overlay(ax, image, truth, label, window=window)
+            ax.set_title(f"network {number}")
+        _draw_mistakes(row[3], image, window, both[0] != truth, both[1] != truth)
+        row[3].set_title(f"mistakes, overlap {overlaps[name]:.2f}")
+    handles = [*class_legend(class_names, kinds=("truth", "prediction")), *_mistake_legend()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+@house_style()
+def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -> Figure:
+    """One line a pair of networks: overlap of their mistakes in every scan, mean and interval."""
+    figure = new_figure(height=0.55 * len(overlaps) + 1.0)
+    ax = figure.subplots()
+    for place, (row, values) in enumerate(overlaps.items()):
+        jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
+        places = np.broadcast_to(place + jitter, values.shape)
+        ax.plot(values.ravel(), places.ravel(), "o", color=row_look(row)["color"], alpha=0.35,
+                markersize=4)  # fmt: skip
+        found = bootstrap_interval(values)
+        ax.plot([found.low, found.high], [place, place], color=INK, linewidth=2.4)
+        ax.plot(found.mean, place, "D", color=INK, markersize=7)
+        ax.annotate(f"{found.mean:.3f}", (found.mean, place), xytext=(0, 9),
+                    textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
+    names = [row_name(row).replace(", ", ",\n") for row in overlaps]
+    ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)
+    ax.set(xlabel="overlap of the two networks' mistakes in each test scan, lower is better")
+    ax.set_ylim(len(overlaps) - 0.5, -0.6)
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def _draw_signal(ax: Axes, signal: Float[np.ndarray, " point"], colour: str) -> None:
+    edges = np.arange(len(signal) + 1) - 0.5
+    ax.stairs(signal, edges, color=colour, fill=True, baseline=float(signal.min()))
+    ax.set_xticks([])
+
+
+def _draw_tree(ax: Axes, tree: SignalTree) -> None:
+    """Bars over what each node covers, threads from the middle of a node to its parent's level."""
+    middles = (tree.first + tree.last) / 2
+    for middle, level, parent in zip(middles, tree.level, tree.parent, strict=True):
+        ax.plot([middle, middle], [level, tree.level[parent]], color=QUIET, linewidth=0.9)
+    for node in range(len(tree.level)):
+        gone = bool(tree.removed[node])
+        ax.plot(
+            [tree.first[node] - 0.35, tree.last[node] + 0.35],
+            [tree.level[node]] * 2,
+            color=VERMILLION if gone else INK,
+            linestyle=(0, (2, 1)) if gone else "-",
+            linewidth=2.2,
+        )
+        face = "white" if gone else INK
+        edge = VERMILLION if gone else INK
+        ax.plot(middles[node], tree.level[node], "o", markersize=5.5, markerfacecolor=face,
+                markeredgecolor=edge, markeredgewidth=1.4)  # fmt: skip
+
+
+def _tree_legend(removed: str) -> list[Line2D | Patch]:
+    look = {"marker": "o", "linewidth": 2.2, "markersize": 5.5}
+    return [
+        Patch(color=FAINT, label="signal"),
+        Line2D([], [], color=INK, label="node", **look),
+        Line2D([], [], color=VERMILLION, linestyle=(0, (2, 1)), markerfacecolor="white",
+               label=f"{removed}: removed", **look),
+        Line2D([], [], color=BLUE, linewidth=2, label="filtered signal"),
+    ]  # fmt: skip
+
+
+def _draw_borders(ax: Axes, steps: Steps, colour: str, width: float) -> None:
+    """The border between two neighbours: the side that they share, drawn as a line."""
+    middle = (steps[:, :2] + steps[:, 2:]) / 2
+    across = steps[:, 2:] - steps[:, :2]
+    half = across[:, ::-1] / 2
+    ends = np.stack([middle - half, middle + half], axis=1)[..., ::-1]
+    ax.add_collection(LineCollection(ends, colors=colour, linewidths=width, capstyle="round"))
+
+
+def _draw_mistakes(
+    ax: Axes,
+    image: Picture,
+    window: tuple[float, float],
+    first: Bool[np.ndarray, "row column"],
+    second: Bool[np.ndarray, "row column"],
+) -> None:
+    """Voxels that one network, the other, or both get wrong."""
+    draw_scan(ax, image, window)
+    kinds = np.ma.masked_equal(first + 2 * second.astype(np.uint8), 0)
+    colours = ListedColormap([ORANGE, SKY, VERMILLION])
+    ax.imshow(kinds, cmap=colours, vmin=0.5, vmax=3.5, interpolation="nearest")
+    draw_region(ax, first & second, VERMILLION, hatched=False)
+
+
+def _mistake_legend() -> list[Patch]:
+    names = ("only network 1 wrong", "only network 2 wrong", "both wrong")
+    colours = (ORANGE, SKY, VERMILLION)
+    return [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)]
+
+
+def _bare(ax: Axes) -> None:
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
