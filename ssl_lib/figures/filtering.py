@@ -1,7 +1,6 @@
 """Pictures of component trees: a signal with its tree, filtered scans, edges, mistakes of two nets.
 
-Arrays are 2D pictures (`cut` a volume first) or 1D signals. Bright structures are what a Max-tree
-filter takes away, dark ones what a Min-tree filter fills.
+Arrays are 2D pictures (`cut` a volume first) or 1D signals.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ssl_lib.figures.copy_paste import FRAME, draw_region
+from ssl_lib.figures.copy_paste import FRAME
 from ssl_lib.figures.slices import class_legend, draw_scan, overlay, shared_window
 from ssl_lib.figures.style import (
     BLUE,
@@ -63,8 +62,7 @@ def signal_trees(
 ) -> Figure:
     """One row a tree: the signal with its tree drawn on it, and the filtered signal.
 
-    A node is a bar over the points that it covers, at its level, hung on its parent by a thread.
-    What is taken away is drawn hollow and dashed; `removed` says why it goes.
+    A node is a bar at its level, hung on its parent; `removed` says why the dashed ones go.
     """
     figure = new_figure(height=2.3 * len(trees) + 0.45, width=WIDTH if not frame else 6.2)
     axes = figure.subplots(len(trees), 2, squeeze=False, sharey=True, sharex=True)
@@ -84,51 +82,49 @@ def filtered_views(
     image: Picture,
     filtered: Mapping[str, Picture],
     *,
-    label: UInt8[np.ndarray, "row column"] | None = None,
-    class_names: Sequence[str] = (),
+    label: UInt8[np.ndarray, "row column"],
+    class_names: Sequence[str],
 ) -> Figure:
-    """The scan beside its filtered versions, and below each what the filter changed."""
-    ratio = image.shape[0] / image.shape[1]
+    """The scan, with its organ below, beside its filtered versions and what each changed."""
     columns = 1 + len(filtered)
-    figure = new_figure(height=2 * WIDTH / columns * ratio + 0.7 * bool(class_names) + 0.4)
+    ratio = image.shape[0] / image.shape[1]
+    figure = new_figure(height=2 * (WIDTH - 0.9) / columns * ratio + 0.95)
     axes = figure.subplots(2, columns)
-    window = (float(image.min()), float(image.max()))
+    window = shared_window([image, *filtered.values()])
     draw_scan(axes[0, 0], image, window)
+    overlay(axes[1, 0], image, label, window=window)
     axes[0, 0].set_title("scan")
-    if label is None:
-        axes[1, 0].set_axis_off()
-    else:
-        overlay(axes[1, 0], image, label, window=window)
-        axes[1, 0].set_title("the organ")
+    axes[1, 0].set_title("the organ")
     top = max(float(np.abs(picture - image).max()) for picture in filtered.values()) or 1.0
     for (above, below), (name, picture) in zip(axes[:, 1:].T, filtered.items(), strict=True):
         draw_scan(above, picture, window)
         above.set_title(name)
         shown = below.imshow(np.abs(picture - image), cmap=SCALAR_MAP, vmin=0, vmax=top)
-        _bare(below)
-        below.set_title("filled" if (picture > image).any() else "taken away")
-    bar = figure.colorbar(shown, ax=axes[1, 1:], shrink=0.85, pad=0.02)
-    bar.set_ticks([0, top], labels=["0", f"{top:.1f}"])
+        below.set_axis_off()
+        below.set_title("filled" if picture.mean() > image.mean() else "taken away")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.5, pad=0.02)
     bar.set_label("change of grey level")
     bar.outline.set_visible(False)
-    if class_names:
-        figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
+    figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
     return figure
 
 
 @house_style()
-def filter_frame(panels: Mapping[str, Picture], notes: Mapping[str, str] | None = None) -> Figure:
-    """Pictures side by side in one grey window: a slider's frame. `notes` stand below them."""
+def filter_frame(panels: Mapping[str, Picture], change: Picture | None = None) -> Figure:
+    """Pictures side by side in one grey window: a slider's frame; a change in colours, last."""
     first = next(iter(panels.values()))
-    ratio = first.shape[0] / first.shape[1]
-    figure = new_figure(1.2 * FRAME / len(panels) * ratio + 0.5, 1.2 * FRAME)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    columns = len(panels) + (change is not None)
+    figure = new_figure(1.2 * FRAME / columns * first.shape[0] / first.shape[1] + 0.3, 1.2 * FRAME)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
     window = (float(first.min()), float(first.max()))
-    for ax, (title, picture) in zip(axes, panels.items(), strict=True):
+    for ax, (title, picture) in zip(axes, panels.items(), strict=False):
         draw_scan(ax, picture, window)
-        ax.set_title(title)
         ax.images[0].set_interpolation("bilinear")
-        ax.set_xlabel((notes or {}).get(title, ""), fontsize=8.5)
+        ax.set_title(title)
+    if change is not None:
+        axes[-1].imshow(change, cmap=SCALAR_MAP, vmin=0, vmax=window[1] - window[0])
+        axes[-1].set_axis_off()
+        axes[-1].set_title("change")
     return figure
 
 
@@ -176,21 +172,17 @@ def node_counts(
 
 
 @house_style()
-def versions_seen(seen: Sequence[Sequence[tuple[str, Picture]]], *, frame: bool = False) -> Figure:
+def versions_seen(seen: Sequence[Sequence[tuple[str, Picture]]]) -> Figure:
     """One row a network, one column a sample: what it sees, titled by the version's name."""
-    columns = len(seen[0])
-    width = WIDTH if not frame else 6.2
-    ratio = np.divide(*seen[0][0][1].shape)
-    figure = new_figure(len(seen) * ((width - 0.9) / columns * ratio + 0.24) + 0.1, width)
+    columns, ratio = len(seen[0]), np.divide(*seen[0][0][1].shape)
+    figure = new_figure(len(seen) * (5.4 / columns * ratio + 0.26) + 0.1, 6.2)
     axes = figure.subplots(len(seen), columns, squeeze=False)
     for number, (row, samples) in enumerate(zip(axes, seen, strict=True), start=1):
         for ax, (name, picture) in zip(row, samples, strict=True):
             draw_scan(ax, picture)
+            ax.images[0].set_interpolation("bilinear")
             ax.set_title(name, fontsize=8.5)
-            if frame:
-                ax.images[0].set_interpolation("bilinear")
-        row[0].text(-0.1, 0.5, f"network {number}", transform=row[0].transAxes, rotation=90,
-                    ha="right", va="center", fontweight="bold")  # fmt: skip
+        row[0].set_ylabel(f"network {number}", fontweight="bold")
     return figure
 
 
@@ -208,7 +200,7 @@ def error_maps(
     the whole scan.
     """
     ratio = image.shape[0] / image.shape[1]
-    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.3) + 0.6)
+    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.4) + 0.6)
     axes = figure.subplots(len(pairs), 4, squeeze=False)
     window = shared_window([image])
     for row, (name, both) in zip(axes, pairs.items(), strict=True):
@@ -219,7 +211,8 @@ def error_maps(
             overlay(ax, image, truth, label, window=window)
             ax.set_title(f"network {number}")
         _draw_mistakes(row[3], image, window, both[0] != truth, both[1] != truth)
-        row[3].set_title(f"mistakes, overlap {overlaps[name]:.2f}")
+        row[3].set_title("mistakes")
+        row[3].set_xlabel(f"overlap {overlaps[name]:.2f}", fontsize=8.5)
     handles = [*class_legend(class_names, kinds=("truth", "prediction")), *_mistake_legend()]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
@@ -259,30 +252,23 @@ def _draw_tree(ax: Axes, tree: SignalTree) -> None:
     middles = (tree.first + tree.last) / 2
     for middle, level, parent in zip(middles, tree.level, tree.parent, strict=True):
         ax.plot([middle, middle], [level, tree.level[parent]], color=QUIET, linewidth=0.9)
-    for node in range(len(tree.level)):
-        gone = bool(tree.removed[node])
-        ax.plot(
-            [tree.first[node] - 0.35, tree.last[node] + 0.35],
-            [tree.level[node]] * 2,
-            color=VERMILLION if gone else INK,
-            linestyle=(0, (2, 1)) if gone else "-",
-            linewidth=2.2,
-        )
-        face = "white" if gone else INK
-        edge = VERMILLION if gone else INK
-        ax.plot(middles[node], tree.level[node], "o", markersize=5.5, markerfacecolor=face,
-                markeredgecolor=edge, markeredgewidth=1.4)  # fmt: skip
+    bars = zip(tree.first, tree.last, middles, tree.level, tree.removed, strict=True)
+    for first, last, middle, level, removed in bars:
+        colour, line = (VERMILLION, (0, (2, 1))) if removed else (INK, "-")
+        ax.plot([first - 0.35, last + 0.35], [level] * 2, color=colour, ls=line, linewidth=2.2)
+        face = "white" if removed else INK
+        ax.plot(middle, level, "o", markersize=5.5, mfc=face, mec=colour, mew=1.4)
 
 
 def _tree_legend(removed: str) -> list[Line2D | Patch]:
     look = {"marker": "o", "linewidth": 2.2, "markersize": 5.5}
+    gone = {"color": VERMILLION, "linestyle": (0, (2, 1)), "markerfacecolor": "white"}
     return [
         Patch(color=FAINT, label="signal"),
         Line2D([], [], color=INK, label="node", **look),
-        Line2D([], [], color=VERMILLION, linestyle=(0, (2, 1)), markerfacecolor="white",
-               label=f"{removed}: removed", **look),
+        Line2D([], [], label=f"{removed}: removed", **gone, **look),
         Line2D([], [], color=BLUE, linewidth=2, label="filtered signal"),
-    ]  # fmt: skip
+    ]
 
 
 def _draw_borders(ax: Axes, steps: Steps, colour: str, width: float) -> None:
@@ -306,16 +292,9 @@ def _draw_mistakes(
     kinds = np.ma.masked_equal(first + 2 * second.astype(np.uint8), 0)
     colours = ListedColormap([ORANGE, SKY, VERMILLION])
     ax.imshow(kinds, cmap=colours, vmin=0.5, vmax=3.5, interpolation="nearest")
-    draw_region(ax, first & second, VERMILLION, hatched=False)
 
 
 def _mistake_legend() -> list[Patch]:
     names = ("only network 1 wrong", "only network 2 wrong", "both wrong")
     colours = (ORANGE, SKY, VERMILLION)
     return [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)]
-
-
-def _bare(ax: Axes) -> None:
-    ax.grid(False)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
