@@ -50,6 +50,8 @@ TAGS = {
 }
 READS_RESULTS_ONLY = {"SEED", "DATA_DIR", "RUNS_DIR"}
 """Parameters that a notebook which trains nothing has no use for."""
+HOME = {"02_uncertainty_co_training": {"DATASET": "phantom_3d"}}
+"""Defaults of a notebook's own: views along three axes need a volume."""
 DRAWING = {"show", "explore"}
 HOMES = re.compile(r"/home/\w|/(?:root)/|/Users/\w|[A-Z]:\\\\?Users")
 
@@ -70,9 +72,10 @@ def stated_parameters(script: Path) -> list[str]:
         parameters = read_parameters(script)
     except InputError as error:
         return [str(error)]
+    common = COMMON_PARAMETERS | HOME.get(script.stem, {})
     missing = [
         f"{name} = {value!r} is missing or differs"
-        for name, value in COMMON_PARAMETERS.items()
+        for name, value in common.items()
         if parameters.get(name, NotImplemented) != value
         and not (script.stem == "05_comparison" and name in READS_RESULTS_ONLY)
     ]
@@ -262,6 +265,14 @@ def test_a_good_sample_breaks_no_rule(tmp_path: Path, rule: Rule) -> None:
 def test_a_broken_rule_is_found(tmp_path: Path, rule: Rule, before: str, after: str) -> None:
     assert before in GOOD
     assert rule(write_pair(tmp_path, GOOD.replace(before, after)))
+
+
+def test_a_notebook_at_home_elsewhere_says_so(tmp_path: Path) -> None:
+    name = "02_uncertainty_co_training.py"
+    assert stated_parameters(write_pair(tmp_path, GOOD, name))
+    assert not stated_parameters(
+        write_pair(tmp_path, GOOD.replace("'phantom'", "'phantom_3d'"), name)
+    )
 
 
 @pytest.mark.parametrize("count", [10, MOST_WORDS + 1])

@@ -1,0 +1,126 @@
+"""Pictures of co-training say what was computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from ssl_lib.figures import (
+    doubt_maps,
+    fusion_strip,
+    influence_maps,
+    kernel_comparison,
+    map_and_errors,
+    mixed_colours,
+    to_png,
+    view_opinions,
+    voxel_line,
+)
+from ssl_lib.figures.views import REACH, VIEW_COLOURS
+
+CLASSES = ("background", "pool", "muscle")
+NAMES = ("view 1", "view 2", "view 3")
+
+
+@pytest.fixture
+def scene() -> tuple:
+    """An image, its truth, and three answers of which the last two err."""
+    random = np.random.default_rng(0)
+    truth = np.zeros((10, 20), np.uint8)
+    truth[2:6, 4:9] = 1
+    answers = {name: truth.copy() for name in NAMES}
+    answers["view 2"][0, :4] = 2
+    answers["view 3"][0, :8] = 2
+    return random.normal(size=(10, 20)), truth, answers
+
+
+def labels_below(figure) -> list[str]:
+    return [ax.get_xlabel() for ax in figure.axes]
+
+
+def test_influence_is_cut_through_the_place_and_zero_stays_dark() -> None:
+    volume = np.zeros((30, 40, 50))
+    place = (3, 20, 45)
+    volume[place] = 2.0
+    volume[3, 21, 45] = 0.02
+    figure = influence_maps({"flat": volume, "wide": volume + 1e-3}, place)
+    first = figure.axes[0].images[0].get_array()
+    assert first.shape == (2 * REACH + 1,) * 2
+    assert first[REACH, REACH] == 0 and first[REACH + 1, REACH] == pytest.approx(-2)
+    assert int((~np.ma.getmaskarray(first)).sum()) == 2
+    assert figure.axes[0].get_ylabel() == "cut across\naxis 1"
+    assert len(figure.axes) == 3 * 2 + 1
+
+
+def test_influence_of_a_picture_is_one_row() -> None:
+    figure = influence_maps({"a": np.eye(9), "b": np.eye(9)}, (4, 4))
+    assert len(figure.axes) == 3 and figure.axes[0].get_ylabel() == ""
+
+
+def test_opinions_count_errors_and_disagreement(scene) -> None:
+    image, truth, answers = scene
+    figure = view_opinions(image, truth, answers, answers["view 2"], CLASSES)
+    assert labels_below(figure)[:5] == [
+        *("0.0% wrong", "2.0% wrong", "4.0% wrong"),
+        *("2.0% wrong", "4.0% of the voxels"),
+    ]
+    assert labels_below(figure)[5] == "100% of it where views disagree"
+    four = answers | {"view 4": truth}
+    assert len(view_opinions(image, truth, four, truth, CLASSES).axes) == 8
+    assert len(to_png(figure)) < 200_000
+
+
+def test_doubt_stands_above_true_errors_on_one_scale(scene) -> None:
+    _, truth, answers = scene
+    doubts = {name: np.full(truth.shape, 0.01 * k) for k, name in enumerate(NAMES, 1)}
+    errors = {name: answer != truth for name, answer in answers.items()}
+    figure = doubt_maps(doubts, errors)
+    assert {ax.images[0].get_clim() for ax in figure.axes[:3]} == {(0.0, 0.03)}
+    assert labels_below(figure)[3:6] == ["0.0% wrong", "2.0% wrong", "4.0% wrong"]
+
+
+def test_a_frame_keeps_the_scale_it_is_given(scene) -> None:
+    _, truth, answers = scene
+    figure = map_and_errors("U", np.zeros(truth.shape), answers["view 3"] != truth, top=0.2)
+    assert figure.axes[0].images[0].get_clim() == (0.0, 0.2)
+    assert labels_below(figure)[1] == "4.00% wrong"
+
+
+def test_mixed_colours_are_the_views_at_the_corners_and_white_in_the_middle() -> None:
+    alone = mixed_colours(np.eye(3)[:, None])
+    expected = [to_rgb(colour) for colour in VIEW_COLOURS[:3]]
+    assert np.allclose(alone[0], expected)
+    assert np.allclose(mixed_colours(np.full((3, 2, 2), 1 / 3)), 1)
+    two = np.stack([np.zeros((1, 2)), np.array([[0.5, 1.0]]), np.array([[0.5, 0.0]])])
+    assert np.allclose(mixed_colours(two)[0], [(1, 1, 1), to_rgb(VIEW_COLOURS[1])])
+
+
+@pytest.mark.parametrize("frame", [False, True])
+def test_a_fused_target_names_its_errors_and_every_view(scene, frame) -> None:
+    image, truth, answers = scene
+    shares = np.full((3, 10, 20), 1 / 3)
+    targets = {"taught to view 1": answers["view 3"]}
+    figure = fusion_strip(shares, targets, image, truth, CLASSES, NAMES, frame)
+    assert labels_below(figure) == ["white: equal", "4.00% wrong"]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [*NAMES, "pool", "muscle"]
+
+
+def test_a_line_keeps_the_views_colours_and_greys_the_truth() -> None:
+    truth = np.array([False, True, True, False])
+    lines = (np.linspace(0, 1, 4), np.zeros(4))
+    figure = voxel_line(truth, {"view 3": lines}, {"mean": lines[0]}, "pool")
+    top, doubt, fused = figure.axes
+    assert top.lines[0].get_color() == doubt.lines[0].get_color() == VIEW_COLOURS[2]
+    assert fused.lines[0].get_ydata().tolist() == lines[0].tolist()
+    assert top.get_ylabel() == "p of pool"
+
+
+def test_kernels_show_every_view_the_average_and_the_disagreement() -> None:
+    run = {"views": [0.5, 0.6, 0.7], "averaged": 0.75, "disagreement": 0.04}
+    figure = kernel_comparison({"flat": {"seed 0": run, "seed 1": run}, "cubic": {"seed 0": run}})
+    left, right = figure.axes
+    assert [len(line.get_xdata()) for line in left.lines] == [3, 1, 3, 1, 3, 1]
+    assert [float(line.get_xdata()[0]) for line in right.lines] == [4.0, 4.0, 4.0]
+    assert [text.get_text() for text in left.get_yticklabels()] == ["flat", "cubic"]
