@@ -606,3 +606,32 @@ def test_higra_marks_no_pixel_as_a_component() -> None:
     assert not kept[: tree.num_leaves()].any()
     assert kept[parents[kept]].all()
     assert (higra.attribute_area(tree)[kept] >= 4).all()
+
+
+@quickly
+@given(SHAPES, SEEDS, KINDS, AREAS)
+def test_the_kept_nodes_are_those_of_the_filtered_images_own_tree(shape, seed, kind, area) -> None:
+    """What is counted is what is left: nodes, the root among them, and nothing else."""
+    levels = random_levels(shape, seed)
+    tree, _ = dsaif.component_tree(levels, kind)
+    kept = dsaif.kept_nodes(tree, area)
+    left, _ = dsaif.component_tree(F(levels, kind, area=area), kind)
+    assert kept[-1] and kept.sum() == left.num_vertices() - left.num_leaves()
+    assert dsaif.kept_nodes(tree, levels.size + 1).sum() == 1
+
+
+# --- the diagnosis
+
+
+@quickly
+@given(SHAPES, SEEDS)
+def test_the_overlap_of_mistakes_has_its_ends_and_no_order(shape, seed) -> None:
+    rng = np.random.default_rng(seed)
+    first, second, truth = rng.integers(0, 3, (3, *shape))
+    overlap = dsaif.error_overlap(first, second, truth)
+    assert 0 <= overlap <= 1 or np.isnan(overlap)
+    assert overlap == pytest.approx(dsaif.error_overlap(second, first, truth), nan_ok=True)
+    if (first != truth).any():
+        assert dsaif.error_overlap(first, first, truth) == 1
+        assert dsaif.error_overlap(first, truth, truth) == 0
+    assert np.isnan(dsaif.error_overlap(truth, truth, truth))
