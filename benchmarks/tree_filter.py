@@ -1,6 +1,6 @@
 """How fast is the structure-aware filter? Ours on higra against the same filter on scikit-image.
 
-python benchmarks/tree_filter.py [--repeats 15] [--levels 256]
+python benchmarks/tree_filter.py [--repeats 9] [--levels 256]
 
 Both routes run step A (area) and step B (only children) on the same images and must agree to the
 bit. They take turns, so that a busy machine slows both; CPU time of this process is compared, and
@@ -124,7 +124,7 @@ def met(ratio: str, image: str, value: float) -> bool:
 def main() -> None:
     """Measure, compare with the goals, store and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument("--repeats", type=int, default=9)
     options.add_argument("--levels", type=int, default=256)
     chosen = options.parse_args()
     report = {
