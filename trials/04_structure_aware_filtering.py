@@ -4,7 +4,7 @@ python trials/04_structure_aware_filtering.py [RUNS_DIR]
 
 Writes reports/validation/04_structure_aware_filtering.json: every variant that was tried, with the
 mean Dice on validation scans of network 1, network 2 and their average. Trials that the file
-already holds are not run again.
+already holds are not run again; one that is listed below and not in the file was never finished.
 """
 
 from __future__ import annotations
