@@ -489,6 +489,9 @@ def test_doubts_at_test_time_leave_every_mode_as_it_was(trial) -> None:
     modes = [module.training for module in network.modules()]
     images = trial.batch.images
     prediction, projection, maps = aau.doubts(network, autoencoder, images, generator(0))
+    torch.rand(3)  # what was drawn elsewhere does not matter
+    again = aau.doubts(network, autoencoder, images, generator(0))[2]
+    assert all(torch.equal(maps[name], again[name]) for name in maps)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
     assert set(maps) == {"U", "entropy", "1 − max p"}
