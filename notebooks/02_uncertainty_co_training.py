@@ -487,7 +487,7 @@ for name, (weights, padding) in kinds.items():
     seen = [nn.functional.conv3d(look(noise, v), weights, padding=padding) for v in views_of(3, 3)]
     first, *others = [look_back(x, v) for x, v in zip(seen, views_of(3, 3), strict=True)]
     gap = max((first - other).abs().max().item() for other in others)
-    print(f"{name}: views differ by up to {gap:.3f}")
+    print(f"{name}: views differ by up to {gap:.1f}")
 
 # %% [markdown]
 # Trained cubic networks are less extreme, since their kernels are free and their first weights
@@ -750,7 +750,7 @@ show(figures.fusion_strip(weights, targets, *parts), alt="Weights as colours; th
 
 # %% [markdown]
 # **One line of voxels through it all.** View 1 is the pupil. Where the solid target leaves the
-# dotted one, the weighting has spoken.
+# dotted one, the weighting has spoken: towards the truth, or away from it?
 
 
 # %%
@@ -853,8 +853,21 @@ for words, share in target_quality.items():
     print(f"{words:>18}: {share:.2%} of the voxels wrong")
 
 # %% [markdown]
-# The step from one teacher to two is the ensemble's; the step from the plain to a weighted mean is
-# the *idea's*. Compare their sizes before you look at any Dice.
+# The step from one teacher to several is the ensemble's; the step from the plain to a weighted mean
+# is the *idea's*. Compare signs and sizes before you look at any Dice. Then ask who was loud:
+
+# %% tags=["results"]
+errors_of = [wrong(mean).float().mean().item() for mean in means]
+doubt_of = [doubt.mean().item() for doubt in doubts]
+for name, error, doubt in zip(names, errors_of, doubt_of, strict=True):
+    print(f"{name}: mean U {doubt:.5f}, wrong in {error:.2%} of the voxels")
+surest, best = names[int(np.argmin(doubt_of))], names[int(np.argmin(errors_of))]
+print(f"The surest is {surest}, the most often right is {best}.")
+
+# %% [markdown]
+# **Why it can fail.** One over the variance is the right weight for rulers that are right on
+# average: trust the one that scatters less. A network that calmly overlooks an organ scatters
+# little, too. Dropout sees scatter, not bias.
 #
 # ## How do the pieces make a step?
 

@@ -152,7 +152,8 @@ def kernel_comparison(kernels: Mapping[str, Mapping[str, Mapping[str, object]]])
             right.plot(100 * run["disagreement"], place, "s", color=VERMILLION, markersize=7)
     left.set_yticks(range(len(kernels)), list(kernels), color=INK)
     left.set(xlabel="validation Dice", ylim=(len(kernels) - 0.5, -0.5))
-    right.set(xlabel="voxels in which views differ (%)", xlim=(0, None))
+    most = max(run["disagreement"] for runs in kernels.values() for run in runs.values())
+    right.set(xlabel="voxels in which views differ (%)", xlim=(0, 115 * most))
     looks = (
         ("o", QUIET, "a view"),
         ("D", BLUE, "views averaged"),
