@@ -23,8 +23,8 @@
 # then asks what each of the three is worth. The authors released no code; everything here is
 # written from the description.
 #
-# - **Time:** about 3 minutes on two CPU cores (`quick`) after notebook 00 was run on the same
-#   scans, twice that without; seconds for a test run (`smoke`).
+# - **Time:** 3 to 4 minutes on two CPU cores (`quick`) once notebook 00's rows exist for the same
+#   scans, about twice that without, and longer in 2D; about a minute for a test run (`smoke`).
 # - **Data:** a procedural heart in 3D, made on the spot, no licence needed.
 #   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
@@ -724,7 +724,7 @@ predict(
 
 # %% [markdown]
 # A test holds that to the bit, on random shapes. So a comparison of the weighting needs three views
-# or more; with two, UMCT is plain co-training. Here are three:
+# or more; with two, UMCT is plain co-training. Here are all of ours:
 
 
 # %%
@@ -1066,8 +1066,8 @@ for setting in sorted(settings_stored):
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
-# Trials before this notebook saw no gain there. In 3D at the profile `quick` the row of two views
-# is left out, to keep to three minutes; the profile `gpu` trains two, three and six.
+# Early prototypes saw no gain there. In 3D at the profile `quick` the row of two views is left out
+# to save time; the profile `gpu` trains two, three and six.
 
 
 # %% tags=["results"]

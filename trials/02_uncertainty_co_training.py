@@ -62,7 +62,7 @@ CHOSEN = "weight 0.2"
 REASONS = (
     "Weight 0.2 has the best average on both seeds. 8 channels and half resolution keep a"
     " co-training step of three views near the cost of one mean-teacher step; 16 channels were"
-    " better for a single view and did not fit three minutes."
+    " better for a single view and took too long for the profile."
 )
 
 
