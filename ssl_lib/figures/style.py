@@ -40,6 +40,7 @@ ROW_COLOURS: dict[str, str] = {
     "bcp": ORANGE,
     "bcp_one_direction": "#9a6a00",
     "umct": GREEN,
+    "ua_mt": "#7a5c00",
     "aau": PURPLE,
     "dsaif": VERMILLION,
     "supervised_all": BLUE,
@@ -89,9 +90,14 @@ def class_colour(index: int) -> str:
 
 
 def row_look(row: str) -> dict[str, str]:
-    """Colours and line style of a row: dashed with hollow markers for a method without its idea."""
-    base, _, without = row.partition("_without_")
-    colour = ROW_COLOURS.get(base, QUIET)
+    """Colours and line style of a row: dashed with hollow markers for a method without its idea.
+
+    Variants of a row (averaged, with two views, ...) wear the colour of the longest known name
+    that theirs begins with.
+    """
+    known = [name for name in ROW_COLOURS if row == name or row.startswith(f"{name}_")]
+    colour = ROW_COLOURS[max(known, key=len)] if known else QUIET
+    without = "_without_" in row
     return {
         "color": colour,
         "linestyle": "--" if without else "-",
