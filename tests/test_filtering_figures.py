@@ -108,8 +108,8 @@ def test_mistakes_of_one_the_other_and_both_are_told_apart(picture, label) -> No
     first[0, :3] = 1
     second[0, 2:5] = 2
     figure = error_maps(picture, label, {"dsaif": (first, second)}, {"dsaif": 1 / 3}, CLASSES)
-    assert titles(figure) == ["truth", "network 1", "network 2", "mistakes"]
-    last = figure.axes[3]
+    assert titles(figure) == ["network 1", "network 2", "mistakes"]
+    last = figure.axes[2]
     assert last.get_xlabel() == "overlap 0.33"
     assert last.images[1].get_array().filled(0)[0, :6].tolist() == [1, 1, 3, 2, 2, 0]
     legend = {t.get_text(): h for t, h in zip(figure.legends[0].get_texts(),

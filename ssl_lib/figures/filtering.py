@@ -1,12 +1,10 @@
-"""Pictures of component trees: a signal with its tree, filtered scans, edges, mistakes of two nets.
-
-Arrays are 2D pictures (`cut` a volume first) or 1D signals.
-"""
+"""Pictures of trees (1D signals), filtered scans (2D pictures), edges, and mistakes of two nets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
@@ -196,26 +194,27 @@ def error_maps(
 ) -> Figure:
     """One row a pair of networks: what each predicts, and where one or both of them are wrong.
 
-    `pairs` maps a row's name to two label maps, `overlaps` to the Dice between their error maps in
-    the whole scan.
+    `pairs` maps a row to two label maps, `overlaps` to the Dice between their mistakes in the scan.
     """
-    ratio = image.shape[0] / image.shape[1]
-    figure = new_figure(height=len(pairs) * (WIDTH / 4 * ratio + 0.4) + 0.6)
-    axes = figure.subplots(len(pairs), 4, squeeze=False)
+    figure = new_figure(len(pairs) * (1.74 * image.shape[0] / image.shape[1] + 0.42) + 0.6, 5.6)
+    axes = figure.subplots(len(pairs), 3, squeeze=False)
     window = shared_window([image])
     for row, (name, both) in zip(axes, pairs.items(), strict=True):
-        overlay(row[0], image, truth, window=window)
-        row[0].set_title("truth")
-        row[0].set_ylabel(row_name(name).replace(", ", ",\n"), fontsize=8.5)
-        for number, (ax, label) in enumerate(zip(row[1:], both, strict=False), start=1):
+        row[0].set_ylabel(fill(pair_name(name), 18), fontsize=8.5)
+        for number, (ax, label) in enumerate(zip(row, both, strict=False), start=1):
             overlay(ax, image, truth, label, window=window)
             ax.set_title(f"network {number}")
-        _draw_mistakes(row[3], image, window, both[0] != truth, both[1] != truth)
-        row[3].set_title("mistakes")
-        row[3].set_xlabel(f"overlap {overlaps[name]:.2f}", fontsize=8.5)
+        _draw_mistakes(row[2], image, window, both[0] != truth, both[1] != truth)
+        row[2].set_title("mistakes")
+        row[2].set_xlabel(f"overlap {overlaps[name]:.2f}", fontsize=8.5)
     handles = [*class_legend(class_names, kinds=("truth", "prediction")), *_mistake_legend()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+def pair_name(row: str) -> str:
+    """A row's name without "averaged": here its two networks are looked at apart."""
+    return row_name(row).split(",")[0]
 
 
 @house_style()
@@ -233,7 +232,7 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         ax.plot(found.mean, place, "D", color=INK, markersize=7)
         ax.annotate(f"{found.mean:.3f}", (found.mean, place), xytext=(0, 9),
                     textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
-    names = [row_name(row).replace(", ", ",\n") for row in overlaps]
+    names = [fill(pair_name(row), 24) for row in overlaps]
     ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)
     ax.set(xlabel="overlap of the two networks' mistakes in each test scan, lower is better")
     ax.set_ylim(len(overlaps) - 0.5, -0.6)
