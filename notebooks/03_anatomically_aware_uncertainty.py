@@ -1187,7 +1187,7 @@ def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
 # Six rows, one call each, equal in network, warm-up, number of updates, schedule and seed. What is
 # not equal: AAU spends one autoencoder pass a step and an autoencoder's training before, UA-MT
 # eight more teacher passes. On validation scans of the phantom no $\gamma$ beat the mean teacher
-# (printed below). We keep $\gamma = 5$: it costs no more there than the released 1, and right and
+# (printed below). We keep $\gamma = 5$: it costs as little there as the released 1, and right and
 # wrong voxels get visibly different weights.
 
 # %% tags=["train"]
@@ -1454,9 +1454,9 @@ check(
 # - A weight is not a correction: it removes lessons and adds none.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. The autoencoder sees patches
-# of one size; U was judged on the central patch of each scan. $\gamma$ was chosen on validation
-# scans of the phantom and helped on none; the gate of UA-MT is the published one. The dropout of the small network is
-# light (rate 0.1), which keeps entropies low.
+# of one size; U was judged on the central patch of each scan. $\gamma$ was compared on validation
+# scans of the phantom only; the gate of UA-MT is the published one. The dropout of the small
+# network is light (rate 0.1), which keeps entropies low.
 #
 # **Next:** notebook 04 filters the scans themselves.
 #
