@@ -162,7 +162,7 @@ predict(
 
 # %% tags=["figure"]
 ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
-show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
+show(figures.cohort_grid(cohort, n=12), alt=ALT_COHORT)
 
 # %% [markdown]
 # ## What is a tree in an image?
@@ -321,7 +321,7 @@ explore(
     wanted_bytes=60_000,
     alt=lambda kind, area: f"A row of a scan with its {kind}-tree, pruned at {area} pixels.",
     kind=Knob("tree", ("Max", "Min"), "Max"),
-    area=Knob("area threshold T", (1, 2, 4, 8), 2),
+    area=Knob("area threshold T", (1, 2, 4), 2),
 )
 
 # %% [markdown]
@@ -956,14 +956,14 @@ row_table(stored_results())
 show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
-examples = cohort.test[:2]
+examples = cohort.test[:1]
 truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
 chosen = ("supervised_strong", "mean_teacher", "dsaif_without_idea", "dsaif")
 predictions = {
     name: study.predict(trainings[name].networks["student"], examples) for name in chosen
 }
 figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt="The first two test scans: the truth and four rows' predictions, with Dice.")
+show(figure, alt="The first test scan: the truth and four rows' predictions, with Dice.")
 
 
 # %% tags=["results"]
