@@ -30,7 +30,7 @@ from ssl_lib.training import Training
 NAME = "03_anatomically_aware_uncertainty"
 FILE = Path("reports/validation") / f"{NAME}.json"
 SEEDS, N_LABELLED, COUNTS = (0, 1), 4, (1, 2, 4, 8, 16)
-DATASETS = ("phantom", "hippocampus")
+DATASETS = ("phantom",)
 aau, baselines = load_method(NAME), load_method("00_few_labels_many_scans")
 
 AUTOENCODERS = {
