@@ -31,6 +31,7 @@ from ssl_lib.figures.style import (
     class_colour,
     house_style,
     new_figure,
+    row_look,
 )
 from ssl_lib.metrics import nan_mean
 from ssl_lib.results import row_name
@@ -41,7 +42,7 @@ LabelPicture = UInt8[np.ndarray, "row column"]
 Redrawn = tuple[LabelPicture, LabelPicture, Picture]
 """A label map as shown to the autoencoder, as it came back, and U between the two."""
 
-FRAME = 4.6
+FRAME = 3.5
 """Width of a slider's frame in inches: many of them must fit on a page."""
 
 LOOKS = {
@@ -63,7 +64,7 @@ def label_maps(maps: Mapping[str, LabelPicture], class_names: Sequence[str]) -> 
     for ax, (title, label) in zip(axes, maps.items(), strict=True):
         draw_map(ax, label)
         ax.set_title(title)
-    figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
+    _class_key(figure, class_names)
     return figure
 
 
@@ -84,7 +85,7 @@ def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) 
         ax.set_ylabel(name, fontweight="bold")
     bar = figure.colorbar(picture, ax=axes[2], shrink=0.9, pad=0.02)
     bar.outline.set_visible(False)
-    figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
+    _class_key(figure, class_names)
     return figure
 
 
@@ -100,7 +101,7 @@ def defect_frame(
     draw_doubt(axes[2], doubt, 2.0)
     for ax, title in zip(axes, ("painted", "returned", "U (0 to 2)"), strict=True):
         ax.set_title(title)
-    figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
+    _class_key(figure, class_names)
     return figure
 
 
@@ -162,7 +163,8 @@ def most_doubted(
     right.set_xlabel(f"{found:.0%} of the errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, doubted")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}
+    figure.legend(handles=handles, loc="outside lower center", **options)
     return figure
 
 
@@ -278,13 +280,13 @@ def cost_bars(cases: Mapping[str, Mapping[str, Mapping[str, float]]], limit: flo
     """
     figure = new_figure(0.36 * max(map(len, cases.values())) + 1.5)
     axes = figure.subplots(1, len(cases), squeeze=False, sharey=True)[0]
-    colours = {"mean_teacher": SKY, "aau": PURPLE, "ua_mt": GREEN}
     for ax, (task, steps) in zip(axes, cases.items(), strict=True):
         for place, (step, cost) in enumerate(steps.items()):
-            ax.barh(place, cost["relative"], color=colours.get(step, QUIET), height=0.6)
+            ax.barh(place, cost["relative"], color=row_look(step)["color"], height=0.6)
             text = f" {cost['relative']:.2f} ({cost['milliseconds']:.0f} ms)"
-            ax.text(cost["relative"], place, text, va="center", fontsize=8.5)
-        ax.axvline(limit, color=VERMILLION, linestyle="--", linewidth=1.2)
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            ax.text(cost["relative"], place, text, va="center", fontsize=8.5, bbox=ground)
+        ax.axvline(limit, color=VERMILLION, linestyle="--", linewidth=1.2, zorder=0.5)
         ax.text(limit, -0.62, f" limit {limit:g}", fontsize=8, color=VERMILLION, va="center")
         most = max(cost["relative"] for cost in steps.values())
         ax.set(title=task, xlabel="cost of a step, mean teacher = 1", xlim=(0, 1.45 * most))
@@ -317,6 +319,14 @@ def draw_errors(ax: Axes, wrong: Bool[np.ndarray, "row column"]) -> None:
     colours = ListedColormap(["#eef0f2", VERMILLION])
     ax.imshow(wrong, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     _bare(ax)
+
+
+def _class_key(figure: Figure, class_names: Sequence[str]) -> None:
+    """The legend of the classes below a figure, in as many columns as fit its width."""
+    longest = max(map(len, class_names[1:]), default=1)
+    columns = max(1, int(figure.get_figwidth() / (0.5 + 0.085 * longest)))
+    options = {"ncols": min(columns, 4), "handlelength": 1.2, "columnspacing": 1.0}
+    figure.legend(handles=class_legend(class_names), loc="outside lower center", **options)
 
 
 def _short(step: str) -> str:
