@@ -82,7 +82,7 @@ def test_every_doubt_stands_beside_the_true_errors(label, score) -> None:
 def test_the_most_doubted_voxels_are_counted_against_the_errors(score, sign, found) -> None:
     wrong = score > np.quantile(score, 0.95)
     figure = most_doubted(sign * score, wrong, 8, "U")
-    assert figure.axes[1].get_xlabel() == f"{found} of the errors found"
+    assert figure.axes[1].get_xlabel() == f"U: {found} of errors found"
     verdict = figure.axes[1].images[0].get_array()
     assert ((verdict == 1) | (verdict == 3)).sum() == round(0.08 * score.size)
 
@@ -124,4 +124,4 @@ def test_cost_bars_name_the_step_and_what_it_adds() -> None:
     }
     ax = cost_bars({"2D": steps}, limit=1.3).axes[0]
     assert "AAU\n1 pass" in [tick.get_text() for tick in ax.get_yticklabels()]
-    assert " 1.10 (44 ms)" in texts(ax) and " limit 1.3" in texts(ax)
+    assert "1.10 (44 ms)" in texts(ax) and " limit 1.3" in texts(ax)

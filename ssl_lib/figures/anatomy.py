@@ -158,9 +158,9 @@ def most_doubted(
     colours = ("white", BLUE, VERMILLION, "#9aa1a9")
     right.imshow(verdict, cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
     _bare(right)
-    right.set_title(f"most doubted by {kind}")
+    right.set_title(f"{share:g} % most doubted")
     found = (chosen & wrong).sum() / max(int(wrong.sum()), 1)
-    right.set_xlabel(f"{found:.0%} of the errors found", fontsize=8.5)
+    right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, doubted")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}
@@ -283,9 +283,10 @@ def cost_bars(cases: Mapping[str, Mapping[str, Mapping[str, float]]], limit: flo
     for ax, (task, steps) in zip(axes, cases.items(), strict=True):
         for place, (step, cost) in enumerate(steps.items()):
             ax.barh(place, cost["relative"], color=row_look(step)["color"], height=0.6)
-            text = f" {cost['relative']:.2f} ({cost['milliseconds']:.0f} ms)"
+            text = f"{cost['relative']:.2f} ({cost['milliseconds']:.0f} ms)"
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-            ax.text(cost["relative"], place, text, va="center", fontsize=8.5, bbox=ground)
+            offset = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(text, (cost["relative"], place), fontsize=8.5, bbox=ground, **offset)
         ax.axvline(limit, color=VERMILLION, linestyle="--", linewidth=1.2, zorder=0.5)
         ax.text(limit, -0.62, f" limit {limit:g}", fontsize=8, color=VERMILLION, va="center")
         most = max(cost["relative"] for cost in steps.values())
@@ -324,7 +325,7 @@ def draw_errors(ax: Axes, wrong: Bool[np.ndarray, "row column"]) -> None:
 def _class_key(figure: Figure, class_names: Sequence[str]) -> None:
     """The legend of the classes below a figure, in as many columns as fit its width."""
     longest = max(map(len, class_names[1:]), default=1)
-    columns = max(1, int(figure.get_figwidth() / (0.5 + 0.085 * longest)))
+    columns = max(1, int(figure.get_figwidth() / (0.4 + 0.07 * longest)))
     options = {"ncols": min(columns, 4), "handlelength": 1.2, "columnspacing": 1.0}
     figure.legend(handles=class_legend(class_names), loc="outside lower center", **options)
 
