@@ -1,15 +1,11 @@
 """Every figure of the notebooks, in one look; each function returns a figure for `show`."""
 
 from ssl_lib.figures.anatomy import (
-    auroc_chart,
-    calibration_curves,
-    cost_bars,
     defect_frame,
     doubt_panels,
     label_maps,
     most_doubted,
     reconstructions,
-    repairs_by_maps,
     weight_frame,
 )
 from ssl_lib.figures.comparison import (
@@ -25,6 +21,7 @@ from ssl_lib.figures.copy_paste import (
     mixture_frame,
     weight_maps,
 )
+from ssl_lib.figures.doubt import auroc_chart, calibration_curves, cost_bars, repairs_by_maps
 from ssl_lib.figures.filtering import (
     SignalTree,
     error_maps,
