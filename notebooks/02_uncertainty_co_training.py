@@ -102,7 +102,8 @@ def stored_results():
 
 def trials():
     """What was tried on validation scans before any test score was read."""
-    return json.loads(Path("reports/validation", f"{NOTEBOOK}.json").read_text())
+    file = Path("reports/validation", f"{NOTEBOOK}.json")
+    return json.loads(file.read_text()) if file.exists() else {"kernels": {}, "variants": {}}
 
 
 # %% [markdown]
@@ -496,7 +497,8 @@ for name, (weights, padding) in kinds.items():
 # %% tags=["figure"]
 kernels = trials()["kernels"]
 ALT_KERNELS = "Validation Dice of views and of their average, and their disagreement, by kernel."
-show(figures.kernel_comparison(kernels), alt=ALT_KERNELS)
+if kernels:
+    show(figures.kernel_comparison(kernels), alt=ALT_KERNELS)
 if "symmetric" not in kernels:
     print("Cubic kernels: not measured yet; `python trials/02_uncertainty_co_training.py` does it.")
 

@@ -328,7 +328,7 @@ if rows:
 # | BCP | LA 2018, 8 of 80 | 89.62 | best on the test scans | largest component |
 # | BCP | LA 2018, 4 of 80 | 88.02 | best on the test scans | largest component |
 # | UA-MT | LA 2018, 8 of 80 | 87.79, re-run by others 85.81 | differs between re-runs | none |
-# | AAU | LA 2018, 8 of 72 | 86.58 | code for LA not released | not known |
+# | AAU | LA 2018, 8 of 80 | 86.58 | code for LA not released | not known |
 # | UMCT, 3 views | NIH pancreas, 6 of 62 | 77.55, views averaged 78.77 | not stated | not known |
 # | DSAIF | LA, pancreas, prostate | not at hand | best on the test list | none |
 #
