@@ -32,6 +32,8 @@ from ssl_lib.reports.run import Ran, Stamp, executed_path, not_executed, receive
 from ssl_lib.reports.worker import Delivery, Parcel, run_parcel
 
 CONNECT_SECONDS = 10
+IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""For workers in the terminal of the caller: Ctrl-C is meant for the caller, who stops them."""
 INSTALL = "install the same checkout where the workers run, with `pip install --editable .`"
 
 
@@ -162,13 +164,15 @@ class _Sweep:
 def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, object]]]:
     """A cluster of worker processes on this machine, gone when the block ends."""
     with (
-        TemporaryDirectory(prefix="ssl-workers-") as scratch,
+        TemporaryDirectory(prefix="ssl-", ignore_cleanup_errors=True) as scratch,
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # trainings are in the kernels, of which Dask knows nothing
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             local_directory=scratch,
+            env={"TMPDIR": scratch},  # what a killed worker leaves behind goes with the cluster
+            preload=[IGNORE_INTERRUPT],
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
@@ -181,7 +185,7 @@ def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, o
 def _remote(address: str) -> Iterator[tuple[Client, dict[str, object]]]:
     """The cluster of a scheduler that is there already; it stays when the block ends."""
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             "no Dask scheduler answers",

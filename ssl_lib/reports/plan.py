@@ -1,6 +1,7 @@
 """What to run: every wanted notebook with every data set, number of labels and seed.
 
-All that can be wrong with a request is found here, before any kernel starts.
+All that can be wrong with a request is found here, before any kernel starts. What needs PyTorch is
+imported where it is used: a worker that passes runs on to kernels should be up at once, and small.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_lib.errors import InputError
+from ssl_lib.names import safe_name
 from ssl_lib.notebooks import check_parameters, read_parameters
-from ssl_lib.profiles import PROFILES, open_cohort, settings_for
-from ssl_lib.provenance import package_versions
-from ssl_lib.results import safe_name
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PROJECT = LIBRARY.parent
@@ -101,6 +100,8 @@ def plan(request: Request, folders: Folders) -> list[Job]:
     Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
     cannot be used.
     """
+    from ssl_lib.profiles import PROFILES
+
     if request.profile is not None and request.profile not in PROFILES:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
     scripts = find_notebooks(request.notebooks, folders.notebooks)
@@ -140,6 +141,8 @@ def digest(job: Job, folders: Folders) -> str:
 
     A notebook that opens no cohort depends on the stored results instead.
     """
+    from ssl_lib.provenance import package_versions
+
     content = hashlib.sha256()
     if job.only_reads:
         for path in sorted(folders.results.glob("*/*.json")):
@@ -156,6 +159,8 @@ def usable_data(job: Job, folders: Folders) -> str:
 
     Raises `InputError` if it cannot be used.
     """
+    from ssl_lib.profiles import open_cohort, settings_for
+
     if job.only_reads:
         return ""
     defaults = read_parameters(job.script)

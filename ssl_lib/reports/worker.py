@@ -71,7 +71,8 @@ def run_parcel(parcel: Parcel) -> Delivery:
     ):
         results = Path(folder) / "results"
         job = _unpacked(parcel, Path(folder), results)
-        _check_same(parcel, job, project, worker.address)
+        if parcel.project is None:
+            _check_same(parcel, job, worker.address)
         ran = execute(
             job,
             Path(folder) / "executed.ipynb",
@@ -102,7 +103,7 @@ def _unpacked(parcel: Parcel, folder: Path, results: Path) -> Job:
     return replace(parcel.job, script=script, parameters=tuple(parameters.items()))
 
 
-def _check_same(parcel: Parcel, job: Job, project: Path, address: str) -> None:
+def _check_same(parcel: Parcel, job: Job, address: str) -> None:
     if code_version() != parcel.code:
         raise InputError(
             "this worker has other code than the caller",
@@ -110,7 +111,7 @@ def _check_same(parcel: Parcel, job: Job, project: Path, address: str) -> None:
             expected="the same checkout, installed with `pip install --editable .`",
             fix="bring the worker's checkout to the same state and start the worker again",
         )
-    if usable_data(job, Folders(project)) != job.data_hash:
+    if usable_data(job, Folders(PROJECT)) != job.data_hash:
         raise InputError(
             f"{job.dataset} on this worker is not the caller's",
             where=address,
