@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, as_completed
 from distributed.scheduler import KilledWorker
+from distributed.utils import silence_logging_cmgr
 
 from ssl_lib.checkpoint import write_atomically
 from ssl_lib.errors import InputError
@@ -184,18 +185,19 @@ def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, o
 @contextmanager
 def _remote(address: str) -> Iterator[tuple[Client, dict[str, object]]]:
     """The cluster of a scheduler that is there already; it stays when the block ends."""
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            "no Dask scheduler answers",
-            where=address,
-            expected="the address of a running scheduler, such as tcp://host:8786",
-            fix="start one with `dask scheduler`; check host, port and firewall",
-        ) from error
-    with client:
-        _check_workers(client, address)
-        yield client, {}
+    with silence_logging_cmgr(logging.CRITICAL):  # what goes wrong is said in one message
+        try:
+            client = Client(address, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                "no Dask scheduler answers",
+                where=address,
+                expected="the address of a running scheduler, such as tcp://host:8786",
+                fix="start one with `dask scheduler`; check host, port and firewall",
+            ) from error
+        with client:
+            _check_workers(client, address)
+            yield client, {}
 
 
 def _check_workers(client: Client, address: str) -> None:
