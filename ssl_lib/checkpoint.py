@@ -33,8 +33,9 @@ def write_atomically(path: Path, content: bytes, keep_previous: bool = False) ->
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if keep_previous and path.exists():
-            os.replace(path, previous(path))
+        if keep_previous:
+            with suppress(FileNotFoundError):  # none yet, or a twin of this run has just moved it
+                os.replace(path, previous(path))
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(
@@ -61,13 +62,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | Non
     """
     damaged = None
     for candidate in (Path(path), previous(Path(path))):
-        if not candidate.exists():
-            continue
         try:
             with zipfile.ZipFile(candidate) as archive:
                 if archive.testzip() is not None:  # torch itself checks no check sum
                     raise zipfile.BadZipFile("wrong check sum")
             return torch.load(candidate, map_location=device, weights_only=True)
+        except FileNotFoundError:
+            continue
         except Exception as error:  # whatever a broken file makes the reader stumble over
             damaged = error
     if damaged is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,25 @@ def test_nothing_but_tensors_and_plain_values_is_ever_unpickled(path, tmp_path):
     with pytest.raises(InputError):
         load(path)
     assert not witness.exists()
+
+
+def test_two_runs_of_the_same_training_may_write_at_the_same_time(path):
+    """Two notebooks may need one warm-up at once: both write it, and nobody meets half a file."""
+    problems = []
+
+    def write_and_read() -> None:
+        try:
+            for number in range(60):
+                save(path, state(number))
+                number_of(load(path))
+        except BaseException as error:
+            problems.append(error)
+
+    writers = [threading.Thread(target=write_and_read) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert problems == []
+    assert number_of(load(path)) == 59
+    assert sorted(os.listdir(path.parent)) == ["run.pt", "run.pt.previous"]
