@@ -122,6 +122,17 @@ def test_a_damaged_file_gives_way_to_the_one_before(tmp_path_factory, data):
     assert number_of(load(path)) == 1
 
 
+def test_a_damaged_file_never_replaces_the_good_one_before_it(path):
+    save(path, state(1))
+    save(path, state(2))
+    path.write_bytes(b"half")
+    assert number_of(load(path)) == 1
+    assert path.with_name("run.pt.damaged").read_bytes() == b"half"
+    save(path, state(3))
+    path.unlink()
+    assert number_of(load(path)) == 1, "the good one is still the spare"
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x04."])
 def test_when_both_are_damaged_the_user_is_told(path, content):
     save(path, state(1))
