@@ -1,0 +1,70 @@
+"""One's own scans, from a folder's name to a study: surveyed, split, and ready to be trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_lib.cohorts import Cohort
+from ssl_lib.download import data_folder
+from ssl_lib.errors import InputError
+from ssl_lib.example_folder import EXAMPLE, write_example_folder
+from ssl_lib.folder import surveyed_cohort
+from ssl_lib.folder_files import Problems
+from ssl_lib.geometry import Geometry
+from ssl_lib.profiles import LARGEST_SIDE, SCANS_AT_MOST
+from ssl_lib.survey import Survey, survey
+
+
+@dataclass(frozen=True)
+class OwnScans:
+    """A folder as it was found, the cohort that was made of it, and how scans are shown."""
+
+    survey: Survey
+    cohort: Cohort
+    geometry: Geometry
+
+
+def open_own_scans(
+    dataset: str,
+    profile: str,
+    n_labelled: int,
+    data_dir: str | Path | None = None,
+    *,
+    leave_out_broken: bool = True,
+) -> OwnScans:
+    """Survey the folder `dataset` (or the example folder) and make the cohort a profile sees.
+
+    Files that cannot be used are left out by name; without `leave_out_broken` they are refused,
+    all together. Raises `InputError` for a folder that does not exist, or if too little remains.
+    """
+    found = survey(folder_of(dataset, data_dir))
+    if found.left_out and not leave_out_broken:
+        problems = Problems(found.folder)
+        for one in found.left_out:
+            problems.add(one.file, one.problem)
+        problems.refuse()
+    cohort, geometry = surveyed_cohort(
+        found,
+        n_labelled,
+        max_scans=SCANS_AT_MOST.get(profile),
+        largest_side=LARGEST_SIDE.get(profile),
+    )
+    return OwnScans(found, cohort, geometry)
+
+
+def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
+    """The folder of that path; the example folder is written into `data_dir` when first used.
+
+    Raises `InputError` if there is no such folder.
+    """
+    if dataset == EXAMPLE:
+        return write_example_folder(data_folder(data_dir) / EXAMPLE)
+    folder = Path(dataset).expanduser()
+    if folder.is_dir():
+        return folder
+    raise InputError(
+        f"there is no folder {dataset!r}",
+        expected=f"a folder with imagesTr/ and labelsTr/ in it, or {EXAMPLE} for an example",
+        fix="set DATASET to the path of your scans",
+    )
