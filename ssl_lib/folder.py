@@ -1,8 +1,8 @@
 """A folder of one's own NIfTI files as a cohort; `folder_files` says what may lie in it.
 
-Two doors lead in. `folder_cohort` is strict: all problems of the files are reported together, a line
-each, and nothing is read until they are mended. `surveyed_cohort` takes what `ssl_lib.survey` found
-usable and says what was left out. A folder without problems gives the same cohort by both.
+Two doors lead in. `folder_cohort` is strict: all problems of the files are reported together, a
+line each, and refused. `surveyed_cohort` takes what `ssl_lib.survey` found usable and says what was
+left out. A folder without problems gives the same cohort by both.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def _training(config: Mapping[str, Any]) -> str:
     shrunk = " x ".join(map(str, geometry["factors"]))
     shown = "as volumes" if geometry["axis"] is None else "slice by slice"
     lines = [
-        f"`{config['dataset']}` (content {config['cohort_hash']}): {training['labelled']} scans with"
-        f" labels, {training['unlabelled']} without.",
+        f"`{config['dataset']}` (content {config['cohort_hash']}):"
+        f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
         f"Median voxel {_sizes(training['spacing'])} mm, median scan {_sizes(training['shape'])}"
         " voxels (right, front, top). Files were stored as"
         f" {', '.join(training['orientations'])} and turned to RAS.",

@@ -42,7 +42,7 @@ def shrunk(cohort: Cohort, largest_side: int) -> Cohort:
 def shrink_factors(
     shapes: Iterable[Sequence[int]], largest_side: int | None
 ) -> tuple[int, int, int]:
-    """By what each axis of volumes is divided so that the median one fits; all 1 without a limit."""
+    """By what each axis of volumes is divided so that the median fits; all 1 without a limit."""
     if largest_side is None:
         return 1, 1, 1
     x, y, z = np.ceil(np.median(np.array(list(shapes)), axis=0) / largest_side).astype(int)

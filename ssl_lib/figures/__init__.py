@@ -57,6 +57,7 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
+from ssl_lib.figures.survey import folder_overview
 from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
 from ssl_lib.figures.views import (
     doubt_maps,
@@ -68,6 +69,7 @@ from ssl_lib.figures.views import (
     view_opinions,
     voxel_line,
 )
+from ssl_lib.figures.volume import organ_point, three_cuts
 
 __all__ = [
     "SignalTree",
@@ -94,6 +96,7 @@ __all__ = [
     "film_strip",
     "filter_frame",
     "filtered_views",
+    "folder_overview",
     "forest",
     "fusion_strip",
     "gains_by_labels",
@@ -111,6 +114,7 @@ __all__ = [
     "most_doubted",
     "new_figure",
     "node_counts",
+    "organ_point",
     "overlap_comparison",
     "overlay",
     "prediction_grid",
@@ -124,6 +128,7 @@ __all__ = [
     "signal_trees",
     "slicing_axis",
     "surviving_edges",
+    "three_cuts",
     "to_png",
     "training_curves",
     "verdict_shares",

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_lib.errors import InputError
+from ssl_lib.folder_files import folder_fingerprint
 from ssl_lib.notebooks import check_parameters, read_parameters
+from ssl_lib.own_scans import folder_of, open_own_scans
 from ssl_lib.profiles import PROFILES, open_cohort, settings_for
 from ssl_lib.provenance import package_versions
 from ssl_lib.results import safe_name
+from ssl_lib.sources import DATASETS
 
+READS_FOLDERS = "LEAVE_OUT_BROKEN"
+"""A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -92,6 +97,8 @@ class Job:
 def plan(request: Request, folders: Folders) -> list[Job]:
     """Every job of a request, in the order of notebooks, data sets, labels and seeds.
 
+    A notebook that reads folders is passed over for a named data set, unless it is the only one.
+
     Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
     cannot be used.
     """
@@ -99,6 +106,12 @@ def plan(request: Request, folders: Folders) -> list[Job]:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
     scripts = find_notebooks(request.notebooks, folders.notebooks)
     jobs = [job for script in scripts for job in _jobs_of(script, request, folders)]
+    if not jobs:
+        raise InputError(
+            f"{', '.join(script.stem for script in scripts)} reads a folder of scans, and"
+            f" {', '.join(request.datasets)} is none",
+            expected="DATASET=path/to/folder, or no DATASET for the example folder",
+        )
     hashes: dict[tuple, str] = {}
     for job in jobs:
         key = _cohort_key(job)
@@ -151,6 +164,8 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
     profile = request.profile or str(defaults.get("PROFILE", "quick"))
     jobs = []
     for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
+        if READS_FOLDERS in defaults and dataset in DATASETS:
+            continue  # named data sets are for the other notebooks
         for n_labelled in request.n_labelled or (int(defaults.get("N_LABELLED", 4)),):
             for seed in _seeds(request, defaults):
                 wanted = {
@@ -175,7 +190,9 @@ def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def _cohort_key(job: Job) -> tuple:
-    return job.dataset, job.n_labelled, job.profile, dict(job.parameters).get("DATA_DIR")
+    defaults = read_parameters(job.script)
+    kind = ("SEED" in defaults, READS_FOLDERS in defaults)  # what a notebook reads, if anything
+    return kind, job.dataset, job.n_labelled, job.profile, dict(job.parameters).get("DATA_DIR")
 
 
 def _usable_data(job: Job, folders: Folders) -> str:
@@ -188,6 +205,18 @@ def _usable_data(job: Job, folders: Folders) -> str:
         return ""
     data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
     where = folders.root / str(data_dir) if data_dir else None
+    if READS_FOLDERS in defaults:
+        return _usable_folder(job, where, bool(defaults[READS_FOLDERS]))
     cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
     settings_for(job.profile, cohort)
     return cohort.content_hash
+
+
+def _usable_folder(job: Job, data_dir: Path | None, leave_out_broken: bool) -> str:
+    """The content hash of what can be used of a folder, and the fingerprint of all of its files:
+    scans outside the cohort are predicted, too."""
+    own = open_own_scans(
+        job.dataset, job.profile, job.n_labelled, data_dir, leave_out_broken=leave_out_broken
+    )
+    settings_for(job.profile, own.cohort)
+    return own.cohort.content_hash + folder_fingerprint(folder_of(job.dataset, data_dir))
