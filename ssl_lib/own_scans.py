@@ -68,3 +68,37 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
         expected=f"a folder with imagesTr/ and labelsTr/ in it, or {EXAMPLE} for an example",
         fix="set DATASET to the path of your scans",
     )
+
+
+def how_much_to_believe(n_scans: int) -> str:
+    """What a ranking on that many test scans can say, in words.
+
+    The smallest two-sided p of the signed-rank test is 2 / 2^n: it belongs to n differences of one
+    sign.
+    """
+    if n_scans < 2:
+        return "One test scan: there is no interval. A ranking on it is an anecdote."
+    smallest = 2.0 ** (1 - n_scans)
+    if smallest > 0.05:
+        return (
+            f"{n_scans} test scans: even if one row were better on every one of them, the"
+            f" signed-rank test could not go below p = {smallest:.3g}. The order of the rows is a"
+            " hint, no finding."
+        )
+    if n_scans < 10:
+        return (
+            f"{n_scans} test scans: only a difference of one sign on nearly all of them can be told"
+            " from chance. Intervals this small in number are rough themselves."
+        )
+    return (
+        f"{n_scans} test scans: the intervals speak of other scans of this kind, not of other"
+        " hospitals, and not of another choice of the labelled scans."
+    )
+
+
+def scan_groups(scans: OwnScans) -> dict[str, str]:
+    """The group of every usable scan by name; "outside" for those that are in none."""
+    groups = dict.fromkeys(scans.survey.listing.images, "outside")
+    for name, cases in scans.cohort.groups.items():
+        groups.update({case.identity: name for case in cases})
+    return groups
