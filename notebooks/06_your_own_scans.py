@@ -135,7 +135,7 @@ predict(
 # %% [markdown]
 # ## What is in this folder?
 #
-# Every file was read once, to its last byte. First what is usable:
+# Every file was read to its last byte. First what is usable:
 
 # %% tags=["results"]
 description_table(survey)
@@ -347,7 +347,8 @@ ALT_CURVES = "Losses and validation Dice over the iterations, one line for each 
 show(figures.training_curves(trainings), alt=ALT_CURVES)
 
 # %% tags=["results"]
-result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
+left_out = [f"{one.file}: {one.problem}" for one in survey.left_out]
+result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, left_out=left_out)
 
 # %% [markdown]
 # ## Which one is best here?
@@ -371,7 +372,7 @@ def gain(row):
 for row in trainings:
     if row != "supervised_strong":
         print(f"{row_name(row):>32}: {gain(row)} Dice over the control")
-print(how_much_to_believe(len(cohort.test)))
+print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 
 # %% [markdown]
 # **How to read it.** An interval above zero: that row is better than the control on scans like
@@ -447,7 +448,7 @@ write_list(output / "predictions" / f"{best}.csv", predicted, groups)
 print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
 for name, one in predicted.items():
     for warning in one.warnings:
-        print(f"{name} ({groups[name]}): {warning}")
+        print(textwrap.fill(f"{name} ({groups[name]}): {warning}", 90))
 
 # %% [markdown]
 # ## What does it look like?
@@ -459,7 +460,7 @@ for name, one in predicted.items():
 
 # %%
 def viewed(name, height):
-    """Three cuts at a height (0 bottom, 1 top) through the middle of what was found there."""
+    """Three cuts at a height (0 is the bottom, 1 the top) through the middle of what was found there."""
     volume = read_nifti(survey.listing.images[name])
     files = (output / "predictions" / best / f"{name}.nii.gz", survey.listing.labels.get(name))
     found, truth = (path and read_classes(path, volume, survey.values) for path in files)
@@ -482,7 +483,8 @@ explore(
     viewed,
     alt=lambda name, height: f"Three cuts through {name} with the prediction over the scan.",
     name=Knob("scan", shown_scans, shown_scans[0]),
-    height=Knob("height, 0 bottom to 1 top", tuple(np.linspace(0.1, 0.9, 9).round(2)), 0.5),
+    height=Knob("height, 0 to 1", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 0.5),
+    wanted_bytes=330_000,
 )
 
 # %% [markdown]
@@ -557,7 +559,8 @@ new_scan = survey.listing.images[unseen[-1]]
 done = predict_scan(weights[best], new_scan, output / "new" / "one_scan.nii.gz")
 for name, size in done.millilitres.items():
     print(f"{name}: {size:.1f} ml")
-print("careful:", "; ".join(done.warnings) or "nothing unusual about this scan")
+careful = "; ".join(done.warnings) or "nothing unusual about this scan"
+print(textwrap.fill(f"careful: {careful}", 90))
 print(done.path)
 
 # %% [markdown]

@@ -195,7 +195,9 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
         sentences.append(f"{len(lost)} unlabelled scans of held-out patients are left out.")
     unscored = len(listing.test) - len(listing.scored_test)
     if unscored:
-        sentences.append(f"{unscored} scans of imagesTs without a label map are left out.")
+        sentences.append(
+            f"{unscored} scans of imagesTs without a label map are neither learnt nor scored."
+        )
     if geometry.dimensions == 2:
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
     if max(geometry.factors) > 1:

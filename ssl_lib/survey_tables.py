@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from itertools import groupby
 
 import numpy as np
 from IPython.display import HTML
@@ -56,16 +55,14 @@ def findings_table(findings: Sequence[Finding]) -> HTML:
         for name in ("What", "File", "Problem", "Expected", "How to mend it")
     )
 
-    def key(one: Finding) -> tuple:
-        return WEIGHTS.index(one.weight), one.problem, one.expected, one.fix
-
+    alike: dict[tuple, list[str]] = {}
+    for one in sorted(findings, key=lambda one: (WEIGHTS.index(one.weight), one.file)):
+        key = (one.weight, one.problem, one.expected, one.fix)
+        alike.setdefault(key, []).append(one.file)
     body = ""
-    for _, group in groupby(sorted(findings, key=key), key):
-        same = list(group)
-        files = [one.file for one in same[:MOST_FILES]]
-        files += [f"and {len(same) - MOST_FILES} more"] if len(same) > MOST_FILES else []
-        first = same[0]
-        cells = (first.weight, ", ".join(files), first.problem, first.expected, first.fix)
+    for (weight, problem, expected, fix), files in alike.items():
+        more = [f"and {len(files) - MOST_FILES} more"] if len(files) > MOST_FILES else []
+        cells = (weight, ", ".join(files[:MOST_FILES] + more), problem, expected, fix)
         body += "<tr>" + "".join(f"<td>{escape(cell) or '–'}</td>" for cell in cells) + "</tr>"
     return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
