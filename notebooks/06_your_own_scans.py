@@ -23,7 +23,7 @@
 # half of this notebook is about files. The other half ranks the methods on *your* test scans, says
 # how little a few scans can prove, and keeps the networks for tomorrow's scan.
 #
-# - **Time:** about 3 minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
+# - **Time:** about 3 minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
 #   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
 # - **You need** notebook 00, and for a method its own notebook.
@@ -460,7 +460,7 @@ for name, one in predicted.items():
 
 # %%
 def viewed(name, height):
-    """Three cuts at a height (0 is the bottom, 1 the top) through the middle of what was found there."""
+    """Three cuts through the middle of what was found at a height (0 is the bottom, 1 the top)."""
     volume = read_nifti(survey.listing.images[name])
     files = (output / "predictions" / best / f"{name}.nii.gz", survey.listing.labels.get(name))
     found, truth = (path and read_classes(path, volume, survey.values) for path in files)

@@ -107,7 +107,7 @@ def _empty_file(folder: Path, name: str) -> None:
 def _stray_value(folder: Path, name: str) -> None:
     path = folder / "labelsTr" / f"{name}.nii.gz"
     label = nibabel.load(path)
-    voxels = np.array(label.dataobj)
+    voxels = np.asarray(label.dataobj).copy()
     voxels[:2, :2, :2] = 7
     nibabel.Nifti1Image(voxels, label.affine).to_filename(path)
 

@@ -88,7 +88,7 @@ def how_much_to_believe(n_scans: int) -> str:
     if n_scans < 10:
         return (
             f"{n_scans} test scans: only a difference of one sign on nearly all of them can be told"
-            " from chance. Intervals this small in number are rough themselves."
+            " from chance. Intervals over so few scans are rough themselves."
         )
     return (
         f"{n_scans} test scans: the intervals speak of other scans of this kind, not of other"
