@@ -57,7 +57,7 @@ OUTPUT_DIR = "build/own"  # where predictions and trained weights go
 
 # %% tags=["setup"]
 import textwrap
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 
@@ -79,7 +79,7 @@ from ssl_lib.profiles import best_device, settings_for
 from ssl_lib.quiz import check, predict
 from ssl_lib.reading import read_nifti
 from ssl_lib.results import read_results, row_name, safe_name
-from ssl_lib.statistics import bootstrap_interval, paired_difference
+from ssl_lib.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.study import Study
 from ssl_lib.survey_tables import description_table, findings_table
 from ssl_lib.tables import interval_text, row_table
@@ -153,9 +153,9 @@ findings_table(survey.findings)
 #
 # - **A mirrored label map.** Image and label map each carry an *affine*, the matrix from voxels to
 #   millimetres. If somebody's tool wrote the array of one orientation with the affine of another,
-#   the two lie mirrored to each other, and left becomes right. Headers that disagree are left out.
-#   Where both headers agree and still the flipped label map would suit the grey levels much better,
-#   you are told.
+#   the two lie mirrored to each other, and left becomes right. A label map whose header disagrees
+#   with that of its image is left out. Where both agree and still the flipped label map would suit
+#   the grey levels much better, you are told.
 # - **The same scan twice.** On both sides of a split it is tested on what it has learnt.
 # - **One patient, several scans.** Names such as `p07_a` and `p07_b` are taken for one patient and
 #   kept on one side. Say it yourself in `patients.csv`; a guess is a guess.
@@ -369,16 +369,19 @@ def gain(row):
     return interval_text(bootstrap_interval(values), sign="+")
 
 
-for row in trainings:
-    if row != "supervised_strong":
-        print(f"{row_name(row):>32}: {gain(row)} Dice over the control")
+dice = {row: nan_mean(scan_scores(stored_results(), row).values.ravel()) for row in trainings}
+ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
+print(f"   {'row':<44}  Dice  over the control")
+for place, row in enumerate(ranking, start=1):
+    words = "(this is it)" if row == "supervised_strong" else gain(row)
+    print(f"{place}. {row_name(row):<44} {dice[row]:.3f}  {words}")
 print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 
 # %% [markdown]
 # **How to read it.** An interval above zero: that row is better than the control on scans like
-# these. One that holds zero: not shown. Do not take the top row of the table for the winner without
-# its interval. And the row that you *use* must not be chosen on the test scans, or its score there
-# is no longer an honest one. Validation scans are for that:
+# these. One that holds zero: not shown. The first place alone makes no winner. And the row that you
+# *use* must not be chosen on the test scans, or its score there is no longer an honest one.
+# Validation scans are for that:
 
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
@@ -459,11 +462,18 @@ for name, one in predicted.items():
 
 
 # %%
-def viewed(name, height):
-    """Three cuts through the middle of what was found at a height (0 is the bottom, 1 the top)."""
+@lru_cache(maxsize=1)
+def opened(name):
+    """A scan, its written prediction and its true label map, if it has one."""
     volume = read_nifti(survey.listing.images[name])
     files = (output / "predictions" / best / f"{name}.nii.gz", survey.listing.labels.get(name))
-    found, truth = (path and read_classes(path, volume, survey.values) for path in files)
+    return volume, *(path and read_classes(path, volume, survey.values) for path in files)
+
+
+# %%
+def viewed(name, height):
+    """Three cuts through the middle of what was found at a height (0 is the bottom, 1 the top)."""
+    volume, found, truth = opened(name)
     index = round(height * (volume.voxels.shape[2] - 1))
     return figures.three_cuts(
         volume.voxels.astype(np.float32),

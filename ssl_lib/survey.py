@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -290,23 +290,26 @@ def _with_patients(listing: Listing) -> tuple[list[Finding], Listing]:
     note = Finding(
         "note",
         "imagesTr",
-        f"names suggest {len(several)} patients with several scans, such as"
-        f" {', '.join(example[:3])}: they are kept on one side of the split",
+        f"names suggest patients with several scans, such as {', '.join(example[:3])}:"
+        f" {len(several)} of them, each kept on one side of the split",
         "patients.csv, if the guess is wrong",
         "write a line scan,patient for each scan",
     )
     return [note], replace(listing, patients=guess)
 
 
-def guess_patients(scans: tuple[str, ...]) -> dict[str, str]:
+def guess_patients(scans: Sequence[str]) -> dict[str, str]:
     """Scans whose names agree up to the last `_` or `-` part, if that beginning holds a number.
 
-    Returns the guessed patient of scans that share one; {} if that would make one patient of all.
+    Returns the guessed patient of scans that share one; {} if that would make one patient of all,
+    or of more than four scans and a quarter of the folder: then it is a year, or a study's name.
     """
     beginnings = {scan: scan[: max(scan.rfind("_"), scan.rfind("-"), 0)] for scan in scans}
     counts = Counter(part for part in beginnings.values() if any(c.isdigit() for c in part))
     guess = {scan: part for scan, part in beginnings.items() if counts[part] > 1}
-    return guess if len(set(guess.values())) + len(scans) - len(guess) > 1 else {}
+    several = len(set(guess.values())) + len(scans) - len(guess) > 1
+    largest = max(Counter(guess.values()).values(), default=0)
+    return guess if several and largest <= max(4, len(scans) / 4) else {}
 
 
 def _hash(array: np.ndarray) -> str:

@@ -317,6 +317,7 @@ def test_values_with_gaps_are_classes_in_their_order(folder):
         (("heart_1", "heart_2"), {}),
         (("s1_1", "s1_2"), {}),
         (("plain", "other"), {}),
+        ([f"{year}_{n}" for year in (2019, 2020) for n in range(6)], {}),
     ],
 )
 def test_patients_are_guessed_from_names_with_a_number(names, expected):
