@@ -29,7 +29,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m ssl_lib.notebooks check
-	$(BIN)/python -m pytest --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -rs --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -113,6 +114,26 @@ def practical_verdict(interval: Interval, margin: float) -> str:
     if interval.low > 0:
         return "better"
     return "worse" if interval.high < 0 else "undecided"
+
+
+def chosen_looks(
+    validation: Sequence[float], test: Sequence[float]
+) -> dict[Literal["last", "validation_best", "test_best"], int]:
+    """Which look at one training each of three ways of choosing a checkpoint takes, from 0.
+
+    `validation` and `test` are the scores at those looks, in order. Of equal scores the latest
+    counts, as in training. Raises `InputError` for curves that do not match.
+    """
+    if len(validation) != len(test) or not len(test):
+        raise InputError(
+            f"{len(validation)} validation and {len(test)} test scores", expected="one of each look"
+        )
+    looks = range(len(test))
+    return {
+        "last": looks[-1],
+        "validation_best": max(looks, key=lambda look: (validation[look], look)),
+        "test_best": max(looks, key=lambda look: (test[look], look)),
+    }
 
 
 def missing_runs(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ssl_lib.decisions import (
     MARGINS,
+    chosen_looks,
     compare_rows,
     holm,
     missing_runs,
@@ -18,7 +19,14 @@ from ssl_lib.decisions import (
     signed_rank_p,
 )
 from ssl_lib.errors import InputError
-from ssl_lib.figures import dice_against_seconds, dice_by_labels, difference_text, forest
+from ssl_lib.figures import (
+    checkpoint_choice,
+    dice_against_seconds,
+    dice_by_labels,
+    difference_text,
+    forest,
+    selection_gain,
+)
 from ssl_lib.statistics import Interval
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
@@ -166,3 +174,50 @@ def test_cost_and_label_figures_have_a_mark_for_each_row():
     more = [*results, run(0, {"bcp": [0.5, 0.6]}, n_labelled=1, cohort_hash="other")]
     (ax,) = dice_by_labels(more, rows).axes
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4"]
+
+
+# --- the choice of a checkpoint
+
+
+def watched(validation: list[float], test: list[float], row: str = "bcp") -> dict[str, object]:
+    marks = [100 * (i + 1) for i in range(len(test))]
+    return {
+        "row": row,
+        "seed": 0,
+        "iterations": marks,
+        "validation": validation,
+        "test": test,
+    }
+
+
+def test_three_ways_of_choosing_a_checkpoint():
+    validation, test = [0.6, 0.8, 0.8, 0.7], [0.9, 0.5, 0.6, 0.7]
+    assert chosen_looks(validation, test) == {"last": 3, "validation_best": 2, "test_best": 0}
+    one = watched(validation, test)
+    assert selection_gain(one, "test_best") == pytest.approx(0.2)
+    assert selection_gain(one, "validation_best") == pytest.approx(-0.1)
+
+
+@quickly
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
+def test_no_choice_beats_the_one_on_the_test_scans(looks: list[tuple[float, float]]):
+    validation, test = map(list, zip(*looks, strict=True))
+    one = watched(validation, test)
+    assert selection_gain(one, "test_best") >= max(0, selection_gain(one, "validation_best"))
+    assert selection_gain(one, "last") == 0
+
+
+def test_curves_of_different_lengths_are_refused():
+    with pytest.raises(InputError, match="1 validation and 2 test"):
+        chosen_looks([0.5], [0.5, 0.6])
+    with pytest.raises(InputError):
+        chosen_looks([], [])
+
+
+def test_the_figure_of_checkpoints_shows_every_training():
+    trainings = [watched([0.5, 0.7], [0.6, 0.55]), watched([0.5, 0.7], [0.6, 0.8], "mean_teacher")]
+    left, right = checkpoint_choice(trainings).axes
+    assert len(left.lines) == 5  # two curves, three marks
+    best_on_test = [line for line in right.lines if line.get_marker() == "X"]
+    gains = [gain for line in best_on_test for gain in line.get_xdata()]
+    assert gains == pytest.approx([0.05, 0.0])

@@ -34,6 +34,7 @@ COMMON_PARAMETERS = {
     "RUNS_DIR": "build/runs",
 }
 TAGS = {
+    "colab",
     "parameters",
     "definition",
     "setup",

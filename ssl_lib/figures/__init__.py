@@ -34,10 +34,12 @@ from ssl_lib.figures.filtering import (
     versions_seen,
 )
 from ssl_lib.figures.leaderboard import (
+    checkpoint_choice,
     dice_against_seconds,
     dice_by_labels,
     difference_text,
     forest,
+    selection_gain,
 )
 from ssl_lib.figures.scans import (
     augmentation_grid,
@@ -77,6 +79,7 @@ __all__ = [
     "augmentation_grid",
     "auroc_chart",
     "calibration_curves",
+    "checkpoint_choice",
     "choose_slice",
     "class_colour",
     "class_legend",
@@ -123,6 +126,7 @@ __all__ = [
     "repairs_by_maps",
     "row_comparison",
     "row_look",
+    "selection_gain",
     "shared_window",
     "show",
     "signal_trees",

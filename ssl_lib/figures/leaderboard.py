@@ -8,9 +8,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_lib.decisions import Comparison
+from ssl_lib.decisions import Comparison, chosen_looks
 from ssl_lib.errors import InputError
-from ssl_lib.figures.style import FAINT, INK, QUIET, house_style, new_figure, row_look
+from ssl_lib.figures.style import (
+    BLUE,
+    FAINT,
+    INK,
+    PURPLE,
+    QUIET,
+    VERMILLION,
+    house_style,
+    new_figure,
+    row_look,
+)
 from ssl_lib.metrics import nan_mean
 from ssl_lib.results import ROW_NAMES, row_name
 from ssl_lib.statistics import bootstrap_interval, scan_scores
@@ -104,6 +114,58 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
     ax.set_xlim(-0.5, len(numbers) - 0.5)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+CHOICES = {
+    "last": ("last weights", "o", BLUE),
+    "validation_best": ("best on validation scans", "s", PURPLE),
+    "test_best": ("best on the test scans", "X", VERMILLION),
+}
+
+
+@house_style()
+def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
+    """What choosing a checkpoint buys: one training's curves, and the gain for every row and seed.
+
+    `trainings` are those of a file in `reports/selection/`; gains are over the last weights.
+    """
+    figure = new_figure(height=3.4)
+    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+    _watched(left, trainings[0])
+    rows = list(dict.fromkeys(str(one["row"]) for one in trainings))
+    for kind, shift in (("validation_best", -0.14), ("test_best", 0.14)):
+        words, marker, colour = CHOICES[kind]
+        for place, row in enumerate(rows):
+            gains = [selection_gain(one, kind) for one in trainings if one["row"] == row]
+            label = words if place == 0 else None
+            right.plot(gains, [place + shift] * len(gains), marker, color=colour,
+                       label=label, markersize=7, alpha=0.8)  # fmt: skip
+    right.axvline(0, color=QUIET, linewidth=1)
+    names = [_two_lines(row_name(row)) for row in rows]
+    right.set_yticks(range(len(rows)), names, color=INK, fontsize=8.5)
+    right.set(xlabel="Dice gained over the last weights", ylim=(len(rows) - 0.5, -0.6))
+    right.grid(axis="y", visible=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def selection_gain(training: Mapping[str, object], kind: str) -> float:
+    """Test Dice of the checkpoint chosen by `kind` minus that of the last weights."""
+    chosen = chosen_looks(training["validation"], training["test"])
+    return training["test"][chosen[kind]] - training["test"][chosen["last"]]
+
+
+def _watched(ax: Axes, training: Mapping[str, object]) -> None:
+    """Test and validation Dice along one training, with the three checkpoints marked."""
+    looks, test = training["iterations"], training["test"]
+    ax.plot(looks, test, color=INK, linewidth=1.2, label="test scans")
+    ax.plot(looks, training["validation"], color=QUIET, linestyle="--", label="validation scans")
+    chosen = chosen_looks(training["validation"], test)
+    for kind, (words, marker, colour) in CHOICES.items():
+        at = chosen[kind]
+        ax.plot(looks[at], test[at], marker, color=colour, markersize=9, label=words)
+    ax.set(xlabel="iteration", ylabel="mean Dice")
+    ax.set_title(f"{row_name(str(training['row']))}, seed {training['seed']}", fontsize=9)
 
 
 def _seed_means(results: Results, row: str) -> list[float]:

@@ -79,7 +79,7 @@ class _Renderer(mistune.HTMLRenderer):
         return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
 
     def block_code(self, code: str, info: str | None = None) -> str:
-        return f"<pre><code>{escape(code)}</code></pre>\n"
+        return f'<pre tabindex="0"><code>{escape(code)}</code></pre>\n'
 
 
 def embed_images(html: str, folder: Path) -> str:

@@ -1,0 +1,96 @@
+"""What does choosing the checkpoint on the test scans buy? The one place where that is done.
+
+python trials/05_checkpoint_choice.py DATASET N_LABELLED
+
+Trains a few rows at the quick profile, looks at the network `LOOKS` times while the method runs,
+and scores validation *and test* scans each time. Writes the whole curves to
+reports/selection/DATASET-quick-nN_LABELLED.json, from which notebook 05 takes three scores of one
+and the same training: its last weights, those best on validation, those best on the test scans.
+Nothing is chosen from these numbers; the last one is computed to be shown as a trap.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from ssl_lib.checkpoint import write_atomically
+from ssl_lib.notebooks import load_method, work_in_project
+from ssl_lib.provenance import git_commit
+from ssl_lib.results import score_cohort
+from ssl_lib.study import Study
+
+PROFILE, SEEDS, LOOKS = "quick", (0, 1, 2), 20
+baselines = load_method("00_few_labels_many_scans")
+bcp = load_method("01_bidirectional_copy_paste")
+
+ROWS = {
+    "supervised_strong": (baselines.supervised_step, baselines.supervised_step, False),
+    "mean_teacher": (baselines.mean_teacher_step, baselines.supervised_step, True),
+    "bcp": (bcp.bcp_step, bcp.pretraining_step, True),
+}
+"""Step, warm-up and whether there is a teacher, as in the notebooks."""
+
+
+@dataclass(frozen=True)
+class PeekingStudy(Study):
+    """A study whose every look at validation scans also scores the test scans, on the side."""
+
+    seen: list[dict[str, float]] = field(default_factory=list)
+
+    def validate(self, network: nn.Module) -> float:
+        dice = super().validate(network)
+        test = score_cohort(self.predict(network, self.cohort.test), self.cohort)["dice"]
+        self.seen.append({"validation": dice, "test": test})
+        return dice
+
+
+def watched(dataset: str, n_labelled: int, seed: int, name: str) -> dict[str, object]:
+    """One training with its two curves over the looks of the second stage."""
+    plain = Study.open(dataset, PROFILE, n_labelled, seed)
+    warm, method = plain.settings.warm_up, plain.settings.schedule.iterations
+    study = PeekingStudy(**{**vars(plain), "settings": replace(plain.settings, looks=LOOKS)})
+    step, warm_up, teacher = ROWS[name]
+    study.train(name, step, warm_up=warm_up, teacher=teacher)
+    looks = study.seen[-LOOKS:]
+    marks = [warm + round((i + 1) * method / LOOKS) for i in range(LOOKS)]
+    return {
+        "row": name,
+        "seed": seed,
+        "iterations": marks,
+        "validation": [round(look["validation"], 5) for look in looks],
+        "test": [round(look["test"], 5) for look in looks],
+    }
+
+
+def main(dataset: str, n_labelled: int) -> None:
+    """Every row and seed that the file does not hold yet; it is written anew after each."""
+    path = Path(f"reports/selection/{dataset}-{PROFILE}-n{n_labelled}.json")
+    report = {
+        "dataset": dataset,
+        "profile": PROFILE,
+        "n_labelled": n_labelled,
+        "score": "mean Dice over scans and classes, student, second stage",
+        "warning": "test scores along a training: made to show what choosing on them buys",
+        "commit": git_commit(),
+        "trainings": [],
+    }
+    report = json.loads(path.read_text()) if path.exists() else report
+    there = {(one["row"], one["seed"]) for one in report["trainings"]}
+    for seed in SEEDS:
+        for name in ROWS:
+            if (name, seed) in there:
+                continue
+            report["trainings"].append(watched(dataset, n_labelled, seed, name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, (json.dumps(report, indent=1) + "\n").encode())
+            print(name, seed, report["trainings"][-1]["test"][-1], flush=True)
+
+
+if __name__ == "__main__":
+    work_in_project()
+    main(sys.argv[1], int(sys.argv[2]))
