@@ -55,6 +55,23 @@ RESULTS_DIR = "reports/results"  # where result files are written and read
 RUNS_DIR = "build/runs"  # where trainings are stored and found again
 OUTPUT_DIR = "build/own"  # where predictions and trained weights go
 
+# %% [markdown]
+# On Colab, the next cell fetches the project once and adds what is missing; `torch` and `numpy`
+# stay as they are. Everywhere else it does nothing.
+
+# %% tags=["colab"]
+import os
+import subprocess
+import sys
+
+SOURCE = os.environ.get("SSL_SOURCE", "")  # the address of this repository
+if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
+    assert SOURCE, "set SOURCE to the address of this repository"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", SOURCE, "project"], check=True)
+    os.chdir("project")
+    subprocess.run([sys.executable, "binder/colab.py"], check=True)
+    sys.path.insert(0, os.getcwd())
+
 # %% tags=["setup"]
 import textwrap
 from functools import lru_cache, partial
