@@ -390,7 +390,7 @@ dice = {row: nan_mean(scan_scores(stored_results(), row).values.ravel()) for row
 ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
 print(f"   {'row':<44}  Dice  over the control")
 for place, row in enumerate(ranking, start=1):
-    words = "(this is it)" if row == "supervised_strong" else gain(row)
+    words = "(the control)" if row == "supervised_strong" else gain(row)
     print(f"{place}. {row_name(row):<44} {dice[row]:.3f}  {words}")
 print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 

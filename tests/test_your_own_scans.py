@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
-from organ_scans import write_organs
+from organ_scans import CODES, organ, write_organs, write_oriented
 
 from ssl_lib import explore, study
 from ssl_lib.errors import InputError
@@ -59,11 +59,8 @@ def run_cells(**parameters: object) -> dict[str, object]:
     return names
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory) -> SimpleNamespace:
-    """The notebook on that folder, with the control alone; every slider drawn once."""
-    root = tmp_path_factory.mktemp("own")
-    folder = renamed_by_hand(root / "scans")
+def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNamespace:
+    """The notebook on a folder, every slider drawn once; what it defined and wrote."""
     with pytest.MonkeyPatch.context() as patch:
         draw_once = lambda draw, *, alt, wanted_bytes=0, **knobs: to_png(  # noqa: E731
             draw(**{name: knob.values[knob.start_index] for name, knob in knobs.items()})
@@ -74,16 +71,22 @@ def ran(tmp_path_factory) -> SimpleNamespace:
         names = run_cells(
             DATASET=str(folder),
             PROFILE="smoke",
-            N_LABELLED=2,
-            METHODS="mean_teacher",
+            N_LABELLED=n_labelled,
+            METHODS=methods,
             RESULTS_DIR=str(root / "results"),
             RUNS_DIR=str(root / "runs"),
             OUTPUT_DIR=str(root / "out"),
         )
     (result,) = (root / "results").glob("*/*.json")
-    return SimpleNamespace(
-        folder=folder, root=root, result=json.loads(result.read_text()), names=names
-    )
+    content = json.loads(result.read_text())
+    return SimpleNamespace(folder=folder, root=root, result=content, names=names)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> SimpleNamespace:
+    """The notebook on that folder, with one method and the control."""
+    root = tmp_path_factory.mktemp("own")
+    return run_on(renamed_by_hand(root / "scans"), root, 2, "mean_teacher")
 
 
 def test_the_broken_file_is_named_and_left_out(ran):
@@ -143,6 +146,27 @@ def test_the_kept_weights_predict_a_scan_without_the_notebook(ran, tmp_path):
         1.0,
         pytest.approx(np.nan, nan_ok=True),
     )
+
+
+# --- a series of slices, everything labelled, values with a gap
+
+
+def test_slices_without_any_unlabelled_scan_go_through(tmp_path):
+    folder = tmp_path / "scans"
+    for number in range(5):
+        image, label = organ(number)
+        for part, voxels in (("images", image), ("labels", np.float32([0, 1, 255])[label])):
+            path = folder / f"{part}Tr" / f"{number}.nii.gz"
+            write_oriented(path, voxels, CODES[number % 4], (1.0, 1.0, 6.0))
+    ran = run_on(folder, tmp_path, 3, "mean_teacher bcp")
+    assert ran.names["cohort"].dimensions == 2 and not ran.names["cohort"].unlabelled
+    assert list(ran.result["rows"]) == ["supervised_strong"]
+    written = sorted((tmp_path / "out").glob("*/predictions/supervised_strong/*.nii.gz"))
+    assert len(written) == 5
+    for path in written:
+        scan = nibabel.load(folder / "imagesTr" / path.name)
+        np.testing.assert_array_equal(nibabel.load(path).affine, scan.affine)
+        assert set(np.unique(np.asarray(nibabel.load(path).dataobj))) <= {0, 1, 255}
 
 
 # --- every method can be called
