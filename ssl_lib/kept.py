@@ -11,52 +11,30 @@ this repository. A model card in Markdown lies beside it.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from ssl_lib.checkpoint import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.geometry import Geometry, is_placed, orientation_of, write_label_map
-from ssl_lib.inference import evaluating, predict_probabilities
-from ssl_lib.members import Ensemble
+from ssl_lib.inference import predict_probabilities
+from ssl_lib.kept_description import describe
+from ssl_lib.kept_file import read_network, write_network
 from ssl_lib.model_card import model_card
-from ssl_lib.networks import build_network, to_channels_last
-from ssl_lib.notebooks import PACKAGE, load_method
+from ssl_lib.networks import to_channels_last
 from ssl_lib.own_scans import OwnScans
 from ssl_lib.reading import Volume, read_nifti
-from ssl_lib.statistics import bootstrap_interval, scan_scores
 from ssl_lib.study import Study
-from ssl_lib.survey import Survey
 
-FORMAT = "ssl_lib kept network 1"
-PROBE_SIDE = 16
-PROBE_TOLERANCE = 0.01
-"""Largest difference of a probability between the kept answer and the loaded network's."""
 SPACING_RATIO = 1.5
-KEYS: dict[str, type | tuple[type, ...]] = {
-    "row": str,
-    "class_names": list,
-    "values": list,
-    "geometry": dict,
-    "inference": dict,
-    "network": dict,
-    "training": dict,
-    "scores": dict,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,16 +129,9 @@ def keep(
     `result` is what `Study.save` returned: scores and provenance are taken from it. Returns the
     path. Raises `InputError` for a network that cannot be described.
     """
-    config = _description(row, network, study, scans, result)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    probe = torch.randn(
-        (1, 1, *[PROBE_SIDE] * study.cohort.dimensions), generator=torch.Generator().manual_seed(0)
-    )
-    tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
-    text = json.dumps(config, sort_keys=True, default=str)
-    metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
+    config = describe(row, network, study, scans, result)
     path = Path(folder) / f"{row}.safetensors"
-    write_atomically(path, save(tensors, metadata))
+    write_network(path, network, config)
     write_atomically(path.with_suffix(".md"), model_card(config, path.name).encode())
     return path
 
@@ -172,193 +143,10 @@ def load_kept(path: str | Path, device: torch.device | str = "cpu") -> Kept:
     that were changed, and for a network that this version of the code builds otherwise.
     """
     path, device = Path(path), torch.device(device)
-    tensors, metadata = _read(path)
-    text = metadata.get("config", "")
-    if metadata.get("format") != FORMAT:
-        raise InputError(
-            "holds weights, but none that were kept by this repository",
-            where=path,
-            expected=f"a file of the format {FORMAT!r}",
-            fix="keep the network anew, with ssl_lib.kept.keep",
-        )
-    if metadata.get("sha256") != _checksum(tensors, text):
-        raise InputError(
-            "weights or description were changed after they were kept",
-            where=path,
-            expected=f"the checksum {metadata.get('sha256', '')[:12]}...",
-            fix="take the original file",
-        )
-    config = _checked(json.loads(text), path)
-    probe, answer = tensors.pop("probe.input"), tensors.pop("probe.output")
-    try:
-        network = _build(config["network"])
-        network.load_state_dict(tensors)
-        same = (_answer(network, probe) - answer).abs().max().item() <= PROBE_TOLERANCE
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"weights and description do not fit each other ({str(error).splitlines()[0]})",
-            where=path,
-            fix="keep the network anew with this version of the code",
-        ) from None
-    if not same:
-        raise InputError(
-            "the network of this version of the code answers differently than when it was kept",
-            where=path,
-            expected=f"the code of commit {config.get('commit', 'unknown')}",
-        )
-    return Kept(to_channels_last(network, probe.ndim - 2).to(device).eval(), config, device)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    if not path.is_file():
-        raise InputError("there is no such file", where=path, expected="a .safetensors file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"is no safetensors file, or a damaged one ({error})",
-            where=path,
-            fix="give the path of the .safetensors file that was kept",
-        ) from None
-
-
-def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
-    """sha256 over the description and every tensor."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-@torch.inference_mode()
-def _answer(network: nn.Module, probe: Tensor) -> Tensor:
-    """The probabilities that a network gives a probe, on the CPU."""
-    device = next(network.parameters()).device
-    with evaluating(network):
-        return network(probe.to(device)).float().softmax(dim=1).cpu().contiguous()
-
-
-def _description(
-    row: str, network: nn.Module, study: Study, scans: OwnScans, result: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything but the weights."""
-    cohort, settings, geometry = study.cohort, study.settings, scans.geometry
-    known = ("notebook", "dataset", "cohort_hash", "seed", "profile", "versions", "commit")
-    return {
-        "row": row,
-        **{key: result[key] for key in known},
-        "class_names": list(cohort.class_names),
-        "values": list(scans.survey.values),
-        "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
-        "inference": {
-            "window": None if geometry.dimensions == 2 else list(settings.patch),
-            "stride": settings.stride and list(settings.stride),
-        },
-        "network": _network_description(network, study),
-        "training": _training_description(study, scans.survey),
-        "scores": _scores(row, result, cohort.class_names),
-        "parameters": asdict(settings),
-        "licence": cohort.licence,
-        "citation": cohort.citation,
-        "caveat": cohort.caveat,
-    }
-
-
-def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
-    """How to build the network again: one of the library's, a notebook's view, or several."""
-    if isinstance(network, Ensemble):
-        return {"members": [_network_description(member, study) for member in network.members]}
-    common = {
-        "dimensions": study.cohort.dimensions,
-        "n_classes": study.cohort.n_classes,
-        "width": study.settings.width,
-    }
-    module = type(network).__module__
-    if module.startswith(f"{PACKAGE}.") and type(network).__name__ == "ViewNetwork":
-        view = [list(part) for part in network.view]
-        return {"notebook": module.removeprefix(f"{PACKAGE}."), "view": view, **common}
-    if module != "ssl_lib.networks":
-        raise InputError(
-            f"a network of the class {type(network).__name__} cannot be kept",
-            expected="a network of ssl_lib.networks, a view of notebook 02, or an Ensemble of them",
-        )
-    return {"kind": study.settings.network, **common}
-
-
-def _build(description: Mapping[str, Any]) -> nn.Module:
-    """The network of a description, with fresh weights."""
-    if "members" in description:
-        return Ensemble([_build(member) for member in description["members"]])
-    sizes = {key: description[key] for key in ("dimensions", "n_classes", "width")}
-    if "notebook" not in description:
-        return build_network(description["kind"], **sizes, seed=0)
-    if not re.fullmatch(r"\d\d_[a-z0-9_]+", description["notebook"]):
-        raise InputError(f"{description['notebook']!r} is no name of a notebook")
-    stand_in = SimpleNamespace(
-        cohort=SimpleNamespace(dimensions=sizes["dimensions"], n_classes=sizes["n_classes"]),
-        settings=SimpleNamespace(width=sizes["width"]),
-        seed=0,
-        device=torch.device("cpu"),
-    )
-    view = tuple(tuple(part) for part in description["view"])
-    return load_method(description["notebook"]).view_network(stand_in, 0, views=[view])
-
-
-def _training_description(study: Study, survey: Survey) -> dict[str, Any]:
-    """The scans that training saw, and what they look like."""
-    trained = study.cohort.labelled + study.cohort.unlabelled
-    facts = [survey.facts[case.identity] for case in trained]
-    spacings = np.array([one.spacing for one in facts])
-    return {
-        "labelled": len(study.cohort.labelled),
-        "unlabelled": len(study.cohort.unlabelled),
-        "spacing": np.median(spacings, axis=0).tolist(),
-        "shape": np.median([one.shape for one in facts], axis=0).tolist(),
-        "orientations": sorted({one.orientation for one in facts}),
-        "grey": [min(one.quantiles[0] for one in facts), max(one.quantiles[-1] for one in facts)],
-    }
-
-
-def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Test scores with their number of scans."""
-    interval = bootstrap_interval(scan_scores([result], row).values)
-    entries = result["rows"][row]["per_case"]
-    by_class = {
-        name: np.array([entry["dice"] for entry in entries if entry["class"] == index])
-        for index, name in enumerate(names)
-        if index > 0
-    }
-    known = {name: dice[~np.isnan(dice)] for name, dice in by_class.items()}
-    return {
-        "dice": _or_none(interval.mean),
-        "interval": [_or_none(interval.low), _or_none(interval.high)],
-        "n_scans": interval.n_scans,
-        "by_class": {
-            name: float(dice.mean()) if dice.size else None for name, dice in known.items()
-        },
-    }
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
-def _checked(config: object, path: Path) -> Mapping[str, Any]:
-    """The description, if it has what is needed."""
-    config = config if isinstance(config, dict) else {}
-    wrong = [key for key, kind in KEYS.items() if not isinstance(config.get(key), kind)]
-    if wrong or len(config["values"]) != len(config["class_names"]):
-        raise InputError(
-            f"its description lacks a usable {', '.join(wrong) or 'value for each class'}",
-            where=path,
-            fix="keep the network anew with this version of the code",
-        )
-    return config
+    network, config = read_network(path)
+    dimensions = 3 if config["geometry"]["axis"] is None else 2
+    network = to_channels_last(network, dimensions).to(device).eval()
+    return Kept(network, config, device)
 
 
 def _doubts(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:

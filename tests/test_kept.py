@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_study import CPU, tiny_settings
 
-from ssl_lib import kept
+from ssl_lib import kept, kept_file
 from ssl_lib.errors import InputError
 from ssl_lib.kept import load_kept, predict_scan
 from ssl_lib.metrics import mean_dice
@@ -145,7 +145,7 @@ def tampered(path: Path, folder: Path, *, checksum: bool = False, **changes) -> 
             config[name] = change
     metadata["config"] = json.dumps(config, sort_keys=True)
     if checksum:
-        metadata["sha256"] = kept._checksum(tensors, metadata["config"])
+        metadata["sha256"] = kept_file._checksum(tensors, metadata["config"])
     save_file(tensors, folder / "changed.safetensors", metadata)
     return folder / "changed.safetensors"
 
@@ -156,6 +156,10 @@ def doubled(tensors: dict[str, torch.Tensor]) -> None:
 
 def renamed(tensors: dict[str, torch.Tensor]) -> None:
     tensors["tail.weight"] = tensors.pop("head.weight")
+
+
+def without_probe(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["probe.input"]
 
 
 def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
@@ -169,6 +173,7 @@ def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
     [
         ({"tensor": doubled}, "answers differently"),
         ({"tensor": renamed}, "do not fit each other"),
+        ({"tensor": without_probe}, "do not fit each other"),
         ({"network": {**SIZES, "kind": "small", "width": 4}}, "do not fit"),
         ({"network": {**SIZES, "kind": "big"}}, "no 3D network"),
         ({"network": {**SIZES, "notebook": "../x", "view": []}}, "no name of a notebook"),
