@@ -4,6 +4,8 @@
 # make sync      write the .ipynb files anew from the .py scripts
 #
 # make reports DATASET=hippocampus PROFILE=quick NOTEBOOKS="00" SEEDS="0 1 2" N_LABELLED=4 FORCE=1
+# make reports SEEDS="0 1 2" N_LABELLED="2 4 8" JOBS=2                   two runs at a time, here
+# make reports SEEDS="0 1 2" N_LABELLED="2 4 8" SCHEDULER=tcp://host:8786   on a Dask cluster
 # Everything is installed into .venv, nothing globally.
 
 PYTHON ?= python3
@@ -13,6 +15,8 @@ NOTEBOOKS ?=
 SEEDS ?=
 N_LABELLED ?=
 FORCE ?=
+JOBS ?=
+SCHEDULER ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +27,7 @@ READY := $(VENV)/.ready
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
 		--notebooks "$(NOTEBOOKS)" --seeds "$(SEEDS)" --n-labelled "$(N_LABELLED)" \
-		$(if $(FORCE),--force)
+		--jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -1,50 +1,54 @@
 """Install on Colab what the project needs and Colab lacks; run in the project's folder.
 
-What is installed already keeps its version, torch and numpy above all: changing them would force a
-restart of the notebook. Nothing of the project itself is installed; it is imported from its folder.
+What is installed already is never touched, torch and numpy above all: changing them would force a
+restart of the notebook. What is missing comes in the versions of requirements.lock, without pip's
+search for versions that please everybody: on a machine with hundreds of packages there are none.
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-import tempfile
 import tomllib
-from importlib.metadata import distributions
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-
-def plain(name: str) -> str:
-    """The name of a requirement as package indexes compare it, without its version."""
-    return re.split(r"[<>=!~\[; ]", name)[0].lower().replace("_", "-")
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
-def install(names: list[str], constraints: list[str]) -> int:
-    """Install packages within constraints (`name==version`); returns pip's exit code."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "constraints.txt")
-        file.write_text("\n".join(constraints) + "\n")
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(file)]
-        return subprocess.run([*pip, *names], check=False).returncode
+def installed(name: str) -> bool:
+    """True if a package of this name is there, in whatever version."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def needed(requirements: Iterable[str]) -> set[str]:
+    """Names of the requirements that apply to this machine and are not installed."""
+    parsed = map(Requirement, requirements)
+    here = [one.name for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return {canonicalize_name(name) for name in here if not installed(name)}
 
 
 def main() -> int:
-    """Install every dependency that is missing; returns pip's exit code."""
-    there = {plain(one.name): one.version for one in distributions() if one.name}
+    """Install what is missing, then what that requires, and so on; returns pip's exit code."""
+    lines = Path("requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = {canonicalize_name(line.split("==")[0]): line for line in lines if "==" in line}
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    missing = [name for name in project["dependencies"] if plain(name) not in there]
-    if not missing:
-        print("nothing to install")
-        return 0
-    pins = Path("requirements.lock").read_text(encoding="utf-8").splitlines()
-    ours = [line for line in pins if "==" in line and plain(line) not in there]
-    theirs = [f"{name}=={version}" for name, version in sorted(there.items())]
-    code = install(missing, theirs + ours)
-    if code != 0:  # our versions of the rest do not go with theirs: let pip find some that do
-        code = install(missing, theirs)
-    print(f"installed {', '.join(missing)}" if code == 0 else "pip could not install everything")
-    return code
+    missing = needed(project["dependencies"])
+    while missing:
+        print(f"installing {', '.join(sorted(missing))}")
+        wanted = [pins.get(name, name) for name in sorted(missing)]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        done = subprocess.run([*pip, *wanted], check=False)
+        if done.returncode:
+            return done.returncode
+        missing = needed(one for name in missing for one in requires(name) or ())
+    return 0
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ def write_atomically(path: Path, content: bytes, keep_previous: bool = False) ->
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if keep_previous and path.exists():
-            os.replace(path, previous(path))
+        if keep_previous:
+            with suppress(FileNotFoundError):  # none yet, or a twin of this run has just moved it
+                os.replace(path, previous(path))
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(
@@ -57,19 +58,25 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
     """The stored state, the previous one if the last is damaged, None if there is none at all.
 
-    Raises `InputError` when files are there but none of them can be read.
+    A damaged file is put aside as `<name>.damaged`: the next save must not move it over the good
+    one before it. Raises `InputError` when files are there but none of them can be read.
     """
-    damaged = None
-    for candidate in (Path(path), previous(Path(path))):
-        if not candidate.exists():
-            continue
+    path, damaged = Path(path), None
+    for candidate in (path, previous(path)):
         try:
             with zipfile.ZipFile(candidate) as archive:
                 if archive.testzip() is not None:  # torch itself checks no check sum
                     raise zipfile.BadZipFile("wrong check sum")
-            return torch.load(candidate, map_location=device, weights_only=True)
+            state = torch.load(candidate, map_location=device, weights_only=True)
+        except FileNotFoundError:
+            continue
         except Exception as error:  # whatever a broken file makes the reader stumble over
             damaged = error
+        else:
+            if damaged is not None:
+                with suppress(OSError):  # a twin was faster, or nothing can be moved here
+                    os.replace(path, path.with_name(path.name + ".damaged"))
+            return state
     if damaged is None:
         return None
     raise InputError(

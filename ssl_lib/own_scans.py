@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,15 @@ class OwnScans:
     survey: Survey
     cohort: Cohort
     geometry: Geometry
+
+    @property
+    def content_hash(self) -> str:
+        """The cohort's hash, and one of all usable scans and of what was left out: scans outside
+        the cohort are predicted, too."""
+        facts = [(f.scan, f.content, f.label_content) for f in self.survey.facts.values()]
+        left = [(one.file, one.problem) for one in self.survey.left_out]
+        digest = hashlib.sha256(repr((sorted(facts), left)).encode()).hexdigest()
+        return self.cohort.content_hash + digest[:16]
 
 
 def open_own_scans(

@@ -49,12 +49,17 @@ def peak_memory_bytes(device: torch.device | str) -> int:
 
 
 def git_commit(folder: Path | None = None) -> str:
-    """The commit of the code, with "+changes" if tracked files differ; "unknown" without git."""
+    """The commit of the code, with "+changes" if tracked files differ; "unknown" without git.
+
+    What runs themselves write (reports, stored outputs) does not count.
+    """
     folder = folder or Path(__file__).parent
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return "unknown"
-    return commit + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
+    written_by_runs = (":(top,exclude)reports", ":(top,exclude)*.ipynb")
+    changed = _git(folder, "status", "--porcelain", "-uno", "--", ":/", *written_by_runs)
+    return commit + ("+changes" if changed else "")
 
 
 def _git(folder: Path, *arguments: str) -> str:

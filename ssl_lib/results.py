@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from ssl_lib.checkpoint import write_atomically
 from ssl_lib.cohorts import Cohort
 from ssl_lib.errors import InputError
 from ssl_lib.metrics import SCORES, score_scan, summarise
+from ssl_lib.names import safe_name
 from ssl_lib.provenance import device_name, git_commit, package_versions, peak_memory_bytes
 
 # The order of the rows in every table and figure, and what they are called there.
@@ -146,14 +146,6 @@ def build_result(
     }
     check_result(result)
     return result
-
-
-def safe_name(dataset: str) -> str:
-    """The dataset's name, or the last part of a folder's path, fit for a file name."""
-    name = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(dataset).name).strip("._")
-    if not name:
-        raise InputError(f"no name can be made from the dataset {dataset!r}")
-    return name
 
 
 def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:

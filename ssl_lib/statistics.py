@@ -59,6 +59,19 @@ def bootstrap_interval(
     the bootstrap" (The American Statistician 69:371, 2015): percentiles are taken a little further
     out, so that few scans get the width of Student's t. Plain percentile and BCa intervals of ten
     scans cover the truth nearer 89 % of the time than 95 %.
+
+    How often the 95 % interval held the true mean in 6000 simulations (standard error 0.3 %):
+
+    | scores                                           | 8 scans | 12 scans | 24 scans |
+    |--------------------------------------------------|---------|----------|----------|
+    | normal                                           | 95 %    | 94 %     | 95 %     |
+    | skewed like Dice of mean 0.85, Beta(8.5, 1.5)    | 93 %    | 94 %     | 94 %     |
+    | more skewed, Beta(4.25, 0.75)                    | 91 %    | 92 %     | 94 %     |
+    | one scan in ten scores 0, the others about 0.85  | 70 %    | 76 %     | 91 %     |
+
+    Where it fails it lies too high: few scans may hold none of the bad ones, and no interval made
+    from them can know. So count the organs that were not found beside it. Paired differences are
+    less skewed than scores and keep their 95 %.
     """
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     per_scan = np.array([nan_mean(column) for column in table.T])

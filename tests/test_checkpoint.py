@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,17 @@ def test_a_damaged_file_gives_way_to_the_one_before(tmp_path_factory, data):
     assert number_of(load(path)) == 1
 
 
+def test_a_damaged_file_never_replaces_the_good_one_before_it(path):
+    save(path, state(1))
+    save(path, state(2))
+    path.write_bytes(b"half")
+    assert number_of(load(path)) == 1
+    assert path.with_name("run.pt.damaged").read_bytes() == b"half"
+    save(path, state(3))
+    path.unlink()
+    assert number_of(load(path)) == 1, "the good one is still the spare"
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x04."])
 def test_when_both_are_damaged_the_user_is_told(path, content):
     save(path, state(1))
@@ -167,3 +179,25 @@ def test_nothing_but_tensors_and_plain_values_is_ever_unpickled(path, tmp_path):
     with pytest.raises(InputError):
         load(path)
     assert not witness.exists()
+
+
+def test_two_runs_of_the_same_training_may_write_at_the_same_time(path):
+    """Two notebooks may need one warm-up at once: both write it, and nobody meets half a file."""
+    problems = []
+
+    def write_and_read() -> None:
+        try:
+            for number in range(60):
+                save(path, state(number))
+                number_of(load(path))
+        except BaseException as error:
+            problems.append(error)
+
+    writers = [threading.Thread(target=write_and_read) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert problems == []
+    assert number_of(load(path)) == 59
+    assert sorted(os.listdir(path.parent)) == ["run.pt", "run.pt.previous"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from ssl_lib.decisions import (
     MARGINS,
@@ -89,6 +91,25 @@ def test_holm_equals_the_step_down_procedure(p_values):
         assert rejected == {i for i, a in enumerate(adjusted) if a <= level}
 
 
+@quickly
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_closed_form_over_all_subsets(p_values):
+    """Closed testing: the largest Bonferroni p of any set of hypotheses that holds this one."""
+    places = range(len(p_values))
+    subsets = [set(s) for size in places for s in itertools.combinations(places, size + 1)]
+    bonferroni = [min(1.0, len(s) * min(p_values[i] for i in s)) for s in subsets]
+    for place, adjusted in enumerate(holm(p_values)):
+        among = [p for s, p in zip(subsets, bonferroni, strict=True) if place in s]
+        assert adjusted == pytest.approx(max(among))
+
+
+def test_holm_keeps_the_chance_of_any_false_alarm():
+    """Eight comparisons with nothing in them: without the correction a third would show some."""
+    p_values = np.random.default_rng(0).random((4000, 8))
+    assert (p_values.min(axis=1) <= 0.05).mean() > 0.3
+    assert 0.04 <= np.mean([min(holm(row)) <= 0.05 for row in p_values]) <= 0.06
+
+
 def test_holm_passes_over_undefined_tests():
     adjusted = holm([0.02, math.nan, 0.04])
     assert adjusted[0] == pytest.approx(0.04) and adjusted[2] == pytest.approx(0.04)
@@ -100,6 +121,20 @@ def test_the_signed_rank_test_keeps_its_level_and_sees_an_effect():
     silent = [signed_rank_p(rng.normal(0, 1, (3, 20))) for _ in range(1000)]
     assert 0.03 <= np.mean(np.array(silent) <= 0.05) <= 0.07
     assert signed_rank_p(rng.normal(1, 0.5, (3, 20))) < 0.001
+
+
+@pytest.mark.parametrize("scans", [5, 8, 11])
+@pytest.mark.parametrize("gain", [0.0, 0.4])
+def test_the_signed_rank_p_is_the_share_of_sign_flips_that_are_as_extreme(scans, gain):
+    """Closed form by counting: under no effect all patterns of signs are equally likely."""
+    seeds = np.random.default_rng(scans).normal(gain, 1, (3, scans))
+    mean = seeds.mean(axis=0)
+    ranks = stats.rankdata(np.abs(mean))
+    flips = np.array(list(itertools.product((-1, 1), repeat=scans)))
+    sums = np.abs(flips @ ranks)
+    share = np.mean(sums >= abs(np.sign(mean) @ ranks))
+    assert signed_rank_p(seeds) == pytest.approx(share)
+    assert signed_rank_p(seeds) == pytest.approx(stats.wilcoxon(mean, method="exact").pvalue)
 
 
 def test_the_signed_rank_test_at_its_edges():

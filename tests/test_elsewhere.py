@@ -86,31 +86,38 @@ def run_first_notebook(folder: Path) -> nbformat.NotebookNode:
     )
 
 
-def link_with_requirements(names: tuple[str, ...], packages: Path) -> dict[str, str]:
+def versions_in(python: Path) -> dict[str, str]:
+    """Name and version of every distribution in an environment."""
+    listing = "{one.name: one.version for one in importlib.metadata.distributions()}"
+    code = f"import importlib.metadata, json; print(json.dumps({listing}))"
+    return json.loads(run(python, "-c", code))
+
+
+def link_with_requirements(names: tuple[str, ...], packages: Path) -> None:
     """Put installed distributions and all that they require into another environment."""
-    waiting, versions = list(names), {}
+    waiting, linked = list(names), set()
     while waiting:
         name = waiting.pop()
         try:
             found = distribution(name)
         except ModuleNotFoundError:  # required on other platforms, or by an extra
             continue
-        if found.metadata["Name"] in versions:
+        if found.name in linked:
             continue
-        versions[found.metadata["Name"]] = found.version
+        linked.add(found.name)
         for top in {file.parts[0] for file in found.files or () if file.parts[0] != ".."}:
             if not (packages / top).exists():
                 (packages / top).symlink_to(found.locate_file(top))
         required = [one for one in found.requires or () if "extra ==" not in one]
         waiting += [re.split(r"[<>=!~\[; (]", one)[0] for one in required]
-    return versions
 
 
 @slow
 def test_colab_gets_what_it_lacks_and_keeps_what_it_has(checkout, tmp_path, monkeypatch) -> None:
     python = clean_environment(tmp_path / "colab")
     packages = Path(run(python, "-c", "import site; print(site.getsitepackages()[0])").strip())
-    had = link_with_requirements(ON_COLAB, packages)
+    link_with_requirements(ON_COLAB, packages)
+    had = versions_in(python)
     assert "nibabel" not in had and "torch" in had
     (packages / "google" / "colab").mkdir(parents=True)
     (packages / "google" / "colab" / "__init__.py").touch()
@@ -122,8 +129,7 @@ def test_colab_gets_what_it_lacks_and_keeps_what_it_has(checkout, tmp_path, monk
     executed = run_first_notebook(content)
     assert executed.cells[-1].metadata.papermill.status == "completed"
     assert list((content / "project" / "results").glob("*/phantom-smoke-*.json"))
-    ask = "import importlib.metadata as m; print({d.name: d.version for d in m.distributions()})"
-    now = eval(run(python, "-c", ask))
+    now = versions_in(python)
     assert {name: now[name] for name in had} == had
     assert "nibabel" in now and "ssl-lib" not in now and "ssl_lib" not in now
 

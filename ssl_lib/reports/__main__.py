@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from itertools import groupby
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from ssl_lib.errors import InputError
+from ssl_lib.names import safe_name
 from ssl_lib.notebooks import read_parameters
 from ssl_lib.reports.card import duration
 from ssl_lib.reports.index import stored_results, write_index
@@ -16,7 +19,11 @@ from ssl_lib.reports.outcome import read_executed
 from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.render import PageData, write_page
 from ssl_lib.reports.run import Ran, executed_path, run_job, store_outputs
-from ssl_lib.results import safe_name
+
+STATES = ("ok", "unchanged", "failed")
+
+Page = tuple[str, str]  # a notebook and the name of one of its pages
+Several = dict[str, object]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     folders = Folders(options.root.resolve())
     try:
+        several = _several(options)
         jobs = plan(_request(options), folders)
+        failed = _run_all(jobs, folders, options, several)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    try:
-        failed = _run_all(jobs, folders, options)
     except KeyboardInterrupt:
         print("stopped; finished runs are kept and will not be repeated", file=sys.stderr)
         return 130
@@ -39,31 +46,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed or problems else 0
 
 
-def _run_all(jobs: Sequence[Job], folders: Folders, options: argparse.Namespace) -> int:
-    """Run every job and write its page; returns how many pages show a failure."""
-    failed = pages = 0
-    for _, group in groupby(jobs, lambda job: (job.notebook, job.page_name)):
-        ran = [_run_and_say(job, folders, options) for job in group]
-        page, data = _write_page_of(ran, folders)
-        print(f"    {page.relative_to(folders.root)}", flush=True)
-        for failure in data.failures:
-            print(f"    failed: {failure}", flush=True)
-        failed, pages = failed + bool(data.failures), pages + 1
-        if options.store_outputs:
-            _store_default_run(ran)
-    index = write_index(folders.pages, folders.results)
-    state = f"{failed} failed" if failed else "none failed"
-    print(f"{pages} page{'s' * (pages != 1)}, {state}: {index.relative_to(folders.root)}")
+def _run_all(
+    jobs: Sequence[Job], folders: Folders, options: argparse.Namespace, several: Several
+) -> int:
+    """Run every job and write the pages; returns how many pages show a failure.
+
+    A page is written when its last run has ended; those that were begun also when all is stopped.
+    """
+    started, states = time.monotonic(), Counter()
+    asked = Counter(map(_page_of, jobs))
+    begun: dict[Page, list[Ran]] = {}
+    pages: list[PageData] = []
+    try:
+        with closing(_runs(jobs, folders, options, several)) as runs:
+            for ran in runs:
+                states[_say(ran)] += 1
+                page = _page_of(ran.job)
+                begun.setdefault(page, []).append(ran)
+                if len(begun[page]) == asked[page]:
+                    pages.append(_write_and_say(begun.pop(page), folders, options))
+    except (InputError, KeyboardInterrupt):
+        for some in begun.values():
+            _write_and_say(some, folders, options)
+        if states:
+            write_index(folders.pages, folders.results)
+        raise
+    index = write_index(folders.pages, folders.results).relative_to(folders.root)
+    failed = sum(bool(page.failures) for page in pages)
+    print(f"{_counted(len(jobs), 'run')} in {duration(time.monotonic() - started)}: ", end="")
+    print(", ".join(f"{states[state]} {state}" for state in STATES), end="; ")
+    print(f"{_counted(len(pages), 'page')}, {failed or 'none'} with a failure: {index}")
     return failed
 
 
-def _run_and_say(job: Job, folders: Folders, options: argparse.Namespace) -> Ran:
-    name = f"{job.notebook}  {job.run_name}"
-    print(f"{name}  ...", flush=True)
-    ran = run_job(job, folders, force=options.force, timeout=options.timeout)
-    state = "unchanged" if ran.skipped else "FAILED" if ran.failure else "ok"
-    print(f"{name}  {state}  {'' if ran.skipped else duration(ran.seconds)}".rstrip(), flush=True)
-    return ran
+def _runs(
+    jobs: Sequence[Job], folders: Folders, options: argparse.Namespace, several: Several
+) -> Iterator[Ran]:
+    """Every run as it ends; on a cluster those that only read results come last, in the caller."""
+    again = {"force": options.force, "timeout": options.timeout}
+    if several:
+        from ssl_lib.reports.cluster import run_on_cluster  # takes a second: only where it is used
+
+        trained = [job for job in jobs if not job.only_reads]
+        yield from run_on_cluster(trained, folders, **several, **again)
+        jobs = [job for job in jobs if job.only_reads]
+    for job in jobs:
+        print(f"{job.notebook}  {job.run_name}  ...", flush=True)
+        yield run_job(job, folders, **again)
+
+
+def _say(ran: Ran) -> str:
+    """Print how a run ended; returns that in a word."""
+    state = "unchanged" if ran.skipped else "failed" if ran.failure else "ok"
+    shown = "FAILED" if ran.failure else state
+    took = "" if ran.skipped else duration(ran.seconds)
+    print(f"{ran.job.notebook}  {ran.job.run_name}  {shown}  {took}".rstrip(), flush=True)
+    return state
+
+
+def _write_and_say(ran: Sequence[Ran], folders: Folders, options: argparse.Namespace) -> PageData:
+    """Write the page of these runs and print where it is and what failed."""
+    ran = sorted(ran, key=lambda one: one.job.seed)
+    page, data = _write_page_of(ran, folders)
+    print(f"    {page.relative_to(folders.root)}", flush=True)
+    for failure in data.failures:
+        print(f"    failed: {failure}", flush=True)
+    if options.store_outputs:
+        _store_default_run(ran)
+    return data
+
+
+def _page_of(job: Job) -> Page:
+    return job.notebook, job.page_name
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData]:
@@ -111,6 +169,24 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
+def _several(options: argparse.Namespace) -> Several:
+    """The arguments of `run_on_cluster`; none for one run at a time, here."""
+    if options.jobs and options.scheduler:
+        raise InputError(
+            "both --jobs and --scheduler were given",
+            expected="one of them: workers on this machine, or those of a scheduler",
+        )
+    if options.scheduler:
+        return {"scheduler": options.scheduler}
+    if options.jobs and not (options.jobs.isdecimal() and int(options.jobs) > 0):
+        raise InputError(
+            f"--jobs is {options.jobs!r}",
+            expected="a whole number from 1, of runs at a time",
+            fix="2 is a start for a laptop; every run takes about 1 GB of memory",
+        )
+    return {"workers": int(options.jobs)} if int(options.jobs or 1) > 1 else {}
+
+
 def _datasets(text: str) -> tuple[str, ...]:
     """Names and folders; a folder whose path has spaces must stand alone."""
     return (text,) if Path(text).expanduser().is_dir() and text else tuple(text.split())
@@ -139,6 +215,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", default="", help='seeds, such as "0 1 2"')
     add("--data-dir", default="", help="where downloaded data lie")
     add("--force", action="store_true", help="repeat runs that have not changed")
+    add("--jobs", default="", help="how many runs at a time on this machine (default: 1)")
+    add("--scheduler", default="", help="send the runs to a Dask scheduler, tcp://host:port")
     add("--timeout", type=int, metavar="SECONDS", help="the most that one cell may take")
     add("--store-outputs", action="store_true", help="put the default run into the .ipynb")
     add("--root", type=Path, default=Path.cwd(), help="the project (default: this folder)")

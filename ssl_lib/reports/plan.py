@@ -1,6 +1,7 @@
 """What to run: every wanted notebook with every data set, number of labels and seed.
 
-All that can be wrong with a request is found here, before any kernel starts.
+All that can be wrong with a request is found here, before any kernel starts. What needs PyTorch is
+imported where it is used: a worker that passes runs on to kernels should be up at once, and small.
 """
 
 from __future__ import annotations
@@ -13,17 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_lib.errors import InputError
-from ssl_lib.folder_files import folder_fingerprint
+from ssl_lib.names import safe_name
 from ssl_lib.notebooks import check_parameters, read_parameters
-from ssl_lib.own_scans import folder_of, open_own_scans
-from ssl_lib.profiles import PROFILES, open_cohort, settings_for
-from ssl_lib.provenance import package_versions
-from ssl_lib.results import safe_name
-from ssl_lib.sources import DATASETS
 
 READS_FOLDERS = "LEAVE_OUT_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
 LIBRARY = Path(__file__).resolve().parents[1]
+PROJECT = LIBRARY.parent
 
 
 @dataclass(frozen=True)
@@ -93,19 +90,25 @@ class Job:
         """The name of this run, without an ending; also that of its result file."""
         return f"{self.page_name}-seed{self.seed}"
 
+    @property
+    def only_reads(self) -> bool:
+        """True for a notebook without a seed: it trains nothing and reads what others measured."""
+        return "SEED" not in dict(self.parameters)
+
 
 def plan(request: Request, folders: Folders) -> list[Job]:
-    """Every job of a request, in the order of notebooks, data sets, labels and seeds.
+    """Every job of a request once, in the order of notebooks, data sets, labels and seeds.
 
     A notebook that reads folders is passed over for a named data set, unless it is the only one.
-
     Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
     cannot be used.
     """
+    from ssl_lib.profiles import PROFILES
+
     if request.profile is not None and request.profile not in PROFILES:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
     scripts = find_notebooks(request.notebooks, folders.notebooks)
-    jobs = [job for script in scripts for job in _jobs_of(script, request, folders)]
+    jobs = list(dict.fromkeys(j for script in scripts for j in _jobs_of(script, request, folders)))
     if not jobs:
         raise InputError(
             f"{', '.join(script.stem for script in scripts)} reads a folder of scans, and"
@@ -115,7 +118,7 @@ def plan(request: Request, folders: Folders) -> list[Job]:
     hashes: dict[tuple, str] = {}
     for job in jobs:
         key = _cohort_key(job)
-        hashes[key] = hashes.get(key) or _usable_data(job, folders)
+        hashes[key] = hashes.get(key) or usable_data(job, folders)
     return [Job(**{**vars(job), "data_hash": hashes[_cohort_key(job)]}) for job in jobs]
 
 
@@ -147,19 +150,55 @@ def digest(job: Job, folders: Folders) -> str:
 
     A notebook that opens no cohort depends on the stored results instead.
     """
+    from ssl_lib.provenance import package_versions
+
     content = hashlib.sha256()
-    if not job.data_hash:
+    if job.only_reads:
         for path in sorted(folders.results.glob("*/*.json")):
             content.update(path.name.encode() + path.read_bytes())
-    for path in [job.script, *sorted(LIBRARY.rglob("*.py"))]:
-        if LIBRARY / "reports" not in path.parents:
-            content.update(path.name.encode() + path.read_bytes())
+    for path in [job.script, *_library_files()]:
+        content.update(path.name.encode() + path.read_bytes())
     stated = [job.parameters, job.data_hash, job.run_name, package_versions()]
     content.update(json.dumps(stated, sort_keys=True, default=str).encode())
     return content.hexdigest()
 
 
+def usable_data(job: Job, folders: Folders) -> str:
+    """The content hash of a job's cohort, "" for a notebook that opens none.
+
+    Raises `InputError` if it cannot be used.
+    """
+    from ssl_lib.profiles import open_cohort, settings_for
+
+    if job.only_reads:
+        return ""
+    defaults = read_parameters(job.script)
+    data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
+    where = folders.root / str(data_dir) if data_dir else None
+    if READS_FOLDERS in defaults:
+        from ssl_lib.own_scans import open_own_scans
+
+        strict = {"leave_out_broken": bool(defaults[READS_FOLDERS])}
+        own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
+        settings_for(job.profile, own.cohort)
+        return own.content_hash
+    cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
+    settings_for(job.profile, cohort)
+    return cohort.content_hash
+
+
+def code_version() -> str:
+    """A hash of the code of this installation that decides what a run gives: the library, and the
+    notebooks beside it, from which other notebooks load their controls."""
+    content = hashlib.sha256()
+    for path in [*_library_files(), *sorted((PROJECT / "notebooks").glob("*.py"))]:
+        content.update(path.name.encode() + path.read_bytes())
+    return content.hexdigest()
+
+
 def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
+    from ssl_lib.sources import DATASETS
+
     defaults = read_parameters(script)
     profile = request.profile or str(defaults.get("PROFILE", "quick"))
     jobs = []
@@ -190,33 +229,12 @@ def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def _cohort_key(job: Job) -> tuple:
-    defaults = read_parameters(job.script)
-    kind = ("SEED" in defaults, READS_FOLDERS in defaults)  # what a notebook reads, if anything
-    return kind, job.dataset, job.n_labelled, job.profile, dict(job.parameters).get("DATA_DIR")
+    data_dir = dict(job.parameters).get("DATA_DIR")
+    reads_folders = READS_FOLDERS in read_parameters(job.script)
+    return job.dataset, job.n_labelled, job.profile, data_dir, job.only_reads, reads_folders
 
 
-def _usable_data(job: Job, folders: Folders) -> str:
-    """The content hash of a job's cohort, "" for a notebook that opens none.
-
-    Raises `InputError` if it cannot be used.
-    """
-    defaults = read_parameters(job.script)
-    if "SEED" not in defaults:
-        return ""
-    data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
-    where = folders.root / str(data_dir) if data_dir else None
-    if READS_FOLDERS in defaults:
-        return _usable_folder(job, where, bool(defaults[READS_FOLDERS]))
-    cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
-    settings_for(job.profile, cohort)
-    return cohort.content_hash
-
-
-def _usable_folder(job: Job, data_dir: Path | None, leave_out_broken: bool) -> str:
-    """The content hash of what can be used of a folder, and the fingerprint of all of its files:
-    scans outside the cohort are predicted, too."""
-    own = open_own_scans(
-        job.dataset, job.profile, job.n_labelled, data_dir, leave_out_broken=leave_out_broken
-    )
-    settings_for(job.profile, own.cohort)
-    return own.cohort.content_hash + folder_fingerprint(folder_of(job.dataset, data_dir))
+def _library_files() -> list[Path]:
+    """The library's modules, without those that only run and show."""
+    files = sorted(LIBRARY.rglob("*.py"))
+    return [path for path in files if LIBRARY / "reports" not in path.parents]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import papermill
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from ssl_lib.names import safe_name
 from ssl_lib.notebook_files import (
     KERNELSPEC,
     cell_tags,
@@ -26,10 +27,9 @@ from ssl_lib.notebook_files import (
     write_notebook,
     write_text,
 )
-from ssl_lib.reports.outcome import Failure, diagnose, note
+from ssl_lib.reports.outcome import Failure, diagnose, note, read_executed
 from ssl_lib.reports.outputs import tidy_streams
 from ssl_lib.reports.plan import Folders, Job, digest
-from ssl_lib.results import safe_name
 
 KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -58,33 +58,48 @@ def run_job(job: Job, folders: Folders, *, force: bool = False, timeout: int | N
 
     `timeout` is the most seconds that one cell may take.
     """
-    executed, stamp = executed_path(job, folders), _Stamp(job, folders)
-    if not force and executed.exists() and stamp.is_valid():
+    executed, stamp = executed_path(job, folders), Stamp(job, folders)
+    if not force and stamp.is_valid():
         return Ran(job, executed, True, 0.0, None)
     stamp.remove()
+    ran = execute(job, executed, folders, timeout=timeout)
+    if ran.failure is None:
+        stamp.write()
+    return ran
+
+
+def execute(
+    job: Job,
+    executed: Path,
+    folders: Folders,
+    *,
+    timeout: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ran:
+    """Execute a job into the file `executed`, in the project's folder, whatever is there already.
+
+    `environment` are further variables of the kernel. Never raises for a failing notebook.
+    """
     started, when = time.monotonic(), datetime.now(UTC)
-    error = _execute(job, executed, folders, timeout)
-    seconds = time.monotonic() - started
+    error = _execute(job, executed, folders, timeout, environment or {})
     notebook = nbformat.read(executed, as_version=4)
     notebook.cells = [c for c in notebook.cells if PAPERMILL_BANNER not in cell_tags(c)]
     failure = diagnose(notebook, error)
     without_paths(notebook, folders.root)
-    note(
-        notebook,
-        notebook=job.notebook,
-        dataset=safe_name(job.dataset),
-        profile=job.profile,
-        n_labelled=job.n_labelled,
-        seed=job.seed,
-        parameters=dict(job.parameters),
-        seconds=seconds,
-        when=when.isoformat(timespec="seconds"),
-        failure=failure,
-    )
-    write_text(executed, nbformat.writes(notebook))
-    if failure is None:
-        stamp.write()
-    return Ran(job, executed, False, seconds, failure)
+    return _noted(job, notebook, executed, when, time.monotonic() - started, failure)
+
+
+def not_executed(job: Job, executed: Path, message: str) -> Ran:
+    """The run of a job that never got as far as its first cell: `message` says why."""
+    notebook = read_notebook(job.script)
+    return _noted(job, notebook, executed, datetime.now(UTC), 0.0, Failure(None, message))
+
+
+def received(job: Job, executed: Path, text: str) -> Ran:
+    """The run of a job that was executed elsewhere: `text` is its executed notebook."""
+    write_text(executed, text)
+    _, notes, failure = read_executed(executed)
+    return Ran(job, executed, False, float(notes["seconds"]), failure)
 
 
 def store_outputs(ran: Ran) -> Path:
@@ -116,8 +131,37 @@ def without_paths(notebook: NotebookNode, root: Path) -> None:
                 part.update({key: clean(value) for key, value in part.items()})
 
 
+def _noted(
+    job: Job,
+    notebook: NotebookNode,
+    executed: Path,
+    when: datetime,
+    seconds: float,
+    failure: Failure | None,
+) -> Ran:
+    """Write an executed notebook with the notes that its page is made from."""
+    note(
+        notebook,
+        notebook=job.notebook,
+        dataset=safe_name(job.dataset),
+        profile=job.profile,
+        n_labelled=job.n_labelled,
+        seed=job.seed,
+        parameters=dict(job.parameters),
+        seconds=seconds,
+        when=when.isoformat(timespec="seconds"),
+        failure=failure,
+    )
+    write_text(executed, nbformat.writes(notebook))
+    return Ran(job, executed, False, seconds, failure)
+
+
 def _execute(
-    job: Job, executed: Path, folders: Folders, timeout: int | None
+    job: Job,
+    executed: Path,
+    folders: Folders,
+    timeout: int | None,
+    environment: Mapping[str, str],
 ) -> BaseException | None:
     """Run a notebook into the file `executed`; returns what went wrong with it."""
     notebook = read_notebook(job.script)
@@ -125,8 +169,8 @@ def _execute(
     executed.parent.mkdir(parents=True, exist_ok=True)
     write_text(executed, nbformat.writes(notebook))
     with (
-        TemporaryDirectory(prefix="ssl-") as sockets,
-        _own_kernel(folders.build / "jupyter"),
+        TemporaryDirectory(prefix="ssl-") as folder,
+        _own_kernel(Path(folder), environment),
     ):
         try:
             papermill.execute_notebook(
@@ -138,7 +182,7 @@ def _execute(
                 progress_bar=False,
                 autosave_cell_every=AUTOSAVE_SECONDS,
                 execution_timeout=timeout,
-                config=_connection(sockets),
+                config=_connection(folder),
             )
         except Exception as error:  # whatever it is, it belongs on the page
             return error
@@ -154,7 +198,7 @@ def _connection(folder: str) -> Config:
 
 
 @contextmanager
-def _own_kernel(folder: Path) -> Iterator[None]:
+def _own_kernel(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Within this block Jupyter knows a kernel that is this Python, described in `folder`."""
     specification = {
         "argv": [
@@ -163,7 +207,7 @@ def _own_kernel(folder: Path) -> Iterator[None]:
         ],
         "display_name": "Python of this environment",
         "language": "python",
-        "env": KERNEL_ENVIRONMENT,
+        "env": {**KERNEL_ENVIRONMENT, **environment},
     }
     write_text(folder / "kernels" / KERNEL / "kernel.json", json.dumps(specification))
     before = os.environ.get("JUPYTER_PATH")
@@ -176,25 +220,32 @@ def _own_kernel(folder: Path) -> Iterator[None]:
             os.environ["JUPYTER_PATH"] = before
 
 
-class _Stamp:
-    """A note that a run succeeded, valid as long as its inputs and its files are what they were."""
+class Stamp:
+    """A note that a run succeeded, valid as long as its inputs and its files are what they were.
+
+    The inputs are those of the moment when the object was made: make it before the run.
+    """
 
     def __init__(self, job: Job, folders: Folders) -> None:
         self._path = folders.build / "stamps" / job.notebook / f"{job.run_name}.json"
+        self._executed = executed_path(job, folders)
         self._page = folders.pages / job.notebook / f"{job.page_name}.html"
         self._result = folders.results / job.notebook / f"{job.run_name}.json"
         self._digest = digest(job, folders)
 
     def is_valid(self) -> bool:
-        if not self._path.exists():
+        """True if the run need not be repeated."""
+        if not self._path.exists() or not self._executed.exists():
             return False
         stored = json.loads(self._path.read_text(encoding="utf-8"))
         result_there = self._result.exists() or not stored["result"]
         return stored["digest"] == self._digest and self._page.exists() and result_there
 
     def write(self) -> None:
+        """Say that the run succeeded."""
         content = {"digest": self._digest, "result": self._result.exists()}
         write_text(self._path, json.dumps(content))
 
     def remove(self) -> None:
+        """Say that the run has to be repeated."""
         self._path.unlink(missing_ok=True)
