@@ -1,6 +1,8 @@
 """A folder of one's own NIfTI files as a cohort; `folder_files` says what may lie in it.
 
-All problems of the files are reported together, a line each.
+Two doors lead in. `folder_cohort` is strict: all problems of the files are reported together, a
+line each, and refused. `surveyed_cohort` takes what `ssl_lib.survey` found usable and says what was
+left out. A folder without problems gives the same cohort by both.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError
 from ssl_lib.folder_files import Listing, Problems, list_folder
+from ssl_lib.geometry import Geometry, slice_axis
 from ssl_lib.reading import as_image, as_label, normalise, only_classes, read_nifti, same_grid
+from ssl_lib.shrinking import shrink_factors, shrink_note
 from ssl_lib.splits import Split, cap, hold_out, split_training
+from ssl_lib.survey import Survey, read_label
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
 
@@ -40,6 +46,91 @@ def folder_cohort(
             cases[scan] = _read_case(listing, scan)
     class_names = _class_names(listing, cases, problems)
     problems.refuse()
+    axis = slice_axis(
+        [case.image.shape for case in cases.values()], [case.spacing for case in cases.values()]
+    )
+    geometry = Geometry(axis)
+    cases = {scan: geometry.case(case) for scan, case in cases.items()}
+    caveat = _caveat(listing, whole, geometry)
+    return _sealed(folder, listing, split, cases, class_names, geometry, caveat)
+
+
+def surveyed_cohort(
+    survey: Survey,
+    n_labelled: int,
+    *,
+    max_scans: int | None = None,
+    largest_side: int | None = None,
+    split_seed: int = 0,
+) -> tuple[Cohort, Geometry]:
+    """The cohort of what a survey found usable, and how its scans are shown to a network.
+
+    Volumes whose median side is over `largest_side` are shrunk as they are read, so that no more
+    than one is held whole (see `ssl_lib.shrinking`). Raises `InputError` if too few labelled scans
+    remain, or if the scans do not fit into memory.
+    """
+    listing, folder = survey.listing, survey.folder
+    try:
+        whole = folder_split(folder, listing, n_labelled, split_seed)
+    except InputError as error:
+        raise _too_little(survey, error) from None
+    split = cap(whole, max_scans)
+    shapes = [survey.facts[scan].shape for scan in split.all]
+    limit = largest_side if survey.axis is None else None
+    geometry = Geometry(survey.axis, shrink_factors(shapes, limit))
+    _refuse_too_large(folder, shapes, geometry)
+    cases = {scan: geometry.case(_read_usable(survey, scan)) for scan in split.all}
+    caveat = _caveat(listing, whole, geometry)
+    if survey.left_out:
+        files = ", ".join(finding.file for finding in survey.left_out)
+        caveat = f"Left out because they cannot be used: {files}. {caveat}"
+    cohort = _sealed(folder, listing, split, cases, survey.class_names, geometry, caveat)
+    return cohort, geometry
+
+
+def _too_little(survey: Survey, error: InputError) -> InputError:
+    """The refusal of a split, with the files that were left out before."""
+    lost = [f"{one.file}: {one.problem}" for one in survey.left_out]
+    fix = "label more scans, ask for fewer"
+    if lost:
+        fix += " or mend what was left out:" + "".join(f"\n    {line}" for line in lost)
+    return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
+
+
+def _refuse_too_large(folder: Path, shapes: Sequence[Sequence[int]], geometry: Geometry) -> None:
+    """Raise `InputError` if images (4 bytes) and labels (1 byte) exceed the memory that is free."""
+    needed = 5 * sum(int(np.prod(shape)) for shape in shapes) / np.prod(geometry.factors)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"{len(shapes)} scans take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            where=folder,
+            expected="scans that fit into memory together",
+            fix="use fewer unlabelled scans, crop them, or take the profile quick, which shrinks",
+        )
+
+
+def _read_usable(survey: Survey, scan: str) -> Case:
+    """A scan that the survey has read before, the values of its label map turned into classes."""
+    listing = survey.listing
+    volume = read_nifti(listing.images[scan])
+    label = None
+    if scan in listing.labels:
+        values = read_label(volume, listing.labels[scan])
+        label = np.searchsorted(survey.values, values).astype(np.uint8)
+    voxels = normalise(as_image(volume.voxels, volume.path))
+    return Case(scan, listing.patient_of(scan), voxels, volume.spacing, label, volume.path)
+
+
+def _sealed(
+    folder: Path,
+    listing: Listing,
+    split: Split,
+    cases: Mapping[str, Case],
+    class_names: tuple[str, ...],
+    geometry: Geometry,
+    caveat: str,
+) -> Cohort:
     about = listing.description
     return seal(
         labelled=[cases[scan] for scan in split.labelled],
@@ -47,12 +138,12 @@ def folder_cohort(
         validation=[cases[scan] for scan in split.validation],
         test=[cases[scan] for scan in split.test],
         name=folder.resolve().name,
-        dimensions=3,
+        dimensions=geometry.dimensions,
         class_names=class_names,
         spacing_unit="mm",
         licence=str(about.get("licence") or about.get("license") or "not stated"),
         citation=str(about.get("reference") or "not stated"),
-        caveat=_caveat(listing, whole),
+        caveat=caveat,
     )
 
 
@@ -91,7 +182,7 @@ def _share(share: float, scans: Sequence[str]) -> int:
     return max(1, round(share * len(scans)))
 
 
-def _caveat(listing: Listing, split: Split) -> str:
+def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
     """The decisions on this folder in words."""
     test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
     sentences = [
@@ -104,7 +195,13 @@ def _caveat(listing: Listing, split: Split) -> str:
         sentences.append(f"{len(lost)} unlabelled scans of held-out patients are left out.")
     unscored = len(listing.test) - len(listing.scored_test)
     if unscored:
-        sentences.append(f"{unscored} scans of imagesTs without a label map are left out.")
+        sentences.append(
+            f"{unscored} scans of imagesTs without a label map are neither learnt nor scored."
+        )
+    if geometry.dimensions == 2:
+        sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
+    if max(geometry.factors) > 1:
+        sentences.append(shrink_note(geometry.factors))
     return " ".join(sentences)
 
 

@@ -35,12 +35,16 @@ class Problems:
         try:
             yield
         except InputError as error:
-            self.add(error.where, error.problem)
+            self.add(error.where, error.problem, error.expected, error.fix)
 
-    def add(self, path: str | Path | None, problem: str) -> None:
+    def add(self, path: str | Path | None, problem: str, expected: str = "", fix: str = "") -> None:
         """Note one problem of one file."""
+        self.lines.append(f"{self.name_of(path)}: {problem}")
+
+    def name_of(self, path: str | Path | None) -> str:
+        """A file as messages call it: by its path inside the folder."""
         inside = isinstance(path, Path) and path.is_relative_to(self.folder)
-        self.lines.append(f"{path.relative_to(self.folder) if inside else path}: {problem}")
+        return path.relative_to(self.folder).as_posix() if inside else str(path)
 
     def refuse(self) -> None:
         """Raise `InputError` with all lines, if there is any."""

@@ -71,6 +71,10 @@ def _bytes(path: Path) -> bytes:
     """The whole file, unpacked. A gzip file is read to its end, where its checksum stands."""
     try:
         raw = path.read_bytes()
+        if not raw:
+            raise InputError(
+                "is empty (0 bytes)", where=path, fix="copy or download the file again"
+            )
         return gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(

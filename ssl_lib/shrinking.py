@@ -6,7 +6,7 @@ grey value and its most frequent class (of equally frequent ones the smallest).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,26 +22,39 @@ def shrunk(cohort: Cohort, largest_side: int) -> Cohort:
     are. Sealed labels shrink with their scans and stay sealed. The caveat says what was done, and
     the content hash is another one: scores at two resolutions are never mixed.
     """
-    sides = np.median([case.image.shape for case in cohort.cases], axis=0)
-    factors = tuple(int(factor) for factor in np.ceil(sides / largest_side))
+    factors = shrink_factors([case.image.shape for case in cohort.cases], largest_side)
     if cohort.dimensions == 2 or max(factors) == 1:
         return cohort
     groups = {
-        name: tuple(_smaller(case, factors) for case in cases)
+        name: tuple(smaller(case, factors) for case in cases)
         for name, cases in cohort.groups.items()
     }
     hidden = {c.identity: known_label(cohort, c) for c in cohort.unlabelled + cohort.test}
     sealed = {name: majority(label, factors) for name, label in hidden.items() if label is not None}
-    words = " x ".join(map(str, factors))
-    note = (
-        f"Scans were shrunk by {words} voxels (mean grey value, most frequent class); Dice is"
-        " measured on the shrunk scans and compares with no number at full resolution."
-    )
     return replace(
         cohort,
         **groups,
         sealed=SealedLabels(sealed),
-        caveat=f"{cohort.caveat} {note}".strip(),
+        caveat=f"{cohort.caveat} {shrink_note(factors)}".strip(),
+    )
+
+
+def shrink_factors(
+    shapes: Iterable[Sequence[int]], largest_side: int | None
+) -> tuple[int, int, int]:
+    """By what each axis of volumes is divided so that the median fits; all 1 without a limit."""
+    if largest_side is None:
+        return 1, 1, 1
+    x, y, z = np.ceil(np.median(np.array(list(shapes)), axis=0) / largest_side).astype(int)
+    return int(x), int(y), int(z)
+
+
+def shrink_note(factors: Sequence[int]) -> str:
+    """What is said of a cohort whose scans were shrunk."""
+    return (
+        f"Scans were shrunk by {' x '.join(map(str, factors))} voxels (mean grey value, most"
+        " frequent class); Dice is measured on the shrunk scans and compares with no number at"
+        " full resolution."
     )
 
 
@@ -71,7 +84,8 @@ def _blocks(array: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     return split.transpose([*range(0, 2 * n, 2), *range(1, 2 * n, 2)]).reshape(*counts, -1)
 
 
-def _smaller(case: Case, factors: tuple[int, ...]) -> Case:
+def smaller(case: Case, factors: tuple[int, ...]) -> Case:
+    """One scan with its label, each axis divided by its factor."""
     label = None if case.label is None else majority(case.label, factors)
     spacing = tuple(mm * factor for mm, factor in zip(case.spacing, factors, strict=True))
     return replace(case, image=block_means(case.image, factors), label=label, spacing=spacing)

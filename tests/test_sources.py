@@ -182,7 +182,8 @@ def test_a_folder_becomes_a_cohort(folder):
         "test": 2,
     }
     case = cohort.labelled[0]
-    assert (cohort.name, cohort.spacing_unit, case.spacing) == ("mine", "mm", (1.0, 2.0, 3.0))
+    assert (cohort.name, cohort.spacing_unit) == ("mine", "mm")
+    assert (cohort.dimensions, case.spacing) == (2, (3.0, 1.0, 2.0))  # four slices: learnt singly
     assert case.path == folder / "imagesTr" / f"{case.identity}.nii.gz"
     assert case.image.dtype == np.float32 and case.label.dtype == np.uint8
     assert cohort.class_names == ("background", "class 1", "class 2")

@@ -59,6 +59,7 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
+from ssl_lib.figures.survey import folder_overview
 from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
 from ssl_lib.figures.views import (
     doubt_maps,
@@ -70,6 +71,7 @@ from ssl_lib.figures.views import (
     view_opinions,
     voxel_line,
 )
+from ssl_lib.figures.volume import organ_point, three_cuts
 
 __all__ = [
     "SignalTree",
@@ -97,6 +99,7 @@ __all__ = [
     "film_strip",
     "filter_frame",
     "filtered_views",
+    "folder_overview",
     "forest",
     "fusion_strip",
     "gains_by_labels",
@@ -114,6 +117,7 @@ __all__ = [
     "most_doubted",
     "new_figure",
     "node_counts",
+    "organ_point",
     "overlap_comparison",
     "overlay",
     "prediction_grid",
@@ -128,6 +132,7 @@ __all__ = [
     "signal_trees",
     "slicing_axis",
     "surviving_edges",
+    "three_cuts",
     "to_png",
     "training_curves",
     "verdict_shares",

@@ -17,6 +17,8 @@ from ssl_lib.errors import InputError
 from ssl_lib.names import safe_name
 from ssl_lib.notebooks import check_parameters, read_parameters
 
+READS_FOLDERS = "LEAVE_OUT_BROKEN"
+"""A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
 LIBRARY = Path(__file__).resolve().parents[1]
 PROJECT = LIBRARY.parent
 
@@ -97,6 +99,7 @@ class Job:
 def plan(request: Request, folders: Folders) -> list[Job]:
     """Every job of a request once, in the order of notebooks, data sets, labels and seeds.
 
+    A notebook that reads folders is passed over for a named data set, unless it is the only one.
     Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
     cannot be used.
     """
@@ -106,6 +109,12 @@ def plan(request: Request, folders: Folders) -> list[Job]:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
     scripts = find_notebooks(request.notebooks, folders.notebooks)
     jobs = list(dict.fromkeys(j for script in scripts for j in _jobs_of(script, request, folders)))
+    if not jobs:
+        raise InputError(
+            f"{', '.join(script.stem for script in scripts)} reads a folder of scans, and"
+            f" {', '.join(request.datasets)} is none",
+            expected="DATASET=path/to/folder, or no DATASET for the example folder",
+        )
     hashes: dict[tuple, str] = {}
     for job in jobs:
         key = _cohort_key(job)
@@ -166,6 +175,13 @@ def usable_data(job: Job, folders: Folders) -> str:
     defaults = read_parameters(job.script)
     data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
     where = folders.root / str(data_dir) if data_dir else None
+    if READS_FOLDERS in defaults:
+        from ssl_lib.own_scans import open_own_scans
+
+        strict = {"leave_out_broken": bool(defaults[READS_FOLDERS])}
+        own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
+        settings_for(job.profile, own.cohort)
+        return own.content_hash
     cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
     settings_for(job.profile, cohort)
     return cohort.content_hash
@@ -181,10 +197,14 @@ def code_version() -> str:
 
 
 def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
+    from ssl_lib.sources import DATASETS
+
     defaults = read_parameters(script)
     profile = request.profile or str(defaults.get("PROFILE", "quick"))
     jobs = []
     for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
+        if READS_FOLDERS in defaults and dataset in DATASETS:
+            continue  # named data sets are for the other notebooks
         for n_labelled in request.n_labelled or (int(defaults.get("N_LABELLED", 4)),):
             for seed in _seeds(request, defaults):
                 wanted = {
@@ -210,7 +230,8 @@ def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
 
 def _cohort_key(job: Job) -> tuple:
     data_dir = dict(job.parameters).get("DATA_DIR")
-    return job.dataset, job.n_labelled, job.profile, data_dir, job.only_reads
+    reads_folders = READS_FOLDERS in read_parameters(job.script)
+    return job.dataset, job.n_labelled, job.profile, data_dir, job.only_reads, reads_folders
 
 
 def _library_files() -> list[Path]:

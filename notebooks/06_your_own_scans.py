@@ -1,0 +1,708 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own scans
+#
+# **A folder of NIfTI files, a few of them outlined. This notebook looks at the folder before it
+# believes it, trains the methods of this repository beside their honest control, and gives you back
+# label maps that open on top of your scans.**
+#
+# Most projects do not fail at the loss function. They fail at a label map that lies mirrored beside
+# its image, at one patient on both sides of the split, at a prediction saved without its affine. So
+# half of this notebook is about files. The other half ranks the methods on *your* test scans, says
+# how little a few scans can prove, and keeps the networks for tomorrow's scan.
+#
+# - **Time:** about 3 minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
+# - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
+#   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
+# - **You need** notebook 00, and for a method its own notebook.
+# - **You will be able to** find the usual mistakes in a folder of scans, read a ranking on few test
+#   scans, and predict a new scan with one line.
+
+# %% [markdown]
+# ## What can be changed?
+#
+# The values of the other notebooks, and three more. Your folder looks like this:
+#
+# ```
+# FOLDER/imagesTr/NAME.nii.gz   scans for training, with or without a label map
+# FOLDER/labelsTr/NAME.nii.gz   label maps: 0 is background, other whole numbers are classes
+# FOLDER/imagesTs, labelsTs     test scans, if you chose some; scans to be predicted only
+# FOLDER/dataset.json           names of the classes (optional)
+# FOLDER/patients.csv           lines "scan,patient" (optional, and important)
+# ```
+
+# %% tags=["parameters"]
+DATASET = "phantom_folder"  # the path of your folder; phantom_folder is an example made on the spot
+PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
+N_LABELLED = 4  # scans whose labels training may see
+SEED = 0  # initial weights, batches and augmentation
+METHODS = "supervised_few mean_teacher bcp"  # also umct aau dsaif; supervised_strong always
+LEAVE_OUT_BROKEN = True  # name what cannot be used and go on; False refuses the folder
+DATA_DIR = "data"  # where the example folder is written
+RESULTS_DIR = "reports/results"  # where result files are written and read
+RUNS_DIR = "build/runs"  # where trainings are stored and found again
+OUTPUT_DIR = "build/own"  # where predictions and trained weights go
+
+# %% [markdown]
+# On Colab, the next cell fetches the project once and adds what is missing; `torch` and `numpy`
+# stay as they are. Everywhere else it does nothing.
+
+# %% tags=["colab"]
+import os
+import subprocess
+import sys
+
+SOURCE = os.environ.get("SSL_SOURCE", "")  # the address of this repository
+if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
+    assert SOURCE, "set SOURCE to the address of this repository"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", SOURCE, "project"], check=True)
+    os.chdir("project")
+    subprocess.run([sys.executable, "binder/colab.py"], check=True)
+    sys.path.insert(0, os.getcwd())
+
+# %% tags=["setup"]
+import textwrap
+from functools import lru_cache, partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from ssl_lib import figures
+from ssl_lib.errors import InputError
+from ssl_lib.explore import Knob, explore
+from ssl_lib.figures import show
+from ssl_lib.kept import keep, load_kept, predict_scan
+from ssl_lib.metrics import mean_dice, nan_mean
+from ssl_lib.notebooks import load_method, work_in_project
+from ssl_lib.own_scans import how_much_to_believe, open_own_scans, scan_groups
+
+# %% tags=["setup"]
+from ssl_lib.profiles import best_device, settings_for
+from ssl_lib.quiz import check, predict
+from ssl_lib.reading import read_nifti
+from ssl_lib.results import read_results, row_name, safe_name
+from ssl_lib.statistics import bootstrap_interval, paired_difference, scan_scores
+from ssl_lib.study import Study
+from ssl_lib.survey_tables import description_table, findings_table
+from ssl_lib.tables import interval_text, row_table
+from ssl_lib.written import predict_files, read_classes, score_files, write_list
+
+NOTEBOOK = "06_your_own_scans"
+baselines = load_method("00_few_labels_many_scans")
+
+# %%
+work_in_project()  # relative paths start there, wherever the kernel was started
+scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, leave_out_broken=LEAVE_OUT_BROKEN)
+survey, cohort = scans.survey, scans.cohort
+settings = settings_for(PROFILE, cohort)
+study = Study(cohort, settings, PROFILE, SEED, best_device(), Path(RUNS_DIR))
+run_name = f"{safe_name(DATASET)}-{PROFILE}-n{N_LABELLED}-seed{SEED}"
+output = Path(OUTPUT_DIR) / run_name
+print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
+
+
+# %%
+def stored_results():
+    """Every stored run of this cohort and profile: seeds add up as they are run."""
+    wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
+    return read_results(RESULTS_DIR, *wanted)
+
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture of your test scans, and with files: predictions, weights, and a card that says
+# what the weights are. If the picture is missing, this folder was not run with these parameters
+# yet.
+
+# %% tags=["first-figure"]
+ALT_ROWS = "Dice of every test scan for each row, with means, intervals and paired differences."
+if stored_results():
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+else:
+    print("No stored run yet for these parameters; the section on ranking draws this picture.")
+
+# %% [markdown]
+# ## What do you expect?
+
+# %% tags=["predict"]
+count = len(survey.left_out)
+predict(
+    f"The folder holds {len(survey.listing.images)} usable images. How many files cannot be used?",
+    options=("None", "One or two", "Three or more"),
+    answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
+    because=f"It is {count}. The table of the next section names each one.",
+)
+
+# %% [markdown]
+# ## What is in this folder?
+#
+# Every file was read to its last byte. First what is usable:
+
+# %% tags=["results"]
+description_table(survey)
+
+# %% [markdown]
+# And what is not, or should be looked at. **Left out** is what cannot be used: a broken image drops
+# out; a scan whose *label map* is wrong stays, as an unlabelled one. A **likely mistake** is used
+# as it is, because only you can tell. A **note** asks for nothing.
+
+# %% tags=["results"]
+findings_table(survey.findings)
+
+# %% [markdown]
+# Four of these checks find what hurts most and shows least:
+#
+# - **A mirrored label map.** Image and label map each carry an *affine*, the matrix from voxels to
+#   millimetres. If somebody's tool wrote the array of one orientation with the affine of another,
+#   the two lie mirrored to each other, and left becomes right. A label map whose header disagrees
+#   with that of its image is left out. Where both agree and still the flipped label map would suit
+#   the grey levels much better, you are told.
+# - **The same scan twice.** On both sides of a split it is tested on what it has learnt.
+# - **One patient, several scans.** Names such as `p07_a` and `p07_b` are taken for one patient and
+#   kept on one side. Say it yourself in `patients.csv`; a guess is a guess.
+# - **Padding.** CT scanners fill the corners with values far below air. Scans are standardised by
+#   their own mean and deviation, so such corners squeeze all tissue into a narrow range.
+#
+# The next figure shows all usable scans, those with a likely mistake in another colour.
+
+# %% tags=["figure"]
+ALT_FOLDER = (
+    "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size."
+)
+show(figures.folder_overview(survey), alt=ALT_FOLDER)
+
+# %% [markdown]
+# **How to read it.** Different lengths of the lines are normal for MRI, whose grey levels have no
+# unit; each scan is standardised before a network sees it. A line that lies quite elsewhere may be
+# another sequence. In the right panel a mark that leaves its column is a scan at another
+# resolution: nothing is resampled here, so the network meets organs of another size in voxels.
+#
+# **Answer.** What the folder holds stands in two tables and a figure, and nothing was dropped
+# without its name.
+
+# %% [markdown]
+# ## Who learns, who judges?
+#
+# Scans of one patient stay together. If `labelsTs` has label maps, those scans are the test set;
+# otherwise a fifth of the labelled ones is. A seventh of the labelled training scans is for
+# validation. Of the rest the first `N_LABELLED` keep their labels; the labels of the others are
+# sealed, and these scans join the unlabelled ones.
+
+# %%
+for group, cases in cohort.groups.items():
+    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].identity if cases else '-'}")
+print(f"   classes: {', '.join(cohort.class_names)}")
+print(textwrap.fill(cohort.caveat, 90))
+
+# %% tags=["figure"]
+ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+show(figures.cohort_grid(cohort), alt=ALT_COHORT)
+
+# %% [markdown]
+# ## Slices or volumes?
+#
+# Networks count voxels and know nothing of millimetres. A cubic kernel on slices that lie ten
+# millimetres apart mixes strangers. So slices are learnt singly, in 2D, if they lie three times as
+# far apart as the voxels within them (median over the scans), or if there are fewer than 16.
+# Otherwise scans are learnt as volumes. At the quick profile large volumes are shrunk by whole
+# numbers for training; predictions are interpolated back, and written at the full resolution.
+
+# %% tags=["results"]
+kind = "volumes, in 3D" if cohort.dimensions == 3 else "single slices, in 2D"
+print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {settings.patch}")
+
+# %% [markdown]
+# ## Which methods, in which words?
+#
+# A method is a function from a study to trained rows. All code of a method stays in its own
+# notebook; `load_method` returns its definitions as a module. What follows is only how each one is
+# called. All rows share network, schedule, number of updates and labelled scans (UMCT's flat
+# networks are smaller).
+
+
+# %% tags=["definition"]
+def train_supervised_few(study):
+    step = baselines.supervised_plain_step
+    return {"supervised_few": study.train("supervised_few", step, warm_up=step)}
+
+
+# %% tags=["definition"]
+def train_supervised_strong(study):
+    step = baselines.supervised_step
+    return {"supervised_strong": study.train("supervised_strong", step, warm_up=step)}
+
+
+# %% tags=["definition"]
+def train_mean_teacher(study):
+    step, warm_up = baselines.mean_teacher_step, baselines.supervised_step
+    return {"mean_teacher": study.train("mean_teacher", step, warm_up=warm_up, teacher=True)}
+
+
+# %% [markdown]
+# **Bidirectional copy-paste** (notebook 01) pastes labelled and unlabelled scans into each other.
+
+
+# %% tags=["definition"]
+def train_bcp(study):
+    method = load_method("01_bidirectional_copy_paste")
+    step, warm_up = partial(method.bcp_step), partial(method.pretraining_step)
+    return {"bcp": study.train("bcp", step, warm_up=warm_up, teacher=True)}
+
+
+# %% [markdown]
+# **Uncertainty co-training** (02) has several networks that look along different axes. It gives two
+# rows: one view alone, and the average of all.
+
+
+# %% tags=["definition"]
+def train_umct(study):
+    method = load_method("02_uncertainty_co_training")
+    dimensions = study.cohort.dimensions
+    count = 3 if dimensions == 3 else 4
+    build = partial(method.view_network, views=method.views_of(dimensions, count))
+    networks = {"members": count, "build": build}
+    warm_up = method.views_supervised_step
+    views = study.train("umct", method.umct_step, warm_up=warm_up, **networks)
+    return {"umct": views, "umct_ensemble": study.ensemble(views)}
+
+
+# %% [markdown]
+# **Anatomically aware uncertainty** (03) first trains an autoencoder on the few label maps.
+
+
+# %% tags=["definition"]
+def train_aau(study):
+    method = load_method("03_anatomically_aware_uncertainty")
+    autoencoder, _ = method.train_autoencoder(study, method.new_autoencoder(study))
+    options = {"warm_up": baselines.supervised_step, "teacher": True}
+    frozen = {"autoencoder": autoencoder}
+    return {"aau": study.train("aau", partial(method.aau_step), frozen=frozen, **options)}
+
+
+# %% [markdown]
+# **Structure-aware filtering** (04) shows two networks two filtered versions of each scan. The
+# versions are computed once.
+
+
+# %% tags=["definition"]
+def train_dsaif(study):
+    method = load_method("04_structure_aware_filtering")
+    training_scans = study.cohort.labelled + study.cohort.unlabelled
+    folder = study.runs_dir and study.runs_dir / "filtered"
+    companions = method.filtered_companions(
+        training_scans,
+        study.cohort.dimensions,
+        folder,
+        area=method.area_threshold(study.settings.patch),
+    )
+    options = {"warm_up": baselines.supervised_step, "members": 2, "companions": companions}
+    pair = study.train("dsaif", method.dsaif_step, **options)
+    return {"dsaif": pair, "dsaif_ensemble": study.ensemble(pair)}
+
+
+# %% tags=["definition"]
+RECIPES = {
+    "supervised_few": train_supervised_few,
+    "supervised_strong": train_supervised_strong,
+    "mean_teacher": train_mean_teacher,
+    "bcp": train_bcp,
+    "umct": train_umct,
+    "aau": train_aau,
+    "dsaif": train_dsaif,
+}
+
+
+# %% tags=["definition"]
+def chosen_methods(names, unlabelled):
+    """The methods in the order of `RECIPES`, the control always among them.
+
+    Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names.
+    """
+    unknown = set(names) - RECIPES.keys()
+    if unknown:
+        raise InputError(
+            f"there is no method {sorted(unknown)[0]!r}",
+            expected=f"some of {', '.join(RECIPES)}",
+            fix="set METHODS to names with spaces between them",
+        )
+    wanted = {*names, "supervised_strong"}
+    usable = {name for name in wanted if unlabelled or name.startswith("supervised")}
+    return [name for name in RECIPES if name in usable]
+
+
+# %% [markdown]
+# `supervised_strong` trains on the labels alone, with all the augmentation that the methods enjoy.
+# It cannot be switched off: a method that does not beat it has not used your unlabelled scans.
+
+# %% [markdown]
+# ## Does it train?
+
+# %% tags=["train"]
+methods = chosen_methods(METHODS.split(), cohort.unlabelled)
+trainings = {}
+for method in methods:
+    trainings |= RECIPES[method](study)
+
+# %% tags=["figure"]
+ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
+show(figures.training_curves(trainings), alt=ALT_CURVES)
+
+# %% tags=["results"]
+left_out = [f"{one.file}: {one.problem}" for one in survey.left_out]
+result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, left_out=left_out)
+
+# %% [markdown]
+# ## Which one is best here?
+#
+# The last weights of each row on the test scans, with all stored seeds of this folder.
+
+# %% tags=["results"]
+row_table(stored_results())
+
+# %% tags=["figure"]
+show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+
+
+# %% tags=["results"]
+def gain(row):
+    """Dice over the control, paired over scans and seeds, with its interval."""
+    values = paired_difference(stored_results(), row, "supervised_strong").values
+    return interval_text(bootstrap_interval(values), sign="+")
+
+
+dice = {row: nan_mean(scan_scores(stored_results(), row).values.ravel()) for row in trainings}
+ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
+print(f"   {'row':<44}  Dice  over the control")
+for place, row in enumerate(ranking, start=1):
+    words = "(the control)" if row == "supervised_strong" else gain(row)
+    print(f"{place}. {row_name(row):<44} {dice[row]:.3f}  {words}")
+print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
+
+# %% [markdown]
+# **How to read it.** An interval above zero: that row is better than the control on scans like
+# these. One that holds zero: not shown. The first place alone makes no winner. And the row that you
+# *use* must not be chosen on the test scans, or its score there is no longer an honest one.
+# Validation scans are for that:
+
+# %% tags=["results"]
+validation = {row: training.validation[-1][1] for row, training in trainings.items()}
+best = max(validation, key=lambda row: np.nan_to_num(validation[row], nan=-1.0))
+for row, dice in sorted(validation.items(), key=lambda pair: -np.nan_to_num(pair[1], nan=-1.0)):
+    print(f"{row_name(row):>45}: validation Dice {dice:.3f}")
+print(f"{row_name(best)} is used from here on ({len(cohort.validation)} validation scans).")
+
+# %% [markdown]
+# **Answer.** The table ranks, the intervals say how far to believe it, and the choice was made
+# without the test scans.
+
+# %% [markdown]
+# ## What is kept?
+#
+# One file for each row, in the *safetensors* format: plain numbers, no pickle that could run code
+# when it is opened. With the weights it holds the classes, the geometry, what the training scans
+# looked like, the scores with their number of scans, a checksum over all of it, and a probe: a
+# small input with the answer that the network gave. Whoever loads it tomorrow, with another version
+# of the code, learns at once whether it still answers alike. Beside it lies a card for people:
+
+# %%
+weights = {
+    row: keep(output / "weights", row, training.networks["student"],
+              study=study, scans=scans, result=result)
+    for row, training in trainings.items()
+}  # fmt: skip
+print(weights[best].with_suffix(".md").read_text()[:1900])
+
+# %% [markdown]
+# ## Do the files say the same as the table?
+#
+# Now the kept weights are loaded again and predict from the NIfTI files, as they would for a
+# stranger. Each prediction is turned back to the orientation of its scan and written with its shape
+# and affine. Then both files are read anew and scored. If anything on the way from array to file
+# and back were wrong, the two columns below would differ.
+
+# %%
+kept = {row: load_kept(path, study.device) for row, path in weights.items()}
+test_names = [case.identity for case in cohort.test]
+for row, network in kept.items():
+    predict_files(network, survey, test_names, output / "predictions" / row)
+
+# %% tags=["results"]
+full_size = max(scans.geometry.factors) == 1
+print(f"{'Dice':>45}  table  files" + ("" if full_size else "  (table: shrunk scans)"))
+for row in trainings:
+    from_files, _ = score_files(output / "predictions" / row, survey, test_names)
+    table = result["rows"][row]["dice"]
+    print(f"{row_name(row):>45}  {table:.4f} {from_files['dice']:.4f}")
+    if full_size:
+        assert abs(table - from_files["dice"]) < 1e-3, row
+
+# %% [markdown]
+# For shrunk scans the second column is the one that counts for your files: it is measured at full
+# resolution.
+#
+# The chosen row now predicts every usable scan, those without any label included. The list beside
+# the files says for each scan to which group it belongs (a network is flattered by scans it has
+# learnt from), the volume of each class in millilitres, and what to be careful about.
+
+# %%
+groups = scan_groups(scans)
+others = [name for name in groups if name not in test_names]
+predicted = predict_files(kept[best], survey, [*test_names, *others], output / "predictions" / best)
+write_list(output / "predictions" / f"{best}.csv", predicted, groups)
+print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
+for name, one in predicted.items():
+    for warning in one.warnings:
+        print(textwrap.fill(f"{name} ({groups[name]}): {warning}", 90))
+
+# %% [markdown]
+# ## What does it look like?
+#
+# Three cuts through one point of the scan as it lies in space: front or top above, the right of the
+# patient on the right. The thin lines show where the other two cuts are. The prediction was read
+# from the written file; the truth of test scans is the white line.
+
+
+# %%
+@lru_cache(maxsize=1)
+def opened(name):
+    """A scan, its written prediction and its true label map, if it has one."""
+    volume = read_nifti(survey.listing.images[name])
+    files = (output / "predictions" / best / f"{name}.nii.gz", survey.listing.labels.get(name))
+    return volume, *(path and read_classes(path, volume, survey.values) for path in files)
+
+
+# %%
+def viewed(name, height):
+    """Three cuts through the middle of what was found at a height (0 is the bottom, 1 the top)."""
+    volume, found, truth = opened(name)
+    index = round(height * (volume.voxels.shape[2] - 1))
+    return figures.three_cuts(
+        volume.voxels.astype(np.float32),
+        volume.spacing,
+        figures.organ_point(found, 2, index),
+        truth=truth,
+        prediction=found,
+        class_names=cohort.class_names,
+        title=f"{name} ({groups[name]})",
+    )
+
+
+# %% tags=["widget"]
+unseen = [name for name in groups if groups[name] == "outside"] or others
+shown_scans = [*test_names[:2], unseen[-1]]
+explore(
+    viewed,
+    alt=lambda name, height: f"Three cuts through {name} with the prediction over the scan.",
+    name=Knob("scan", shown_scans, shown_scans[0]),
+    height=Knob("height, 0 to 1", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 0.5),
+    wanted_bytes=330_000,
+)
+
+# %% [markdown]
+# Move through the whole scan before you trust a mean Dice. Look for islands far from the organ, for
+# slices that end too early, and for left and right.
+
+# %% tags=["figure"]
+examples = cohort.test[:3]
+truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+maps = {row: study.predict(t.networks["student"], examples) for row, t in trainings.items()}
+ALT_EXAMPLES = "The first test scans: the truth and each row's prediction, with Dice."
+show(figures.prediction_grid(examples, truths, maps, cohort.class_names), alt=ALT_EXAMPLES)
+
+
+# %% [markdown]
+# ## Which scan should be labelled next?
+#
+# An hour of an expert is best spent where the networks are at a loss. A cheap sign of that is that
+# they contradict each other. **Agreement** here is the mean Dice between the predictions of any two
+# rows on the same scan. It needs no truth, so it can be computed for scans without labels. Does it
+# mean anything? On test scans the truth is known, so it can be asked:
+
+
+# %%
+def agreement(cases):
+    """Mean Dice between any two rows, for each scan."""
+    answers = [study.predict(t.networks["student"], cases) for t in trainings.values()]
+    n = cohort.n_classes
+    return {
+        case.identity: nan_mean(
+            [mean_dice(a[case.identity], b[case.identity], n) for a, b in combinations(answers, 2)]
+        )
+        for case in cases
+    }
+
+
+# %% tags=["results"]
+entries = result["rows"][best]["per_case"]
+dice_of = {n: nan_mean([e["dice"] for e in entries if e["id"] == n]) for n in test_names}
+agreed = agreement(cohort.test)
+pairs = np.array([(agreed[name], dice_of[name]) for name in test_names])
+pairs = pairs[np.isfinite(pairs).all(axis=1)]
+if len(pairs) > 2 and (np.ptp(pairs, axis=0) > 0).all():
+    rank = spearmanr(*pairs.T).statistic
+    print(f"Agreement and true Dice: rank correlation {rank:.2f} over {len(pairs)} test scans.")
+else:
+    print("Too few test scans (or all alike) to ask whether agreement means anything.")
+
+# %% tags=["results"]
+if cohort.unlabelled and len(trainings) > 1:
+    doubtful = sorted(agreement(cohort.unlabelled).items(), key=lambda pair: pair[1])
+    print("Unlabelled scans on which the rows agree least:")
+    for name, dice in doubtful[:5]:
+        print(f"{name:>20}: {dice:.3f}")
+
+# %% [markdown]
+# A correlation near 1 says: label these first. Near 0 says: on this folder agreement is no guide,
+# label at random. Networks of one family also share mistakes; where they are wrong together, they
+# agree.
+
+# %% [markdown]
+# ## How is tomorrow's scan predicted?
+#
+# Without this notebook. One function, or one line in a terminal:
+#
+# ```
+# python -m ssl_lib.kept WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
+# ```
+
+# %%
+new_scan = survey.listing.images[unseen[-1]]
+done = predict_scan(weights[best], new_scan, output / "new" / "one_scan.nii.gz")
+for name, size in done.millilitres.items():
+    print(f"{name}: {size:.1f} ml")
+careful = "; ".join(done.warnings) or "nothing unusual about this scan"
+print(textwrap.fill(f"careful: {careful}", 90))
+print(done.path)
+
+# %% [markdown]
+# It warns where the scan differs from those it was trained on: in voxel size, in orientation, in
+# grey levels. It refuses what cannot work: a file of another kind, weights that were changed, a
+# single slice for a network of volumes, voxels that are not numbers. It cannot know whether the
+# organ is there at all.
+
+# %% [markdown]
+# ## Can you break it?
+#
+# Replace `...` by your code and run both cells.
+#
+# **1. From voxels to millimetres.** An affine is a matrix of four rows and four columns. Write
+# `place(affine, voxel)`: where a voxel lies, in mm to the right, front and top.
+
+
+# %% tags=["exercise"]
+def place(affine, voxel):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+turned = np.array([[-2.0, 0, 0, 90], [0, 3.0, 0, -10], [0, 0, 4.0, 5], [0, 0, 0, 1]])
+check(
+    "From voxels to millimetres",
+    place,
+    [
+        ("the first voxel", lambda f: np.allclose(f(turned, (0, 0, 0)), (90, -10, 5))),
+        ("a step along an axis", lambda f: np.allclose(f(turned, (0, 0, 2)), (90, -10, 13))),
+        ("to the left", lambda f: np.allclose(f(turned, (5, 0, 0)), (80, -10, 5)), "append a 1"),
+    ],
+)  # fmt: skip
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def place(affine, voxel):
+#     return (affine @ [*voxel, 1])[:3]
+# ```
+#
+# </details>
+#
+# **2. Mirrored or not?** A reflection changes the sign of the determinant of the upper left three
+# rows and columns; a rotation does not. Write `reflects(first, second)`: true if one of two affines
+# mirrors and the other does not.
+
+
+# %% tags=["exercise"]
+def reflects(first, second):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+upright = np.diag([2.0, 3.0, 4.0, 1.0])
+rotated = upright[:, [1, 0, 2, 3]] @ np.diag([-1.0, 1, 1, 1])
+check(
+    "Mirrored or not",
+    reflects,
+    [
+        ("the same affine", lambda f: not f(upright, upright)),
+        ("one axis flipped", lambda f: bool(f(upright, turned))),
+        ("a quarter turn", lambda f: not f(upright, rotated), "compare signs of determinants"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def reflects(first, second):
+#     return np.linalg.det(first[:3, :3]) * np.linalg.det(second[:3, :3]) < 0
+# ```
+#
+# </details>
+
+# %% tags=["predict"]
+predict(
+    "Three test scans; a method beats the control on all three, by 0.02 Dice each. What is shown?",
+    options=("It is better", "Nothing yet", "It is better if a second seed says so, too"),
+    answer="Nothing yet",
+    because="Three equal signs come up by chance in one of four cases (two-sided p = 0.25), and"
+    " more seeds add no scans.",
+)
+
+# %% [markdown]
+# ## What stays?
+#
+# - Look at the folder first. What was left out is named in the table and in the result file.
+# - Test scans judge, validation scans choose, and the control is trained, always.
+# - A prediction is done when its file lies on its scan, and was scored *as a file*.
+# - Weights without their classes, geometry and scores are numbers. Here they travel together.
+#
+# **Limits.** Nothing is resampled: scans with very different voxel sizes should be resampled before
+# (nibabel's `processing.resample_to_output` does it). One channel, one label for each voxel. Scans
+# without the organ are predicted all the same. Settings are those of the profile, chosen on other
+# data; with own data of hundreds of scans use `PROFILE = "gpu"`. The checks know frequent mistakes,
+# not all. For research and teaching only: nothing here is a medical device.
+#
+# **Next:** label the scans at the top of the list, add their files to `labelsTr`, run again.
+#
+# ## References
+#
+# - NIfTI and orientations: the documentation of nibabel, <https://nipy.org/nibabel/>.
+# - The layout of the folder: Medical Segmentation Decathlon, M. Antonelli et al., Nature
+#   Communications 13:4128, 2022.
+# - The methods: see notebooks 00 to 04.
+# - Cards for models: M. Mitchell et al., FAT* 2019.
+#
+# ```bibtex
+# @inproceedings{mitchell2019model,
+#   title     = {Model cards for model reporting},
+#   author    = {Mitchell, Margaret and Wu, Simone and Zaldivar, Andrew and others},
+#   booktitle = {Proceedings of the Conference on Fairness, Accountability, and Transparency},
+#   year      = {2019}
+# }
+# ```

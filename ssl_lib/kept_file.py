@@ -1,0 +1,169 @@
+"""The file of a kept network: weights, description, a checksum over both, and a probe.
+
+The probe is a small input with the answer that the network gave when it was kept. Whatever has
+changed since (the file, a network's definition, a library), a network that is read either answers
+alike or is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ssl_lib.checkpoint import write_atomically
+from ssl_lib.errors import InputError
+from ssl_lib.inference import evaluating
+from ssl_lib.members import Ensemble
+from ssl_lib.networks import build_network
+from ssl_lib.notebooks import load_method
+
+FORMAT = "ssl_lib kept network 1"
+PROBE_SIDE = 16
+PROBE_TOLERANCE = 0.01
+"""Largest difference of a probability between the kept answer and the loaded network's."""
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "row": str,
+    "class_names": list,
+    "values": list,
+    "geometry": dict,
+    "inference": dict,
+    "network": dict,
+    "training": dict,
+    "scores": dict,
+}
+
+
+def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write weights and description, in one step (see `ssl_lib.checkpoint`)."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    dimensions = 3 if config["geometry"]["axis"] is None else 2
+    probe = torch.randn(
+        (1, 1, *[PROBE_SIDE] * dimensions), generator=torch.Generator().manual_seed(0)
+    )
+    tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
+    text = json.dumps(config, sort_keys=True, default=str)
+    metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
+    """The network of a file, on the CPU, and its description; both checked.
+
+    Raises `InputError` for a file that is missing or of another kind, for weights or a description
+    that were changed, and for a network that this version of the code builds otherwise.
+    """
+    tensors, metadata = _read(path)
+    text = metadata.get("config", "")
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            "holds weights, but none that were kept by this repository",
+            where=path,
+            expected=f"a file of the format {FORMAT!r}",
+            fix="keep the network anew, with ssl_lib.kept.keep",
+        )
+    if metadata.get("sha256") != _checksum(tensors, text):
+        raise InputError(
+            "weights or description were changed after they were kept",
+            where=path,
+            expected=f"the checksum {metadata.get('sha256', '')[:12]}...",
+            fix="take the original file",
+        )
+    config = _checked(text, path)
+    try:
+        probe, answer = tensors.pop("probe.input"), tensors.pop("probe.output")
+        network = _build(config["network"])
+        network.load_state_dict(tensors)
+        same = (_answer(network, probe) - answer).abs().max().item() <= PROBE_TOLERANCE
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"weights and description do not fit each other ({str(error).partition(chr(10))[0]})",
+            where=path,
+            fix="keep the network anew with this version of the code",
+        ) from None
+    if not same:
+        raise InputError(
+            "the network of this version of the code answers differently than when it was kept",
+            where=path,
+            expected=f"the code of commit {config.get('commit', 'unknown')}",
+        )
+    return network, config
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise InputError("there is no such file", where=path, expected="a .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"is no safetensors file, or a damaged one ({error})",
+            where=path,
+            fix="give the path of the .safetensors file that was kept",
+        ) from None
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """sha256 over the description and every tensor."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def _answer(network: nn.Module, probe: Tensor) -> Tensor:
+    """The probabilities that a network gives a probe, on the CPU."""
+    device = next(network.parameters()).device
+    with evaluating(network):
+        return network(probe.to(device)).float().softmax(dim=1).cpu().contiguous()
+
+
+def _build(description: Mapping[str, Any]) -> nn.Module:
+    """The network of a description, with fresh weights."""
+    if "members" in description:
+        return Ensemble([_build(member) for member in description["members"]])
+    sizes = {key: description[key] for key in ("dimensions", "n_classes", "width")}
+    if "notebook" not in description:
+        return build_network(description["kind"], **sizes, seed=0)
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+", description["notebook"]):
+        raise InputError(f"{description['notebook']!r} is no name of a notebook")
+    stand_in = SimpleNamespace(
+        cohort=SimpleNamespace(dimensions=sizes["dimensions"], n_classes=sizes["n_classes"]),
+        settings=SimpleNamespace(width=sizes["width"]),
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    view = tuple(tuple(part) for part in description["view"])
+    return load_method(description["notebook"]).view_network(stand_in, 0, views=[view])
+
+
+def _checked(text: str, path: Path) -> Mapping[str, Any]:
+    """The description, if it has what is needed."""
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = {}
+    config = config if isinstance(config, dict) else {}
+    wrong = [key for key, kind in KEYS.items() if not isinstance(config.get(key), kind)]
+    if wrong or len(config["values"]) != len(config["class_names"]):
+        raise InputError(
+            f"its description lacks a usable {', '.join(wrong) or 'value for each class'}",
+            where=path,
+            fix="keep the network anew with this version of the code",
+        )
+    return config
