@@ -1,14 +1,51 @@
-"""Tests marked `gpu` are skipped where there is no CUDA device."""
+"""What all tests share: a browser, a place for trainings, and which tests wait to be asked for.
+
+Tests marked `long` run with `pytest --long` (`make test LONG=1`); tests marked `gpu` run where
+there is a CUDA device.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
+from browser import HOW, find_chromium
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests marked long, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    waits = {"long": "runs with --long"} if not config.getoption("--long") else {}
+    if not torch.cuda.is_available():
+        waits["gpu"] = "needs a CUDA device"
     for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        for marker, reason in waits.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all small trainings: what one test has trained, the next finds again."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A Chromium driven by Playwright; tests that ask for it are skipped where there is none.
+
+    One for each module: while it is open, its event loop counts as running in this thread, which
+    would disturb the kernels of other tests.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = find_chromium()
+    if path is None:
+        pytest.skip(f"no Chromium on this machine ({HOW})")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

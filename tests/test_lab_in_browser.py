@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from browser import browser  # noqa: F401
 from test_smoke_notebooks import NOTEBOOKS, small_copy
 
 from ssl_lib.notebooks import NOTEBOOKS_DIR, read_parameters
@@ -146,10 +145,11 @@ def changed(page: object, box: object, before: str) -> bool:
 def test_a_notebook_runs_and_its_sliders_move(
     notebook: Path,
     lab: Lab,
-    browser,  # noqa: F811
+    browser,
+    small_runs: Path,
 ) -> None:
     if "SEED" in read_parameters(notebook.with_suffix(".py")):
-        small_copy(notebook, lab.folder)
+        small_copy(notebook, lab.folder, small_runs)
     else:  # it trains nothing and shows what is stored
         shutil.copy(notebook, lab.folder)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})

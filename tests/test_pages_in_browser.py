@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from browser import browser  # noqa: F401
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
@@ -33,7 +32,7 @@ class Opened:
 
 
 @pytest.fixture
-def open_page(browser) -> Iterator[Callable[..., Opened]]:  # noqa: F811
+def open_page(browser) -> Iterator[Callable[..., Opened]]:
     """Opens a file with the network off."""
     contexts = []
 

@@ -22,10 +22,10 @@ NOTEBOOKS = sorted(NOTEBOOKS_DIR.glob("*.ipynb"))
 pytestmark = pytest.mark.slow
 
 
-def small_copy(notebook: Path, folder: Path) -> Path:
-    """The notebook with the smoke profile, writing below `folder` only."""
+def small_copy(notebook: Path, folder: Path, runs: Path) -> Path:
+    """The notebook with the smoke profile, writing to `folder` and `runs` only."""
     content = nbformat.read(notebook, as_version=4)
-    replaced = {"PROFILE": "smoke", "RESULTS_DIR": str(folder), "RUNS_DIR": str(folder / "runs")}
+    replaced = {"PROFILE": "smoke", "RESULTS_DIR": str(folder), "RUNS_DIR": str(runs)}
     for cell in content.cells:
         if "parameters" in cell_tags(cell):
             for name, value in replaced.items():
@@ -50,8 +50,10 @@ def run_nbval(copy: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_small_and_golden_cells_agree(notebook: Path, tmp_path: Path) -> None:
-    done = run_nbval(small_copy(notebook, tmp_path))
+def test_runs_small_and_golden_cells_agree(
+    notebook: Path, tmp_path: Path, small_runs: Path
+) -> None:
+    done = run_nbval(small_copy(notebook, tmp_path, small_runs))
     assert done.returncode == 0, done.stdout[-4000:]
     trains = "SEED" in read_parameters(notebook.with_suffix(".py"))
     written = list(tmp_path.glob(f"{notebook.stem}/*-smoke-*.json"))
