@@ -1,5 +1,5 @@
 # make reports   run every notebook and write reports/index.html
-# make test      everything that must hold
+# make test      everything that must hold; LONG=1 for the long tests, too
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
@@ -17,6 +17,7 @@ N_LABELLED ?=
 FORCE ?=
 JOBS ?=
 SCHEDULER ?=
+LONG ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +34,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m ssl_lib.notebooks check
-	$(BIN)/python -m pytest -rs --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -rs $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

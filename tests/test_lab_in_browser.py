@@ -24,7 +24,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-MOST_SECONDS = 420
+MOST_SECONDS = 900
 HARMLESS = re.compile(r"favicon|ResizeObserver|404 \(Not Found\)", re.IGNORECASE)
 OUTPUTS = """() => {
   const cells = jupyterapp.shell.currentWidget.content.widgets;
@@ -141,7 +141,16 @@ def changed(page: object, box: object, before: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+SHORT = ("00_few_labels_many_scans", "05_comparison")  # the others open with --long
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in SHORT else pytest.mark.long)
+        for path in NOTEBOOKS
+    ],
+)
 def test_a_notebook_runs_and_its_sliders_move(
     notebook: Path,
     lab: Lab,

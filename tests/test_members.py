@@ -36,6 +36,12 @@ def test_members_start_apart_and_the_first_is_the_baselines():
     assert pair.validation[: made.settings.looks] == alone.validation[: made.settings.looks]
 
 
+def test_each_member_has_its_own_initial_weights():
+    made = tiny_study()
+    assert len({weights_hash(made.network(member)) for member in range(3)}) == 3
+    assert weights_hash(made.network(0)) == weights_hash(tiny_study().network(0))
+
+
 def test_members_share_stored_warm_ups(tmp_path):
     made = tiny_study(tmp_path)
     RAN.warm_up = 0
