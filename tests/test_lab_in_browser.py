@@ -165,11 +165,15 @@ def test_a_notebook_runs_and_its_sliders_move(
     errors = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{lab.address}/tree/{notebook.name}")
-    came = run_all(page)
-    assert came["errors"] == []
-    sliders, dead = dead_sliders(page)
+    # a workspace of its own: otherwise the tabs of the test before are opened again
+    page.goto(f"{lab.address}/workspaces/{notebook.stem}/tree/{notebook.name}")
+    try:
+        came = run_all(page)
+        assert came["errors"] == []
+        sliders, dead = dead_sliders(page)
+    finally:
+        page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.close()
     assert dead == []
     assert sliders or "widget" not in notebook.with_suffix(".py").read_text()
     assert [text for text in errors if not HARMLESS.search(text)] == []
-    page.close()
