@@ -1,5 +1,6 @@
 # make reports   run every notebook and write reports/index.html
 # make test      everything that must hold; LONG=1 for the long tests, too
+# make bench     speed against named baselines, as ratios; writes benchmarks/results
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
@@ -18,12 +19,13 @@ FORCE ?=
 JOBS ?=
 SCHEDULER ?=
 LONG ?=
+VNET ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: reports test lab sync clean
+.PHONY: reports test bench lab sync clean
 
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
@@ -35,6 +37,12 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m ssl_lib.notebooks check
 	$(BIN)/python -m pytest -rs $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+
+bench: $(READY)
+	$(BIN)/python benchmarks/tree_filter.py
+	$(BIN)/python benchmarks/uncertainty_step.py
+	$(BIN)/python benchmarks/training_step.py $(if $(VNET),--cases small vnet)
+	$(BIN)/python benchmarks/scoring.py
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

@@ -1,0 +1,214 @@
+"""How fast is a training step? Ours against the same mathematics written plainly.
+
+python benchmarks/training_step.py [--repeats 15] [--cases small vnet] [--tiny]
+
+Supervised training, the mean teacher and BCP, each as one whole update with its data. The plain
+steps stand in benchmarks/plain.py. Both take turns, and ratios are taken within a turn, so that a
+busy machine slows both. On the CPU one thread is used and the processor time of this process is
+compared; on a GPU the time until the device is done. `arithmetic` is the share of our step that the
+networks' passes, gradients and the optimiser take, measured alone on tensors of the same shapes.
+Writes benchmarks/results/training_step-cpu.json or -cuda.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from plain import PlainBatches, plain_update
+from torch import nn
+
+from ssl_lib.checkpoint import write_atomically
+from ssl_lib.cohorts import Cohort
+from ssl_lib.networks import build_network
+from ssl_lib.notebooks import load_method
+from ssl_lib.profiles import Settings, best_device, settings_for
+from ssl_lib.provenance import device_name, package_versions
+from ssl_lib.sampling import TwoStreams, generator_at
+from ssl_lib.sources import load_cohort
+from ssl_lib.study import Study
+from ssl_lib.teacher import make_teacher, update_teacher
+from ssl_lib.training import Moment
+
+RESULTS = Path(__file__).parent / "results"
+GOALS = {"cpu": 1.8, "cuda": 3.0}
+baselines, bcp = (
+    load_method(name) for name in ("00_few_labels_many_scans", "01_bidirectional_copy_paste")
+)
+STEPS = {
+    "supervised": baselines.supervised_step,
+    "mean_teacher": baselines.mean_teacher_step,
+    "bcp": bcp.bcp_step,
+}
+PASSES = {"supervised": (1, 0), "mean_teacher": (2, 1), "bcp": (2, 1)}
+"""Passes with a gradient, and without, of each method: what its arithmetic is made of."""
+
+
+def case_of(name: str, tiny: bool) -> tuple[Cohort, Settings]:
+    """The quick 3D network on the phantom, or the V-Net at the size of the left-atrium benchmark.
+
+    The phantom's voxels are repeated for the V-Net: only the size matters here.
+    """
+    cohort = load_cohort("phantom_3d", 4, max_scans=16)
+    settings = settings_for("quick", cohort)
+    if name == "vnet":
+        patch, batch = ((32, 32, 16), 2) if tiny else ((112, 112, 80), 4)
+        groups = {
+            group: tuple(enlarged(case, patch) for case in cases)
+            for group, cases in cohort.groups.items()
+        }
+        cohort = replace(cohort, **groups, sealed=type(cohort.sealed)({}))
+        settings = replace(
+            settings, network="vnet", width=16, patch=patch,
+            labelled_batch=batch, unlabelled_batch=batch,
+        )  # fmt: skip
+    elif tiny:
+        settings = replace(settings, width=4, labelled_batch=2, unlabelled_batch=2)
+    return cohort, settings
+
+
+def enlarged(case: object, shape: tuple[int, ...]) -> object:
+    """The scan repeated until it is a little larger than `shape`."""
+    times = [-(-(wanted + 8) // have) for wanted, have in zip(shape, case.image.shape, strict=True)]
+    cut = tuple(slice(wanted + 8) for wanted in shape)
+    label = None if case.label is None else np.tile(case.label, times)[cut]
+    return replace(case, image=np.tile(case.image, times)[cut], label=label)
+
+
+def our_update(method: str, study: Study, batches: TwoStreams) -> Callable[[int], None]:
+    """One iteration as `ssl_lib.training` does it, logged numbers left on the device."""
+    student = study.network()
+    networks = SimpleNamespace(student=student, teacher=make_teacher(student))
+    optimiser = replace(study.settings.schedule, iterations=1).build({"student": student})
+    waiting = []
+
+    def update(iteration: int) -> None:
+        generator = generator_at(study.device, iteration)
+        moment = Moment(iteration, 800, generator, study.settings)
+        with torch.autocast(study.device.type, torch.bfloat16, study.device.type == "cuda"):
+            losses = STEPS[method](networks, batches.at(iteration), moment).losses
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+        update_teacher(networks.teacher, student, 0.97)
+        waiting.append({name: value.detach() for name, value in losses.items()})
+
+    return update
+
+
+def arithmetic(method: str, study: Study) -> Callable[[int], None]:
+    """The networks' share of our update alone, on constant tensors."""
+    settings, device = study.settings, study.device
+    student = study.network()
+    teacher = make_teacher(student)
+    optimiser = replace(settings.schedule, iterations=1).build({"student": student})
+    images = torch.randn(settings.labelled_batch, 1, *settings.patch, device=device)
+    with_gradient, without = PASSES[method]
+
+    def update(iteration: int) -> None:
+        with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+            with torch.no_grad():
+                for _ in range(without):
+                    teacher(images)
+            answers = [student(images) for _ in range(with_gradient)]
+        optimiser.zero_grad(set_to_none=True)
+        sum(answer.float().mean() for answer in answers).backward()
+        optimiser.step()
+
+    return update
+
+
+def seconds(device: torch.device) -> float:
+    """Processor time of this process, or on a GPU the time when all work is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> dict[str, object]:
+    """Median times of the plain update, ours and its arithmetic; the ratio's median and spread."""
+    study = Study(cohort, settings, "quick", 0, best_device())
+    sizes = (settings.labelled_batch, settings.unlabelled_batch)
+    streams = {"labelled": sizes[0], "unlabelled": sizes[1]}
+    ours = TwoStreams(cohort, patch=settings.patch, **streams, seed=0, device=study.device)
+    plain = plain_network(study)
+    optimiser = torch.optim.AdamW(plain.parameters(), weight_decay=1e-4, fused=False)
+    theirs = PlainBatches(cohort, settings.patch, sizes, study.device)
+    runs = {
+        "plain": plain_update(
+            method, plain, make_teacher(plain), optimiser, theirs, cohort.n_classes
+        ),
+        "ours": our_update(method, study, ours),
+        "arithmetic": arithmetic(method, study),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(-2, repeats):  # the first two warm up
+        for name, run in runs.items():
+            started = seconds(study.device)
+            run(max(turn, 0))
+            if turn >= 0:
+                spent[name].append(seconds(study.device) - started)
+    times = {name: np.array(values) for name, values in spent.items()}
+    ratios, share = times["plain"] / times["ours"], times["arithmetic"] / times["ours"]
+    return {
+        "ratio": float(np.median(ratios)),
+        "ratio_quartiles": np.quantile(ratios, (0.25, 0.75)).tolist(),
+        "milliseconds": {name: 1000 * float(np.median(value)) for name, value in times.items()},
+        "arithmetic_share": float(np.median(share)),
+        "arithmetic_quartiles": np.quantile(share, (0.25, 0.75)).tolist(),
+    }
+
+
+def plain_network(study: Study) -> nn.Module:
+    """The same network in the default memory format."""
+    settings, cohort = study.settings, study.cohort
+    shape = {"dimensions": cohort.dimensions, "n_classes": cohort.n_classes}
+    network = build_network(settings.network, **shape, width=settings.width, seed=0)
+    return network.to(study.device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--cases", nargs="+", default=["small"], choices=["small", "vnet"])
+    parser.add_argument("--tiny", action="store_true", help="small sizes, nothing is written")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    device = best_device()
+    cases = {
+        name: {
+            method: compare(method, *case_of(name, options.tiny), options.repeats)
+            for method in STEPS
+        }
+        for name in options.cases
+    }
+    for name, methods in cases.items():
+        for method, found in methods.items():
+            low, high = found["ratio_quartiles"]
+            said = f"plain takes {found['ratio']:.2f} times ours [{low:.2f}, {high:.2f}]"
+            share = f"{found['arithmetic_share']:.0%} of ours is network arithmetic"
+            print(f"{name}, {method}: {said}, {share}")
+    if options.tiny:
+        return
+    result = {
+        "cases": cases,
+        "goal": GOALS[device.type],
+        "repeats": options.repeats,
+        "threads": 1,
+        "device": device_name(device.type),
+        "versions": package_versions(),
+    }
+    file = RESULTS / f"training_step-{device.type}.json"
+    write_atomically(file, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Benchmarks compare the same mathematics, and run in miniature."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_lib import losses
+from ssl_lib.notebooks import load_method
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def plain():
+    sys.path.insert(0, str(FOLDER))
+    import plain
+
+    yield plain
+    sys.path.remove(str(FOLDER))
+
+
+def scene(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((4, classes, 10, 9, 8), generator=generator)
+    return logits, torch.randint(0, classes, (4, 10, 9, 8), generator=generator)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_plain_loss_is_ours(plain, masked):
+    logits, labels = scene()
+    mask = (labels != 1).float() if masked else None
+    expected = losses.segmentation_loss(logits, labels, mask)
+    torch.testing.assert_close(plain.segmentation_loss(logits, labels, mask), expected)
+
+
+def test_the_plain_component_filter_is_that_of_the_notebook(plain):
+    _, labels = scene()
+    method = load_method("01_bidirectional_copy_paste")
+    expected = method.keep_largest_components(labels, 3)
+    assert torch.equal(plain.largest_parts(labels, 3), expected)
+
+
+def test_plain_bcp_mixes_and_weighs_as_the_notebook(plain):
+    """Both get the same images, guesses and box; every pixel answers alone, so losses compare."""
+    generator = torch.Generator().manual_seed(1)
+    images, clean, strong = torch.randn((3, 4, 1, 8, 8, 8), generator=generator)
+    labels = torch.randint(0, 2, (4, 8, 8, 8), generator=generator)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, -x], dim=1)
+
+    keep = np.ones((8, 8, 8), dtype=bool)
+    keep[:5, 1:6, 2:7] = False
+    batches = SimpleNamespace(
+        labelled=lambda paste: (images, labels),
+        unlabelled=lambda: (clean, strong),
+        patch=(8, 8, 8),
+        random=None,
+    )
+    method = load_method("01_bidirectional_copy_paste")
+    guess = method.keep_largest_components(network(clean).argmax(dim=1), 2)
+    pairs = method.mixtures((images, labels), (strong, guess), torch.from_numpy(keep))
+    expected = method.mixture_loss(network, pairs, torch.from_numpy(keep).float(), 0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain, "box_of_ones", lambda *_: ~keep)
+        labelled, unlabelled = plain.copy_paste(network, network, batches, 2)
+    torch.testing.assert_close(labelled, expected["labelled"])
+    torch.testing.assert_close(unlabelled, expected["unlabelled"])
+
+
+def test_plain_augmentation_moves_image_and_label_together(plain):
+    image = np.zeros((16, 16, 16), np.float32)
+    image[4:12, 4:12, 4:12] = 1
+    moved, label = plain.moved(image, (image > 0).astype(np.uint8), np.random.default_rng(0))
+    assert ((moved > 0.5) == (label > 0)).mean() > 0.98 and not np.array_equal(moved, image)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("training_step.py", "--repeats", "1", "--cases", "small"),
+        ("training_step.py", "--repeats", "1", "--cases", "vnet"),
+        ("scoring.py", "--repeats", "1"),
+    ],
+    ids=" ".join,
+)
+def test_benchmarks_run_in_miniature(command):
+    name, *options = command
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name), "--tiny", *options], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "times ours" in done.stdout
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "results").glob("*.json")), ids=lambda f: f.stem)
+def test_stored_results_say_where_they_come_from(file):
+    assert {"device", "versions"} <= json.loads(file.read_text()).keys()
