@@ -167,7 +167,8 @@ def _refuse(
     """One message for all files that could not be fetched; the reasons for one of them in full."""
     first = max(failures, key=lambda path: len(failures[path]))
     others = sorted(path for path in failures if path != first)
-    named = [f"{first}:", *(f"  {line}" for line in failures[first][-4:]), *others[:5]]
+    reasons = list(dict.fromkeys(failures[first]))
+    named = [f"{first}:", *(f"  {line}" for line in reasons[-4:]), *others[:5]]
     named += [f"and {len(others) - 5} more"] if len(others) > 5 else []
     raise InputError(
         f"{len(failures)} of {asked} files of {entry.name} could not be fetched"

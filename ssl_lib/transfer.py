@@ -21,6 +21,7 @@ import requests
 import urllib3
 
 from ssl_lib.atomic import cannot_write
+from ssl_lib.errors import InputError
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
@@ -131,7 +132,7 @@ def _ask(
             time.sleep(max(PAUSE_SECONDS * 2 ** (attempt - 1), wait))
         wait = 0.0
         try:
-            _pull(mirror, wanted, part, session, decode=not wrong)
+            _pull(mirror, wanted, part, session, decode=attempt % 2 == 0)
         except InterruptedTransferError as error:
             wait = error.wait
             yield str(error)
@@ -164,7 +165,9 @@ def _pull(
             mirror.url(wanted.path), headers=headers, stream=True, timeout=TIMEOUT_SECONDS
         ) as answer:
             _pull_http(mirror, wanted, part, answer, have, decode)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
+    except InputError:
+        raise
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         reason, refused = _why(error)
         mirror.refusals += refused
         raise InterruptedTransferError(reason) from None
@@ -175,18 +178,17 @@ def _pull_http(
 ) -> None:
     """Read an answer to a `Range`; a server that ignores it answers 200: read from the start.
 
-    Servers that mark a `.nii.gz` as compressed for the way mean its own bytes: that is what is
-    tried (`decode` False) when the decompressed ones were wrong.
+    A server that packs the bytes for the way is asked for the whole file. Some only say so, of
+    files that end in .gz: with `decode` False such bytes are taken as they come.
     """
     if answer.status_code == requests.codes.requested_range_not_satisfiable and have:
         return  # nothing is left to send: the hash decides whether the part is whole
     if answer.status_code != requests.codes.ok:
         mirror.refusals = 0
     _refuse_bad_status(answer)
-    goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-    if answer.status_code == requests.codes.partial_content and (
-        not goes_on or "Content-Encoding" in answer.headers
-    ):
+    packed = "Content-Encoding" in answer.headers
+    goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-") and not packed
+    if answer.status_code == requests.codes.partial_content and not goes_on:
         part.unlink(missing_ok=True)
         raise InterruptedTransferError("answered with another range than was asked for")
 
@@ -195,7 +197,12 @@ def _pull_http(
             mirror.refusals = 0
             yield piece
 
-    _write(pieces(), part, have if goes_on else 0, wanted.most_bytes)
+    try:
+        _write(pieces(), part, have if goes_on else 0, wanted.most_bytes)
+    except urllib3.exceptions.HTTPError:
+        if packed:  # the bytes that have come are not those that a `Range` counts
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _write(pieces: Iterable[bytes], part: Path, start: int, most_bytes: int) -> None:
