@@ -11,7 +11,7 @@ from pathlib import Path
 from ssl_lib.errors import InputError
 
 ROOM = "a folder that can be written to, with space left"
-LEFT_BEHIND_SECONDS = 3600.0
+LEFT_BEHIND_SECONDS = 600.0
 
 
 def write_atomically(path: Path, content: bytes, keep_previous: bool = False) -> None:
