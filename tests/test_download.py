@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tiny_scans import tiny_image, tiny_label, write_hdf5
-from tiny_server import CONTENT, FIRST, SOURCE, Server, use_tiny_set, with_archive
+from tiny_server import CONTENT, FIRST, SOURCE, Server, assert_complete, use_tiny_set, with_archive
 
 import data_download
 from ssl_lib import datasets, download, verification
@@ -48,11 +48,6 @@ def fetch(tmp_path, source, **options):
         "hippocampus", tmp_path / "data", mirror=str(source), say=said.append, **options
     )
     return folder, "\n".join(said)
-
-
-def assert_complete(folder) -> None:
-    assert {path: (folder / path).read_bytes() for path in CONTENT} == CONTENT
-    assert not list(folder.rglob("*.part"))
 
 
 def test_a_folder_serves_as_mirror(tmp_path, mirror):

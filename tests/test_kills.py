@@ -21,7 +21,6 @@ import torch
 import workshop
 from tiny_server import CONTENT, Server
 
-from ssl_lib import checkpoint
 from ssl_lib.phantom import phantom_cohort
 from ssl_lib.results import build_result, check_result, read_result
 
@@ -143,22 +142,21 @@ def undisturbed(shop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 def without_costs(folder: Path) -> dict:
-    """The result of a training, without what it took."""
+    """The result of a training, without what it took and the state of the checkout."""
     (path,) = (folder / "results").glob("*/*.json")
     result = read_result(path)
     for costs in (result, *result["rows"].values()):
-        for name in ("seconds", "peak_memory_bytes"):
+        for name in ("seconds", "peak_memory_bytes", "commit"):
             costs.pop(name, None)
     return json.loads(json.dumps(result))
 
 
 def stored_iterations(folder: Path) -> dict[str, int]:
-    """Where the training of each folder of runs would go on, as the library sees it."""
-    found = {}
-    for run in (folder / "runs").glob("*"):
-        state = checkpoint.load(run / "run.pt")
-        if state is not None:
-            found[run.name] = state["iteration"]
+    """The latest iteration that any whole file of each run holds."""
+    found: dict[str, int] = {}
+    for path in (folder / "runs").glob("*/run.pt*"):
+        iteration = torch.load(path, weights_only=True)["iteration"]
+        found[path.parent.name] = max(iteration, found.get(path.parent.name, 0))
     return found
 
 
@@ -448,6 +446,18 @@ def test_a_killed_report_is_made_by_the_next_start(
     assert shown(root) == undisturbed_report[1]
     repeated = any("build/executed" in event for event in ended.events)
     assert repeated == (moment <= number_of(undisturbed_report[0].events, "os.rename build/stamps"))
+
+
+@pytest.mark.long
+def test_a_report_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
+    shop: Workshop, undisturbed_report, result, tmp_path: Path
+) -> None:
+    root = make_project(tmp_path / "project", result)
+    moment = number_of(undisturbed_report[0].events, "open build/executed")
+    assert shop("report", root, moment=moment, limit_bytes=900, full=True).answer == 2
+    assert_whole(root / "build")
+    assert shop("report", root).answer == 0
+    assert shown(root) == undisturbed_report[1]
 
 
 @pytest.mark.long

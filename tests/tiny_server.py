@@ -10,7 +10,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +27,7 @@ CONTENT = {
 }
 FIRST = "images/hippocampus_001.nii.gz"
 SOURCE = "owner/repository/commit/"
+HONEST_BYTES = sum(map(len, CONTENT.values()))
 MOST_BYTES = 10_000
 ENDLESS_BYTES = 50_000_000
 """Where the server stops a lie that was meant to be endless: a test that gets there has failed."""
@@ -192,6 +193,41 @@ class Server:
         self.closing.set()
         self._http.shutdown()
         self._http.server_close()
+
+
+@contextmanager
+def watched_server(folder: Path) -> Iterator[Server]:
+    """A server that looks, while it answers, for wrong bytes under a final name in `folder`."""
+    running, seen = Server(), []
+
+    def look() -> None:
+        for path, content in CONTENT.items():
+            try:
+                found = (folder / path).read_bytes()
+            except OSError:  # not there
+                continue
+            if found != content:
+                seen.append(path)
+
+    running.witness = look
+    yield running
+    running.close()
+    look()
+    assert seen == [], "something unverified stood under its final name"
+
+
+def fetch(tmp_path: Path, server: Server) -> None:
+    """Fetch the tiny set into `tmp_path / "data"`."""
+    download.fetch("hippocampus", tmp_path / "data", mirror=server.url, say=lambda _: None)
+
+
+def assert_complete(folder: Path) -> None:
+    assert {path: (folder / path).read_bytes() for path in CONTENT} == CONTENT
+    assert not list(folder.rglob("*.part"))
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def main(url: str, data_dir: Path) -> None:
