@@ -27,6 +27,7 @@ ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = (10, 30)
+SLOWEST_BYTES = 1000  # that have to come within the second of these times
 CHUNK_BYTES = 1 << 14
 
 
@@ -156,7 +157,7 @@ def _pull(
         have = 0
     folder = mirror.folder
     if folder is not None:
-        _write(_pieces_of(folder / wanted.path), part, 0, wanted.most_bytes)
+        _write(_pieces_of_file(folder / wanted.path), part, 0, wanted.most_bytes)
         return
     # Without "identity" the host may compress on the fly, and byte offsets would mean nothing.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -192,17 +193,28 @@ def _pull_http(
         part.unlink(missing_ok=True)
         raise InterruptedTransferError("answered with another range than was asked for")
 
-    def pieces() -> Iterator[bytes]:
-        for piece in answer.raw.stream(CHUNK_BYTES, decode_content=decode):
-            mirror.refusals = 0
-            yield piece
-
     try:
-        _write(pieces(), part, have if goes_on else 0, wanted.most_bytes)
-    except urllib3.exceptions.HTTPError:
+        pieces = _pieces_of_answer(answer, mirror, decode)
+        _write(pieces, part, have if goes_on else 0, wanted.most_bytes)
+    except (urllib3.exceptions.HTTPError, InterruptedTransferError):
         if packed:  # the bytes that have come are not those that a `Range` counts
             part.unlink(missing_ok=True)
         raise
+
+
+def _pieces_of_answer(answer: requests.Response, mirror: Mirror, decode: bool) -> Iterator[bytes]:
+    """What a server sends, as it comes; one that only drips is as good as silent."""
+    read = getattr(answer.raw, "read1", answer.raw.read)  # not in old versions of urllib3
+    since, came = time.monotonic(), 0
+    while piece := read(CHUNK_BYTES, decode_content=decode):
+        yield piece
+        came += len(piece)
+        if time.monotonic() - since > TIMEOUT_SECONDS[1]:
+            if came < SLOWEST_BYTES:
+                mirror.refusals += 1
+                raise InterruptedTransferError(f"only {came} bytes in {TIMEOUT_SECONDS[1]} s")
+            since, came, mirror.refusals = time.monotonic(), 0, 0
+    mirror.refusals = 0
 
 
 def _write(pieces: Iterable[bytes], part: Path, start: int, most_bytes: int) -> None:
@@ -223,7 +235,7 @@ def _write(pieces: Iterable[bytes], part: Path, start: int, most_bytes: int) -> 
         raise NotThereError(f"sends more than the {most_bytes} bytes that this file can have")
 
 
-def _pieces_of(file: Path) -> Iterator[bytes]:
+def _pieces_of_file(file: Path) -> Iterator[bytes]:
     """A file of a mirror that is a folder, in pieces."""
     try:
         with open(file, "rb") as source:
@@ -241,7 +253,8 @@ def _why(error: Exception) -> tuple[str, bool]:
     if isinstance(error, requests.Timeout) or "timed out" in text:
         return f"nothing came for {TIMEOUT_SECONDS[1]} s", True
     broke = requests.ConnectionError, urllib3.exceptions.ProtocolError
-    return "the connection broke" if isinstance(error, broke) else type(error).__name__, False
+    name = type(error).__name__
+    return "the connection broke" if isinstance(error, broke) else f"no answer ({name})", False
 
 
 def _refuse_bad_status(answer: requests.Response) -> None:

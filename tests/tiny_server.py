@@ -179,6 +179,11 @@ class Server:
             for _ in range(0, ENDLESS_BYTES, 10_000):
                 yield bytes(10_000)
                 self.witness()
+        elif fault == "drip":
+            for start in range(0, len(body), 10):
+                yield body[start : start + 10]
+                if self.closing.wait(0.03):
+                    break
         elif fault == "stall":
             yield body[:1000]
             self.closing.wait(5)
