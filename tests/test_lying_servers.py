@@ -81,8 +81,8 @@ LIES_OVERCOME = {
     "redirected to no address": ["to http://["],
     "packed for the way": ["packed"],
     "packed, and cut": ["packed cut", "no range"],
+    "packed, cut, and taken as it came": ["drop", "packed cut"],
     "packed from the middle": ["cut", "packed", "packed"],
-    "says packed, and is not": ["called packed", "called packed"],
 }
 
 
@@ -95,6 +95,24 @@ def test_a_server_that_lies_once_or_twice_still_gives_the_right_files(
     fetch(tmp_path, server)
     assert_complete(folder)
     assert not server.faults[HERE], "every lie was told"
+
+
+@pytest.mark.parametrize("lie", ["packed", "called packed", "longer", "negative length"])
+def test_a_server_that_always_lies_about_the_form_still_gives_the_right_file(
+    tmp_path: Path, server: Server, folder: Path, lie: str
+) -> None:
+    server.always[HERE] = lie
+    fetch(tmp_path, server)
+    assert_complete(folder)
+
+
+@pytest.mark.parametrize("lie", ["wrong range", "range unsaid"])
+def test_another_range_than_asked_for_is_not_taken_for_a_wrong_file(
+    tmp_path: Path, server: Server, folder: Path, lie: str
+) -> None:
+    server.fault(FIRST, "cut", lie)
+    fetch(tmp_path, server)
+    assert not (folder / "quarantine").exists()
 
 
 LIES_REFUSED = {
