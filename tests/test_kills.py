@@ -275,11 +275,17 @@ RESULTS_DIR = "reports/results"  # where results go
 
 # %%
 import json
+import os
+import time
 from pathlib import Path
 
 from ssl_lib.atomic import write_atomically
 
 print("begun", "." * 5000)
+if Path("kill").exists():
+    Path("kill").unlink()
+    os.kill(os.getppid(), 9)
+    time.sleep(0.3)
 
 # %%
 result = json.loads(Path("template.json").read_text()) | {"seed": SEED}
@@ -307,9 +313,9 @@ def shown(root: Path) -> dict[str, str]:
 
 
 REPORT_MOMENTS = {
-    "before the executed notebook has its name": ("os.rename build/executed", 0, None),
     "in the middle of the page": (r"open reports/00_good/\.phantom\S*html", 0, 3000),
     "in the middle of the executed notebook": ("open build/executed", 0, 900),
+    "before the executed notebook has its name": ("os.rename build/executed", 0, None),
     "before the stamp has its name": ("os.rename build/stamps", 0, None),
     "in the middle of the index": (r"open reports/\.index", 0, 900),
     "before anything": ("", 0, None),
@@ -327,7 +333,7 @@ def undisturbed_report(shop: Workshop, result: dict, tmp_path_factory) -> tuple[
 @pytest.mark.parametrize(
     ("pattern", "which", "limit"),
     [
-        pytest.param(*moment, id=name, marks=[pytest.mark.long] if number >= 2 else [])
+        pytest.param(*moment, id=name, marks=[pytest.mark.long] if number else [])
         for number, (name, moment) in enumerate(REPORT_MOMENTS.items())
     ],
 )
@@ -344,6 +350,18 @@ def test_a_killed_report_is_made_by_the_next_start(
     assert shown(root) == undisturbed_report[1]
     repeated = any("build/executed" in event for event in ended.events)
     assert repeated == (moment <= number_of(undisturbed_report[0].events, "os.rename build/stamps"))
+
+
+def test_a_report_killed_in_the_middle_of_a_cell_is_made_by_the_next_start(
+    shop: Workshop, undisturbed_report, result, tmp_path: Path
+) -> None:
+    """The kernel goes on for a moment, and writes its result beside the next start's."""
+    root = make_project(tmp_path / "project", result)
+    (root / "kill").touch()
+    assert killed(shop("report", root))
+    assert_whole(root / "build")
+    assert shop("report", root).answer == 0
+    assert shown(root) == undisturbed_report[1]
 
 
 @pytest.mark.long
