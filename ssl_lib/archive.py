@@ -1,73 +1,81 @@
 """The last resort: single files out of a set's official archive.
 
 Members are read by their exact names and written to ours, so that nothing in an archive can choose
-where it goes. Each one must have the same sha256 as from any other mirror.
+where it goes; links and devices are no files, and none may be larger than its set's files are. Each
+one must have the same sha256 as from any other mirror.
 """
 
 from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pooch
 import requests
 
-from ssl_lib.datasets import OfficialArchive
-from ssl_lib.transfer import set_aside
+from ssl_lib.atomic import cannot_write
+from ssl_lib.datasets import PublishedSet
+from ssl_lib.errors import InputError
+from ssl_lib.transfer import Mirror, Wanted, obtain, set_aside
 
 
 def take_from_archive(
-    archive: OfficialArchive,
+    entry: PublishedSet,
     folder: Path,
     paths: Sequence[str],
-    hashes: Mapping[str, str],
     quarantine: Path,
+    session: requests.Session,
 ) -> dict[str, str]:
-    """Write those of `paths` that the archive holds; return what was wrong with the others."""
-    name = Path(urlsplit(archive.url).path).name
-    fetcher = pooch.create(
-        path=folder / ".archive",
-        base_url="",
-        registry={name: f"md5:{archive.md5}"},
-        urls={name: archive.url},
-        retry_if_failed=1,
-    )
+    """Write those of `paths` that the set's archive holds; return what was wrong with the others.
+
+    Raises `InputError` when the disk takes no more.
+    """
+    archive = entry.archive
+    base, _, name = archive.url.rpartition("/")
+    file = folder / ".archive" / name
+    wanted = Wanted(name, archive.md5, archive.most_bytes, kind="md5")
+    if not (file.exists() and wanted.is_in(file)):
+        trouble = obtain(wanted, file, [Mirror(base)], quarantine, session=session)
+        if not file.exists():
+            return dict.fromkeys(paths, trouble[-1])
+    problems = {}
     try:
-        file = fetcher.fetch(name, downloader=pooch.HTTPDownloader(timeout=30))
-        with tarfile.open(file) as opened:
-            return {
-                path: problem
-                for path in paths
-                if (problem := _take(opened, archive, folder / path, path, hashes, quarantine))
-            }
-    except (requests.RequestException, ValueError, OSError, tarfile.TarError) as error:
-        reason = "wrong md5" if isinstance(error, ValueError) else type(error).__name__
-        return dict.fromkeys(paths, f"{archive.url}: {reason}")
+        # "r:" is a plain archive: a compressed one might be endless behind a small file
+        with tarfile.open(file, "r:") as opened:
+            for path in paths:
+                if problem := _take(opened, entry, folder / path, path, quarantine):
+                    problems[path] = f"{archive.url}: {problem}"
+    except InputError:
+        raise
+    except (tarfile.TarError, OSError, ValueError, OverflowError):  # cut, or not an archive
+        reason = f"{archive.url}: not a whole tar archive"
+        problems |= {p: problems.get(p, reason) for p in paths if not (folder / p).exists()}
+    return problems
 
 
 def _take(
-    opened: tarfile.TarFile,
-    archive: OfficialArchive,
-    target: Path,
-    path: str,
-    hashes: Mapping[str, str],
-    quarantine: Path,
+    opened: tarfile.TarFile, entry: PublishedSet, target: Path, path: str, quarantine: Path
 ) -> str:
     """Write one member to its final name; return what was wrong, or nothing."""
-    member = archive.member(path)
+    name = entry.archive.member(path)
     try:
-        content = opened.extractfile(member)
+        member = opened.getmember(name)
     except KeyError:
-        content = None
-    if content is None:
-        return f"{archive.url}: has no member {member}"
+        return f"has no member {name}"
+    if not member.isreg():
+        return f"{name} is not a file"
+    if member.size > entry.most_bytes:
+        return f"{name} is said to have {member.size} bytes, at most {entry.most_bytes} are right"
+    content = opened.extractfile(member).read()
     part = target.with_name(target.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(content.read())
-    if pooch.file_hash(part, alg="sha256") == hashes[path]:
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+    except OSError as error:
+        raise cannot_write(part, error) from error
+    if pooch.file_hash(part, alg="sha256") == entry.hashes[path]:
         os.replace(part, target)
         return ""
-    return f"{archive.url}: wrong sha256, moved to {set_aside(part, quarantine, target.name)}"
+    return f"wrong sha256, moved to {set_aside(part, quarantine, target.name)}"

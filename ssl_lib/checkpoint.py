@@ -1,15 +1,13 @@
-"""Files that are either whole or not there.
+"""Checkpoints: whole or not there (see `ssl_lib.atomic`), and the one before as a spare.
 
-A write goes to a temporary file beside the target, is flushed to disk and then takes the target's
-name in one step; the previous checkpoint is kept, so that a broken disk block costs minutes, not a
-night. Only tensors and plain Python values are stored, and nothing else is ever unpickled.
+The spare is kept so that a broken disk block costs minutes, not a night. Only tensors and plain
+Python values are stored, and nothing else is ever unpickled.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import uuid
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -17,35 +15,8 @@ from typing import Any
 
 import torch
 
+from ssl_lib.atomic import previous, write_atomically
 from ssl_lib.errors import InputError
-
-
-def write_atomically(path: Path, content: bytes, keep_previous: bool = False) -> None:
-    """Write bytes so that a kill at any moment leaves the old file or the new one, never a part.
-
-    Raises `InputError` when the folder is read-only or the disk is full; the old file is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_previous:
-            with suppress(FileNotFoundError):  # none yet, or a twin of this run has just moved it
-                os.replace(path, previous(path))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"could not be written ({error.strerror})",
-            where=path,
-            expected="a folder that can be written to, with space left",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -85,8 +56,3 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | Non
         expected="a file written by this library",
         fix="delete the folder it lies in; the training then starts anew",
     ) from damaged
-
-
-def previous(path: Path) -> Path:
-    """Where the checkpoint before the last one is kept."""
-    return path.with_name(path.name + ".previous")

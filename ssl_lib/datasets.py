@@ -20,11 +20,15 @@ PUBLIC_HOST = "https://raw.githubusercontent.com/"
 
 @dataclass(frozen=True)
 class OfficialArchive:
-    """One large file that holds a whole set; `folders` maps our folder names to its own."""
+    """One large file that holds a whole set; `folders` maps our folder names to its own.
+
+    A server that sends more than `most_bytes` is not believed.
+    """
 
     url: str
     md5: str
     folders: Mapping[str, str]
+    most_bytes: int = 100_000_000
 
     def member(self, path: str) -> str:
         """The name inside the archive of a file of the set."""
@@ -37,7 +41,8 @@ class PublishedSet:
     """One public data set.
 
     `mirrors` are folders below `PUBLIC_HOST`, each at a pinned commit. `validation_count` is the
-    number of training scans that we set aside where the benchmark has no validation scans.
+    number of training scans that we set aside where the benchmark has no validation scans. No file
+    of the set has more than `most_bytes`: a mirror that sends more is not believed.
     """
 
     name: str
@@ -49,6 +54,7 @@ class PublishedSet:
     citation: str
     caveat: str
     published_label_counts: tuple[int, ...]
+    most_bytes: int
     validation_count: int = 0
     unit: str = "scan"
     left_out: str = ""
@@ -169,6 +175,7 @@ _HIPPOCAMPUS = PublishedSet(
         " broken: 010, 118 and 281."
     ),
     published_label_counts=(11, 21, 43),
+    most_bytes=1_000_000,
     validation_count=20,
     left_out=(
         "hippocampus_010, hippocampus_118 and hippocampus_281 of the source folder are broken on"
@@ -203,6 +210,7 @@ _LA2018 = PublishedSet(
         " published: training and test may share patients."
     ),
     published_label_counts=(4, 8, 16),
+    most_bytes=50_000_000,
     validation_count=8,
 )
 
@@ -216,6 +224,7 @@ _ACDC = PublishedSet(
     citation="Bernard et al., IEEE Trans. Med. Imaging 37(11):2514-2525, 2018",
     caveat="Voxel spacing is not stored: distances are in voxels, as in all published numbers.",
     published_label_counts=(3, 7, 14),
+    most_bytes=133_000_000,
     unit="patient",
 )
 

@@ -7,8 +7,9 @@ sha256 was found right.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -16,9 +17,10 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ssl_lib.archive import take_from_archive
+from ssl_lib.atomic import cannot_write, write_atomically
 from ssl_lib.datasets import PUBLIC_HOST, PUBLISHED, PublishedSet, published
 from ssl_lib.errors import InputError
-from ssl_lib.transfer import Mirror, obtain, set_aside
+from ssl_lib.transfer import Mirror, Wanted, obtain, set_aside
 from ssl_lib.verification import STAMP, require, wrong_files
 
 SUBSET = ".subset"
@@ -87,25 +89,43 @@ def fetch_files(
     """Download those of `paths` that are not there and right, several at a time.
 
     A second process that fetches the same set waits. Raises `InputError` that names every file
-    which no mirror delivered.
+    which no mirror delivered, or when the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with _alone_in(folder), _session(workers) as session:
         for path in wrong_files(entry, folder, paths):
             kept = set_aside(folder / path, folder / "quarantine", Path(path).name)
             say(f"{path}: wrong sha256, moved to {kept}, fetched again")
         missing = [path for path in paths if not (folder / path).exists()]
         mirrors = mirrors_of(entry, mirror)
-        failures = _fetch_missing(entry, folder, missing, mirrors, workers, say)
+        failures = _fetch_missing(entry, folder, missing, mirrors, session, workers, say)
         if failures and entry.archive:
             quarantine = folder / "quarantine"
-            problems = take_from_archive(
-                entry.archive, folder, list(failures), entry.hashes, quarantine
-            )
+            problems = take_from_archive(entry, folder, list(failures), quarantine, session)
             failures = {path: [*failures[path], problem] for path, problem in problems.items()}
         wrong_files(entry, folder, missing)
     if failures:
         _refuse(entry, failures, len(missing), unreachable=all(one.dead for one in mirrors))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder and wait until no other process fetches into it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _session(workers: int) -> requests.Session:
+    session = requests.Session()
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=workers))
+    return session
 
 
 def _fetch_missing(
@@ -113,19 +133,19 @@ def _fetch_missing(
     folder: Path,
     missing: Sequence[str],
     mirrors: Sequence[Mirror],
+    session: requests.Session,
     workers: int,
     say: Callable[[str], None],
 ) -> dict[str, list[str]]:
     """Fetch files side by side; return those that no mirror delivered, with the reasons."""
-    session = requests.Session()
-    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=workers))
     failures: dict[str, list[str]] = {}
 
     def fetch_one(path: str) -> tuple[str, list[str]]:
-        target, quarantine = folder / path, folder / "quarantine"
-        return path, obtain(path, target, entry.hashes[path], mirrors, quarantine, session=session)
+        wanted = Wanted(path, entry.hashes[path], entry.most_bytes)
+        quarantine = folder / "quarantine"
+        return path, obtain(wanted, folder / path, mirrors, quarantine, session=session)
 
-    with ThreadPoolExecutor(workers) as pool, session:
+    with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(fetch_one, path) for path in missing]
         try:
             for job in tqdm(as_completed(jobs), entry.name, len(jobs), unit="file"):
@@ -147,7 +167,8 @@ def _refuse(
     """One message for all files that could not be fetched; the reasons for one of them in full."""
     first = max(failures, key=lambda path: len(failures[path]))
     others = sorted(path for path in failures if path != first)
-    named = [f"{first}:", *(f"  {line}" for line in failures[first][-4:]), *others[:5]]
+    reasons = list(dict.fromkeys(failures[first]))
+    named = [f"{first}:", *(f"  {line}" for line in reasons[-4:]), *others[:5]]
     named += [f"and {len(others) - 5} more"] if len(others) > 5 else []
     raise InputError(
         f"{len(failures)} of {asked} files of {entry.name} could not be fetched"
@@ -177,8 +198,12 @@ def verify(name: str, data_dir: str | Path | None = None) -> int:
 
 def fetched_subset(name: str, data_dir: str | Path | None = None) -> int | None:
     """The size of the subset that was fetched, or None after a full download (or none)."""
-    marker = data_folder(data_dir) / name / SUBSET
-    return int(marker.read_text(encoding="ascii")) if marker.exists() else None
+    return _noted_subset(data_folder(data_dir) / name / SUBSET)
+
+
+def _noted_subset(marker: Path) -> int | None:
+    text = marker.read_text(encoding="ascii", errors="replace") if marker.exists() else ""
+    return int(text) if text.isdecimal() else None
 
 
 def _remember_subset(entry: PublishedSet, folder: Path, subset: int | None) -> None:
@@ -187,8 +212,7 @@ def _remember_subset(entry: PublishedSet, folder: Path, subset: int | None) -> N
     if subset is None or all((folder / path).exists() for path in entry.hashes):
         marker.unlink(missing_ok=True)
     else:
-        before = int(marker.read_text(encoding="ascii")) if marker.exists() else 0
-        marker.write_text(str(max(before, subset)), encoding="ascii")
+        write_atomically(marker, str(max(_noted_subset(marker) or 0, subset)).encode())
 
 
 def overview() -> str:

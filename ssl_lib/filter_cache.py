@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 
 Array = Shaped[np.ndarray, "..."]
 

@@ -25,7 +25,7 @@ from nibabel.orientations import (
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.cohorts import Case
 from ssl_lib.errors import InputError
 from ssl_lib.reading import Volume, as_image, normalise

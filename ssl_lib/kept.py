@@ -22,7 +22,7 @@ import torch
 from jaxtyping import UInt8
 from torch import nn
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.geometry import Geometry, is_placed, orientation_of, write_label_map
 from ssl_lib.inference import predict_probabilities

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.inference import evaluating
 from ssl_lib.members import Ensemble
@@ -44,7 +44,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 
 
 def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Write weights and description, in one step (see `ssl_lib.checkpoint`)."""
+    """Write weights and description, in one step (see `ssl_lib.atomic`)."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     probe = torch.randn(

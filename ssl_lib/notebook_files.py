@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
@@ -20,6 +18,7 @@ import nbformat
 from jupytext.combine import combine_inputs_with_outputs
 from nbformat import NotebookNode
 
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -111,17 +110,11 @@ def write_notebook(notebook: NotebookNode, path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: a reader, or a kill, never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a file in one step: a reader, or a kill, never meets half of it.
+
+    Raises `InputError` when the folder is read-only or the disk is full.
+    """
+    write_atomically(path, text.encode())
 
 
 def paired(script: str | Path, notebook: str | Path) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.cohorts import Cohort
 from ssl_lib.errors import InputError
 from ssl_lib.metrics import SCORES, score_scan, summarise

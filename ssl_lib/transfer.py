@@ -1,25 +1,33 @@
 """One file from one of several mirrors to its final name, complete and verified, or not at all.
 
-Pooch downloads and hashes, but starts again from the first byte when a connection breaks; here the
-bytes that have come stay in a `.part` file and the rest is asked for with an HTTP `Range`.
+Pooch hashes; it downloads too, but starts again from the first byte when a connection breaks, and
+reads whatever comes. Here the bytes that have come stay in a `.part` file, the rest is asked for
+with an HTTP `Range`, and nobody can send more than a file can have.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pooch
 import requests
+import urllib3
+
+from ssl_lib.atomic import cannot_write
+from ssl_lib.errors import InputError
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = (10, 30)
+SLOWEST_BYTES = 1000  # that have to come within the second of these times
 CHUNK_BYTES = 1 << 14
 
 
@@ -28,7 +36,11 @@ class NotThereError(Exception):
 
 
 class InterruptedTransferError(Exception):
-    """The mirror broke off; asking again may help."""
+    """The mirror broke off; asking again may help, after at least `wait` seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
 
 
 @dataclass
@@ -40,7 +52,7 @@ class Mirror:
 
     @property
     def dead(self) -> bool:
-        """Whether connections to it failed so often in a row that it is not asked again."""
+        """Whether it refused or said nothing so often in a row that it is not asked again."""
         return self.refusals >= ATTEMPTS
 
     @property
@@ -57,10 +69,23 @@ class Mirror:
         return self.base.rstrip("/") + "/" + quote(path)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A file: its path below a mirror, its hash, and the most bytes that it can have."""
+
+    path: str
+    digest: str
+    most_bytes: int
+    kind: str = "sha256"
+
+    def is_in(self, file: Path) -> bool:
+        """Whether `file` has the published hash."""
+        return pooch.file_hash(file, alg=self.kind) == self.digest
+
+
 def obtain(
-    path: str,
+    wanted: Wanted,
     target: Path,
-    sha256: str,
     mirrors: Sequence[Mirror],
     quarantine: Path,
     *,
@@ -70,30 +95,21 @@ def obtain(
 
     The mirrors are asked in order. A broken connection is continued, up to three times; a file
     with a wrong hash is moved to `quarantine` and fetched once more before the next mirror has its
-    turn. If no mirror delivers, there is no `target` afterwards.
+    turn. If no mirror delivers, there is no `target` afterwards. Raises `InputError` when the disk
+    takes no more.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
     trouble: list[str] = []
     for mirror in mirrors:
-        wrong = 0
-        for _ in _attempts(mirror):
-            try:
-                _pull(mirror, path, part, session)
-            except InterruptedTransferError as error:
-                trouble.append(f"{mirror.url(path)}: {error}")
-                continue
-            except NotThereError as error:
-                trouble.append(f"{mirror.url(path)}: {error}")
-                break
-            if pooch.file_hash(part, alg="sha256") == sha256:
-                os.replace(part, target)
-                return trouble
-            kept = set_aside(part, quarantine, target.name)
-            trouble.append(f"{mirror.url(path)}: wrong sha256, moved to {kept}")
-            wrong += 1
-            if wrong == 2:
-                break
+        for line in _ask(mirror, wanted, part, quarantine, session):
+            trouble.append(f"{mirror.url(wanted.path)}: {line}")
+        if part.exists() and wanted.is_in(part):
+            os.replace(part, target)
+            break
     return trouble
 
 
@@ -105,60 +121,158 @@ def set_aside(file: Path, quarantine: Path, name: str) -> Path:
     return kept
 
 
-def _attempts(mirror: Mirror) -> Iterable[int]:
-    """Count attempts, waiting longer before each, and stop once the mirror is known to be dead."""
+def _ask(
+    mirror: Mirror, wanted: Wanted, part: Path, quarantine: Path, session: requests.Session
+) -> Iterator[str]:
+    """Ask one mirror until `part` is the wanted file, or it is of no use; yield what was wrong."""
+    wrong, wait = 0, 0.0
     for attempt in range(ATTEMPTS):
-        if mirror.dead:
+        if mirror.dead or wrong == 2:
             return
         if attempt:
-            time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
-        yield attempt
+            time.sleep(max(PAUSE_SECONDS * 2 ** (attempt - 1), wait))
+        wait = 0.0
+        try:
+            _pull(mirror, wanted, part, session, decode=attempt % 2 == 0)
+        except InterruptedTransferError as error:
+            wait = error.wait
+            yield str(error)
+            continue
+        except NotThereError as error:
+            yield str(error)
+            return
+        if wanted.is_in(part):
+            return
+        yield f"wrong {wanted.kind}, moved to {set_aside(part, quarantine, part.stem)}"
+        wrong += 1
 
 
-def _pull(mirror: Mirror, path: str, part: Path, session: requests.Session) -> None:
+def _pull(
+    mirror: Mirror, wanted: Wanted, part: Path, session: requests.Session, decode: bool
+) -> None:
     """Copy or download a file into `part`, going on where an earlier attempt ended."""
-    folder = mirror.folder
-    if folder is None:
-        _pull_http(mirror, path, part, session)
-        return
-    try:
-        shutil.copyfile(folder / path, part)
-    except OSError as error:
-        raise NotThereError(error.strerror or str(error)) from None
-
-
-def _pull_http(mirror: Mirror, path: str, part: Path, session: requests.Session) -> None:
-    """Download with `Range`; a server that ignores it answers 200 and is read from the start."""
     have = part.stat().st_size if part.exists() else 0
+    if have > wanted.most_bytes:
+        part.unlink()
+        have = 0
+    folder = mirror.folder
+    if folder is not None:
+        _write(_pieces_of_file(folder / wanted.path), part, 0, wanted.most_bytes)
+        return
     # Without "identity" the host may compress on the fly, and byte offsets would mean nothing.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with session.get(
-            mirror.url(path), headers=headers, stream=True, timeout=TIMEOUT_SECONDS
+            mirror.url(wanted.path), headers=headers, stream=True, timeout=TIMEOUT_SECONDS
         ) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable and have:
-                return  # nothing is left to send: the hash decides whether the part is whole
-            mirror.refusals = 0
-            _refuse_bad_status(answer)
-            goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            with open(part, "ab" if goes_on else "wb") as file:
-                for chunk in answer.iter_content(CHUNK_BYTES):
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-    except requests.exceptions.ConnectionError as error:
-        # Requests says so when no connection came about; a connection that broke reads otherwise.
-        refused = "Max retries exceeded" in str(error)
+            _pull_http(mirror, wanted, part, answer, have, decode)
+    except InputError:
+        raise
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        reason, refused = _why(error)
         mirror.refusals += refused
-        reason = "unreachable" if refused else "the connection broke"
         raise InterruptedTransferError(reason) from None
-    except requests.exceptions.RequestException as error:
-        raise InterruptedTransferError(type(error).__name__) from None
+
+
+def _pull_http(
+    mirror: Mirror, wanted: Wanted, part: Path, answer: requests.Response, have: int, decode: bool
+) -> None:
+    """Read an answer to a `Range`; a server that ignores it answers 200: read from the start.
+
+    A server that packs the bytes for the way is asked for the whole file. Some only say so, of
+    files that end in .gz: with `decode` False such bytes are taken as they come.
+    """
+    if answer.status_code == requests.codes.requested_range_not_satisfiable and have:
+        return  # nothing is left to send: the hash decides whether the part is whole
+    if answer.status_code != requests.codes.ok:
+        mirror.refusals = 0
+    _refuse_bad_status(answer)
+    packed = "Content-Encoding" in answer.headers
+    goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-") and not packed
+    if answer.status_code == requests.codes.partial_content and not goes_on:
+        part.unlink(missing_ok=True)
+        raise InterruptedTransferError("answered with another range than was asked for")
+
+    try:
+        pieces = _pieces_of_answer(answer, mirror, decode)
+        _write(pieces, part, have if goes_on else 0, wanted.most_bytes)
+    except (urllib3.exceptions.HTTPError, InterruptedTransferError):
+        if packed:  # the bytes that have come are not those that a `Range` counts
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _pieces_of_answer(answer: requests.Response, mirror: Mirror, decode: bool) -> Iterator[bytes]:
+    """What a server sends, as it comes; one that only drips is as good as silent."""
+    read = getattr(answer.raw, "read1", answer.raw.read)  # not in old versions of urllib3
+    since, came = time.monotonic(), 0
+    while piece := read(CHUNK_BYTES, decode_content=decode):
+        yield piece
+        came += len(piece)
+        if time.monotonic() - since > TIMEOUT_SECONDS[1]:
+            if came < SLOWEST_BYTES:
+                mirror.refusals += 1
+                raise InterruptedTransferError(f"only {came} bytes in {TIMEOUT_SECONDS[1]} s")
+            since, came, mirror.refusals = time.monotonic(), 0, 0
+    mirror.refusals = 0
+
+
+def _write(pieces: Iterable[bytes], part: Path, start: int, most_bytes: int) -> None:
+    """Write pieces behind the first `start` bytes of `part`, no more than it can have."""
+    try:
+        with open(part, "ab" if start else "wb") as file:
+            for piece in pieces:
+                start += len(piece)
+                if start > most_bytes:
+                    break
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(part, error) from error
+    if start > most_bytes:
+        part.unlink()
+        raise NotThereError(f"sends more than the {most_bytes} bytes that this file can have")
+
+
+def _pieces_of_file(file: Path) -> Iterator[bytes]:
+    """A file of a mirror that is a folder, in pieces."""
+    try:
+        with open(file, "rb") as source:
+            while piece := source.read(CHUNK_BYTES):
+                yield piece
+    except OSError as error:
+        raise NotThereError(error.strerror or str(error)) from None
+
+
+def _why(error: Exception) -> tuple[str, bool]:
+    """What broke off, in words, and whether the mirror did not answer at all."""
+    text = str(error)
+    if "Max retries exceeded" in text:  # requests says so when no connection came about
+        return "unreachable", True
+    if isinstance(error, requests.Timeout) or "timed out" in text:
+        return f"nothing came for {TIMEOUT_SECONDS[1]} s", True
+    broke = requests.ConnectionError, urllib3.exceptions.ProtocolError
+    name = type(error).__name__
+    return "the connection broke" if isinstance(error, broke) else f"no answer ({name})", False
 
 
 def _refuse_bad_status(answer: requests.Response) -> None:
     code = answer.status_code
     if code in (requests.codes.too_many_requests, *range(500, 600)):
-        raise InterruptedTransferError(f"HTTP {code}")
+        wait = _retry_after(answer.headers.get("Retry-After", ""))
+        if wait > LONGEST_PAUSE_SECONDS:
+            raise NotThereError(f"HTTP {code}, not to be asked again for {wait:.0f} s")
+        raise InterruptedTransferError(f"HTTP {code}", wait)
     if code not in (requests.codes.ok, requests.codes.partial_content):
         raise NotThereError(f"HTTP {code}")
+
+
+def _retry_after(text: str) -> float:
+    """Seconds to wait, from a number of them or from a date; 0 for anything else."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return 0.0

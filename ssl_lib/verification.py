@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 import pooch
 
+from ssl_lib.atomic import write_atomically
 from ssl_lib.datasets import PublishedSet
 from ssl_lib.errors import InputError
 
@@ -44,7 +44,7 @@ def require(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None:
 def wrong_files(entry: PublishedSet, folder: Path, paths: Iterable[str]) -> list[str]:
     """Those of `paths` that are there with a wrong hash; nothing unchanged is hashed twice."""
     stamp_file = folder / STAMP
-    stamp = json.loads(stamp_file.read_text(encoding="utf-8")) if stamp_file.exists() else {}
+    stamp = _read_stamp(stamp_file)
     known, wrong = dict(stamp), []
     for path in paths:
         file = folder / path
@@ -64,12 +64,18 @@ def wrong_files(entry: PublishedSet, folder: Path, paths: Iterable[str]) -> list
     return wrong
 
 
+def _read_stamp(stamp_file: Path) -> dict[str, list[object]]:
+    """What was found right; nothing, if the note cannot be read: then all is hashed again."""
+    with suppress(OSError, ValueError):
+        found = json.loads(stamp_file.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
 def _write_stamp(stamp_file: Path, known: Mapping[str, Sequence[object]]) -> None:
     """Write it whole or not at all. In a folder that is read-only, files are hashed each time."""
-    fresh = stamp_file.with_name(f"{STAMP}.{os.getpid()}")
-    with suppress(OSError):
-        fresh.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(fresh, stamp_file)
+    with suppress(InputError):
+        write_atomically(stamp_file, json.dumps(known).encode())
 
 
 def _is_right(entry: PublishedSet, path: str, file: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.kept import Kept, Predicted, predict_scan
 from ssl_lib.metrics import score_scan, summarise

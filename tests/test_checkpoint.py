@@ -161,6 +161,17 @@ def test_a_read_only_folder_is_an_input_error(tmp_path):
         tmp_path.chmod(0o700)
 
 
+def test_what_a_killed_writer_left_behind_is_removed_and_a_young_part_is_not(path):
+    path.parent.mkdir()
+    old, young, other = (path.with_name(f".{n}.0.part") for n in ("run.pt", "run.pt.1", "b.pt"))
+    for part in (old, young, other):
+        part.write_bytes(b"half")
+    for part in (old, other):
+        os.utime(part, (0, 0))
+    save(path, state(1))
+    assert sorted(os.listdir(path.parent)) == sorted([young.name, other.name, "run.pt"])
+
+
 class Malicious:
     def __init__(self, witness: Path) -> None:
         self.witness = witness

@@ -6,80 +6,16 @@ import hashlib
 import io
 import re
 import tarfile
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from tiny_scans import tiny_image, tiny_label, write_hdf5
+from tiny_server import CONTENT, FIRST, SOURCE, Server, assert_complete, use_tiny_set, with_archive
 
 import data_download
-from ssl_lib import datasets, download, transfer, verification
+from ssl_lib import datasets, download, verification
 from ssl_lib.errors import InputError
-
-CONTENT = {
-    f"{kind}/hippocampus_{number:03}.nii.gz": bytes([number]) * 3000 + kind.encode()
-    for number in (1, 2, 3, 4)
-    for kind in ("images", "labels")
-}
-FIRST = "images/hippocampus_001.nii.gz"
-SOURCE = "owner/repository/commit/"
-
-
-class Server:
-    """Serves `files`; `faults` maps a path to what its next answers do wrong, in turn."""
-
-    def __init__(self) -> None:
-        self.files = {f"/{SOURCE}{path}": content for path, content in CONTENT.items()}
-        self.faults: dict[str, list[str]] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                server.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def fault(self, path: str, *kinds: str) -> None:
-        self.faults[f"/{SOURCE}{path}"] = list(kinds)
-
-    def ranges_asked(self, path: str) -> list[str | None]:
-        return [asked for requested, asked in self.requests if requested == f"/{SOURCE}{path}"]
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        path, asked = unquote(handler.path), handler.headers.get("Range")
-        self.requests.append((path, asked))
-        fault = self.faults[path].pop(0) if self.faults.get(path) else ""
-        if path not in self.files or fault == "404":
-            handler.send_error(404)
-            return
-        if fault == "503":
-            handler.send_error(503)
-            return
-        content = b"not these bytes" if fault == "wrong" else self.files[path]
-        start = int(asked[6:-1]) if asked and fault not in ("wrong", "no range") else 0
-        handler.send_response(206 if start else 200)
-        if start:
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        handler.send_header("Content-Length", str(len(content) - start))
-        handler.end_headers()
-        sent = content[start : start + 1000] if fault == "cut" else content[start:]
-        handler.wfile.write(sent)
-        handler.close_connection = True
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
 
 @pytest.fixture
@@ -92,17 +28,7 @@ def server():
 @pytest.fixture(autouse=True)
 def tiny_set(monkeypatch):
     """A hippocampus set of four scans, no waiting, and a public host that nobody reaches."""
-    entry = replace(datasets.PUBLISHED["hippocampus"], mirrors=(SOURCE,), archive=None)
-    scans = tuple(f"hippocampus_{number:03}" for number in (1, 2, 3, 4))
-    entry.__dict__["hashes"] = {p: hashlib.sha256(c).hexdigest() for p, c in CONTENT.items()}
-    entry.__dict__.update(training=scans[:3], validation=(), test=scans[3:])
-    monkeypatch.setitem(datasets.PUBLISHED, "hippocampus", entry)
-    monkeypatch.setattr(download, "PUBLIC_HOST", "http://127.0.0.1:9/")
-    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(transfer, "CHUNK_BYTES", 250)
-    monkeypatch.delenv("SSL_MIRROR", raising=False)
-    monkeypatch.delenv("SSL_DATA_DIR", raising=False)
-    return entry
+    return use_tiny_set(monkeypatch)
 
 
 @pytest.fixture
@@ -122,11 +48,6 @@ def fetch(tmp_path, source, **options):
         "hippocampus", tmp_path / "data", mirror=str(source), say=said.append, **options
     )
     return folder, "\n".join(said)
-
-
-def assert_complete(folder) -> None:
-    assert {path: (folder / path).read_bytes() for path in CONTENT} == CONTENT
-    assert not list(folder.rglob("*.part"))
 
 
 def test_a_folder_serves_as_mirror(tmp_path, mirror):
@@ -239,18 +160,15 @@ def archived_set(tmp_path, server, tiny_set, monkeypatch):
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     server.files["/Task.tar"] = content.getvalue()
-    entry = replace(
+    entry = with_archive(
         tiny_set,
-        archive=datasets.OfficialArchive(
+        datasets.OfficialArchive(
             url=server.url + "/Task.tar",
             md5=hashlib.md5(content.getvalue()).hexdigest(),
             folders={"images": "Task/imagesTr", "labels": "Task/labelsTr"},
         ),
     )
-    entry.__dict__.update({k: tiny_set.__dict__[k] for k in ("hashes", "training", "test")})
-    entry.__dict__["validation"] = ()
     monkeypatch.setitem(datasets.PUBLISHED, "hippocampus", entry)
-    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     return entry
 
 
@@ -265,7 +183,7 @@ def test_what_no_mirror_has_comes_from_the_official_archive(tmp_path, archived_s
     ("field", "value", "said"),
     [
         ("md5", "0" * 32, "wrong md5"),
-        ("url", "http://127.0.0.1:9/Task.tar", "ConnectionError"),
+        ("url", "http://127.0.0.1:9/Task.tar", "unreachable"),
         ("folders", {"images": "nowhere", "labels": "nowhere"}, "no member nowhere"),
     ],
 )
@@ -273,8 +191,7 @@ def test_an_archive_that_cannot_serve_is_named(
     tmp_path, archived_set, mirror, monkeypatch, field, value, said
 ):
     (mirror / SOURCE / FIRST).unlink()
-    entry = replace(archived_set, archive=replace(archived_set.archive, **{field: value}))
-    entry.__dict__.update({**archived_set.__dict__, "archive": entry.archive})
+    entry = with_archive(archived_set, replace(archived_set.archive, **{field: value}))
     monkeypatch.setitem(datasets.PUBLISHED, "hippocampus", entry)
     with pytest.raises(InputError, match=said) as refusal:
         fetch(tmp_path, mirror)

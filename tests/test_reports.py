@@ -195,6 +195,9 @@ def test_a_good_run_is_executed_once_until_it_is_forced(
     assert (project / "runs.txt").read_text() == "xx"
     (project / "reports" / "00_good" / "phantom-quick-n4.html").unlink()
     assert report(project) == 0
+    assert page_of(project, "00_good") and (project / "runs.txt").read_text() == "xx"
+    (project / "build" / "executed" / "00_good" / "phantom-quick-n4-seed0.ipynb").unlink()
+    assert report(project) == 0
     assert (project / "runs.txt").read_text() == "xxx"
 
 

@@ -1,20 +1,15 @@
-"""`fit`: it learns, resumes to the same bits even after a kill, and looks without touching."""
+"""`fit`: it learns, resumes to the same bits (after a kill, too: `test_kills.py`), and looks
+without touching."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-import tiny_study
 import torch
 from torch import nn
 
@@ -298,51 +293,6 @@ def test_looks_are_spread_evenly_and_the_last_one_is_at_the_end(times, iteration
     assert len(due) == min(times, iterations) and due[-1] == iterations
     gaps = {b - a for a, b in itertools.pairwise([0, *due])}
     assert max(gaps) - min(gaps) <= 1
-
-
-def stored(runs: Path) -> Iterator[Path]:
-    return runs.glob("*/run.pt")
-
-
-def killed_when(ready: Callable[[], bool], runs: Path) -> None:
-    """Start the tiny study in its own process and kill it the moment that `ready` says so."""
-    process = start(runs)
-    try:
-        limit = time.monotonic() + 60
-        while not ready() and process.poll() is None and time.monotonic() < limit:
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
-def start(runs: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, tiny_study.__file__, str(runs)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "SSL_STATIC": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_run_that_was_killed_twice_ends_with_the_same_bits(tmp_path):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        undisturbed = tiny_study.hashes(tiny_study.train(tiny_study.tiny_study()))
-    finally:
-        torch.set_num_threads(threads)
-    killed_when(lambda: any(stored(tmp_path)), tmp_path)
-    states = [checkpoint.load(path) for path in stored(tmp_path)]
-    assert len(states) == 1 and not states[0]["finished"]
-    killed_when(lambda: len(list(stored(tmp_path))) == 2, tmp_path)
-    states = [checkpoint.load(path) for path in stored(tmp_path)]
-    assert sorted(state["finished"] for state in states) == [False, True]
-    output, _ = start(tmp_path).communicate(timeout=60)
-    assert output.strip() == undisturbed
 
 
 @pytest.mark.gpu

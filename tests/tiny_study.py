@@ -1,19 +1,13 @@
-"""A study that trains in a second, for tests; as a script it prints the hash of the final weights.
-
-python tests/tiny_study.py RUNS_DIR     stores every iteration, slowly enough to be killed
-"""
+"""A study that trains in a second, for tests."""
 
 from __future__ import annotations
 
-import sys
-import time
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 
-from ssl_lib import checkpoint, study
+from ssl_lib import study
 from ssl_lib.augmentation import random_appearance, standardise, strong_augmentation
 from ssl_lib.cohorts import Cohort
 from ssl_lib.losses import segmentation_loss
@@ -71,20 +65,3 @@ def train(made: Study) -> study.Training:
 
 def hashes(done: study.Training) -> str:
     return " ".join(f"{name} {study.weights_hash(net)}" for name, net in done.networks.items())
-
-
-def main(runs_dir: Path) -> None:
-    save = checkpoint.save
-
-    def save_and_wait(path: Path, state: dict[str, object]) -> None:
-        save(path, state)
-        time.sleep(0.03)
-
-    torch.set_num_threads(1)
-    checkpoint.save = save_and_wait
-    study.fit = partial(study.fit, checkpoint_seconds=-1.0)
-    print(hashes(train(tiny_study(runs_dir))))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

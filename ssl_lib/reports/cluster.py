@@ -26,7 +26,7 @@ from distributed import Client, Future, LocalCluster, as_completed
 from distributed.scheduler import KilledWorker
 from distributed.utils import silence_logging_cmgr
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.reports.plan import Folders, Job, code_version
 from ssl_lib.reports.run import Ran, Stamp, executed_path, not_executed, received

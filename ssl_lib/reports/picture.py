@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.figures import row_comparison, to_png
 from ssl_lib.results import read_results

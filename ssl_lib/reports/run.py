@@ -33,7 +33,6 @@ from ssl_lib.reports.plan import Folders, Job, digest
 
 KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-AUTOSAVE_SECONDS = 30
 PAPERMILL_BANNER = "papermill-error-cell-tag"  # cells that papermill adds; the page has its own
 
 
@@ -78,11 +77,11 @@ def execute(
 ) -> Ran:
     """Execute a job into the file `executed`, in the project's folder, whatever is there already.
 
+    The file appears when the run has ended: after a kill there is the one before, or none.
     `environment` are further variables of the kernel. Never raises for a failing notebook.
     """
     started, when = time.monotonic(), datetime.now(UTC)
-    error = _execute(job, executed, folders, timeout, environment or {})
-    notebook = nbformat.read(executed, as_version=4)
+    notebook, error = _execute(job, folders, timeout, environment or {})
     notebook.cells = [c for c in notebook.cells if PAPERMILL_BANNER not in cell_tags(c)]
     failure = diagnose(notebook, error)
     without_paths(notebook, folders.root)
@@ -157,36 +156,36 @@ def _noted(
 
 
 def _execute(
-    job: Job,
-    executed: Path,
-    folders: Folders,
-    timeout: int | None,
-    environment: Mapping[str, str],
-) -> BaseException | None:
-    """Run a notebook into the file `executed`; returns what went wrong with it."""
+    job: Job, folders: Folders, timeout: int | None, environment: Mapping[str, str]
+) -> tuple[NotebookNode, BaseException | None]:
+    """Run a notebook; returns what it has become, and what went wrong with it."""
     notebook = read_notebook(job.script)
     notebook.metadata.kernelspec = nbformat.from_dict({**KERNELSPEC, "name": KERNEL})
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    write_text(executed, nbformat.writes(notebook))
+    error = None
     with (
         TemporaryDirectory(prefix="ssl-") as folder,
         _own_kernel(Path(folder), environment),
     ):
+        running = Path(folder) / "running.ipynb"  # papermill writes it in place, again and again
+        write_text(running, nbformat.writes(notebook))
         try:
             papermill.execute_notebook(
-                str(executed),
-                str(executed),
+                str(running),
+                str(running),
                 parameters=dict(job.parameters),
                 kernel_name=KERNEL,
                 cwd=str(folders.root),
                 progress_bar=False,
-                autosave_cell_every=AUTOSAVE_SECONDS,
+                autosave_cell_every=0,
                 execution_timeout=timeout,
                 config=_connection(folder),
             )
-        except Exception as error:  # whatever it is, it belongs on the page
-            return error
-    return None
+        except Exception as problem:  # whatever it is, it belongs on the page
+            error = problem
+        try:
+            return nbformat.read(running, as_version=4), error
+        except ValueError:  # the disk was full when papermill wrote it
+            return notebook, error
 
 
 def _connection(folder: str) -> Config:
@@ -221,7 +220,8 @@ def _own_kernel(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
 
 
 class Stamp:
-    """A note that a run succeeded, valid as long as its inputs and its files are what they were.
+    """A note that a run succeeded, valid as long as its inputs are what they were, its executed
+    notebook is there, from which its page is made anew each time, and its result if it had one.
 
     The inputs are those of the moment when the object was made: make it before the run.
     """
@@ -229,7 +229,6 @@ class Stamp:
     def __init__(self, job: Job, folders: Folders) -> None:
         self._path = folders.build / "stamps" / job.notebook / f"{job.run_name}.json"
         self._executed = executed_path(job, folders)
-        self._page = folders.pages / job.notebook / f"{job.page_name}.html"
         self._result = folders.results / job.notebook / f"{job.run_name}.json"
         self._digest = digest(job, folders)
 
@@ -239,7 +238,7 @@ class Stamp:
             return False
         stored = json.loads(self._path.read_text(encoding="utf-8"))
         result_there = self._result.exists() or not stored["result"]
-        return stored["digest"] == self._digest and self._page.exists() and result_there
+        return stored["digest"] == self._digest and result_there
 
     def write(self) -> None:
         """Say that the run succeeded."""
