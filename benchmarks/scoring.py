@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.inference import predict_label
 from ssl_lib.metrics import score_class
 from ssl_lib.networks import build_network, to_channels_last

@@ -25,7 +25,7 @@ import torch
 from plain import PlainBatches, plain_update
 from torch import nn
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.cohorts import Cohort
 from ssl_lib.networks import build_network
 from ssl_lib.notebooks import load_method

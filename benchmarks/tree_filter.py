@@ -23,7 +23,7 @@ from scipy.ndimage import zoom
 from skimage.morphology import _max_tree as compiled
 from skimage.morphology import max_tree
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.notebooks import load_method
 from ssl_lib.phantom import subject
 from ssl_lib.provenance import device_name, package_versions

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.notebooks import load_method
 from ssl_lib.provenance import device_name, package_versions
 from ssl_lib.sampling import TwoStreams, generator_at

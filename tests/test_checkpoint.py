@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_lib import checkpoint
-from ssl_lib.checkpoint import load, previous, save, write_atomically
+from ssl_lib.atomic import write_atomically
+from ssl_lib.checkpoint import load, previous, save
 from ssl_lib.errors import InputError
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.members import Ensemble, students
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.study import Study

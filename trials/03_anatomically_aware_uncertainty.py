@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.sampling import generator_at

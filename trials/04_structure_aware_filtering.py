@@ -14,7 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.members import Ensemble, students
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.study import Study

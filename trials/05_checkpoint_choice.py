@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.provenance import git_commit
 from ssl_lib.results import score_cohort
