@@ -91,7 +91,7 @@ def surveyed_cohort(
 def _too_little(survey: Survey, error: InputError) -> InputError:
     """The refusal of a split, with the files that were left out before."""
     lost = [f"{one.file}: {one.problem}" for one in survey.left_out]
-    fix = "label more scans, ask for fewer"
+    fix = "label more scans, ask for fewer (N_LABELLED)"
     if lost:
         fix += " or mend what was left out:" + "".join(f"\n    {line}" for line in lost)
     return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
@@ -171,6 +171,7 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
             f" {len(labelled) - len(pool)} are held out and {len(pool)} remain for training",
             where=folder,
             expected=f"1 to {len(pool)}" if pool else "more label maps in labelsTr",
+            fix="set N_LABELLED to a number in that range" if pool else "",
         )
     away = {patient_of(scan) for scan in (*validation, *test)}
     unlabelled = [scan for scan in listing.training if scan not in listing.labels]

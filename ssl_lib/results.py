@@ -183,7 +183,10 @@ def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
 def read_result(path: Path | str) -> dict[str, object]:
     """One result file. Raises `InputError` naming the file if it is not one."""
     try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        result = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise InputError("cannot be read as a result: nested too deep", where=path) from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as a result: {error}", where=path) from error
     _restore_nan(result)
@@ -214,6 +217,15 @@ def read_results(
     folders = f"{notebook}/*.json" if notebook is not None else "*/*.json"
     results = [read_result(path) for path in sorted(Path(results_dir).glob(folders))]
     return [r for r in results if all(r[key] == value for key, value in wanted.items())]
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number in JSON; an undefined score is null")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_number(digits)
 
 
 def _check_keys(
