@@ -19,7 +19,8 @@ from ssl_lib.results import read_result
 
 ENTRY = {"id": "t0", "class": 1, "dice": 0.5, "jaccard": 0.4, "hd95": 2.0, "asd": 1.0}
 MEANS = {key: ENTRY[key] for key in ("dice", "jaccard", "hd95", "asd")}
-ROW = {**MEANS, "units": {"hd95": "mm"}, "empty_predictions": 0, "per_case": [ENTRY]}
+UNITS = {"dice": "fraction", "jaccard": "fraction", "hd95": "mm", "asd": "mm"}
+ROW = {**MEANS, "units": UNITS, "empty_predictions": 0, "per_case": [ENTRY], "seconds": 3.0}
 RESULT = {
     "notebook": "00_toy",
     "dataset": "toy",
