@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from ssl_lib.cohorts import Case, Cohort, seal
-from ssl_lib.errors import InputError
+from ssl_lib.errors import InputError, printable
 from ssl_lib.folder_files import Listing, Problems, list_folder
 from ssl_lib.geometry import Geometry, slice_axis
 from ssl_lib.reading import as_image, as_label, normalise, only_classes, read_nifti, same_grid
@@ -141,8 +141,8 @@ def _sealed(
         dimensions=geometry.dimensions,
         class_names=class_names,
         spacing_unit="mm",
-        licence=str(about.get("licence") or about.get("license") or "not stated"),
-        citation=str(about.get("reference") or "not stated"),
+        licence=printable(about.get("licence") or about.get("license") or "not stated"),
+        citation=printable(about.get("reference") or "not stated"),
         caveat=caveat,
     )
 

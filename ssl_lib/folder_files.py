@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_lib.errors import InputError
+from ssl_lib.errors import InputError, is_text, printable
 
 SUFFIXES = (".nii.gz", ".nii")
 OTHER_FORMATS = (".dcm", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz")
@@ -46,7 +46,7 @@ class Problems:
     def name_of(self, path: str | Path | None) -> str:
         """A file as messages call it: by its path inside the folder."""
         inside = isinstance(path, Path) and path.is_relative_to(self.folder)
-        return path.relative_to(self.folder).as_posix() if inside else str(path)
+        return printable(path.relative_to(self.folder).as_posix() if inside else path)
 
     def refuse(self) -> None:
         """Raise `InputError` with all lines, if there is any."""
@@ -127,6 +127,9 @@ def _volumes(folder: Path, problems: Problems, *, channels: bool = False) -> dic
             if path.name.lower().endswith((*SUFFIXES, *OTHER_FORMATS)):
                 problems.add(path, "is no NIfTI file by its name", fix="convert it to .nii.gz")
             continue
+        if not is_text(path.name):
+            problems.add(path, "its name holds characters that are no text", fix="rename it")
+            continue
         scan = path.name.removesuffix(suffix)
         scan = scan.removesuffix("_0000") if channels else scan
         if scan in found:
@@ -195,6 +198,8 @@ def _label_names(labels: Mapping[str, object]) -> tuple[str, ...]:
     by_value = {int(value): str(name) for value, name in pairs}
     if len(by_value) < 2 or sorted(by_value) != list(range(len(pairs))):
         raise ValueError('"labels" must name the values 0, 1, 2, ... without a gap')
+    if not all(map(is_text, by_value.values())):
+        raise ValueError('"labels" holds a name with characters that are no text')
     return tuple(by_value[value] for value in sorted(by_value))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_lib.errors import InputError
+from ssl_lib.errors import InputError, is_text
 
 MOST_VALUES = 256
 """Values that a label map of bytes can hold."""
@@ -67,7 +67,7 @@ def _sizes(network: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and is_text(value)
 
 
 def _texts(value: Any) -> bool:

@@ -27,6 +27,8 @@ MOST_PACKED = 1032
 """Bytes that one packed byte can stand for (the limit of deflate)."""
 MOST_BEHIND = 1024
 """Megabytes that may follow the voxels of a packed file."""
+LARGEST_MM = 1e9
+"""No voxel of a scan is larger than this or lies farther away."""
 AGAIN = "copy or download the file again"
 
 
@@ -188,7 +190,7 @@ def _refuse_wrong_sizes(header: nibabel.Nifti1Header, path: Path) -> None:
         with suppress(Exception):  # nibabel raises many kinds for a rotation that is none
             affine = header.get_best_affine()
     sizes = nibabel.affines.voxel_sizes(affine)
-    if not np.isfinite(affine).all() or min(sizes) <= 0:
+    if not np.abs(affine).max() < LARGEST_MM or min(sizes) <= 0:  # NaN is not smaller either
         raise InputError(
             "has no valid voxel size in its header",
             where=path,

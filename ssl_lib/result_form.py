@@ -74,9 +74,11 @@ def parsed(text: str) -> object:
     Raises `ValueError` for them, and for a text that is no JSON.
     """
     try:
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_short)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_short)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    json.dumps(value, ensure_ascii=False).encode()  # half of a character is a `ValueError`
+    return value
 
 
 def _no_number(name: str) -> float:

@@ -56,6 +56,7 @@ TABLES: tuple[Broken, ...] = (
         ("labels in a list", description(b'{"labels": ["a", "b"]}'), "cannot be used"),
         ("a gap", description(b'{"labels": {"0": "a", "2": "b"}}'), "without a gap"),
         ("a label of 1.5", description(b'{"labels": {"a": 0, "b": 1.5}}'), "whole numbers"),
+        ("half a character", description(b'{"labels": {"0": "a", "1": "\\ud800"}}'), "no text"),
         ("a region", description(b'{"labels": {"a": 0, "b": [1, 2]}}'), "whole numbers"),
         named="dataset.json",
     ),
@@ -89,6 +90,18 @@ TABLES: tuple[Broken, ...] = (
         strict,
         ("a name in capitals", beside("imagesTr/B.NII.GZ", b"\x1f\x8b"), "no NIfTI file"),
         named="imagesTr/B.NII.GZ",
+    ),
+    *group(
+        "folder",
+        strict,
+        ("a name of two lines", beside("imagesTr/b\nc.nii", b"1"), "no text"),
+        named="imagesTr/b\\nc.nii",
+    ),
+    *group(
+        "folder",
+        strict,
+        ("a name that is no text", beside("imagesTr/\udcff.nii", b"1"), "no text"),
+        named="imagesTr/\\udcff.nii",
     ),
     *group("folder", survey, ("no scans", lambda folder: folder, "no scan in this folder")),
 )

@@ -143,6 +143,7 @@ KEPT: tuple[Broken, ...] = (
             described("class_names", ["air", "a", "b", "c"]),
             "value for each class",
         ),
+        ("half of a character", described("class_names", ["a", "\ud800", "c"]), "class_names"),
         ("a value of 999", described("values", [0, 1, 999]), "values"),
         ("no axis", described("geometry", {}), "geometry.axis"),
         ("shrunk by 0", described("geometry.factors", [0, 1, 1]), "geometry.factors"),

@@ -66,6 +66,7 @@ RESULTS: tuple[Broken, ...] = (
             "cannot be read",
         ),
         ("latin letters", result(change=lambda c: c.replace(b"CPU", b"\xb5")), "cannot be read"),
+        ("half of a character", result('"CPU"', '"\\ud800"'), "surrogates"),
         ("nested too deep", result(change=lambda c: b"[" * 200_000), "nested too deep"),
         ("NaN", result("1.5", "NaN"), "NaN, which is no number"),
         ("infinity", result("2.0", "-Infinity"), "Infinity"),
