@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from breaking import Broken
 from broken_folders import given, open_study, strict
@@ -24,19 +21,6 @@ from ssl_lib.errors import InputError
 from ssl_lib.kept import load_kept
 from ssl_lib.reading import read_hdf5
 from ssl_lib.results import read_result
-
-ROOM = 2 * 10**9
-"""Bytes that a refusal may take: no terabyte, whatever a header announces."""
-
-
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """Whoever asks for more than `ROOM` gets a `MemoryError`, which is no refusal."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    now = psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
