@@ -27,8 +27,8 @@ MOST_PACKED = 1032
 """Bytes that one packed byte can stand for (the limit of deflate)."""
 MOST_BEHIND = 1024
 """Megabytes that may follow the voxels of a packed file."""
-LARGEST_MM = 1e9
-"""No voxel of a scan is larger than this or lies farther away."""
+SMALLEST_MM, LARGEST_MM = 1e-6, 1e9
+"""Voxels are no smaller, and no larger or farther away: the sizes of a broken header are."""
 AGAIN = "copy or download the file again"
 
 
@@ -190,11 +190,12 @@ def _refuse_wrong_sizes(header: nibabel.Nifti1Header, path: Path) -> None:
         with suppress(Exception):  # nibabel raises many kinds for a rotation that is none
             affine = header.get_best_affine()
     sizes = nibabel.affines.voxel_sizes(affine)
-    if not np.abs(affine).max() < LARGEST_MM or min(sizes) <= 0:  # NaN is not smaller either
+    usual = np.abs(affine).max() < LARGEST_MM and min(sizes) >= SMALLEST_MM
+    if not usual:  # NaN is neither smaller nor larger
         raise InputError(
             "has no valid voxel size in its header",
             where=path,
-            expected="three finite numbers above 0",
+            expected="three numbers above 0, in millimetres",
             fix="convert it anew from the original series",
         )
     if np.linalg.matrix_rank(affine[:3, :3] / sizes) < 3:

@@ -129,6 +129,16 @@ NIFTI: tuple[Broken, ...] = (
         ("a header of another size", scan(size=1234), "NIfTI"),
         ("a voxel size of 0", scan(**NO_AFFINE, pixdim=(1, 1, 0, 3, 0, 0, 0, 0)), "voxel size"),
         ("a voxel size below 0", scan(**NO_AFFINE, pixdim=(1, 1, 2, -3, 0, 0, 0, 0)), "voxel size"),
+        (
+            "a voxel of a picometre",
+            scan(rows=(1e-9, 0, 0, 0, 0, 1e-9, 0, 0, 0, 0, 1e-9, 0)),
+            "no valid voxel size",
+        ),
+        (
+            "a voxel in another galaxy",
+            scan(rows=(1, 0, 0, 1e25, 0, 2, 0, 0, 0, 0, 3, 0)),
+            "no valid voxel size",
+        ),
         ("a voxel size of NaN", scan(**NO_AFFINE, pixdim=(1, NAN, 2, 3, 0, 0, 0, 0)), "voxel size"),
         (
             "an affine of NaN",
