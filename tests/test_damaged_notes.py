@@ -46,11 +46,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[plan.Job, plan.Folder
 
 @damaged
 def test_a_damaged_stamp_means_that_the_run_is_repeated(job, content: bytes) -> None:
-    executed = run.executed_path(*job)
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    executed.write_text("{}")
+    page = job[1].pages / job[0].notebook / f"{job[0].page_name}.html"
+    for made in (run.executed_path(*job), page):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text("{}")
     stamp = run.Stamp(*job)
     stamp.write()
+    assert stamp.is_valid()
     (path,) = (job[1].build / "stamps").rglob("*.json")
     path.write_bytes(content)
     assert not stamp.is_valid()
