@@ -98,7 +98,7 @@ import tiny_study
 from pathlib import Path
 from ssl_lib.reports.index import write_index
 folder = Path(sys.argv[1])
-made = tiny_study.tiny_study(folder / "runs")
+made = tiny_study.tiny_study(folder / "runs", warm_up=1, looks=1)
 made.save("00_x", "phantom", {"mean_teacher": tiny_study.train(made)}, folder / "results")
 write_index(folder, folder / "results")
 import json
