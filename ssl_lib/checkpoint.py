@@ -39,6 +39,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | Non
                 if archive.testzip() is not None:  # torch itself checks no check sum
                     raise zipfile.BadZipFile("wrong check sum")
             state = torch.load(candidate, map_location=device, weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError(f"it holds a {type(state).__name__}")
         except FileNotFoundError:
             continue
         except Exception as error:  # whatever a broken file makes the reader stumble over

@@ -7,7 +7,21 @@ exit with code 2; they never print a stack trace for it.
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+
+NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that no name has: control codes, halves of characters, ends of lines."""
+
+
+def is_text(text: str) -> bool:
+    """Whether a name can be shown on one line and stored as UTF-8."""
+    return not any(unicodedata.category(character) in NO_TEXT for character in text)
+
+
+def printable(text: object) -> str:
+    """A text in which a terminal has nothing to obey: characters that no name has are spelt out."""
+    return "".join(c if is_text(c) else c.encode("unicode_escape").decode() for c in str(text))
 
 
 class InputError(ValueError):
@@ -16,7 +30,7 @@ class InputError(ValueError):
     def __init__(
         self, problem: str, *, where: str | Path | None = None, expected: str = "", fix: str = ""
     ) -> None:
-        lines = [f"{where}: {problem}" if where is not None else problem]
+        lines = [f"{printable(where)}: {problem}" if where is not None else problem]
         lines += [f"  expected: {expected}"] if expected else []
         lines += [f"  fix: {fix}"] if fix else []
         super().__init__("\n".join(lines))

@@ -44,8 +44,13 @@ def write_example_folder(folder: Path) -> Path:
     """
     about = folder / "dataset.json"
     if about.exists():
-        content = json.loads(about.read_text(encoding="utf-8"))
-        if content.get("name") != EXAMPLE or content.get("release") == RELEASE:
+        try:
+            content = json.loads(about.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict) or content.get("name") != EXAMPLE:
+            return folder  # not ours to replace; the survey says what is wrong with it
+        if content.get("release") == RELEASE:
             return folder
         shutil.rmtree(folder)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from ssl_lib.cohorts import Case, Cohort, seal
-from ssl_lib.errors import InputError
+from ssl_lib.errors import InputError, printable
 from ssl_lib.folder_files import Listing, Problems, list_folder
 from ssl_lib.geometry import Geometry, slice_axis
 from ssl_lib.reading import as_image, as_label, normalise, only_classes, read_nifti, same_grid
@@ -91,7 +91,7 @@ def surveyed_cohort(
 def _too_little(survey: Survey, error: InputError) -> InputError:
     """The refusal of a split, with the files that were left out before."""
     lost = [f"{one.file}: {one.problem}" for one in survey.left_out]
-    fix = "label more scans, ask for fewer"
+    fix = "label more scans, ask for fewer (N_LABELLED)"
     if lost:
         fix += " or mend what was left out:" + "".join(f"\n    {line}" for line in lost)
     return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
@@ -141,8 +141,8 @@ def _sealed(
         dimensions=geometry.dimensions,
         class_names=class_names,
         spacing_unit="mm",
-        licence=str(about.get("licence") or about.get("license") or "not stated"),
-        citation=str(about.get("reference") or "not stated"),
+        licence=printable(about.get("licence") or about.get("license") or "not stated"),
+        citation=printable(about.get("reference") or "not stated"),
         caveat=caveat,
     )
 
@@ -171,6 +171,7 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
             f" {len(labelled) - len(pool)} are held out and {len(pool)} remain for training",
             where=folder,
             expected=f"1 to {len(pool)}" if pool else "more label maps in labelsTr",
+            fix="set N_LABELLED to a number in that range" if pool else "",
         )
     away = {patient_of(scan) for scan in (*validation, *test)}
     unlabelled = [scan for scan in listing.training if scan not in listing.labels]

@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssl_lib.errors import InputError
+from ssl_lib.errors import InputError, is_text, printable
 
 SUFFIXES = (".nii.gz", ".nii")
+OTHER_FORMATS = (".dcm", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz")
+"""Endings of scans that are not read here: said, not passed over."""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Problems:
     def name_of(self, path: str | Path | None) -> str:
         """A file as messages call it: by its path inside the folder."""
         inside = isinstance(path, Path) and path.is_relative_to(self.folder)
-        return path.relative_to(self.folder).as_posix() if inside else str(path)
+        return printable(path.relative_to(self.folder).as_posix() if inside else path)
 
     def refuse(self) -> None:
         """Raise `InputError` with all lines, if there is any."""
@@ -82,6 +84,15 @@ class Listing:
         return self.patients.get(scan, scan)
 
 
+def folder_at(path: str) -> Path | None:
+    """The folder of that path, `~` being one's own; None if there is none."""
+    try:
+        folder = Path(path).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name that no folder can have
+        return None
+
+
 def list_folder(folder: Path, problems: Problems) -> Listing:
     """Find images, labels and tables. Raises `InputError` if there is no image at all."""
     images = _volumes(folder / "imagesTr", problems, channels=True)
@@ -113,6 +124,11 @@ def _volumes(folder: Path, problems: Problems, *, channels: bool = False) -> dic
     for path in sorted(folder.glob("[!.]*")):
         suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
         if suffix is None:
+            if path.name.lower().endswith((*SUFFIXES, *OTHER_FORMATS)):
+                problems.add(path, "is no NIfTI file by its name", fix="convert it to .nii.gz")
+            continue
+        if not is_text(path.name):
+            problems.add(path, "its name holds characters that are no text", fix="rename it")
             continue
         scan = path.name.removesuffix(suffix)
         scan = scan.removesuffix("_0000") if channels else scan
@@ -129,12 +145,21 @@ def _patients(path: Path, images: Mapping[str, Path], problems: Problems) -> dic
     """The table of scans and patients; without the file, an empty one."""
     if not path.exists():
         return {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        problems.add(path, f"cannot be read as a table ({error})")
+        return {}
     if not rows or rows[0] != ["scan", "patient"] or any(len(row) != 2 for row in rows):
         problems.add(path, "needs the two columns scan,patient under these headings")
         return {}
-    patients = {_scan_name(scan): patient for scan, patient in rows[1:]}
+    patients: dict[str, str] = {}
+    for scan, patient in ((_scan_name(scan), patient) for scan, patient in rows[1:]):
+        if not patient:
+            problems.add(path, f"names no patient for the scan {scan!r}")
+        elif patients.setdefault(scan, patient) != patient:
+            problems.add(path, f"names two patients for the scan {scan!r}")
     for unknown in sorted(patients.keys() - images.keys()):
         problems.add(path, f"names the scan {unknown!r}, which is not there")
     return patients
@@ -156,7 +181,7 @@ def _description(path: Path, problems: Problems) -> dict[str, object]:
             raise ValueError("it holds no table of names and values")
         if "labels" in content:
             content["labels"] = _label_names(content["labels"])
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         problems.add(path, f"cannot be used ({error})")
         return {}
     return content
@@ -168,9 +193,13 @@ def _label_names(labels: Mapping[str, object]) -> tuple[str, ...]:
     Raises `ValueError` unless the values are 0, 1, 2, ... without a gap.
     """
     pairs = [(key, name) if key.isdigit() else (name, key) for key, name in labels.items()]
+    if not all(isinstance(value, (int, str)) for value, _ in pairs):
+        raise ValueError('"labels" must name whole numbers')
     by_value = {int(value): str(name) for value, name in pairs}
     if len(by_value) < 2 or sorted(by_value) != list(range(len(pairs))):
         raise ValueError('"labels" must name the values 0, 1, 2, ... without a gap')
+    if not all(map(is_text, by_value.values())):
+        raise ValueError('"labels" holds a name with characters that are no text')
     return tuple(by_value[value] for value in sorted(by_value))
 
 

@@ -16,13 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 from ssl_lib.inference import evaluating
+from ssl_lib.kept_checks import checked_description
 from ssl_lib.members import Ensemble
 from ssl_lib.networks import build_network
 from ssl_lib.notebooks import load_method
@@ -31,16 +32,6 @@ FORMAT = "ssl_lib kept network 1"
 PROBE_SIDE = 16
 PROBE_TOLERANCE = 0.01
 """Largest difference of a probability between the kept answer and the loaded network's."""
-KEYS: dict[str, type | tuple[type, ...]] = {
-    "row": str,
-    "class_names": list,
-    "values": list,
-    "geometry": dict,
-    "inference": dict,
-    "network": dict,
-    "training": dict,
-    "scores": dict,
-}
 
 
 def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
@@ -78,15 +69,15 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
             expected=f"the checksum {metadata.get('sha256', '')[:12]}...",
             fix="take the original file",
         )
-    config = _checked(text, path)
+    config = checked_description(text, path)
     try:
         probe, answer = tensors.pop("probe.input"), tensors.pop("probe.output")
-        network = _build(config["network"])
+        network = _built(config["network"], tensors)
         network.load_state_dict(tensors)
         same = (_answer(network, probe) - answer).abs().max().item() <= PROBE_TOLERANCE
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except Exception as error:  # whatever a wrong description makes its builder stumble over
+        if isinstance(error, InputError):  # of a network that there is not
+            raise InputError(error.problem, where=path, expected=error.expected) from None
         raise InputError(
             f"weights and description do not fit each other ({str(error).partition(chr(10))[0]})",
             where=path,
@@ -108,7 +99,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # the reader raises several kinds for a damaged header
         raise InputError(
             f"is no safetensors file, or a damaged one ({error})",
             where=path,
@@ -121,7 +112,7 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -133,10 +124,22 @@ def _answer(network: nn.Module, probe: Tensor) -> Tensor:
         return network(probe.to(device)).float().softmax(dim=1).cpu().contiguous()
 
 
-def _build(description: Mapping[str, Any]) -> nn.Module:
+def _built(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The network of a description, built only once its sizes are known to be those of the file:
+    memory is taken for weights that are there, whatever width is described."""
+    with torch.device("meta"):
+        sketch = _build(description, "meta").state_dict()
+    for name, tensor in sketch.items():
+        stored = tensors.get(name)
+        if stored is None or (stored.shape, stored.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"{name} is missing, or of another shape or type")
+    return _build(description, "cpu")
+
+
+def _build(description: Mapping[str, Any], device: str) -> nn.Module:
     """The network of a description, with fresh weights."""
     if "members" in description:
-        return Ensemble([_build(member) for member in description["members"]])
+        return Ensemble([_build(member, device) for member in description["members"]])
     sizes = {key: description[key] for key in ("dimensions", "n_classes", "width")}
     if "notebook" not in description:
         return build_network(description["kind"], **sizes, seed=0)
@@ -146,24 +149,7 @@ def _build(description: Mapping[str, Any]) -> nn.Module:
         cohort=SimpleNamespace(dimensions=sizes["dimensions"], n_classes=sizes["n_classes"]),
         settings=SimpleNamespace(width=sizes["width"]),
         seed=0,
-        device=torch.device("cpu"),
+        device=torch.device(device),
     )
     view = tuple(tuple(part) for part in description["view"])
     return load_method(description["notebook"]).view_network(stand_in, 0, views=[view])
-
-
-def _checked(text: str, path: Path) -> Mapping[str, Any]:
-    """The description, if it has what is needed."""
-    try:
-        config = json.loads(text)
-    except ValueError:
-        config = {}
-    config = config if isinstance(config, dict) else {}
-    wrong = [key for key, kind in KEYS.items() if not isinstance(config.get(key), kind)]
-    if wrong or len(config["values"]) != len(config["class_names"]):
-        raise InputError(
-            f"its description lacks a usable {', '.join(wrong) or 'value for each class'}",
-            where=path,
-            fix="keep the network anew with this version of the code",
-        )
-    return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from ssl_lib.results import row_name
@@ -13,6 +14,7 @@ def model_card(config: Mapping[str, Any], file_name: str) -> str:
 
     `config` is the description that `ssl_lib.kept` stores in the weights' file.
     """
+    config = _plain(config)
     return (
         "\n\n".join(
             [
@@ -28,6 +30,18 @@ def model_card(config: Mapping[str, Any], file_name: str) -> str:
         )
         + "\n"
     )
+
+
+def _plain(value: Any) -> Any:
+    """The same description with every text on one line, without HTML or cells of a table: names of
+    classes and files were chosen by others."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return escape(" ".join(value.split()), quote=False).replace("|", "\\|")
+    return value
 
 
 def _classes(config: Mapping[str, Any]) -> str:

@@ -53,10 +53,15 @@ def existing(path: str | Path) -> Path:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """A notebook from its percent script or its `.ipynb`."""
-    if path.suffix == ".ipynb":
-        return nbformat.read(path, as_version=4)
-    return jupytext.read(path, fmt="py:percent")
+    """A notebook from its percent script or its `.ipynb`; `InputError` for one that is damaged."""
+    try:
+        if path.suffix == ".ipynb":
+            return nbformat.read(path, as_version=4)
+        return jupytext.read(path, fmt="py:percent")
+    except Exception as error:  # both raise many kinds for a damaged file
+        fix = "run `make sync` to write it anew" if path.suffix == ".ipynb" else ""
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"cannot be read as a notebook ({reason})", where=path, fix=fix) from None
 
 
 def sync(paths: Iterable[str | Path]) -> list[Path]:
@@ -69,10 +74,18 @@ def sync(paths: Iterable[str | Path]) -> list[Path]:
     for script in map(existing, paths):
         notebook = read_notebook(script)
         target = script.with_suffix(".ipynb")
-        stored = read_notebook(target) if target.exists() else None
+        stored = _stored(target)
         if write_notebook(with_outputs(notebook, stored), target):
             changed.append(target)
     return changed
+
+
+def _stored(target: Path) -> NotebookNode | None:
+    """What is there already; None without a file, or for one so damaged that it has no outputs."""
+    try:
+        return read_notebook(target) if target.exists() else None
+    except InputError:
+        return None
 
 
 def with_outputs(source: NotebookNode, stored: NotebookNode | None) -> NotebookNode:
@@ -103,7 +116,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> bool:
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     text = nbformat.writes(notebook) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)
     return True

@@ -34,6 +34,9 @@ PACKAGE = "ssl_lib_methods"
 METHOD_TAGS = frozenset({"setup", "definition"})
 NOTEBOOKS_DIR = Path(__file__).resolve().parents[1] / "notebooks"
 
+LEAST = {"SEED": 0, "N_LABELLED": 1}
+"""The smallest values of the parameters that notebooks share."""
+
 _CELL_MARKER = re.compile(r"# ?%%+(\s|$)")
 
 
@@ -60,13 +63,14 @@ def read_parameters(path: str | Path) -> dict[str, object]:
     values: dict[str, object] = {}
     for cell in read_cells(path):
         if cell.cell_type == "code" and "parameters" in cell_tags(cell):
-            for statement in ast.parse(cell.source).body:
+            for statement in _parsed(cell.source, path).body:
                 values |= _literal_assignment(statement, path)
     return values
 
 
 def check_parameters(path: str | Path, given: Mapping[str, object]) -> None:
-    """Refuse parameters that the notebook does not have, or of another type than their default.
+    """Refuse parameters that the notebook does not have, of another type than their default, or
+    below the least that makes sense.
 
     Raises `InputError` that lists the known names and the nearest one.
     """
@@ -86,6 +90,19 @@ def check_parameters(path: str | Path, given: Mapping[str, object]) -> None:
                 where=path,
                 expected=f"a value of type {type(known[name]).__name__}, such as {known[name]!r}",
             )
+        if name in LEAST and value < LEAST[name]:
+            raise InputError(
+                f"parameter {name} was given {value!r}",
+                where=path,
+                expected=f"a number from {LEAST[name]}",
+            )
+
+
+def _parsed(source: str, path: str | Path) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"the parameters cell is no Python ({error})", where=path) from None
 
 
 def _literal_assignment(statement: ast.stmt, path: str | Path) -> dict[str, object]:
@@ -139,9 +156,9 @@ def _script_path(name_or_path: str | Path, notebooks_dir: str | Path | None) -> 
 
 def _method_source(path: Path) -> str:
     """The script with every line blanked that is not in a `setup` or `definition` cell."""
+    cells = read_cells(path)
     lines = path.read_text(encoding="utf-8").splitlines()
     starts = [number for number, line in enumerate(lines) if _CELL_MARKER.match(line)]
-    cells = read_cells(path)
     if not 0 <= len(cells) - len(starts) <= 1:
         raise InputError("a line inside a string looks like a cell marker `# %%`", where=path)
     cells, bodies = cells[-len(starts) :], zip(starts, [*starts[1:], len(lines)], strict=True)

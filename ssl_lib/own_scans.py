@@ -11,9 +11,9 @@ from ssl_lib.download import data_folder
 from ssl_lib.errors import InputError
 from ssl_lib.example_folder import EXAMPLE, write_example_folder
 from ssl_lib.folder import surveyed_cohort
-from ssl_lib.folder_files import Problems
+from ssl_lib.folder_files import Problems, folder_at
 from ssl_lib.geometry import Geometry
-from ssl_lib.profiles import LARGEST_SIDE, SCANS_AT_MOST
+from ssl_lib.profiles import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.survey import Survey, survey
 
 
@@ -46,8 +46,10 @@ def open_own_scans(
     """Survey the folder `dataset` (or the example folder) and make the cohort a profile sees.
 
     Files that cannot be used are left out by name; without `leave_out_broken` they are refused,
-    all together. Raises `InputError` for a folder that does not exist, or if too little remains.
+    all together. Raises `InputError` for a folder that does not exist, an unknown profile, or if
+    too little remains.
     """
+    check_choice(dataset, profile, n_labelled)
     found = survey(folder_of(dataset, data_dir))
     if found.left_out and not leave_out_broken:
         problems = Problems(found.folder)
@@ -70,11 +72,11 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
     """
     if dataset == EXAMPLE:
         return write_example_folder(data_folder(data_dir) / EXAMPLE)
-    folder = Path(dataset).expanduser()
-    if folder.is_dir():
+    folder = folder_at(dataset)
+    if folder is not None:
         return folder
     raise InputError(
-        f"there is no folder {dataset!r}",
+        f"there is no folder {dataset!r:.200}",
         expected=f"a folder with imagesTr/ and labelsTr/ in it, or {EXAMPLE} for an example",
         fix="set DATASET to the path of your scans",
     )

@@ -6,6 +6,7 @@ real scans at their resolution; `paper` follows the published benchmark.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,9 @@ class Settings:
         return replace(self.schedule, iterations=self.warm_up)
 
 
+ON_PAPER = ("la2018", "acdc")
+"""Data sets for which a schedule is published."""
+
 SCANS_AT_MOST = {"smoke": 12}
 """Scans that a profile reads (all of them where it is not named)."""
 
@@ -63,20 +67,49 @@ LARGEST_SIDE = {"smoke": 64, "quick": 64}
 def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
     """The cohort as a profile sees it: part of its scans, or smaller ones.
 
-    Raises `InputError` for an unknown dataset, or too many labelled scans.
+    Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
     """
+    check_choice(dataset, profile, n_labelled)
     cohort = load_cohort(
         dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
     )
     return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
 
 
+def check_choice(dataset: str, profile: str, n_labelled: int) -> None:
+    """Raise `InputError`, naming the parameter, for what no data set could be opened with.
+
+    Called before a file is read: a misspelt profile must not cost a minute of reading.
+    """
+    if not isinstance(dataset, str) or not dataset.strip():
+        raise InputError(
+            f"it is {dataset!r}", where="DATASET", expected="a name, or the path of a folder"
+        )
+    _known_profile(profile)
+    if profile == "paper" and dataset not in ON_PAPER:
+        raise _not_on_paper(dataset)
+    if not isinstance(n_labelled, int) or isinstance(n_labelled, bool) or n_labelled < 1:
+        raise InputError(
+            f"{n_labelled!r} labelled scans were asked for",
+            where="N_LABELLED",
+            expected="a whole number from 1",
+        )
+
+
+def _known_profile(profile: str) -> None:
+    if profile not in PROFILES:
+        near = difflib.get_close_matches(str(profile), PROFILES, n=1)
+        raise InputError(
+            f"unknown profile {profile!r}",
+            where="PROFILE",
+            expected=", ".join(PROFILES),
+            fix=f"did you mean {near[0]}?" if near else "",
+        )
+
+
 def settings_for(profile: str, cohort: Cohort) -> Settings:
     """The settings of a profile for a cohort. Raises `InputError` for an unknown profile."""
-    if profile not in PROFILES:
-        raise InputError(
-            f"unknown profile {profile!r}", expected=", ".join(PROFILES), fix="set PROFILE to one"
-        )
+    _known_profile(profile)
     if profile == "paper":
         return _paper(cohort)
     flips = FLIP_AXES.get(cohort.name, ())
@@ -162,9 +195,13 @@ def _paper(cohort: Cohort) -> Settings:
             ramp=1.0,
             flip_axes=(0, 1),
         )
-    raise InputError(
-        f"the profile 'paper' has no published schedule for {cohort.name!r}",
-        expected="la2018 or acdc",
+    raise _not_on_paper(cohort.name)
+
+
+def _not_on_paper(dataset: str) -> InputError:
+    return InputError(
+        f"the profile 'paper' has no published schedule for {dataset!r}",
+        expected=" or ".join(ON_PAPER),
         fix="use PROFILE=gpu for this cohort",
     )
 

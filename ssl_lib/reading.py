@@ -5,8 +5,6 @@ Every file is read whole and once. A refusal is an `InputError` that names the f
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Integer, Shaped, UInt8
 
 from ssl_lib.errors import InputError
+from ssl_lib.nifti_bytes import AGAIN, fits_into_memory, nifti_bytes, only_numbers
 
 MOST_CLASSES = 64
 """A label map with more distinct values than this is taken for an image."""
@@ -40,48 +39,22 @@ def read_nifti(path: Path) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file, its axes turned or flipped to right, front, top.
 
     A fourth axis of length 1 is dropped. Raises `InputError` for a file that is missing, cut off,
-    damaged, not three-dimensional or without a valid voxel size.
+    damaged, not three-dimensional, without a valid voxel size, or of complex numbers or colours.
     """
-    content = _bytes(path)
+    content = nifti_bytes(path)
     try:
         kind = nibabel.Nifti2Image if content[:4] in _NIFTI2_STARTS else nibabel.Nifti1Image
         image = kind.from_bytes(content)
-        if len(image.shape) == 4 and image.shape[3] == 1:
+        if len(image.shape) == 4:
             image = image.slicer[..., 0]
-        shape = image.shape
-        if len(shape) == 3:
-            image = nibabel.as_closest_canonical(image)
-            voxels = np.asanyarray(image.dataobj)
+        image = nibabel.as_closest_canonical(image)
+        voxels = np.asanyarray(image.dataobj)
     except Exception as error:  # nibabel raises many kinds for a damaged header
         raise InputError(f"cannot be read as NIfTI ({error})", where=path) from None
-    if len(shape) != 3 or min(shape) == 0:
-        raise InputError(
-            f"has the shape {shape}", where=path, expected="one volume with three axes"
-        )
-    sizes = nibabel.affines.voxel_sizes(image.affine)
-    if not np.all(np.isfinite(image.affine)) or np.any(sizes <= 0):
-        raise InputError("has no valid voxel size in its header", where=path)
     return Volume(voxels, image.affine, path)
 
 
 _NIFTI2_STARTS = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # header size 540 in either byte order
-
-
-def _bytes(path: Path) -> bytes:
-    """The whole file, unpacked. A gzip file is read to its end, where its checksum stands."""
-    try:
-        raw = path.read_bytes()
-        if not raw:
-            raise InputError(
-                "is empty (0 bytes)", where=path, fix="copy or download the file again"
-            )
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"is cut off or damaged ({error})", where=path, fix="copy or download the file again"
-        ) from None
-    except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
 
 
 def read_hdf5(path: Path) -> tuple[Float32[np.ndarray, "*space"], UInt8[np.ndarray, "*space"]]:
@@ -90,26 +63,62 @@ def read_hdf5(path: Path) -> tuple[Float32[np.ndarray, "*space"], UInt8[np.ndarr
     Raises `InputError` for a file that is missing, damaged, without one of the two arrays, or with
     arrays that do not fit each other.
     """
-    try:
-        with h5py.File(path) as content:
-            image, label = np.asarray(content["image"]), np.asarray(content["label"])
-    except FileNotFoundError:
-        raise InputError("does not exist", where=path) from None
-    except KeyError:
-        raise InputError(
-            "lacks an array", where=path, expected="the arrays 'image' and 'label'"
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"is cut off or damaged ({error})", where=path, fix="copy or download the file again"
-        ) from None
+    image, label = hdf5_arrays(path)
     same_shape(image.shape, label.shape, path)
     return as_image(image, path), as_label(label, path)
 
 
+def hdf5_arrays(path: Path) -> tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
+    """The arrays `image` and `label` of an HDF5 file as they are stored in it.
+
+    Raises `InputError` for a file that is missing or damaged, for arrays that are missing, too
+    large for the memory or no numbers, and for those that lie in another file: what a file holds
+    must not depend on what lies beside it.
+    """
+    try:
+        with h5py.File(path, "r") as content:
+            return _stored(content, "image", path), _stored(content, "label", path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError("does not exist", where=path) from None
+    except Exception as error:  # h5py raises many kinds for a damaged file
+        raise InputError(f"is cut off or damaged ({error})", where=path, fix=AGAIN) from None
+
+
+def _stored(content: h5py.File, name: str, path: Path) -> Shaped[np.ndarray, "..."]:
+    """One array, if it is one and stored here."""
+    link = content.get(name, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise InputError(
+            f"its array {name!r} is a link to another place",
+            where=path,
+            fix="store the array itself",
+        )
+    found = content[name] if link is not None else None
+    if not isinstance(found, h5py.Dataset):
+        raise InputError("lacks an array", where=path, expected="the arrays 'image' and 'label'")
+    if found.external or found.is_virtual:
+        raise InputError(
+            f"its array {name!r} keeps its voxels in another file",
+            where=path,
+            fix="store the voxels themselves",
+        )
+    if not found.shape or min(found.shape) < 1:
+        raise InputError(f"its array {name!r} has the shape {found.shape}", where=path)
+    only_numbers(found.dtype, path)
+    fits_into_memory(found.size * found.dtype.itemsize, path)
+    return np.asarray(found)
+
+
 def as_image(voxels: Shaped[np.ndarray, "*space"], path: Path) -> Float32[np.ndarray, "*space"]:
-    """The voxels as float32. Raises `InputError` for NaN, infinite or constant values."""
-    image = np.asarray(voxels, dtype=np.float32)
+    """The voxels as float32.
+
+    Raises `InputError` for NaN, infinite or constant values, and for anything but real numbers.
+    """
+    only_numbers(voxels.dtype, path)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused
+        image = np.asarray(voxels, dtype=np.float32)
     bad = int(image.size - np.count_nonzero(np.isfinite(image)))
     if bad:
         raise InputError(f"{bad} voxels are NaN or infinite", where=path)
@@ -124,6 +133,7 @@ def as_label(voxels: Shaped[np.ndarray, "*space"], path: Path) -> UInt8[np.ndarr
     Raises `InputError` for fractions, NaN, negative values, values over 255, and for so many
     different values that the file must be an image.
     """
+    only_numbers(voxels.dtype, path)
     values = np.unique(voxels)
     if not np.all(np.isfinite(values)):
         raise InputError("the label map holds NaN or infinite values", where=path)

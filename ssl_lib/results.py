@@ -22,6 +22,21 @@ from ssl_lib.errors import InputError
 from ssl_lib.metrics import SCORES, score_scan, summarise
 from ssl_lib.names import safe_name
 from ssl_lib.provenance import device_name, git_commit, package_versions, peak_memory_bytes
+from ssl_lib.result_form import KEYS, ROW_KEYS, check_result, parsed
+
+__all__ = [
+    "KEYS",
+    "ROW_KEYS",
+    "ROW_NAMES",
+    "build_result",
+    "check_result",
+    "read_result",
+    "read_results",
+    "result_path",
+    "row_name",
+    "score_cohort",
+    "write_result",
+]
 
 # The order of the rows in every table and figure, and what they are called there.
 ROW_NAMES: dict[str, str] = {
@@ -50,30 +65,6 @@ ROW_NAMES: dict[str, str] = {
     "dsaif": "Structure-aware filtering (DSAIF)",
     "dsaif_ensemble": "DSAIF, both networks averaged",
     "supervised_all": "Supervised, all labels",
-}
-
-# Every key of a result file and the type of its value.
-KEYS: dict[str, type | tuple[type, ...]] = {
-    "notebook": str,
-    "dataset": str,
-    "cohort_hash": str,
-    "n_labelled": int,
-    "labelled_ids": list,
-    "seed": int,
-    "profile": str,
-    "parameters": dict,
-    "rows": dict,
-    "seconds": (int, float),
-    "peak_memory_bytes": int,
-    "device": str,
-    "versions": dict,
-    "commit": str,
-}
-ROW_KEYS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(SCORES, (int, float)),
-    "units": dict,
-    "empty_predictions": int,
-    "per_case": list,
 }
 
 
@@ -154,20 +145,6 @@ def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:
     return Path(results_dir) / str(result["notebook"]) / name
 
 
-def check_result(result: object, where: Path | str | None = None) -> None:
-    """Refuses, with an `InputError` naming `where`, what is not a result of the agreed form."""
-    _check_keys(result, KEYS, where, "the result")
-    for name, row in result["rows"].items():
-        _check_keys(row, ROW_KEYS, where, f"row {name!r}")
-        for entry in row["per_case"]:
-            _check_keys(
-                entry,
-                {"id": str, "class": int, **dict.fromkeys(SCORES, (int, float))},
-                where,
-                f"a per_case entry of row {name!r}",
-            )
-
-
 def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
     """Writes a checked result and returns its path; a kill leaves the old file or the new one."""
     path = result_path(results_dir, result)
@@ -183,7 +160,7 @@ def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
 def read_result(path: Path | str) -> dict[str, object]:
     """One result file. Raises `InputError` naming the file if it is not one."""
     try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
+        result = parsed(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as a result: {error}", where=path) from error
     _restore_nan(result)
@@ -214,30 +191,6 @@ def read_results(
     folders = f"{notebook}/*.json" if notebook is not None else "*/*.json"
     results = [read_result(path) for path in sorted(Path(results_dir).glob(folders))]
     return [r for r in results if all(r[key] == value for key, value in wanted.items())]
-
-
-def _check_keys(
-    value: object, keys: Mapping[str, type | tuple[type, ...]], where: object, what: str
-) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{what} is {type(value).__name__}", where=where, expected="an object")
-    missing = [key for key in keys if key not in value]
-    if missing:
-        raise InputError(
-            f"{what} lacks {', '.join(missing)}",
-            where=where,
-            expected=f"the keys {', '.join(keys)}",
-            fix="run the notebook again to write the file anew",
-        )
-    for key, kind in keys.items():
-        if not isinstance(value[key], kind) or isinstance(value[key], bool):
-            raise InputError(
-                f"{key} of {what} is {value[key]!r:.60}", where=where, expected=_kind_name(kind)
-            )
-
-
-def _kind_name(kind: type | tuple[type, ...]) -> str:
-    return " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
 
 
 def _without_nan(value: object) -> object:

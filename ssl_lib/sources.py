@@ -11,7 +11,7 @@ from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.datasets import PUBLISHED, PublishedSet
 from ssl_lib.errors import InputError
 from ssl_lib.folder import folder_cohort
-from ssl_lib.folder_files import folder_fingerprint
+from ssl_lib.folder_files import folder_at, folder_fingerprint
 from ssl_lib.phantom import phantom_cohort
 from ssl_lib.published_scans import read_scan
 from ssl_lib.splits import Split, cap, hold_out, split_training
@@ -86,12 +86,13 @@ def published_split(
 
 
 def _existing_folder(dataset: str) -> Path:
-    folder = Path(dataset).expanduser()
-    if folder.is_dir():
+    folder = folder_at(dataset)
+    if folder is not None:
         return folder
     raise InputError(
-        f"there is no data set and no folder {dataset!r}",
+        f"there is no data set and no folder {dataset!r:.200}",
         expected=f"one of {', '.join(DATASETS)}, or the path of a folder with imagesTr/ in it",
+        fix="set DATASET to one of them",
     )
 
 

@@ -51,6 +51,7 @@ def refuse_label_count(n_labelled: int, available: int) -> None:
         raise InputError(
             f"{n_labelled} labelled scans were asked for, {available} can be had for training",
             expected=f"1 to {available}" if available else "at least one labelled training scan",
+            fix="set N_LABELLED to a number in that range" if available else "",
         )
 
 

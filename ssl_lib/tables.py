@@ -70,17 +70,19 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         return interval_text(bootstrap_interval(values), sign="+")
 
     def of_rows(key: str, combine: Callable) -> Callable[[str], float]:
-        return lambda row: combine([r["rows"][row][key] for r in results if row in r["rows"]])
+        return lambda row: combine(
+            [r["rows"][row].get(key, np.nan) for r in results if row in r["rows"]]
+        )
 
     seconds, empty = of_rows("seconds", nan_mean), of_rows("empty_predictions", sum)
     return {
         "Dice": dice,
         "difference": difference,
         "Jaccard": score("jaccard"),
-        f"{SCORE_NAMES['hd95']} ({units['hd95']})": score("hd95"),
-        f"{SCORE_NAMES['asd']} ({units['asd']})": score("asd"),
+        f"{SCORE_NAMES['hd95']} ({units.get('hd95', '?')})": score("hd95"),
+        f"{SCORE_NAMES['asd']} ({units.get('asd', '?')})": score("asd"),
         "empty": lambda row: str(empty(row)),
-        "seconds": lambda row: f"{seconds(row):.0f}",
+        "seconds": lambda row: number(seconds(row), 0),
     }
 
 

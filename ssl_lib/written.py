@@ -41,12 +41,19 @@ def write_list(
     names = list(next(iter(predicted.values())).millilitres) if predicted else []
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["scan", "group", *(f"{name} (ml)" for name in names), "careful"])
+    heads = ["scan", "group", *(f"{name} (ml)" for name in names), "careful"]
+    table.writerow(map(_no_formula, heads))
     for scan, one in predicted.items():
         sizes = [f"{one.millilitres[name]:.3f}" for name in names]
-        table.writerow([scan, groups.get(scan, "outside"), *sizes, "; ".join(one.warnings)])
+        cells = [scan, groups.get(scan, "outside"), *sizes, "; ".join(one.warnings)]
+        table.writerow(map(_no_formula, cells))
     write_atomically(Path(path), text.getvalue().encode())
     return Path(path)
+
+
+def _no_formula(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula, whatever a scan is called."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def read_classes(path: Path, image: Volume, values: Sequence[int]) -> UInt8[np.ndarray, "x y z"]:

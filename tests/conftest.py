@@ -6,9 +6,11 @@ there is a CUDA device.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from browser import HOW, find_chromium
@@ -32,6 +34,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all small trainings: what one test has trained, the next finds again."""
     return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Two more gigabytes and no byte beyond: who asks for a terabyte gets a `MemoryError`."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2 * 10**9, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")

@@ -180,11 +180,12 @@ def test_a_strict_reader_refuses_all_problems_at_once(folder):
 
 
 def test_scans_larger_than_the_memory_are_refused(folder, monkeypatch):
+    found = survey(folder)
     monkeypatch.setattr(
         "ssl_lib.folder.psutil.virtual_memory", lambda: type("M", (), {"available": 9})
     )
     with pytest.raises(InputError, match="GB are free"):
-        surveyed_cohort(survey(folder), 2)
+        surveyed_cohort(found, 2)
 
 
 # --- likely mistakes

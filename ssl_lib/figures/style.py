@@ -17,6 +17,7 @@ from IPython.display import display
 from jaxtyping import UInt8
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -115,8 +116,17 @@ def to_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     """The figure as a picture in true colours."""
     buffer = io.BytesIO()
     with house_style():
+        _take_dollars_as_they_are(figure)
         figure.savefig(buffer, format="png", dpi=dpi)
     return Image.open(buffer).convert("RGB")
+
+
+def _take_dollars_as_they_are(figure: Figure) -> None:
+    """No words of ours are formulas, but a scan may be called `a$b_c$`; only the numbers of
+    logarithmic axes are typeset."""
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and "mathdefault" not in text.get_text():
+            text.set_parse_math(False)
 
 
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:

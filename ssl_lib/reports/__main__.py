@@ -129,7 +129,7 @@ def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData
     job = ran[0].job
     others = executed_path(job, folders).parent.glob(f"{job.page_name}-seed*.ipynb")
     executed = [one.executed for one in ran]
-    executed += [p for p in sorted(others) if p not in executed and read_executed(p)[2] is None]
+    executed += [path for path in sorted(others) if path not in executed and _went_well(path)]
     page = folders.pages / job.notebook / f"{job.page_name}.html"
     results = [
         result
@@ -140,6 +140,14 @@ def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData
         and result["n_labelled"] == job.n_labelled
     ]
     return page, write_page(executed, page, results, folders.notebooks)
+
+
+def _went_well(executed: Path) -> bool:
+    """Whether an earlier run can be shown; one whose file is damaged cannot."""
+    try:
+        return read_executed(executed)[2] is None
+    except InputError:
+        return False
 
 
 def _store_default_run(ran: Sequence[Ran]) -> None:

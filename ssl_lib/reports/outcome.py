@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from ssl_lib.notebook_files import read_notebook
+
 KEY = "ssl_lib"  # where a run's own notes stand in the notebook's metadata
 TIMED_OUT = "this cell took longer than allowed and was stopped"
 
@@ -56,8 +58,11 @@ def note(executed: NotebookNode, /, failure: Failure | None, **notes: object) ->
 
 
 def read_executed(path: Path) -> tuple[NotebookNode, dict[str, object], Failure | None]:
-    """An executed notebook with its notes and its failure, if it failed."""
-    notebook = nbformat.read(path, as_version=4)
+    """An executed notebook with its notes and its failure, if it failed.
+
+    Raises `InputError` for a file that is damaged.
+    """
+    notebook = read_notebook(path)
     notes = dict(notebook.metadata.get(KEY, {}))
     if not notes:
         return notebook, notes, diagnose(notebook)

@@ -92,12 +92,13 @@ def write_page(
 
 
 def read_page_data(page: Path) -> PageData | None:
-    """What a page says about itself, None if it is not one of our pages."""
-    match = _PAGE_DATA.search(page.read_text(encoding="utf-8"))
-    if match is None:
+    """What a page says about itself, None if it is not one of our pages, or a damaged one."""
+    try:
+        match = _PAGE_DATA.search(page.read_text(encoding="utf-8"))
+        data = json.loads(match.group(1)) if match else {}
+        return PageData(**{**data, "failures": tuple(data["failures"])})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    data = json.loads(match.group(1))
-    return PageData(**{**data, "failures": tuple(data["failures"])})
 
 
 @cache

@@ -236,9 +236,18 @@ class Stamp:
         """True if the run need not be repeated."""
         if not self._path.exists() or not self._executed.exists():
             return False
-        stored = json.loads(self._path.read_text(encoding="utf-8"))
-        result_there = self._result.exists() or not stored["result"]
-        return stored["digest"] == self._digest and result_there
+        try:
+            stored = json.loads(self._path.read_text(encoding="utf-8"))
+            result_there = self._result.exists() or not stored["result"]
+            return stored["digest"] == self._digest and result_there
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # a damaged note says nothing
+            return False
 
     def write(self) -> None:
         """Say that the run succeeded."""
