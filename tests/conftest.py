@@ -6,7 +6,9 @@ there is a CUDA device.
 
 from __future__ import annotations
 
+import json
 import resource
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,21 @@ from browser import HOW, find_chromium
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long, too")
+    parser.addoption("--record", type=Path, help="write how many tests of each file passed")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    file = config.getoption("--record")
+    if file is None:
+        return
+    passed = Counter(
+        Path(report.fspath).stem for report in terminalreporter.stats.get("passed", [])
+    )
+    record = {"long": config.getoption("--long"), "passed": dict(sorted(passed.items()))}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from promises import PROMISES, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,3 +60,10 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
     missing = [link for link in links if not (ROOT / link).exists()]
     assert links and not missing
+
+
+def test_the_readme_names_every_promise_and_the_tests_that_hold_it():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for promise, names in PROMISES.items():
+        assert all((ROOT / "tests" / f"{name}.py").exists() for name in names), promise
+        assert table({}).splitlines()[2:][list(PROMISES).index(promise)].rsplit("|", 2)[0] in readme

@@ -1,0 +1,71 @@
+"""The README's table of promises: which tests hold each, and how many passed in the last run.
+
+python tests/promises.py    rewrites the table from build/tests.json, which `make test` writes
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "build" / "tests.json"
+START, END = "<!-- promises -->", "<!-- end of promises -->"
+PROMISES: dict[str, tuple[str, ...]] = {
+    "A killed training, report, download or write goes on to the same bits; nothing is ever half"
+    " written": ("test_kills", "test_checkpoint", "test_training"),
+    "A server that lies or a hostile archive costs a message, never a wrong file": (
+        "test_lying_servers", "test_hostile_archives", "test_download",
+    ),
+    "A broken file or parameter is refused in words that name it": (
+        "test_broken_inputs", "test_fuzz_readers", "test_damaged_notes", "test_reading",
+    ),
+    "No hidden label is reached by training, and no patient is in two splits": (
+        "test_no_peeking", "test_cohorts", "test_sources",
+    ),
+    "The classic defects of the field would be noticed": ("test_defects",),
+    "Scores are those of MedPy, MONAI and surface-distance, or the difference is stated": (
+        "test_metric_parity", "test_metrics",
+    ),
+    "Intervals cover what they say": ("test_statistics", "test_decisions"),
+    "Each method is its paper's, property by property": (
+        "test_baselines", "test_bcp", "test_umct", "test_aau", "test_dsaif",
+    ),
+    "Nothing is unpickled, nothing calls out, names of files are text": (
+        "test_safety", "test_nasty_names",
+    ),
+    "Every notebook runs, and its stored outputs agree": (
+        "test_smoke_notebooks", "test_notebook_rules",
+    ),
+    "Pages work without network and kernel, by keyboard, in WCAG 2.1 AA; JupyterLab runs every"
+    " notebook; Binder and Colab are imitated": (
+        "test_pages_in_browser", "test_lab_in_browser", "test_elsewhere",
+    ),
+}  # fmt: skip
+
+
+def table(passed: Mapping[str, int]) -> str:
+    """The table in Markdown; `passed` is the number of passed tests for each test file."""
+    lines = ["| promise | tests | passed |", "|---|---|---|"]
+    for promise, names in PROMISES.items():
+        links = ", ".join(f"[`{name}`](tests/{name}.py)" for name in names)
+        lines.append(f"| {promise} | {links} | {sum(passed.get(name, 0) for name in names)} |")
+    lines.append(f"| everything | `tests/` | {sum(passed.values())} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    said = f"Passed in the last recorded run ({'long' if record['long'] else 'short'} form)."
+    readme.write_text(
+        f"{before}{START}\n{said}\n\n{table(record['passed'])}\n{END}{after}", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
