@@ -6,12 +6,13 @@ there is a CUDA device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from browser import HOW, find_chromium
+from browser import HOW, Opened, find_chromium, open_file
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,3 +50,11 @@ def browser() -> Iterator[object]:
         chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., Opened]]:
+    """Opens a file in that Chromium with the network off; all pages are closed after the test."""
+    yield partial(open_file, browser)
+    for context in browser.contexts:
+        context.close()
