@@ -22,20 +22,24 @@ if (allCode && document.querySelector("details.code")) {
   });
 }
 
-// A copy button for each piece of code.
+// A copy button for each piece of code; where the clipboard is closed to pages, the old way.
+const copied = async (code) => {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    return "Copied";
+  } catch {
+    window.getSelection().selectAllChildren(code);
+    return document.execCommand("copy") ? "Copied" : "Selected";
+  }
+};
 every(".source").forEach((box) => {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
   button.textContent = "Copy";
+  button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(box.querySelector("pre").textContent);
-      button.textContent = "Copied";
-    } catch {
-      window.getSelection().selectAllChildren(box.querySelector("pre"));
-      button.textContent = "Selected";
-    }
+    button.textContent = await copied(box.querySelector("pre"));
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
   box.append(button);
