@@ -84,7 +84,12 @@ def live_widget(
     ticks = ipywidgets.HBox([truth, prediction], layout={"grid_gap": "1.5rem"})
     grid = ipywidgets.GridBox(
         [*axes, window, level, fill],
-        layout={"grid_template_rows": "repeat(3, auto)", "grid_auto_flow": "column"},
+        layout={
+            "grid_template_rows": "repeat(3, auto)",
+            "grid_auto_flow": "column",
+            "grid_gap": "0 1.5rem",
+            "justify_content": "start",
+        },
     )
     return ipywidgets.VBox([*choice, pictures, place, grid, ticks])
 
