@@ -22,6 +22,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# No question about news; kernels encrypted; no pings, whose default intervals contradict each other.
+LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
+	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
+
 .PHONY: reports test lab sync clean
 
 reports: $(READY)
@@ -37,7 +41,8 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_OPTIONS)
 
 sync: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

@@ -88,7 +88,7 @@ def live_widget(
             "grid_template_rows": "repeat(3, auto)",
             "grid_auto_flow": "column",
             "grid_gap": "0 1.5rem",
-            "justify_content": "start",
+            "justify_content": "flex-start",
         },
     )
     return ipywidgets.VBox([*choice, pictures, place, grid, ticks])
