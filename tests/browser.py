@@ -1,23 +1,13 @@
-"""Where this machine keeps a Chromium, and how pages from disk are opened and judged."""
+"""How pages from disk are opened and judged."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-HOW = "apt-get install chromium, or name a Chromium in SSL_CHROMIUM"
-
-
-def find_chromium() -> str | None:
-    """The path of a Chromium or Chrome of this machine."""
-    named = os.environ.get("SSL_CHROMIUM")
-    known = ("chromium", "chromium-browser", "google-chrome")
-    return named or next(filter(None, map(shutil.which, known)), None)
 
 
 @dataclass

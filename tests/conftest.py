@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import HOW, Opened, find_chromium, open_file
+from browser import Opened, open_file
+
+from ssl_lib.pictures import HOW, find_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
