@@ -22,6 +22,12 @@ if (allCode && document.querySelector("details.code")) {
   });
 }
 
+// Frames of few pixels, that the page had to be small with, are not blown up.
+every('[aria-label="Picture with sliders"] img').forEach((frame) => {
+  frame.style.maxWidth = `min(100%, ${Math.round(1.6 * frame.getAttribute("width"))}px)`;
+  frame.style.marginInline = "auto";
+});
+
 // A copy button for each piece of code; where the clipboard is closed to pages, the old way.
 const copied = async (code) => {
   try {
