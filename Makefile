@@ -25,6 +25,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# No question about news; kernels encrypted; no pings, whose default intervals contradict each other.
+LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
+	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
+
 .PHONY: reports test bench lab sync clean
 
 reports: $(READY)
@@ -46,7 +50,8 @@ bench: $(READY)
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_OPTIONS)
 
 sync: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

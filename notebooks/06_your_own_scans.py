@@ -74,7 +74,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import textwrap
-from functools import lru_cache, partial
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -84,7 +84,6 @@ from scipy.stats import spearmanr
 
 from ssl_lib import figures
 from ssl_lib.errors import InputError
-from ssl_lib.explore import Knob, explore
 from ssl_lib.figures import show
 from ssl_lib.kept import keep, load_kept, predict_scan
 from ssl_lib.metrics import mean_dice, nan_mean
@@ -100,6 +99,7 @@ from ssl_lib.statistics import bootstrap_interval, paired_difference, scan_score
 from ssl_lib.study import Study
 from ssl_lib.survey_tables import description_table, findings_table
 from ssl_lib.tables import interval_text, row_table
+from ssl_lib.viewer import Scan, look_through
 from ssl_lib.written import predict_files, read_classes, score_files, write_list
 
 NOTEBOOK = "06_your_own_scans"
@@ -473,45 +473,29 @@ for name, one in predicted.items():
 # %% [markdown]
 # ## What does it look like?
 #
-# Three cuts through one point of the scan as it lies in space: front or top above, the right of the
-# patient on the right. The thin lines show where the other two cuts are. The prediction was read
-# from the written file; the truth of test scans is the white line.
+# Three cuts through one voxel of the scan as it lies in space: front or top above, the right of the
+# patient on the right. Thin lines show where the other two cuts are; a slider moves them (in the
+# report also a click). Window and level work as on a scanner: level is the grey level shown half
+# bright, window the range from black to white. The prediction was read from the written file; the
+# truth, where there is one, is the white line.
 
 
 # %%
-@lru_cache(maxsize=1)
 def opened(name):
-    """A scan, its written prediction and its true label map, if it has one."""
+    """A scan, its true label map, if it has one, and its written prediction."""
     volume = read_nifti(survey.listing.images[name])
-    files = (output / "predictions" / best / f"{name}.nii.gz", survey.listing.labels.get(name))
-    return volume, *(path and read_classes(path, volume, survey.values) for path in files)
-
-
-# %%
-def viewed(name, height):
-    """Three cuts through the middle of what was found at a height (0 is the bottom, 1 the top)."""
-    volume, found, truth = opened(name)
-    index = round(height * (volume.voxels.shape[2] - 1))
-    return figures.three_cuts(
-        volume.voxels.astype(np.float32),
-        volume.spacing,
-        figures.organ_point(found, 2, index),
-        truth=truth,
-        prediction=found,
-        class_names=cohort.class_names,
-        title=f"{name} ({groups[name]})",
-    )
+    files = (survey.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
+    labels = (path and read_classes(path, volume, survey.values) for path in files)
+    return Scan(volume.voxels, volume.spacing, *labels)
 
 
 # %% tags=["widget"]
 unseen = [name for name in groups if groups[name] == "outside"] or others
-shown_scans = [*test_names[:2], unseen[-1]]
-explore(
-    viewed,
-    alt=lambda name, height: f"Three cuts through {name} with the prediction over the scan.",
-    name=Knob("scan", shown_scans, shown_scans[0]),
-    height=Knob("height, 0 to 1", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 0.5),
-    wanted_bytes=330_000,
+shown_scans = {f"{name} ({groups[name]})": name for name in (*test_names[:2], unseen[-1])}
+look_through(
+    {title: opened(name) for title, name in shown_scans.items()},
+    class_names=cohort.class_names,
+    alt="A cut through the scan with the prediction, and the truth where there is one.",
 )
 
 # %% [markdown]

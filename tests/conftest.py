@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import resource
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from browser import HOW, find_chromium
+from browser import Opened, open_file
+
+from ssl_lib.pictures import HOW, find_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,3 +81,11 @@ def browser() -> Iterator[object]:
         chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., Opened]]:
+    """Opens a file in that Chromium with the network off; all pages are closed after the test."""
+    yield partial(open_file, browser)
+    for context in browser.contexts:
+        context.close()

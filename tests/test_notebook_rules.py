@@ -56,7 +56,7 @@ HOME = {
     "06_your_own_scans": {"DATASET": "phantom_folder"},
 }
 """Defaults of a notebook's own: views along three axes need a volume, one's own scans a folder."""
-DRAWING = {"show", "explore"}
+DRAWING = {"show", "explore", "look_through"}
 HOMES = re.compile(r"/home/\w|/(?:root)/|/Users/\w|[A-Z]:\\\\?Users")
 
 
@@ -260,6 +260,7 @@ def test_a_good_sample_breaks_no_rule(tmp_path: Path, rule: Rule) -> None:
         (known_tags, '"figure"', '"golden"'),
         (described_figures, ', alt="a square"', ""),
         (described_figures, "show(draw(), alt=", "x.explore(draw, words="),
+        (described_figures, "show(draw(), alt=", "look_through(scans, words="),
         (ordered_headings, "# ## Question", "# #### Question"),
         (ordered_headings, "# # Title", "# Title"),
         (ordered_headings, "# ## Question", "# # Question"),

@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import violations
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 PAGES = [REPORTS / "index.html", *sorted(REPORTS.glob("*/*-quick-*.html"))]
 LOOKS = {"light and wide": ("light", 1200), "dark and narrow": ("dark", 390)}
 MOST_BYTES = 1_500_000
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 VISIBLE = """figure => {
   const [shown, ...more] = [...figure.querySelectorAll("img")].filter(i => i.offsetParent !== null);
   return more.length ? null : {src: shown.src, alt: shown.alt};
 }"""
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Opened:
-    """A page from disk and what it did that it should not have done."""
-
-    page: object
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def open_page(browser) -> Iterator[Callable[..., Opened]]:
-    """Opens a file with the network off."""
-    contexts = []
-
-    def opened(file: Path, scheme: str = "light", width: int = 1200) -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            offline=True,
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        found = Opened(context.new_page())
-        inside = ("file:", "data:", "blob:")
-        found.page.on(
-            "request", lambda r: None if r.url.startswith(inside) else found.requests.append(r.url)
-        )
-        found.page.on("console", lambda m: found.errors.append(m.text) if m.type == "error" else 0)
-        found.page.on("pageerror", lambda error: found.errors.append(str(error)))
-        found.page.goto(file.as_uri())
-        return found
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def violations(page: object) -> list[str]:
-    """What axe-core finds against WCAG 2.1 AA: rule, number of places, the first of them."""
-    found = axe.Axe().run(page, options={"runOnly": WCAG}).response["violations"]
-    return [f"{v['id']}: {len(v['nodes'])} x {v['nodes'][0]['html'][:160]}" for v in found]
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from organ_scans import CODES, organ, write_organs, write_oriented
 
-from ssl_lib import explore, study
+from ssl_lib import study
 from ssl_lib.errors import InputError
-from ssl_lib.figures import to_png
 from ssl_lib.geometry import orientation_of
 from ssl_lib.kept import predict_scan
 from ssl_lib.metrics import mean_dice
@@ -60,12 +59,8 @@ def run_cells(**parameters: object) -> dict[str, object]:
 
 
 def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNamespace:
-    """The notebook on a folder, every slider drawn once; what it defined and wrote."""
+    """The notebook on a folder, as for a page; what it defined and wrote."""
     with pytest.MonkeyPatch.context() as patch:
-        draw_once = lambda draw, *, alt, wanted_bytes=0, **knobs: to_png(  # noqa: E731
-            draw(**{name: knob.values[knob.start_index] for name, knob in knobs.items()})
-        )
-        patch.setattr(explore, "explore", draw_once)
         patch.setenv("SSL_STATIC", "1")
         patch.chdir(NOTEBOOKS_DIR.parent)
         names = run_cells(

@@ -71,7 +71,6 @@ from ssl_lib.figures.views import (
     view_opinions,
     voxel_line,
 )
-from ssl_lib.figures.volume import organ_point, three_cuts
 
 __all__ = [
     "SignalTree",
@@ -117,7 +116,6 @@ __all__ = [
     "most_doubted",
     "new_figure",
     "node_counts",
-    "organ_point",
     "overlap_comparison",
     "overlay",
     "prediction_grid",
@@ -132,7 +130,6 @@ __all__ = [
     "signal_trees",
     "slicing_axis",
     "surviving_edges",
-    "three_cuts",
     "to_png",
     "training_curves",
     "verdict_shares",

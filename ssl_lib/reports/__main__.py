@@ -18,6 +18,7 @@ from ssl_lib.reports.index import stored_results, write_index
 from ssl_lib.reports.outcome import read_executed
 from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.render import PageData, write_page
+from ssl_lib.reports.renew import renew_pages
 from ssl_lib.reports.run import Ran, executed_path, run_job, store_outputs
 
 STATES = ("ok", "unchanged", "failed")
@@ -69,8 +70,10 @@ def _run_all(
         for some in begun.values():
             _write_and_say(some, folders, options)
         if states:
+            renew_pages(folders.pages)
             write_index(folders.pages, folders.results)
         raise
+    renew_pages(folders.pages)
     index = write_index(folders.pages, folders.results).relative_to(folders.root)
     failed = sum(bool(page.failures) for page in pages)
     print(f"{_counted(len(jobs), 'run')} in {duration(time.monotonic() - started)}: ", end="")

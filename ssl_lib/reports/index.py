@@ -76,6 +76,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
             problems=problems,
             provenance=_provenance(),
             style=template_text("style.css"),
+            script=template_text("tables.js"),
         )
     )
     check_page(html)

@@ -115,7 +115,12 @@ def environment() -> Environment:
 
 def template_text(name: str) -> Markup:
     """A style or script file, to be put into a page as it is."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8").rstrip())
+
+
+def page_script() -> Markup:
+    """The script of a page."""
+    return template_text("page.js") + "\n" + template_text("tables.js").rstrip()
 
 
 def as_json(value: object) -> Markup:
@@ -145,7 +150,7 @@ def _page(
             facts=run_facts(shown.notes, results),
             details=run_details(shown.notes, results),
             style=template_text("style.css"),
-            script=template_text("page.js"),
+            script=page_script(),
         )
     )
     return html, data

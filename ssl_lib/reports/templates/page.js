@@ -22,20 +22,30 @@ if (allCode && document.querySelector("details.code")) {
   });
 }
 
-// A copy button for each piece of code.
+// Frames of few pixels, that the page had to be small with, are not blown up.
+every('[aria-label="Picture with sliders"] img').forEach((frame) => {
+  frame.style.maxWidth = `min(100%, ${Math.round(1.6 * frame.getAttribute("width"))}px)`;
+  frame.style.marginInline = "auto";
+});
+
+// A copy button for each piece of code; where the clipboard is closed to pages, the old way.
+const copied = async (code) => {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    return "Copied";
+  } catch {
+    window.getSelection().selectAllChildren(code);
+    return document.execCommand("copy") ? "Copied" : "Selected";
+  }
+};
 every(".source").forEach((box) => {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
   button.textContent = "Copy";
+  button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(box.querySelector("pre").textContent);
-      button.textContent = "Copied";
-    } catch {
-      window.getSelection().selectAllChildren(box.querySelector("pre"));
-      button.textContent = "Selected";
-    }
+    button.textContent = await copied(box.querySelector("pre"));
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
   box.append(button);

@@ -1,0 +1,47 @@
+"""Stored pages in today's dress: style and script of the templates, everything else as it was.
+
+python -m ssl_lib.reports.renew
+
+Figures and numbers of a page come from a run; its style and its script do not. So when these
+change, no notebook has to run again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from ssl_lib.notebook_files import write_text
+from ssl_lib.reports.index import write_index
+from ssl_lib.reports.render import page_script, read_page_data, template_text
+
+_STYLE = re.compile(r"(?<=<style>\n).*?(?=\n</style>\n</head>)", re.DOTALL)
+_SCRIPT = re.compile(
+    r'(?<=</script>\n<script>\n)"use strict";(?:(?!</script>).)*(?=\n</script>\n</body>)', re.DOTALL
+)
+
+
+def renewed(html: str) -> str:
+    """The page with the present style and script."""
+    html = _STYLE.sub(lambda _: template_text("style.css"), html, count=1)
+    return _SCRIPT.sub(lambda _: page_script(), html, count=1)
+
+
+def renew_pages(pages_dir: Path) -> list[Path]:
+    """Renew all pages of that folder; returns those that changed."""
+    changed = []
+    for page in sorted(pages_dir.glob("*/*.html")):
+        old = page.read_text(encoding="utf-8")
+        new = renewed(old)
+        if new != old and read_page_data(page):
+            write_text(page, new)
+            changed.append(page)
+    return changed
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "reports")
+    for page in renew_pages(folder):
+        print(f"renewed: {page.relative_to(folder)}")
+    print(write_index(folder, folder / "results"))
