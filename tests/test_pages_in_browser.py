@@ -11,6 +11,7 @@ from browser import violations
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 PAGES = [REPORTS / "index.html", *sorted(REPORTS.glob("*/*-quick-*.html"))]
+SHORT = {PAGES[0], *({file.parent: file for file in PAGES[1:]}.values())}  # a page of each notebook
 LOOKS = {"light and wide": ("light", 1200), "dark and narrow": ("dark", 390)}
 MOST_BYTES = 1_500_000
 VISIBLE = """figure => {
@@ -20,8 +21,20 @@ VISIBLE = """figure => {
 pytestmark = pytest.mark.slow
 
 
+def waiting(files: list[Path]) -> list[object]:
+    """The files as parameters; further pages of a notebook wait for --long."""
+    return [
+        pytest.param(
+            file,
+            id=f"{file.parent.name}-{file.stem}",
+            marks=() if file in SHORT else pytest.mark.long,
+        )
+        for file in files
+    ]
+
+
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("file", PAGES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+@pytest.mark.parametrize("file", waiting(PAGES))
 def test_a_page_is_readable_alone(file: Path, look: str, open_page) -> None:
     opened = open_page(file, *LOOKS[look])
     wide = opened.page.evaluate("document.documentElement.scrollWidth")
@@ -46,7 +59,7 @@ def walk(page: object, figure: object, sliders: list[object]) -> Iterator[tuple[
             yield (place, *rest), shown
 
 
-@pytest.mark.parametrize("file", PAGES[1:], ids=lambda file: f"{file.parent.name}-{file.stem}")
+@pytest.mark.parametrize("file", waiting(PAGES[1:]))
 def test_sliders_move_by_keyboard_and_change_the_picture(file: Path, open_page) -> None:
     page = open_page(file).page
     for figure in page.query_selector_all('[aria-label="Picture with sliders"]'):
