@@ -40,7 +40,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m ssl_lib.notebooks check
-	$(BIN)/python -m pytest -rs --record build/tests.json $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest tests -rs --record=build/tests.json $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
 
 bench: $(READY)
 	$(BIN)/python benchmarks/tree_filter.py
