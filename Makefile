@@ -47,6 +47,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/uncertainty_step.py
 	$(BIN)/python benchmarks/training_step.py $(if $(VNET),--cases small vnet)
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/metric_definitions.py
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync
