@@ -135,6 +135,7 @@ def test_colab_gets_what_it_lacks_and_keeps_what_it_has(checkout, tmp_path, monk
 
 
 @slow
+@pytest.mark.long
 def test_binder_builds_from_our_files_and_runs_in_two_gigabytes(
     checkout, tmp_path, monkeypatch
 ) -> None:

@@ -287,7 +287,9 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
     (case,) = scans.cohort.test
     small = done.study.predict(done.network, [case])[case.identity]
     again = majority(predicted[case.identity].label, (2, 2, 2))
-    assert mean_dice(again, small, 3) > 0.8, "interpolated, the prediction stays where it was"
+    moved = [np.roll(small, step, axis) for axis in range(3) for step in (-1, 1)]
+    best = max(mean_dice(again, other, 3) for other in moved)
+    assert mean_dice(again, small, 3) > best, "interpolated, the prediction stays where it was"
     assert means["dice"] > 0.5
     assert "shrunk by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
 
