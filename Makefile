@@ -48,6 +48,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training_step.py $(if $(VNET),--cases small vnet)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/metric_definitions.py
+	$(BIN)/python benchmarks/summary.py
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync

@@ -27,6 +27,15 @@ def plain():
     sys.path.remove(str(FOLDER))
 
 
+def test_the_readme_shows_what_is_stored():
+    sys.path.insert(0, str(FOLDER))
+    try:
+        from summary import table
+    finally:
+        sys.path.remove(str(FOLDER))
+    assert table() in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+
+
 def scene(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn((4, classes, 10, 9, 8), generator=generator)
