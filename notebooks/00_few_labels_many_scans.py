@@ -23,7 +23,7 @@
 # the first and the last is what semi-supervised learning can win. What it really wins is measured
 # here, on scans that training never saw.
 #
-# - **Time:** 3 to 6 minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
+# - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
 # - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** Python and a little PyTorch.

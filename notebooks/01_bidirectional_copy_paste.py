@@ -22,7 +22,7 @@
 # dozen small functions, and then asks the question that decides: what is left of the gain if the
 # box is taken away again?
 #
-# - **Time:** 2 to 4 minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
+# - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again, twice that without; seconds for a test run (`smoke`).
 # - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).

@@ -23,7 +23,7 @@
 # then asks what each of the three is worth. The authors released no code; everything here is
 # written from the description.
 #
-# - **Time:** 4 to 7 minutes on two CPU cores (`quick`) once notebook 00's rows exist for the same
+# - **Time:** minutes on two CPU cores (`quick`) once notebook 00's rows exist for the same
 #   scans, twice to three times that without; about a minute for a test run (`smoke`).
 # - **Data:** a procedural heart in 3D, made on the spot, no licence needed.
 #   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
@@ -1100,8 +1100,8 @@ for setting in sorted(settings_stored):
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
-# Early prototypes saw no gain there. In 3D at the profile `quick` the row of two views is left out
-# to save time; the profile `gpu` trains two, three and six.
+# Early prototypes saw no gain there; where two views stand in the list, ours are judged. In 3D at
+# the profile `quick` that row is left out to save time; the profile `gpu` trains two, three and six.
 
 
 # %% tags=["results"]

@@ -22,7 +22,7 @@
 # then weighs the lessons of a mean teacher. This notebook builds both kinds of doubt and puts them
 # on trial: which one finds the voxels that are really wrong, and does any of it raise the Dice?
 #
-# - **Time:** 3 to 6 minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
+# - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
 # - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).

@@ -23,7 +23,7 @@
 # networks teach each other, and then counts what the authors count: how much the mistakes of the
 # two overlap.
 #
-# - **Time:** 4 to 7 minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
+# - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
 # - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).

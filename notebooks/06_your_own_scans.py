@@ -23,7 +23,7 @@
 # half of this notebook is about files. The other half ranks the methods on *your* test scans, says
 # how little a few scans can prove, and keeps the networks for tomorrow's scan.
 #
-# - **Time:** about 3 minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
+# - **Time:** minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
 #   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
 # - **You need** notebook 00, and for a method its own notebook.
