@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from clock import seconds
 from scipy import ndimage
 
 from ssl_lib.atomic import write_atomically
@@ -39,24 +39,16 @@ GOALS = {"prediction": {"cuda": 3.0}, "metrics": {"cpu": 4.0, "cuda": 4.0}}
 SPACING = (1.0, 1.0, 1.5)
 
 
-def clock(device: torch.device) -> float:
-    """Processor time of this process, or on a GPU the time when all work is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
-
-
 def taking_turns(
     ours: Callable[[], object], other: Callable[[], object], repeats: int, device: torch.device
 ) -> dict[str, object]:
     """Median seconds of both, and how often ours fits into the other's."""
     spent = []
     for turn in range(-1, repeats):  # the first warms up
-        marks = [clock(device)]
+        marks = [seconds(device)]
         for run in (ours, other):
             run()
-            marks.append(clock(device))
+            marks.append(seconds(device))
         if turn >= 0:
             spent.append(np.diff(marks))
     times = np.array(spent)

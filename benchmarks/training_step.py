@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from clock import seconds
 from plain import PlainBatches, plain_update
 from torch import nn
 
@@ -123,14 +123,6 @@ def arithmetic(method: str, study: Study) -> Callable[[int], None]:
         optimiser.step()
 
     return update
-
-
-def seconds(device: torch.device) -> float:
-    """Processor time of this process, or on a GPU the time when all work is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
 
 
 def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> dict[str, object]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from clock import seconds
 
 from ssl_lib.atomic import write_atomically
 from ssl_lib.notebooks import load_method
@@ -41,14 +41,6 @@ STEPS: dict[str, tuple[Step, str]] = {
     "aau": (aau.aau_step, "+ 1 autoencoder pass"),
     "ua_mt": (aau.ua_mt_step, "+ 8 teacher passes"),
 }
-
-
-def seconds(device: torch.device) -> float:
-    """Processor time of this process, or on a GPU the time when all work is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
 
 
 def updates(dataset: str) -> tuple[dict[str, Callable[[int], None]], torch.device]:

@@ -1101,7 +1101,7 @@ for setting in sorted(settings_stored):
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
 # Early prototypes saw no gain there; where two views stand in the list, ours are judged. In 3D at
-# the profile `quick` that row is left out to save time; the profile `gpu` trains two, three and six.
+# the profile `quick` that row is left out to save time; `gpu` trains two, three and six views.
 
 
 # %% tags=["results"]

@@ -12,13 +12,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import pooch
 import requests
 
 from ssl_lib.atomic import cannot_write
 from ssl_lib.datasets import PublishedSet
 from ssl_lib.errors import InputError
 from ssl_lib.transfer import Mirror, Wanted, obtain, set_aside
+from ssl_lib.verification import file_hash
 
 
 def take_from_archive(
@@ -75,7 +75,7 @@ def _take(
         part.write_bytes(content)
     except OSError as error:
         raise cannot_write(part, error) from error
-    if pooch.file_hash(part, alg="sha256") == entry.hashes[path]:
+    if file_hash(part) == entry.hashes[path]:
         os.replace(part, target)
         return ""
     return f"wrong sha256, moved to {set_aside(part, quarantine, target.name)}"

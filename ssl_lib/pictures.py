@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ssl_lib.checkpoint import write_atomically
+from ssl_lib.atomic import write_atomically
 from ssl_lib.errors import InputError
 
 HOW = "apt-get install chromium, or name a Chromium in SSL_CHROMIUM"

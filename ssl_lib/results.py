@@ -22,21 +22,7 @@ from ssl_lib.errors import InputError
 from ssl_lib.metrics import SCORES, score_scan, summarise
 from ssl_lib.names import safe_name
 from ssl_lib.provenance import device_name, git_commit, package_versions, peak_memory_bytes
-from ssl_lib.result_form import KEYS, ROW_KEYS, check_result, parsed
-
-__all__ = [
-    "KEYS",
-    "ROW_KEYS",
-    "ROW_NAMES",
-    "build_result",
-    "check_result",
-    "read_result",
-    "read_results",
-    "result_path",
-    "row_name",
-    "score_cohort",
-    "write_result",
-]
+from ssl_lib.result_form import check_result, parsed
 
 # The order of the rows in every table and figure, and what they are called there.
 ROW_NAMES: dict[str, str] = {

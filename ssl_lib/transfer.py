@@ -1,7 +1,7 @@
 """One file from one of several mirrors to its final name, complete and verified, or not at all.
 
-Pooch hashes; it downloads too, but starts again from the first byte when a connection breaks, and
-reads whatever comes. Here the bytes that have come stay in a `.part` file, the rest is asked for
+Pooch starts again from the first byte when a connection breaks, and reads whatever comes. Here the
+bytes that have come stay in a `.part` file, the rest is asked for
 with an HTTP `Range`, and nobody can send more than a file can have.
 """
 
@@ -16,12 +16,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import pooch
 import requests
 import urllib3
 
 from ssl_lib.atomic import cannot_write
 from ssl_lib.errors import InputError
+from ssl_lib.verification import file_hash
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
@@ -80,7 +80,7 @@ class Wanted:
 
     def is_in(self, file: Path) -> bool:
         """Whether `file` has the published hash."""
-        return pooch.file_hash(file, alg=self.kind) == self.digest
+        return file_hash(file, self.kind) == self.digest
 
 
 def obtain(
@@ -116,7 +116,7 @@ def obtain(
 def set_aside(file: Path, quarantine: Path, name: str) -> Path:
     """Move a file with a wrong hash to `quarantine`; return the place, named by its hash."""
     quarantine.mkdir(parents=True, exist_ok=True)
-    kept = quarantine / f"{name}.{pooch.file_hash(file, alg='sha256')[:8]}"
+    kept = quarantine / f"{name}.{file_hash(file)[:8]}"
     os.replace(file, kept)
     return kept
 

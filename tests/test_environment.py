@@ -64,6 +64,8 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def test_the_readme_names_every_promise_and_the_tests_that_hold_it():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for promise, names in PROMISES.items():
-        assert all((ROOT / "tests" / f"{name}.py").exists() for name in names), promise
-        assert table({}).splitlines()[2:][list(PROMISES).index(promise)].rsplit("|", 2)[0] in readme
+    for names in PROMISES.values():
+        assert all((ROOT / "tests" / f"{name}.py").exists() for name in names), names
+    for line in table({}).splitlines():
+        without_its_count = line.rsplit("|", 2)[0]
+        assert without_its_count in readme

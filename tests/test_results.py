@@ -14,6 +14,7 @@ from ssl_lib import results
 from ssl_lib.cohorts import Case, seal
 from ssl_lib.errors import InputError
 from ssl_lib.provenance import device_name, git_commit, package_versions, peak_memory_bytes
+from ssl_lib.result_form import KEYS
 
 
 def case(name: str, label: np.ndarray) -> Case:
@@ -196,4 +197,4 @@ def test_the_file_is_plain_json(cohort, tmp_path):
     path = results.write_result(
         build(cohort, results.score_cohort(perfect(cohort), cohort)), tmp_path
     )
-    assert set(results.KEYS) <= set(json.loads(path.read_text()))
+    assert set(KEYS) <= set(json.loads(path.read_text()))

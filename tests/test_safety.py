@@ -75,8 +75,6 @@ def test_no_source_unpickles_calls_a_shell_or_reaches_for_the_network(path: Path
             assert options.get("weights_only") is True, "torch.load unpickles"
         if name in ("np.load", "numpy.load"):
             assert options.get("allow_pickle") is False, "np.load must refuse pickles"
-        if name.startswith("pooch."):
-            assert name == "pooch.file_hash" or place in MAY_USE_NETWORK, name
 
 
 KNOWN_PROGRAMS = {"git", "pandoc", "uname"}

@@ -21,9 +21,10 @@ from ssl_lib.cohorts import Case, Cohort, SealedLabels
 from ssl_lib.errors import InputError
 from ssl_lib.identity import step_source
 from ssl_lib.losses import dice_linear, dice_squared_all
+from ssl_lib.metrics import SCORES
 from ssl_lib.notebooks import load_method
 from ssl_lib.phantom import phantom_cohort
-from ssl_lib.results import ROW_KEYS, SCORES
+from ssl_lib.result_form import ROW_KEYS
 from ssl_lib.study import Study, weights_hash
 from ssl_lib.training import Training
 

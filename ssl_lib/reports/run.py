@@ -240,13 +240,8 @@ class Stamp:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
             result_there = self._result.exists() or not stored["result"]
             return stored["digest"] == self._digest and result_there
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):  # a damaged note says nothing
+        # whatever a damaged note makes the reader stumble over, it says nothing
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     def write(self) -> None:
