@@ -15,6 +15,7 @@ A finished run is written to the caller's disk at once and never repeated becaus
 from __future__ import annotations
 
 import logging
+import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -23,6 +24,7 @@ from tempfile import TemporaryDirectory
 
 from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, as_completed
+from distributed.comm import get_address_host_port
 from distributed.scheduler import KilledWorker
 from distributed.utils import silence_logging_cmgr
 
@@ -187,6 +189,8 @@ def _remote(address: str) -> Iterator[tuple[Client, dict[str, object]]]:
     """The cluster of a scheduler that is there already; it stays when the block ends."""
     with silence_logging_cmgr(logging.CRITICAL):  # what goes wrong is said in one message
         try:
+            # asked first by a plain socket: a client starts threads before it finds nobody there
+            socket.create_connection(get_address_host_port(address), CONNECT_SECONDS).close()
             client = Client(address, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
