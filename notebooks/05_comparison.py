@@ -70,13 +70,14 @@ from ssl_lib.figures import show
 from ssl_lib.metrics import nan_mean
 from ssl_lib.notebooks import work_in_project
 from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results, row_name
+from ssl_lib.results import is_exhibit, read_results, row_name
 from ssl_lib.statistics import Interval, scan_scores
 from ssl_lib.tables import row_table
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
-everything = [r for r in read_results(RESULTS_DIR) if r["profile"] == PROFILE]
+stored = [r for r in read_results(RESULTS_DIR) if r["profile"] == PROFILE]
+everything = [r for r in stored if not any(map(is_exhibit, r["rows"]))]
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
 print(f"{len(everything)} runs of the profile {PROFILE}, {len(results)} of them for ", end="")
 print(f"{DATASET} with {N_LABELLED} labelled scans")

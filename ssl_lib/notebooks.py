@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
 import linecache
 import os
 import re
@@ -130,17 +131,26 @@ def _fits(value: object, default: object) -> bool:
     return isinstance(default, float) and type(value) is int
 
 
-def load_method(name_or_path: str | Path, notebooks_dir: str | Path | None = None) -> ModuleType:
+def load_method(
+    name_or_path: str | Path,
+    notebooks_dir: str | Path | None = None,
+    *,
+    change: tuple[str, str] | None = None,
+) -> ModuleType:
     """The cells of a notebook tagged `setup` or `definition`, executed as a module.
 
     `name_or_path` is a name such as "01_bidirectional_copy_paste" or the path of a percent script.
     Line numbers are those of the script: all other lines are blanked, so tracebacks, debuggers and
     `inspect.getsource` show the real file. A second call returns the same module, unless the script
-    has changed. Raises `InputError` when there is no such notebook or it has no such cells.
+    has changed. With `change` (a text, its replacement) the module is another one, for experiments,
+    whose source differs in that place alone. Raises `InputError` when there is no such notebook, it
+    has no such cells, or the text to be changed is not there exactly once.
     """
     path = _script_path(name_or_path, notebooks_dir)
     name = f"{PACKAGE}.{path.stem}"
     source = _method_source(path)
+    if change is not None:
+        return _changed_method(name, path, source, change)
     module = sys.modules.get(name)
     if module is not None and module.__file__ == str(path) and module.__method_source__ == source:
         return module
@@ -171,7 +181,25 @@ def _method_source(path: Path) -> str:
     return "\n".join(kept) + "\n"
 
 
-def _execute_as_module(name: str, path: Path, source: str) -> ModuleType:
+def _changed_method(name: str, path: Path, source: str, change: tuple[str, str]) -> ModuleType:
+    """The module with one text replaced, under a name and a file name of its own: where functions
+    are read back as text, to name a training, the replacement must be seen."""
+    sound, other = change
+    if source.count(sound) != 1:
+        raise InputError(
+            f"the text {sound!r} stands there {source.count(sound)} times",
+            where=path,
+            expected="once, in a cell tagged `setup` or `definition`",
+        )
+    source = source.replace(sound, other)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    file = f"<{path.name}, changed {digest}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    name = f"{name}_changed_{digest}"
+    return sys.modules.get(name) or _execute_as_module(name, file, source)
+
+
+def _execute_as_module(name: str, path: Path | str, source: str) -> ModuleType:
     package = sys.modules.setdefault(PACKAGE, ModuleType(PACKAGE, "Methods loaded from notebooks."))
     module = ModuleType(name)
     module.__file__, module.__package__, module.__method_source__ = str(path), PACKAGE, source
@@ -183,7 +211,7 @@ def _execute_as_module(name: str, path: Path, source: str) -> ModuleType:
     except BaseException:
         sys.modules.pop(name) if previous is None else sys.modules.__setitem__(name, previous)
         raise
-    setattr(package, path.stem, module)
+    setattr(package, name.rpartition(".")[2], module)
     return module
 
 

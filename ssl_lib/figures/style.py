@@ -45,6 +45,7 @@ ROW_COLOURS: dict[str, str] = {
     "aau": PURPLE,
     "dsaif": VERMILLION,
     "supervised_all": BLUE,
+    "exhibit": VERMILLION,
 }
 
 HOUSE: dict[str, object] = {

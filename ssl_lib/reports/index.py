@@ -23,7 +23,7 @@ from ssl_lib.reports.render import (
     read_page_data,
     template_text,
 )
-from ssl_lib.results import ROW_NAMES, read_result, row_name
+from ssl_lib.results import ROW_NAMES, is_exhibit, read_result, row_name
 from ssl_lib.statistics import Interval, bootstrap_interval, scan_scores
 
 Result = Mapping[str, object]
@@ -150,8 +150,8 @@ def _lines(results: Sequence[Result]) -> list[Line]:
 
 
 def _rows(results: Sequence[Result]) -> list[str]:
-    """The rows that any result has, in the order that holds everywhere."""
-    found = {row for result in results for row in result["rows"]}
+    """The rows that any result has, in the order that holds everywhere; no spoilt trainings."""
+    found = {row for result in results for row in result["rows"] if not is_exhibit(row)}
     order = list(ROW_NAMES)
     return sorted(found, key=lambda row: (order.index(row) if row in order else len(order), row))
 

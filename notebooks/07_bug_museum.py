@@ -1,0 +1,603 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The bug museum
+#
+# **A defect in a segmentation code rarely crashes. It trains, its loss falls, it saves weights, and
+# the table has a number. Nine mean teachers stand here, each with one wrong line. Can you tell
+# which line from the curves alone?**
+#
+# Every defect is a classic of this field: a teacher that never moves, a softmax over the wrong
+# axis, labels that stay behind when their image is turned. First you diagnose, with the curves, the
+# film of pseudo-labels and a few measured numbers; then you see what the score would have told you,
+# and what a test of three lines tells in a second.
+#
+# - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are found again;
+#   seconds for a test run (`smoke`).
+# - **Data:** a procedural heart, made on the spot, no licence needed.
+# - **You need** notebook 00: the mean teacher that is spoilt here.
+# - **You will be able to** read defects from curves, say which ones no curve shows, and write the
+#   test that finds them before a training does.
+
+# %% [markdown]
+# ## What can be changed?
+#
+# The same seven values as in every notebook.
+
+# %% tags=["parameters"]
+DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
+PROFILE = "quick"  # smoke (tests), quick (laptop), gpu, paper
+N_LABELLED = 4  # scans whose labels training may see
+SEED = 0  # initial weights, batches and augmentation
+DATA_DIR = "data"  # where downloaded data sets lie
+RESULTS_DIR = "reports/results"  # where result files are written and read
+RUNS_DIR = "build/runs"  # where trainings are stored and found again
+
+# %% [markdown]
+# On Colab, the next cell fetches the project once and adds what is missing; `torch` and `numpy`
+# stay as they are. Everywhere else it does nothing. To keep trainings over an interruption, mount
+# your drive and set `RUNS_DIR` to a folder on it.
+
+# %% tags=["colab"]
+import os
+import subprocess
+import sys
+
+SOURCE = os.environ.get("SSL_SOURCE", "")  # the address of this repository
+if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
+    assert SOURCE, "set SOURCE to the address of this repository"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", SOURCE, "project"], check=True)
+    os.chdir("project")
+    subprocess.run([sys.executable, "binder/colab.py"], check=True)
+    sys.path.insert(0, os.getcwd())
+
+# %% tags=["setup"]
+import inspect
+from itertools import pairwise
+from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssl_lib.augmentation import standardise
+from ssl_lib.sampling import Batch, generator_at
+from ssl_lib.study import Study
+from ssl_lib.teacher import update_teacher
+from ssl_lib.training import Moment
+
+# %%
+from IPython.display import HTML
+
+from ssl_lib import figures
+from ssl_lib.decisions import MARGINS, compare_rows
+from ssl_lib.explore import Knob, explore
+from ssl_lib.figures import show
+from ssl_lib.museum import EXHIBITS, MEAN_TEACHER, answers
+from ssl_lib.notebooks import load_method, work_in_project
+from ssl_lib.quiz import check, predict
+from ssl_lib.results import read_results
+
+NOTEBOOK = "07_bug_museum"
+baselines = load_method(MEAN_TEACHER)
+
+# %%
+work_in_project()  # relative paths start there, wherever the kernel was started
+study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, data_dir=DATA_DIR, runs_dir=RUNS_DIR)
+cohort, settings = study.cohort, study.settings
+print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
+
+
+# %%
+def stored_results():
+    """Every stored run of this cohort and profile: seeds add up as they are run."""
+    wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
+    return read_results(RESULTS_DIR, *wanted)
+
+
+def key(letter):
+    """The name of an exhibit's row."""
+    return f"exhibit_{letter.lower()}"
+
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files: the strong control, the sound mean teacher,
+# and nine defective ones. Each small mark is one test scan, the diamond is the mean, its bar a 95 %
+# interval over scans. The differences are to the *sound* mean teacher.
+
+# %% tags=["first-figure"]
+SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]
+ALT_ROWS = (
+    "Dice of every test scan for the strong control, the sound mean teacher and the nine exhibits, "
+    "with means, intervals and differences to the sound one."
+)
+if stored_results():
+    show(
+        figures.row_comparison(stored_results(), rows=SHOWN, reference="mean_teacher"),
+        alt=ALT_ROWS,
+    )
+else:
+    print("No stored run yet for these parameters; the notebook makes its own.")
+
+# %% [markdown]
+# ## What do you expect?
+#
+# Suppose you only had this picture, and one column of it at that: your own method, no sound version
+# beside it. A defect is *visible* if Dice loses more than the margin of 0.01 that notebook 05 calls
+# too small to mind, with an interval that excludes it.
+
+
+# %% tags=["predict"]
+def visible():
+    """How many defects the stored scores condemn, in words."""
+    if not stored_results():
+        return "Not measured yet"
+    pairs = [(key(letter), "mean_teacher") for letter in EXHIBITS]
+    worse = sum(one.verdict == "worse" for one in compare_rows(stored_results(), pairs))
+    return "0 to 3" if worse < 4 else "4 to 6" if worse < 7 else "7 to 9"
+
+
+# %% tags=["predict"]
+predict(
+    "How many of the nine defects does the score condemn?",
+    options=("0 to 3", "4 to 6", "7 to 9", "Not measured yet"),
+    answer=visible(),
+    because="Counted from the stored runs; the section on the score names them.",
+)
+
+# %% [markdown]
+# ## What is on show?
+#
+# The mean teacher of notebook 00. Per update: labelled patches are strongly augmented and learnt;
+# unlabelled patches are turned and scaled; the teacher labels them; the student, on a harder view
+# of the same patches, has to agree; the teacher follows the student slowly. Here is its step, as it
+# should be. Everything it calls stands in notebook 00.
+
+# %%
+print(inspect.getsource(baselines.mean_teacher_step))
+
+# %% [markdown]
+# Each exhibit is this code, or what it is given, with one line changed. The changes wait in
+# `ssl_lib/museum.py`, which you should not open yet. These are their names, in alphabetical order.
+# Which one is which?
+
+# %%
+NAMES = sorted(exhibit.name for exhibit in EXHIBITS.values())
+for number, name in enumerate(NAMES, start=1):
+    print(f"{number}. {name}")
+
+# %% [markdown]
+# ## Do they train?
+#
+# All of them, without a warning. Same warm-up, same updates, same seed. Trainings done before are
+# found by their content: a changed line is another content, so no exhibit is ever mistaken for the
+# sound one.
+
+# %% tags=["train"]
+step, warm_up = baselines.mean_teacher_step, baselines.supervised_step
+sound = study.train("mean_teacher", step, warm_up=warm_up, teacher=True)
+strong = study.train("supervised_strong", warm_up, warm_up=warm_up)
+trainings = {"supervised_strong": strong, "mean_teacher": sound}
+for letter, exhibit in EXHIBITS.items():
+    broken, given = exhibit.method(), exhibit.study(study)
+    trainings[key(letter)] = given.train(
+        f"exhibit {letter}", broken.mean_teacher_step, warm_up=broken.supervised_step, teacher=True
+    )
+
+# %% tags=["results"]
+result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
+
+# %% [markdown]
+# ## What do the curves say?
+#
+# Move the slider from exhibit to exhibit. Losses first: the supervised one and the *weighted*
+# consistency, as an experiment tracker would show them. Then the validation Dice. The second stage,
+# with unlabelled scans, begins in the middle.
+
+
+# %% tags=["widget"]
+def curves(letter):
+    beside = ("supervised_strong", "mean_teacher", key(letter))
+    return figures.training_curves({name: trainings[name] for name in beside})
+
+
+# %% tags=["widget"]
+explore(
+    curves,
+    alt=lambda letter: (
+        f"Supervised loss, consistency loss and validation Dice of exhibit {letter} beside the "
+        "sound mean teacher and the strong control."
+    ),
+    letter=Knob("exhibit", tuple(EXHIBITS), "A"),
+)
+
+# %% [markdown]
+# **Read with three questions.** Does the supervised loss go where the others go? Does the
+# consistency have the right *size*, not only the right direction? And when does the exhibit part
+# from the sound training: at once, at the start of the second stage, or slowly?
+
+# %% [markdown]
+# ## What does the film say?
+#
+# The same unlabelled scan for all. Until the warm-up ends the student labels it, then the teacher.
+
+
+# %% tags=["widget"]
+filmed = study.film_case
+known = filmed.identity in cohort.sealed
+
+
+def film(letter):
+    truth = cohort.sealed.open(filmed.identity, "teaching picture")
+    return figures.film_strip(filmed, truth, trainings[key(letter)].film)
+
+
+# %% tags=["widget"]
+if known:
+    explore(
+        film,
+        alt=lambda letter: (
+            f"Exhibit {letter}: the pseudo-label of one unlabelled scan over training, right, "
+            "wrong and confidently wrong."
+        ),
+        letter=Knob("exhibit", tuple(EXHIBITS), "A"),
+    )
+else:
+    print(f"{filmed.identity} has no known truth to compare with.")
+
+# %% [markdown]
+# ## What do the instruments say?
+#
+# Five numbers of each training, all from what it logged and left behind:
+#
+# - **supervised**, **consistency**: losses, mean over the last tenth;
+# - **gain**: validation Dice at the end minus at the end of the warm-up;
+# - **film**: voxels of the filmed pseudo-label that still change in the second stage, in per mille
+#   from one look to the next;
+# - **apart**: distance of teacher and student, relative to the length of the student's weights.
+
+
+# %%
+def film_change(training):
+    """Mean share of voxels that differ between neighbouring looks of the second stage."""
+    later = [frame["label"] for frame in training.film if frame["iteration"] > settings.warm_up]
+    return np.mean([np.mean(np.asarray(a) != np.asarray(b)) for a, b in pairwise(later)])
+
+
+def apart(training):
+    """Distance of the teacher's weights from the student's, relative to their length."""
+    student, teacher = (
+        torch.cat([weight.detach().flatten() for weight in network.parameters()])
+        for network in (training.networks["student"], training.networks["teacher"])
+    )
+    return float((student - teacher).norm() / student.norm())
+
+
+# %%
+def last_tenth(training, term):
+    """Mean of a logged loss over the last tenth of the updates."""
+    rows = training.history[-max(1, len(training.history) // 10) :]
+    return np.mean([row[term] for row in rows])
+
+
+def gain(training):
+    """Validation Dice at the end minus at the end of the warm-up."""
+    before = [dice for iteration, dice in training.validation if iteration <= settings.warm_up]
+    return training.validation[-1][1] - before[-1]
+
+
+# %%
+print(f"{'':7}{'supervised':>12}{'consistency':>12}{'gain':>8}{'film':>7}{'apart':>8}")
+for letter in ("sound", *EXHIBITS):
+    one = sound if letter == "sound" else trainings[key(letter)]
+    losses = "".join(f"{last_tenth(one, term):12.4f}" for term in ("supervised", "consistency"))
+    print(
+        f"{letter:7}{losses}{gain(one):+8.3f}{1000 * film_change(one):7.1f}{100 * apart(one):7.2f}%"
+    )
+
+# %% [markdown]
+# ## What is your diagnosis?
+#
+# Put the number of a name (from the list above) behind each letter and run both cells. A wrong
+# letter gets a hint where to look.
+
+# %% tags=["exercise"]
+diagnosis = ...  # for example {"A": 3, "B": 1, "C": 7}: all nine letters, or those you are sure of
+
+
+# %% tags=["exercise"]
+def right(letter):
+    """True where the reader's number belongs to the name of that exhibit."""
+    place = NAMES.index(EXHIBITS[letter].name) + 1
+    return lambda given: given.get(letter) == place
+
+
+letters = EXHIBITS if diagnosis is ... else [x for x in EXHIBITS if x in diagnosis]
+questions = [(f"exhibit {letter}", right(letter), EXHIBITS[letter].hint) for letter in letters]
+check("Your diagnosis", diagnosis, questions)
+
+# %% [markdown]
+# Still stuck? Unfold one letter at a time. The line that was changed is shown as it should be (-)
+# and as it is (+).
+
+# %% tags=["solution"]
+HTML(answers())
+
+# %% [markdown]
+# ## What does the score say?
+#
+# Now the same question to the test scans, over all stored seeds: Dice of each exhibit minus Dice of
+# the sound mean teacher, scan by scan. The grey band is the margin that notebook 05 calls too small
+# to mind.
+
+# %% tags=["figure"]
+pairs = [(key(letter), "mean_teacher") for letter in EXHIBITS]
+compared = compare_rows(stored_results(), pairs)
+titles = [f"{letter}: {EXHIBITS[letter].name}" for letter in EXHIBITS]
+ALT_SCORE = "Difference in Dice between each exhibit and the sound mean teacher, with intervals."
+show(figures.forest(compared, margin=MARGINS["dice"], names=titles), alt=ALT_SCORE)
+
+# %% tags=["results"]
+verdicts = {one.row: one.verdict for one in compared}
+for verdict in ("worse", "undecided", "equivalent", "better"):
+    found = [letter for letter in EXHIBITS if verdicts.get(key(letter)) == verdict]
+    print(f"{verdict:>10}: {len(found)} of {len(EXHIBITS)}  {' '.join(found)}")
+control = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
+passing = [one.row[-1].upper() for one in control if one.interval.low > 0]
+print(f"{len(passing)} of {len(EXHIBITS)} still beat the strong control: {' '.join(passing)}")
+
+# %% [markdown]
+# **How to read it.** A letter under *worse* would have been caught by anybody who has a sound
+# version to compare with. In real life you do not: the defective run *is* your method. The last
+# line is what a paper with such a defect would report, an improvement over the baseline with an
+# interval above zero. And *better* is no comfort: it is the sign of a leak.
+#
+# An equivalent exhibit also says something about the method. If training without the part that the
+# line disables ends in the same place, then at this length, on this cohort, that part does not
+# carry the gain. A defect and an ablation are the same experiment; only the intention differs.
+
+# %% [markdown]
+# ## What would have found it?
+#
+# Not a longer training: a test. The trick is a network that needs no training, because the organ
+# is simply what is bright. With it, every promise of the step can be checked on one batch.
+
+
+# %% tags=["definition"]
+class Threshold(nn.Module):
+    """Bright voxels are organ. Remembers in which mode it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = []
+
+    def forward(self, images):
+        self.modes.append(self.training)
+        return torch.cat([-2 * images, 2 * images], dim=1)
+
+
+# %% tags=["definition"]
+def striped_scans(shape, device):
+    """Four scans with bright stripes, and their labels."""
+    stripes = torch.arange(shape[-1], device=device) * 5 // shape[-1] % 2
+    labels = stripes.expand(4, *shape)
+    return standardise(labels.unsqueeze(1).float()), labels
+
+
+class Subject(NamedTuple):
+    """What a test looks at: the method, what it is given, and how many labels were promised."""
+
+    method: ModuleType
+    study: Study
+    n_labelled: int
+
+
+def run_step(subject, unlabelled=None, part=1.0):
+    """One step of the method with thresholds for networks: its output and the networks."""
+    settings, device = subject.study.settings, subject.study.device
+    images, labels = striped_scans(settings.patch, device)
+    batch = Batch(images, labels, images if unlabelled is None else unlabelled)
+    networks = SimpleNamespace(student=Threshold(), teacher=Threshold())
+    moment = Moment(int(part * 1000), 1000, generator_at(device, 0), settings)
+    return subject.method.mean_teacher_step(networks, batch, moment), networks
+
+
+# %% [markdown]
+# Nine properties, one function each. None trains, none needs a label of a real scan.
+
+
+# %% tags=["definition"]
+def unlabelled_scans_matter(subject):
+    flat = torch.zeros(4, 1, *subject.study.settings.patch, device=subject.study.device)
+    one, other = (run_step(subject, scans)[0].losses["consistency"] for scans in (None, flat))
+    return one != other
+
+
+def agreement_costs_nothing(subject):
+    logits = torch.tensor([[[2.0, -1.0], [0.0, 3.0]], [[1.0, 0.0], [-2.0, 1.0]]])
+    return subject.method.consistency_loss(logits, logits.softmax(dim=1)) < 1e-8
+
+
+def teacher_follows(subject):
+    student, teacher = nn.Linear(1, 1), nn.Linear(1, 1)
+    before = teacher.weight.item()
+    update_teacher(teacher, student, subject.study.settings.schedule.teacher_decay)
+    return teacher.weight.item() not in (before, student.weight.item())
+
+
+# %% tags=["definition"]
+def pseudo_labels_lie_on_their_view(subject):
+    device = subject.study.device
+    images, _ = striped_scans(subject.study.settings.patch, device)
+    view, target = subject.method.two_views(images, Threshold(), generator_at(device, 0))
+    return ((view[:, 0] > 0) == target.argmax(dim=1).bool()).float().mean() > 0.9
+
+
+def labels_are_counted(subject):
+    return len(subject.study.cohort.labelled) == subject.n_labelled
+
+
+def weight_rises(subject):
+    first, last = (run_step(subject, part=part)[0].losses for part in (0.0, 1.0))
+    return last["consistency"] > 50 * first["consistency"]
+
+
+# %% tags=["definition"]
+def teacher_uses_batch_statistics(subject):
+    return all(run_step(subject)[1].teacher.modes)
+
+
+def teacher_is_asked(subject):
+    return len(run_step(subject)[1].teacher.modes) > 0
+
+
+def labels_move_with_their_image(subject):
+    return run_step(subject)[0].losses["supervised"] < 0.5
+
+
+# %% tags=["definition"]
+TESTS = {
+    "unlabelled scans matter": unlabelled_scans_matter,
+    "agreement costs nothing": agreement_costs_nothing,
+    "the teacher follows": teacher_follows,
+    "pseudo-labels lie on their view": pseudo_labels_lie_on_their_view,
+    "labels are counted": labels_are_counted,
+    "the weight rises": weight_rises,
+    "the teacher uses the batch's statistics": teacher_uses_batch_statistics,
+    "the teacher is asked": teacher_is_asked,
+    "labels move with their image": labels_move_with_their_image,
+}
+
+# %%
+subjects = {"sound": Subject(baselines, study, N_LABELLED)}
+for letter, exhibit in EXHIBITS.items():
+    subjects[letter] = Subject(exhibit.method(), exhibit.study(study), N_LABELLED)
+
+# %% tags=["results"]
+print(f"{'':42}{'  '.join(subjects)}")
+for name, test in TESTS.items():
+    marks = ["passes" if test(subject) else "FAILS" for subject in subjects.values()]
+    shown = "  ".join("X" if mark == "FAILS" else "." for mark in marks[1:])
+    print(f"{name:42}{marks[0]:<7}{shown}")
+
+# %% [markdown]
+# A dot is a test that passes, an X one that fails. Read it along the diagonal: the sound training
+# passes all nine, and each exhibit fails the one test that names its defect and no other. A score
+# says *that* something is wrong, if it says anything; a property says *what*. The test suite of
+# this repository holds such properties for all four methods, and a list of defects that are
+# switched on, one by one, to see that some test notices (`tests/test_defects.py`).
+
+# %% [markdown]
+# ## Does this happen to others?
+#
+# It does, in code that is cited a lot, and it happened to us. Four cases:
+#
+# - In the released code of bidirectional copy-paste, the ACDC mask of the background class was one
+#   everywhere, so that its Dice loss mixed both regions with each region's label. It was mended in
+#   October 2023, after the paper's numbers and the released weights.
+# - In the same code the average of the teacher covers only the parameters in one script and the
+#   running statistics too in the other: exhibit G is what can hang on that.
+# - The options of the released code of anatomically aware uncertainty read `--flag False` as true:
+#   any text that is not empty is. Its noise on the latent code is thus on where it looks switched
+#   off.
+# - In this repository two of the first defects that we switched on in a copy were noticed by no
+#   test. One showed a test that was too weak, since mended; the other turned out to be no defect.
+
+# %% [markdown]
+# ## Can you break it?
+#
+# **1. A test of your own.** A colleague's teacher is built by `make(student)`. Write
+# `takes_no_gradient(make)`: true if no weight of the new teacher asks for a gradient. It must not
+# be fooled by a teacher that *is* the student.
+
+
+# %% tags=["exercise"]
+def takes_no_gradient(make):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+def frozen(student):
+    teacher = nn.Linear(2, 1)
+    return teacher.requires_grad_(False)
+
+
+check(
+    "A test of your own",
+    takes_no_gradient,
+    [
+        ("passes a frozen teacher", lambda f: f(frozen) is True),
+        ("fails one with gradients", lambda f: f(lambda student: nn.Linear(2, 1)) is False),
+        (
+            "fails the student itself, frozen with it",
+            lambda f: f(lambda student: student.requires_grad_(False)) is False,
+            "compare the two objects",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def takes_no_gradient(make):
+#     student = nn.Linear(2, 1)
+#     teacher = make(student)
+#     frozen = not any(weight.requires_grad for weight in teacher.parameters())
+#     return frozen and teacher is not student
+# ```
+#
+# </details>
+#
+# **2. A test that cannot fail.** Which of these tests of a consistency loss would have noticed
+# exhibit B?
+
+# %% tags=["predict"]
+predict(
+    "Which test notices a softmax over the batch?",
+    options=(
+        "The loss is finite and not negative",
+        "The loss falls during a short training",
+        "The loss of a prediction that equals its target is zero",
+    ),
+    answer="The loss of a prediction that equals its target is zero",
+    because="The first two are true of exhibit B as well: look at its curve. Only the third states "
+    "what the loss is for.",
+)
+
+# %% [markdown]
+# ## What stays?
+#
+# - A segmentation code that trains has shown only that it trains. Whether a defect costs points
+#   depends on how much the spoilt part did, and that is what you set out to measure.
+# - Read the *size* of a loss, the moment at which curves part, and the film. They separate most
+#   exhibits, once you have a sound one to compare with.
+# - Some defects are invisible in all curves. They need a property that holds on one batch, with a
+#   network that needs no training.
+# - A result that is too good is a symptom.
+#
+# **Limits.** One method, one small network, one short schedule: with longer training or another
+# cohort the same line can cost more or nothing. All exhibits are defects of code; those of data
+# (a patient on both sides of a split, labels shifted by a voxel) are looked for when scans are
+# read, see notebook 06.
+#
+# ## References
+#
+# - Mean teacher: A. Tarvainen and H. Valpola, NeurIPS 2017. References of the methods stand in
+#   their notebooks.
+# - Bidirectional copy-paste, code: github.com/DeepMed-Lab-ECNU/BCP, thread 25.
+# - Anatomically aware uncertainty: S. Adiga V and colleagues, Medical Image Analysis, 2024.
