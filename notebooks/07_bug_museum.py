@@ -356,13 +356,15 @@ show(figures.forest(compared, margin=MARGINS["dice"], names=titles), alt=ALT_SCO
 hidden = [letter for letter in EXHIBITS if letter not in visible()]
 control = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
 passing = [one.row[-1].upper() for one in control if one.interval.low > 0]
-print(f"{len(visible())} of 9 are visible:             {' '.join(visible())}")
-print(f"{len(hidden)} of 9 are not:                 {' '.join(hidden)}")
-print(f"{len(passing)} of 9 beat the strong control:  {' '.join(passing)}")
+print(f"{len(visible())} of 9 are visible:            {' '.join(visible())}")
+print(f"{len(hidden)} of 9 are not:                {' '.join(hidden)}")
+print(f"{len(passing)} of 9 beat the strong control: {' '.join(passing)}")
 
 # %% [markdown]
-# **How to read it.** A visible defect would be caught by anybody who has a sound version to compare
-# with. In real life you do not: the defective run *is* your method. The last line is what a paper
+# **How to read it.** The figure's verdicts say whether a difference is certain; *visible* asks
+# besides that it is larger than the margin. A visible defect would be caught by anybody who has a
+# sound version to compare with. In real life you do not: the defective run *is* your method. The
+# last line is what a paper
 # with such a defect would report, an improvement over the baseline with an interval above zero. And
 # an exhibit *above* the sound training is no comfort: it is the sign of a leak.
 #
