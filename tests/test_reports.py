@@ -468,7 +468,7 @@ def test_the_failed_seed_is_shown_and_all_seeds_count(tmp_path: Path) -> None:
 
 
 def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
-    noise = Image.effect_noise((900, 700), 90)
+    noise = Image.effect_noise((90, 70), 90).resize((900, 700))
     file = io.BytesIO()
     noise.save(file, "PNG")
     large = base64.b64encode(file.getvalue()).decode()
@@ -480,6 +480,10 @@ def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
     first = new_code_cell("a", outputs=[new_output("display_data", {"image/png": png()})])
     uri = thumbnail.thumbnail(new_notebook(cells=[first, tagged]))
     assert uri.startswith("data:image/jpeg") and 2000 < len(uri) < thumbnail.MAX_CHARACTERS
+    chart = new_code_cell("d", metadata=tagged.metadata, outputs=first.outputs)
+    scan = new_code_cell("e", outputs=tagged.outputs)
+    assert thumbnail.thumbnail(new_notebook(cells=[chart, scan])) == uri
+    assert thumbnail.thumbnail(new_notebook(cells=[first, chart])) != uri
     assert thumbnail.thumbnail(new_notebook(cells=[new_code_cell("c")])) == ""
 
 
@@ -531,9 +535,32 @@ def test_the_index_shows_cards_leaderboard_failures_and_broken_results(tmp_path:
     assert 'href="00_x/phantom-quick-n4.html"' in html
     assert "&lt;i&gt;worse&lt;/i&gt;" in html and "<i>" not in html
     assert "broken.json" in html
-    assert "0.625 [0.625, 0.625]" in html and "2 stored seeds" in html
+    assert "0.625 [0.625, 0.625]" in html and "<td>2</td>" in html
     assert "2.0 [2.0, 2.0] voxel" in html
     assert offline.external_references(html) == []
+
+
+def test_the_pages_of_a_notebook_share_a_card_with_its_claim(tmp_path: Path) -> None:
+    executed = write_executed(tmp_path / "a.ipynb")
+    for name in ("phantom-quick-n1", "phantom-quick-n4"):
+        write_page([executed], tmp_path / "00_x" / f"{name}.html", [], tmp_path)
+    page = tmp_path / "00_x" / "phantom-quick-n4.html"
+    text = page.read_text(encoding="utf-8")
+    claim = "<p><strong>Few &amp; <em>good</em>\nlabels.</strong></p>"
+    page.write_text(text.replace("</h1>", f"</h1>{claim}", 1), encoding="utf-8")
+    (tmp_path / "00_x" / "phantom-quick-n1.html").write_text(page.read_text(), encoding="utf-8")
+    html = index.write_index(tmp_path, tmp_path / "results").read_text()
+    assert html.count("<article") == 1 and "<p>Few &amp; good labels.</p>" in html
+    assert all(f'href="00_x/phantom-quick-n{n}.html"' in html for n in (1, 4))
+
+
+def test_a_card_compares_the_notebooks_row_with_the_control(tmp_path: Path) -> None:
+    store_result(tmp_path, seed=0, dice=0.5)
+    (stored,), _ = index.stored_results(tmp_path / "results")
+    rows = stored["rows"] | {"supervised_strong": stored["rows"]["supervised_few"]}
+    assert index._difference([stored | {"rows": rows}], "mean_teacher").startswith("= +0.000")
+    assert index._difference([stored], "mean_teacher") == ""
+    assert index._difference([], "bcp") == ""
 
 
 def test_different_cohorts_are_never_pooled(tmp_path: Path) -> None:

@@ -24,21 +24,28 @@ START, END = "<!-- findings -->", "<!-- end of findings -->"
 CONTROL = "supervised_strong"
 METHODS = ("mean_teacher", "bcp", "umct", "ua_mt", "aau", "dsaif")
 CEILING = "supervised_all"
+COHORT = ("dataset", "n_labelled", "profile", "cohort_hash")
 FEWEST_METHODS = 3
 
 Results = Sequence[Mapping[str, object]]
 
 
-def cohorts() -> dict[str, Results]:
+def cohorts(results: Results) -> dict[str, Results]:
     """The runs of each cohort that has enough methods, by its name in words."""
-    found: dict[tuple[str, int], list[Mapping[str, object]]] = {}
-    for result in read_results(RESULTS, profile="quick"):
-        found.setdefault((result["dataset"], result["n_labelled"]), []).append(result)
+    found: dict[tuple, list[Mapping[str, object]]] = {}
+    for result in results:
+        found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
     return {
-        f"{dataset}, {count} label{'s' * (count > 1)}": results
-        for (dataset, count), results in sorted(found.items())
-        if len(measured(results)) >= FEWEST_METHODS
+        cohort_name(*key[:3]): runs
+        for key, runs in sorted(found.items())
+        if len(measured(runs)) >= FEWEST_METHODS
     }
+
+
+def cohort_name(dataset: str, n_labelled: int, profile: str = "quick") -> str:
+    """A cohort in words; the profile is named unless it is the default one."""
+    name = f"{dataset}, {n_labelled} label{'s' * (n_labelled > 1)}"
+    return name if profile == "quick" else f"{name}, {profile}"
 
 
 def measured(results: Results) -> list[str]:
@@ -48,14 +55,20 @@ def measured(results: Results) -> list[str]:
 
 def table() -> str:
     """The table in Markdown: one line a row, one column a cohort."""
-    columns = {name: differences(results) for name, results in cohorts().items()}
-    levels = [nan_mean(scan_scores(results, CONTROL).values) for results in cohorts().values()]
-    lines = [f"| Dice | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    lines.append(f"| {row_name(CONTROL)} | {' | '.join(f'{level:.3f}' for level in levels)} |")
+    stored = cohorts(read_results(RESULTS, profile="quick"))
+    lines = [["Dice", *stored], ["---"] * (len(stored) + 1)]
+    lines += table_lines(stored)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
+    """The lines of the table: the level of the control, then each row's difference to it."""
+    columns = [differences(results) for results in stored.values()]
+    levels = [nan_mean(scan_scores(results, CONTROL).values) for results in stored.values()]
+    lines = [[row_name(CONTROL), *(f"{level:.3f}" for level in levels)]]
     for row in (*METHODS, CEILING):
-        cells = [cell(column.get(row)) for column in columns.values()]
-        lines.append(f"| {row_name(row)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([row_name(row), *(cell(column.get(row)) for column in columns)])
+    return lines
 
 
 def differences(results: Results) -> dict[str, Comparison]:

@@ -1,4 +1,4 @@
-"""`reports/index.html`: a card for each page, a leaderboard of the stored results, provenance.
+"""`reports/index.html`: what was found, a card for each notebook with its pages, leaderboards.
 
 Built from the pages and the result files alone, so it is the same whichever runs came last.
 """
@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
+from ssl_lib.decisions import MARGINS, compare_rows
 from ssl_lib.errors import InputError
+from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.notebook_files import write_text
 from ssl_lib.provenance import git_commit, package_versions
-from ssl_lib.reports.card import duration
+from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
     environment,
+    read_claim,
     read_page_data,
     template_text,
 )
@@ -28,19 +31,43 @@ from ssl_lib.statistics import Interval, bootstrap_interval, scan_scores
 
 Result = Mapping[str, object]
 RUN_KEYS = ("dataset", "profile", "n_labelled")
-NOT_ON_CARDS = ("supervised_few", "bcp_one_direction")
-"""Rows that a card leaves to its page; the method without its idea is always shown."""
+HEADLINES = {
+    "00": "mean_teacher",
+    "01": "bcp",
+    "02": "umct",
+    "03": "aau",
+    "04": "dsaif",
+}
+"""The row that a notebook's cards compare with the control, by the number of the notebook."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One page on the card of its notebook; `headline` is a difference to the control."""
+
+    page: PageData
+    link: str
+    name: str
+    headline: str
+    seeds: int
 
 
 @dataclass(frozen=True)
 class Card:
-    """One page on the index, with its headline numbers as (row, "mean [low, high]")."""
+    """One notebook on the index: its claim, a picture, and its pages. `compared` is the row whose
+    difference to the control they show, "" for none."""
 
-    page: PageData
-    link: str
-    headline: list[tuple[str, str]]
-    seeds: int
-    time: str
+    number: str
+    title: str
+    claim: str
+    thumbnail: str
+    compared: str
+    entries: list[Entry]
+
+    @property
+    def seeds(self) -> int:
+        """The most seeds that one of its pages shows; 0 for a notebook that trains nothing."""
+        return max(entry.seeds for entry in self.entries)
 
 
 @dataclass(frozen=True)
@@ -66,12 +93,14 @@ class Board:
 def write_index(pages_dir: Path, results_dir: Path) -> Path:
     """Write the index anew; returns its path. A broken result file is named on the page."""
     results, problems = stored_results(results_dir)
-    cards = [_card(page, pages_dir, results) for page in sorted(pages_dir.glob("*/*.html"))]
     html = (
         environment()
         .get_template("index.html.j2")
         .render(
-            cards=[card for card in cards if card],
+            cards=_cards(pages_dir, results),
+            findings=_findings(results),
+            verdicts={mark: verdict for verdict, mark in VERDICT_MARKERS.items()},
+            margin=MARGINS["dice"],
             boards=boards(results),
             problems=problems,
             provenance=_provenance(),
@@ -128,7 +157,7 @@ def with_interval(interval: Interval | None, digits: int) -> str:
 
 def _board_title(key: tuple) -> str:
     dataset, profile, n_labelled, data_hash = key
-    return f"{dataset}, {profile}, {n_labelled} labelled scans (data {data_hash[:8]})"
+    return f"{cohort_name(dataset, n_labelled, profile)} (data {data_hash[:8]})"
 
 
 def _lines(results: Sequence[Result]) -> list[Line]:
@@ -156,20 +185,58 @@ def _rows(results: Sequence[Result]) -> list[str]:
     return sorted(found, key=lambda row: (order.index(row) if row in order else len(order), row))
 
 
-def _card(path: Path, pages_dir: Path, results: Sequence[Result]) -> Card | None:
-    page = read_page_data(path)
-    if page is None:
-        return None
+def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns and lines of the table of findings; empty where it cannot be formed."""
+    found = cohorts([r for r in results if r["profile"] != "smoke"])
+    try:
+        return list(found), table_lines(found) if found else []
+    except InputError:
+        return [], []
+
+
+def _cards(pages_dir: Path, results: Sequence[Result]) -> list[Card]:
+    """A card for each notebook that has a page, in the order of their names."""
+    pages = [(path, read_page_data(path)) for path in sorted(pages_dir.glob("*/*.html"))]
+    known = [(path, page) for path, page in pages if page is not None]
+    return [
+        _card(list(group), pages_dir, results)
+        for _, group in groupby(known, lambda pair: pair[1].notebook)
+    ]
+
+
+def _card(
+    pages: Sequence[tuple[Path, PageData]], pages_dir: Path, results: Sequence[Result]
+) -> Card:
+    (path, page), number = pages[0], pages[0][1].notebook[:2]
+    entries = [_entry(*pair, pages_dir, results) for pair in pages]
+    return Card(
+        number=number if number.isdigit() else "",
+        title=page.title,
+        claim=read_claim(path),
+        thumbnail=next((page.thumbnail for _, page in reversed(pages) if page.thumbnail), ""),
+        compared=row_name(HEADLINES[number]) if number in HEADLINES else "",
+        entries=entries,
+    )
+
+
+def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result]) -> Entry:
     wanted = {"notebook": page.notebook, **{key: getattr(page, key) for key in RUN_KEYS}}
     own = [r for r in results if all(r[key] == value for key, value in wanted.items())]
-    rows = [r for r in _rows(own) if r not in NOT_ON_CARDS]
-    return Card(
+    return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
-        headline=[(row_name(row), with_interval(interval_of(own, row, "dice"), 3)) for row in rows],
+        name=cohort_name(page.dataset, page.n_labelled, page.profile),
+        headline=_difference(own, HEADLINES.get(page.notebook[:2], "")),
         seeds=len({result["seed"] for result in own}),
-        time=duration(page.seconds),
     )
+
+
+def _difference(results: Sequence[Result], row: str) -> str:
+    """The row's Dice minus that of the control, with interval; empty where one is missing."""
+    try:
+        return cell(next(iter(compare_rows(results, [(row, CONTROL)])), None)).strip("–")
+    except InputError:
+        return ""
 
 
 def _provenance() -> list[tuple[str, str]]:

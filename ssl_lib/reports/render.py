@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from html import unescape
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -26,6 +27,8 @@ from ssl_lib.reports.thumbnail import thumbnail
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+_TAG = re.compile(r"<[^>]*>")
+_CLAIM = re.compile(r"<p><strong>(.*?)</strong></p>", re.DOTALL)
 _TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
 _PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)
 
@@ -99,6 +102,12 @@ def read_page_data(page: Path) -> PageData | None:
         return PageData(**{**data, "failures": tuple(data["failures"])})
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def read_claim(page: Path) -> str:
+    """The claim that a page begins with, its first bold paragraph, as plain text; "" if none."""
+    match = _CLAIM.search(page.read_text(encoding="utf-8"))
+    return " ".join(unescape(_TAG.sub("", match.group(1))).split()) if match else ""
 
 
 @cache
