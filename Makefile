@@ -1,6 +1,7 @@
 # make reports   run every notebook and write reports/index.html
 # make test      everything that must hold; LONG=1 for the long tests, too
-# make bench     speed against named baselines, as ratios; writes benchmarks/results
+# make bench     speed against named baselines, as ratios; writes benchmarks/results;
+#                VNET=1 with the large network, NOTEBOOKS=all with whole notebooks
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
@@ -48,6 +49,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training_step.py $(if $(VNET),--cases small vnet)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/metric_definitions.py
+	$(BIN)/python benchmarks/growth.py
+	$(if $(NOTEBOOKS),$(BIN)/python benchmarks/notebooks.py --notebooks $(filter-out all,$(NOTEBOOKS)))
 	$(BIN)/python benchmarks/summary.py
 
 lab: $(READY)

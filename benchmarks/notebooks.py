@@ -1,11 +1,11 @@
 """How long does a reader wait? Every quick notebook from its first cell to its last.
 
-python benchmarks/notebooks.py [--profile quick] [--notebooks 00 01 ...] [--repeat-all]
+python benchmarks/notebooks.py [--profile quick] [--notebooks 00 01 ...]
 
 Notebooks run in their order, each on its own default data set, in a folder without any stored
-training: 01 finds what 00 has trained, as it would for a reader. With `--repeat-all` each of them
-starts with nothing. Seconds are those of the whole notebook, with the share of its cells that
-train; memory is the most that its kernel held. Writes benchmarks/results/notebooks.json.
+training: 01 finds what 00 has trained, as it would for a reader. Seconds are those of the whole
+notebook, with the share of its cells that train; memory is the most that its kernel held. Writes
+benchmarks/results/notebooks.json, unless some of the notebooks or another profile were asked for.
 """
 
 from __future__ import annotations
@@ -52,10 +52,9 @@ def measured(job: Job, root: Path, folder: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--notebooks", nargs="*", default=[])
-    parser.add_argument("--repeat-all", action="store_true", help="find no other's trainings")
     options = parser.parse_args()
     request = Request(notebooks=tuple(options.notebooks), profile=options.profile)
     found = {}
@@ -64,9 +63,7 @@ def main() -> None:
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as alone,
     ):
         for job in plan(request, Folders(ROOT)):
-            folder = Path(scratch) / (job.notebook if options.repeat_all else "all")
-            folder.mkdir(exist_ok=True)
-            found[job.notebook] = one = alone.submit(measured, job, ROOT, folder).result()
+            found[job.notebook] = one = alone.submit(measured, job, ROOT, Path(scratch)).result()
             print(
                 f"{job.notebook:34} {one['seconds']:5.0f} s, {one['training_seconds']:5.0f} s of "
                 f"it training, {one['peak_memory_bytes'] / 1024**3:.2f} GB",
@@ -76,13 +73,12 @@ def main() -> None:
         "profile": options.profile,
         "notebooks": found,
         "goals": {"seconds": GOAL_SECONDS, "peak_memory_bytes": GOAL_BYTES},
-        "finds_trainings_of_others": not options.repeat_all,
         "cores": os.cpu_count(),
         "device": device_name("cpu"),
         "versions": package_versions(),
         "commit": git_commit(),
     }
-    if options.profile == "quick":
+    if options.profile == "quick" and not options.notebooks:
         write_atomically(RESULTS, (json.dumps(answer, indent=1) + "\n").encode())
 
 

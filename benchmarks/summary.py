@@ -1,6 +1,6 @@
-"""The README's table of speed, from the stored results of `make bench`.
+"""The README's tables of speed, from the stored results of `make bench`.
 
-python benchmarks/summary.py      rewrites the table
+python benchmarks/summary.py      rewrites the tables
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-START, END = "<!-- speed -->", "<!-- end of speed -->"
 CASES = {"small": "small 3D network", "vnet": "V-Net, 4 + 4 patches of 112 x 112 x 80"}
 
 
@@ -48,11 +47,35 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def waiting() -> str:
+    """How long each whole notebook takes, in Markdown; empty where that was not measured."""
+    if not (found := stored("notebooks")):
+        return ""
+    lines = [
+        "| notebook | data | seconds | of it training | memory (GB) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in found["notebooks"].items():
+        spent = f"{one['seconds']:.0f} | {one['training_seconds']:.0f}"
+        memory = one["peak_memory_bytes"] / 1024**3
+        lines.append(f"| `{name}` | {one['dataset']} | {spent} | {memory:.2f} |")
+    total = sum(one["seconds"] for one in found["notebooks"].values())
+    lines.append(f"| all, one after another | | {total:.0f} | | |")
+    return "\n".join(lines)
+
+
+TABLES = {"speed": table, "waiting": waiting}
+"""What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
+
+
 def main() -> None:
     readme = ROOT / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(START)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{START}\n{table()}\n{END}{after}", encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
+    for name, written in TABLES.items():
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{written()}\n{end}{rest.split(end)[1]}"
+    readme.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -512,7 +512,7 @@ for name, test in TESTS.items():
 #   everywhere, so that its Dice loss mixed both regions with each region's label. It was mended in
 #   October 2023, after the paper's numbers and the released weights.
 # - In the same code the average of the teacher covers only the parameters in one script and the
-#   running statistics too in the other: exhibit G is what can hang on that.
+#   running statistics too in the other: exhibit G shows what can depend on it.
 # - In the released code of anatomically aware uncertainty the noise on the latent code is off while
 #   the autoencoder learns and on by default when it is asked, in evaluation too: the same scan gets
 #   another doubt at each call. And its options take the word `False` for true, as any text that is

@@ -30,10 +30,11 @@ def plain():
 def test_the_readme_shows_what_is_stored():
     sys.path.insert(0, str(FOLDER))
     try:
-        from summary import table
+        from summary import TABLES
     finally:
         sys.path.remove(str(FOLDER))
-    assert table() in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert all(written() in readme for written in TABLES.values())
 
 
 def scene(classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,6 +110,24 @@ def test_benchmarks_run_in_miniature(command):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "times ours" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("growth.py", "--repeats", "1", "--tiny"), "ns a voxel"),
+        (("notebooks.py", "--profile", "smoke", "--notebooks", "00", "05"), "05_comparison"),
+    ],
+    ids=["growth", "notebooks"],
+)
+def test_measurements_run_in_miniature(command, said):
+    name, *options = command
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name), *options], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert said in done.stdout
 
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "results").glob("*.json")), ids=lambda f: f.stem)
