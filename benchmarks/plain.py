@@ -1,6 +1,6 @@
 """Training steps written the way research repositories write them: the baseline of our benchmark.
 
-The mathematics is that of notebooks 00 and 01. What differs is how it is done: each sample is
+The mathematics is that of notebooks 00 to 04. What differs is how it is done: each sample is
 augmented alone, on the CPU, with NumPy and SciPy; float32 and the default memory format; one pass
 after the other; the teacher is averaged parameter by parameter; every logged number is read back in
 every step.
@@ -8,7 +8,8 @@ every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -88,10 +89,15 @@ class PlainBatches:
     """Batches of a cohort, sample by sample, then sent to the device."""
 
     def __init__(
-        self, cohort: Cohort, patch: tuple[int, ...], sizes: tuple[int, int], device: torch.device
+        self,
+        cohort: Cohort,
+        patch: tuple[int, ...],
+        sizes: tuple[int, int],
+        device: torch.device,
+        companions: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.cohort, self.patch, self.sizes, self.device = cohort, patch, sizes, device
-        self.random = np.random.default_rng(0)
+        self.companions, self.random = companions or {}, np.random.default_rng(0)
 
     def samples(self, group: str, size: int) -> Iterator[tuple[Volume, LabelMap]]:
         """Moved patches of random scans; where there is no label, an empty one moves along."""
@@ -122,6 +128,25 @@ class PlainBatches:
         strong = [repainted(image, self.random) for image in clean]
         clean = [standardised(image).astype(np.float32) for image in clean]
         return self.sent(clean)[:, None], self.sent(strong)[:, None]
+
+    def versions(self, group: str) -> tuple[list[Tensor], Tensor]:
+        """What two networks see of random scans, twice (batch, 1, *space), and the labels: the scan
+        itself, or one its Max-filtered and the other its Min-filtered version."""
+        seen, labels = ([], []), []
+        cases = getattr(self.cohort, group)
+        for number in self.random.integers(0, len(cases), self.sizes[group == "unlabelled"]):
+            case, seed = cases[number], int(self.random.integers(2**32))
+            chosen = [case.image, case.image]
+            if self.random.random() >= 0.5:
+                chosen = list(self.companions[case.identity])
+                chosen = chosen[::-1] if self.random.random() < 0.5 else chosen
+            label = np.zeros(case.image.shape, np.uint8) if case.label is None else case.label
+            for images, version in zip(seen, chosen, strict=True):
+                alike = np.random.default_rng(seed)  # both are moved by the same numbers
+                image, moved_label = moved(*cropped(version, label, self.patch, alike), alike)
+                images.append(repainted(image, self.random))
+            labels.append(moved_label.astype(np.int64))
+        return [self.sent(images)[:, None] for images in seen], self.sent(labels)
 
     def boxes(self, size: int) -> Tensor:
         """One random box for each of `size` images, (batch, 1, *space)."""
@@ -161,55 +186,50 @@ def largest_parts(labels: Tensor, n_classes: int) -> Tensor:
 
 def plain_update(
     method: str,
-    student: nn.Module,
-    teacher: nn.Module,
+    networks: SimpleNamespace,
     optimiser: torch.optim.Optimizer,
     batches: PlainBatches,
     n_classes: int,
 ) -> Callable[[int], None]:
     """One whole update of a method: data, losses, weights, teacher, and the numbers for a log."""
-    losses = {"supervised": supervised, "mean_teacher": mean_teacher, "bcp": copy_paste}[method]
 
     def update(iteration: int) -> None:
-        terms = losses(student, teacher, batches, n_classes)
+        terms = LOSSES[method](networks, batches, n_classes)
         loss = sum(terms)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-            mine.data.mul_(0.97).add_(theirs.data, alpha=0.03)
+        if hasattr(networks, "teacher"):
+            pairs = zip(networks.teacher.parameters(), networks.student.parameters(), strict=True)
+            for mine, theirs in pairs:
+                mine.data.mul_(0.97).add_(theirs.data, alpha=0.03)
         assert np.isfinite([loss.item(), *(term.item() for term in terms)]).all()
 
     return update
 
 
-def supervised(
-    student: nn.Module, teacher: nn.Module, batches: PlainBatches, n_classes: int
-) -> list[Tensor]:
+def supervised(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     images, labels = batches.labelled()
-    return [segmentation_loss(student(images), labels)]
+    return [segmentation_loss(networks.student(images), labels)]
 
 
-def mean_teacher(
-    student: nn.Module, teacher: nn.Module, batches: PlainBatches, n_classes: int
-) -> list[Tensor]:
-    losses = supervised(student, teacher, batches, n_classes)
+def mean_teacher(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+    losses = supervised(networks, batches, n_classes)
     clean, strong = batches.unlabelled()
     with torch.no_grad():
-        target = F.softmax(teacher(clean), dim=1)
+        target = F.softmax(networks.teacher(clean), dim=1)
     boxes = batches.boxes(len(strong))
     view = torch.where(boxes, strong.roll(1, 0), strong)
     target = torch.where(boxes, target.roll(1, 0), target)
-    return [*losses, 10 * torch.mean((F.softmax(student(view), dim=1) - target) ** 2)]
+    return [*losses, 10 * torch.mean((F.softmax(networks.student(view), dim=1) - target) ** 2)]
 
 
-def copy_paste(
-    student: nn.Module, teacher: nn.Module, batches: PlainBatches, n_classes: int
-) -> list[Tensor]:
+def copy_paste(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+    student = networks.student
     images, labels = batches.labelled(paste=False)
     clean, strong = batches.unlabelled()
     with torch.no_grad():
-        guess = largest_parts(teacher(clean).argmax(dim=1), n_classes)
+        guess = largest_parts(networks.teacher(clean).argmax(dim=1), n_classes)
     keep = ~torch.from_numpy(box_of_ones(batches.patch, (2 / 3, 2 / 3), batches.random))
     keep = keep.to(images.device)
     inside = keep.float().expand(guess.shape)
@@ -220,3 +240,102 @@ def copy_paste(
     known = known + segmentation_loss(outward, second, 1 - inside)
     guessed = segmentation_loss(inward, first, 1 - inside)
     return [known, 0.5 * (guessed + segmentation_loss(outward, first, inside))]
+
+
+def anatomy(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+    """The mean teacher, weighted by the distance to what an autoencoder can redraw."""
+    losses = supervised(networks, batches, n_classes)
+    clean, strong = batches.unlabelled()
+    with torch.no_grad():
+        target = F.softmax(networks.teacher(clean), dim=1)
+        weight = plausibility(networks.autoencoder, target)
+    boxes = batches.boxes(len(strong))
+    view = torch.where(boxes, strong.roll(1, 0), strong)
+    target = torch.where(boxes, target.roll(1, 0), target)
+    weight = torch.where(boxes, weight.roll(1, 0), weight)
+    errors = (F.softmax(networks.student(view), dim=1) - target) ** 2
+    return [*losses, 10 * torch.mean(weight * errors) / torch.mean(weight)]
+
+
+def plausibility(autoencoder: nn.Module, target: Tensor) -> Tensor:
+    """exp(-5 U), U the squared distance of the probabilities to their projection."""
+    maps = F.one_hot(target.argmax(dim=1), target.shape[1]).movedim(-1, 1).float()
+    distance = torch.zeros_like(target[:, :1])
+    projection = torch.sigmoid(autoencoder(maps))
+    for index in range(target.shape[1]):
+        distance[:, 0] += (projection[:, index] - target[:, index]) ** 2
+    return torch.exp(-5 * distance)
+
+
+def co_training(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+    """Every view taught by the others' dropout passes, each pass a forward pass of its own."""
+    members = networks.members
+    images, labels = batches.labelled()
+    shares = F.avg_pool3d(F.one_hot(labels, n_classes).movedim(-1, 1).float(), 2)
+    known = [soft_loss(member, images, shares) for member in members]
+    clean, strong = batches.unlabelled()
+    means, trusts = [], []
+    for member in members:
+        with torch.no_grad():
+            passes = [member.network.passes(turned(clean, member), 1) for _ in range(4)]
+        answers = [turned(F.softmax(logits, dim=1), member, -1) for logits in passes]
+        mean = sum(answers) / len(answers)
+        variance = sum((answer - mean) ** 2 for answer in answers) / len(answers)
+        means.append(mean)
+        trusts.append(1 / (variance.mean(dim=1, keepdim=True) + 1e-4))
+    guessed = []
+    for own, member in enumerate(members):
+        others = [other for other in range(len(members)) if other != own]
+        total = sum(trusts[other] for other in others)
+        target = sum(trusts[other] * means[other] for other in others) / total
+        guessed.append(soft_loss(member, strong, target))
+    return [sum(known), 0.2 * sum(guessed)]
+
+
+def turned(tensor: Tensor, member: nn.Module, way: int = 1) -> Tensor:
+    """A batch with its axes in the member's order, or with `way` -1 back in the scan's."""
+    order = member.view[0] if way > 0 else np.argsort(member.view[0]).tolist()
+    return tensor.permute(0, 1, *(2 + axis for axis in order)).contiguous()
+
+
+def soft_loss(member: nn.Module, images: Tensor, target: Tensor) -> Tensor:
+    """Half cross-entropy, half Dice against probabilities, class by class."""
+    logits = member.network.passes(turned(images, member), 1)
+    probabilities, target = F.softmax(logits, dim=1), turned(target, member)
+    entropy = -(target * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    dice = 0.0
+    for index in range(logits.shape[1]):
+        p, t = probabilities[:, index], target[:, index]
+        dice = dice + 1 - (2 * (p * t).sum() + 1e-5) / ((p * p).sum() + (t * t).sum() + 1e-5)
+    return 0.5 * (entropy + dice / logits.shape[1])
+
+
+def filtered(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+    """Two networks, a Max- and a Min-filtered version of each scan, each the other's teacher."""
+    pair, (known, labels), seen = networks.members, batches.versions("labelled"), None
+    for number in range(len(labels)):
+        if batches.random.random() < 0.5:
+            box = torch.from_numpy(box_of_ones(batches.patch, (0.25, 0.6), batches.random))
+            box = box.to(labels.device)
+            labels[number] = torch.where(box, labels[number - 1], labels[number])
+            for images in known:
+                images[number] = torch.where(box, images[number - 1], images[number])
+    seen, _ = batches.versions("unlabelled")
+    losses = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
+    return [*losses, cross_loss([net(x) for net, x in zip(pair, seen, strict=True)])]
+
+
+def cross_loss(logits: list[Tensor]) -> Tensor:
+    """Cross pseudo supervision."""
+    one, other = logits
+    return F.cross_entropy(one, other.argmax(dim=1)) + F.cross_entropy(other, one.argmax(dim=1))
+
+
+LOSSES: Mapping[str, Callable[[SimpleNamespace, PlainBatches, int], list[Tensor]]] = {
+    "supervised": supervised,
+    "mean_teacher": mean_teacher,
+    "bcp": copy_paste,
+    "aau": anatomy,
+    "umct": co_training,
+    "dsaif": filtered,
+}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+NAMES = {"mean_teacher": "mean teacher", **{x: x.upper() for x in ("bcp", "aau", "umct", "dsaif")}}
 CASES = {"small": "small 3D network", "vnet": "V-Net, 4 + 4 patches of 112 x 112 x 80"}
 
 
@@ -26,7 +27,7 @@ def rows() -> Iterator[tuple[str, str, float, str]]:
         if steps := stored(f"training_step-{kind}"):
             for case, methods in steps["cases"].items():
                 for method, found in methods.items():
-                    what = f"update of {method.replace('_', ' ')}, {CASES[case]}, {kind.upper()}"
+                    what = f"update of {NAMES.get(method, method)}, {CASES[case]}, {kind.upper()}"
                     yield what, "the same written plainly", found["ratio"], f"{steps['goal']:g}"
         if scoring := stored(f"scoring-{kind}"):
             against = {"prediction": "one window at a time", "metrics": "MedPy"}

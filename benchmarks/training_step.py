@@ -2,11 +2,12 @@
 
 python benchmarks/training_step.py [--repeats 15] [--cases small vnet] [--tiny]
 
-Supervised training, the mean teacher and BCP, each as one whole update with its data. The plain
-steps stand in benchmarks/plain.py. Both take turns, and ratios are taken within a turn, so that a
-busy machine slows both. On the CPU one thread is used and the processor time of this process is
-compared; on a GPU the time until the device is done. `arithmetic` is the share of our step that the
-networks' passes, gradients and the optimiser take, measured alone on tensors of the same shapes.
+Every method as one whole update with its data; the V-Net with those that do not bring a network of
+their own. The plain steps stand in benchmarks/plain.py. Both take turns, and ratios are taken
+within a turn, so that a busy machine slows both. On the CPU one thread is used and the processor
+time of this process is compared; on a GPU the time until the device is done. `arithmetic` is the
+share of our step that the networks' passes, gradients and the optimiser take, measured alone on
+tensors of the same shapes, for the methods with a student and a teacher.
 Writes benchmarks/results/training_step-cpu.json or -cuda.json.
 """
 
@@ -23,11 +24,10 @@ import numpy as np
 import torch
 from clock import seconds
 from plain import PlainBatches, plain_update
-from torch import nn
 
 from ssl_lib.atomic import write_atomically
 from ssl_lib.cohorts import Cohort
-from ssl_lib.networks import build_network
+from ssl_lib.members import student_name, students
 from ssl_lib.notebooks import load_method
 from ssl_lib.profiles import Settings, best_device, settings_for
 from ssl_lib.provenance import device_name, package_versions
@@ -39,13 +39,23 @@ from ssl_lib.training import Moment
 
 RESULTS = Path(__file__).parent / "results"
 GOALS = {"cpu": 1.8, "cuda": 3.0}
-baselines, bcp = (
-    load_method(name) for name in ("00_few_labels_many_scans", "01_bidirectional_copy_paste")
+baselines, bcp, umct, aau, dsaif = (
+    load_method(name)
+    for name in (
+        "00_few_labels_many_scans",
+        "01_bidirectional_copy_paste",
+        "02_uncertainty_co_training",
+        "03_anatomically_aware_uncertainty",
+        "04_structure_aware_filtering",
+    )
 )
 STEPS = {
     "supervised": baselines.supervised_step,
     "mean_teacher": baselines.mean_teacher_step,
     "bcp": bcp.bcp_step,
+    "aau": aau.aau_step,
+    "umct": umct.umct_step,
+    "dsaif": dsaif.dsaif_step,
 }
 PASSES = {"supervised": (1, 0), "mean_teacher": (2, 1), "bcp": (2, 1)}
 """Passes with a gradient, and without, of each method: what its arithmetic is made of."""
@@ -82,11 +92,27 @@ def enlarged(case: object, shape: tuple[int, ...]) -> object:
     return replace(case, image=np.tile(case.image, times)[cut], label=label)
 
 
+def networks_of(method: str, study: Study) -> SimpleNamespace:
+    """The networks of a method as its step sees them, with fresh weights."""
+    if method == "umct":
+        views = umct.views_of(3, 3)
+        members = [umct.view_network(study, number, views=views) for number in range(3)]
+    else:
+        members = [study.network(number) for number in range(2 if method == "dsaif" else 1)]
+    networks = {student_name(number): member for number, member in enumerate(members)}
+    if len(members) == 1:
+        networks["teacher"] = make_teacher(members[0])
+    if method == "aau":
+        autoencoder = aau.new_autoencoder(study).to(study.device)
+        networks["autoencoder"] = autoencoder.eval().requires_grad_(False)
+    return SimpleNamespace(**networks)
+
+
 def our_update(method: str, study: Study, batches: TwoStreams) -> Callable[[int], None]:
     """One iteration as `ssl_lib.training` does it, logged numbers left on the device."""
-    student = study.network()
-    networks = SimpleNamespace(student=student, teacher=make_teacher(student))
-    optimiser = replace(study.settings.schedule, iterations=1).build({"student": student})
+    networks = networks_of(method, study)
+    trained = {student_name(i): member for i, member in enumerate(students(networks))}
+    optimiser = replace(study.settings.schedule, iterations=1).build(trained)
     waiting = []
 
     def update(iteration: int) -> None:
@@ -97,7 +123,8 @@ def our_update(method: str, study: Study, batches: TwoStreams) -> Callable[[int]
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-        update_teacher(networks.teacher, student, 0.97)
+        if hasattr(networks, "teacher"):
+            update_teacher(networks.teacher, networks.student, 0.97)
         waiting.append({name: value.detach() for name, value in losses.items()})
 
     return update
@@ -129,18 +156,19 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
     """Median times of the plain update, ours and its arithmetic; the ratio's median and spread."""
     study = Study(cohort, settings, "quick", 0, best_device())
     sizes = (settings.labelled_batch, settings.unlabelled_batch)
-    streams = {"labelled": sizes[0], "unlabelled": sizes[1]}
+    versions = filtered_versions(cohort, settings.patch) if method == "dsaif" else None
+    streams = {"labelled": sizes[0], "unlabelled": sizes[1], "companions": versions}
     ours = TwoStreams(cohort, patch=settings.patch, **streams, seed=0, device=study.device)
-    plain = plain_network(study)
-    optimiser = torch.optim.AdamW(plain.parameters(), weight_decay=1e-4, fused=False)
-    theirs = PlainBatches(cohort, settings.patch, sizes, study.device)
+    plain = plain_networks(method, study)
+    weights = [weight for member in plain.members for weight in member.parameters()]
+    optimiser = torch.optim.AdamW(weights, weight_decay=1e-4, fused=False)
+    theirs = PlainBatches(cohort, settings.patch, sizes, study.device, versions)
     runs = {
-        "plain": plain_update(
-            method, plain, make_teacher(plain), optimiser, theirs, cohort.n_classes
-        ),
+        "plain": plain_update(method, plain, optimiser, theirs, cohort.n_classes),
         "ours": our_update(method, study, ours),
-        "arithmetic": arithmetic(method, study),
     }
+    if method in PASSES:
+        runs["arithmetic"] = arithmetic(method, study)
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(-2, repeats):  # the first two warm up
         for name, run in runs.items():
@@ -149,22 +177,34 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
             if turn >= 0:
                 spent[name].append(seconds(study.device) - started)
     times = {name: np.array(values) for name, values in spent.items()}
-    ratios, share = times["plain"] / times["ours"], times["arithmetic"] / times["ours"]
-    return {
+    ratios = times["plain"] / times["ours"]
+    found = {
         "ratio": float(np.median(ratios)),
         "ratio_quartiles": np.quantile(ratios, (0.25, 0.75)).tolist(),
         "milliseconds": {name: 1000 * float(np.median(value)) for name, value in times.items()},
-        "arithmetic_share": float(np.median(share)),
-        "arithmetic_quartiles": np.quantile(share, (0.25, 0.75)).tolist(),
+    }
+    if "arithmetic" in times:
+        share = times["arithmetic"] / times["ours"]
+        found["arithmetic_share"] = float(np.median(share))
+        found["arithmetic_quartiles"] = np.quantile(share, (0.25, 0.75)).tolist()
+    return found
+
+
+def filtered_versions(cohort: Cohort, patch: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Both filtered versions of each training scan, made beforehand for both writings."""
+    area = dsaif.area_threshold(patch)
+    return {
+        case.identity: dsaif.filter_scan(case.image, cohort.dimensions, area=area)
+        for case in cohort.labelled + cohort.unlabelled
     }
 
 
-def plain_network(study: Study) -> nn.Module:
-    """The same network in the default memory format."""
-    settings, cohort = study.settings, study.cohort
-    shape = {"dimensions": cohort.dimensions, "n_classes": cohort.n_classes}
-    network = build_network(settings.network, **shape, width=settings.width, seed=0)
-    return network.to(study.device)
+def plain_networks(method: str, study: Study) -> SimpleNamespace:
+    """The same networks in the default memory format, the trained ones as `members`."""
+    networks = networks_of(method, study)
+    for network in vars(networks).values():
+        network.to(memory_format=torch.contiguous_format)
+    return SimpleNamespace(**vars(networks), members=students(networks))
 
 
 def main() -> None:
@@ -179,6 +219,7 @@ def main() -> None:
         name: {
             method: compare(method, *case_of(name, options.tiny), options.repeats)
             for method in STEPS
+            if name == "small" or method in PASSES
         }
         for name in options.cases
     }
@@ -186,8 +227,9 @@ def main() -> None:
         for method, found in methods.items():
             low, high = found["ratio_quartiles"]
             said = f"plain takes {found['ratio']:.2f} times ours [{low:.2f}, {high:.2f}]"
-            share = f"{found['arithmetic_share']:.0%} of ours is network arithmetic"
-            print(f"{name}, {method}: {said}, {share}")
+            if "arithmetic_share" in found:
+                said += f", {found['arithmetic_share']:.0%} of ours is network arithmetic"
+            print(f"{name}, {method}: {said}")
     if options.tiny:
         return
     result = {

@@ -81,9 +81,59 @@ def test_plain_bcp_mixes_and_weighs_as_the_notebook(plain):
     expected = method.mixture_loss(network, pairs, torch.from_numpy(keep).float(), 0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain, "box_of_ones", lambda *_: ~keep)
-        labelled, unlabelled = plain.copy_paste(network, network, batches, 2)
+        networks = SimpleNamespace(student=network, teacher=network)
+        labelled, unlabelled = plain.copy_paste(networks, batches, 2)
     torch.testing.assert_close(labelled, expected["labelled"])
     torch.testing.assert_close(unlabelled, expected["unlabelled"])
+
+
+def test_the_plain_weight_is_that_of_the_notebook(plain):
+    logits, _ = scene()
+    method, target = load_method("03_anatomically_aware_uncertainty"), logits.softmax(dim=1)
+
+    def autoencoder(maps: torch.Tensor) -> torch.Tensor:
+        return 3 * maps.roll(1, dims=2) - 1
+
+    doubt = method.distance(method.project(autoencoder, target), target)
+    expected = method.trust(doubt, 5.0)
+    torch.testing.assert_close(plain.plausibility(autoencoder, target), expected)
+
+
+class Pointwise:
+    """A member of UMCT that answers voxel by voxel, at half resolution, without dropout."""
+
+    def __init__(self, view, scale: float) -> None:
+        self.view, self.scale, self.network = view, scale, self
+
+    def passes(self, image: torch.Tensor, count: int) -> torch.Tensor:
+        half = torch.nn.functional.avg_pool3d(image, 2)
+        return torch.cat([torch.cat([half, self.scale * half], dim=1)] * count)
+
+
+def test_plain_co_training_is_that_of_the_notebook(plain):
+    generator = torch.Generator().manual_seed(2)
+    images, clean, strong = torch.randn((3, 2, 1, 8, 8, 8), generator=generator)
+    labels = torch.randint(0, 2, (2, 8, 8, 8), generator=generator)
+    method = load_method("02_uncertainty_co_training")
+    views = zip(method.views_of(3, 3), (-1.0, -0.5, 2.0), strict=True)
+    members = [Pointwise(view, scale) for view, scale in views]
+    batches = SimpleNamespace(labelled=lambda: (images, labels), unlabelled=lambda: (clean, strong))
+    known, guessed = plain.co_training(SimpleNamespace(members=members), batches, 2)
+    shares = method.label_shares(labels, 2)
+    torch.testing.assert_close(known, sum(method.view_loss(m, images, shares) for m in members))
+    opinions = [member.passes(method.look(clean, member.view), 1) for member in members]
+    pairs = zip(opinions, members, strict=True)
+    means = [method.look_back(one.softmax(dim=1), m.view) for one, m in pairs]
+    trust = [method.confidence(torch.zeros_like(mean[:, :1])) for mean in means]
+    targets = [method.fused_target(means, trust, own) for own in range(3)]
+    losses = [method.view_loss(m, strong, t) for m, t in zip(members, targets, strict=True)]
+    torch.testing.assert_close(guessed, 0.2 * sum(losses))
+
+
+def test_the_plain_cross_loss_is_that_of_the_notebook(plain):
+    pair = torch.randn((2, 4, 3, 6, 6, 6), generator=torch.Generator().manual_seed(3))
+    expected, _ = load_method("04_structure_aware_filtering").cross_pseudo_loss(list(pair))
+    torch.testing.assert_close(plain.cross_loss(list(pair)), expected)
 
 
 def test_plain_augmentation_moves_image_and_label_together(plain):
