@@ -337,7 +337,7 @@ def test_no_disk_is_shared_and_a_worker_that_dies_loses_nothing(
     assert "0 ok, 3 unchanged" in capsys.readouterr().out
 
 
-def gone(process: int, seconds: float = 20) -> bool:
+def gone(process: int, seconds: float = 60) -> bool:
     """True as soon as a process has ended."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -27,7 +27,7 @@ def shop() -> Iterator[Workshop]:
     made = Workshop()
     yield made
     made.process.stdin.close()
-    assert made.process.wait(30) == 0
+    assert made.process.wait(120) == 0
 
 
 # --- a training

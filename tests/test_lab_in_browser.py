@@ -83,10 +83,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield Lab(_answering(f"http://127.0.0.1:{port}/lab"), folder)
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
-def _answering(address: str, seconds: float = 60) -> str:
+def _answering(address: str, seconds: float = 180) -> str:
     """The address, once something answers there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -103,7 +103,7 @@ def run_all(page: object) -> dict[str, object]:
     page.wait_for_function(
         "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
         "?.status === 'idle'",
-        timeout=60_000,
+        timeout=120_000,
     )
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_function(
@@ -141,8 +141,8 @@ def drawn(box: object) -> str:
 
 
 def changed(page: object, box: object, before: str) -> bool:
-    """True once the picture in the box is another one, False after two seconds."""
-    for _ in range(20):
+    """True once the picture in the box is another one, False after ten seconds."""
+    for _ in range(100):
         page.wait_for_timeout(100)
         if drawn(box) != before:
             return True

@@ -205,7 +205,7 @@ def test_two_processes_that_fetch_at_once_do_no_harm(
         server.fault(path, "cut", "wrong range", "")
     command = [sys.executable, tiny_server.__file__, server.url, str(tmp_path / "data")]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    errors = [process.communicate(timeout=60)[1].decode() for process in running]
+    errors = [process.communicate(timeout=180)[1].decode() for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
     assert_complete(folder)
     whole = [path for path, asked in server.requests if asked is None]

@@ -95,7 +95,7 @@ def lab_options() -> list[str]:
     return shlex.split(recipe.replace("$(LAB_OPTIONS)", options))
 
 
-def post(address: str, seconds: float = 40) -> dict:
+def post(address: str, seconds: float = 120) -> dict:
     """The answer of the server, as soon as there is one."""
     end = time.monotonic() + seconds
     while True:
@@ -118,7 +118,7 @@ async def run_code(address: str) -> str:
     connection = await websocket_connect(address)
     await connection.write_message(json.dumps({**request, "channel": "shell"}))
     while True:
-        reply = json.loads(await asyncio.wait_for(connection.read_message(), 30))
+        reply = json.loads(await asyncio.wait_for(connection.read_message(), 120))
         if reply["header"]["msg_type"] == "stream":
             connection.close()
             return reply["content"]["text"]
@@ -147,7 +147,7 @@ def test_the_lab_starts_runs_a_cell_and_warns_of_nothing(tmp_path):
             assert asyncio.run(run_code(f"ws://127.0.0.1:{port}/{channels}")) == "42\n"
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
     lines = log.read_text().splitlines()
     assert [line for line in lines if re.match(r"\[[WE] |.*WARNING|.*Error", line)] == []
     assert any("Serving notebooks" in line for line in lines)
