@@ -24,6 +24,7 @@ import nbformat
 
 from ssl_lib.atomic import write_atomically
 from ssl_lib.notebook_files import cell_tags
+from ssl_lib.notebooks import read_parameters
 from ssl_lib.provenance import device_name, git_commit, package_versions
 from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.run import execute
@@ -37,6 +38,7 @@ GOAL_SECONDS, GOAL_BYTES = 180, 2 * 1024**3
 def measured(job: Job, root: Path, folder: Path) -> dict[str, object]:
     """Seconds and memory of one notebook, run in this process's only kernel."""
     given = {"RESULTS_DIR": str(folder / "results"), "RUNS_DIR": str(folder / "runs")}
+    given = {name: value for name, value in given.items() if name in read_parameters(job.script)}
     job = replace(job, parameters=tuple((dict(job.parameters) | given).items()))
     ran = execute(job, folder / f"{job.notebook}.ipynb", Folders(root))
     if ran.failure is not None:
