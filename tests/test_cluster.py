@@ -390,9 +390,17 @@ def test_a_lost_scheduler_is_one_message(sweep) -> None:
         collector._collect(job, Ended(CancelledError()))
 
 
+@pytest.fixture
+def minds_interrupts() -> Iterator[None]:
+    """Ctrl-C is a `KeyboardInterrupt` again: a shell's background job starts with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_stops_the_rest(
-    tmp_path, capsys, known_data
+    tmp_path, capsys, known_data, minds_interrupts
 ) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
