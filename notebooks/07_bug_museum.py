@@ -233,17 +233,18 @@ explore(
 # %% [markdown]
 # ## What does the film say?
 #
-# The same unlabelled scan for all. Until the warm-up ends the student labels it, then the teacher.
+# Each training films the first unlabelled scan that it has. Until the warm-up ends the student
+# labels it, then the teacher.
 
 
 # %% tags=["widget"]
-filmed = study.film_case
-known = filmed.identity in cohort.sealed
+filmed = {letter: exhibit.study(study).film_case for letter, exhibit in EXHIBITS.items()}
+known = all(scan.identity in cohort.sealed for scan in filmed.values())
 
 
 def film(letter):
-    truth = cohort.sealed.open(filmed.identity, "teaching picture")
-    return figures.film_strip(filmed, truth, trainings[key(letter)].film)
+    truth = cohort.sealed.open(filmed[letter].identity, "teaching picture")
+    return figures.film_strip(filmed[letter], truth, trainings[key(letter)].film)
 
 
 # %% tags=["widget"]
@@ -258,7 +259,7 @@ if known:
         letter=Knob("exhibit", tuple(EXHIBITS), "A"),
     )
 else:
-    print(f"{filmed.identity} has no known truth to compare with.")
+    print("The filmed scans have no known truth to compare with.")
 
 # %% [markdown]
 # ## What do the instruments say?
