@@ -53,7 +53,7 @@ def waiting() -> str:
     if not (found := stored("notebooks")):
         return ""
     lines = [
-        "| notebook | data | seconds | of it training | memory (GB) |",
+        "| notebook | data | seconds | of it training | memory (GiB) |",
         "|---|---|---|---|---|",
     ]
     for name, one in found["notebooks"].items():

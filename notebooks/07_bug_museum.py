@@ -365,9 +365,9 @@ print(f"{len(passing)} of 9 beat the strong control: {' '.join(passing)}")
 # **How to read it.** The figure's verdicts say whether a difference is certain; *visible* asks
 # besides that it is larger than the margin. A visible defect would be caught by anybody who has a
 # sound version to compare with. In real life you do not: the defective run *is* your method. The
-# last line is what a paper
-# with such a defect would report, an improvement over the baseline with an interval above zero. And
-# an exhibit *above* the sound training is no comfort: it is the sign of a leak.
+# last line is what a paper with such a defect would report, an improvement over the baseline with
+# an interval above zero. And an exhibit *above* the sound training is no comfort: it is the sign of
+# a leak.
 #
 # A defect that costs nothing says something about the method. If training without the part that the
 # line disables ends in the same place, then at this length, on this cohort, that part does not

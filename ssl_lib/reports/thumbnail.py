@@ -10,7 +10,6 @@ import base64
 import io
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 from nbformat import NotebookNode
@@ -37,13 +36,13 @@ def thumbnail(notebook: NotebookNode) -> str:
 
 def most_telling(pictures: Sequence[str]) -> str:
     """The richest of some pictures (data URIs), or the first if all are charts, made small."""
-    best = max(pictures, key=colour_entropy, default="")
-    if colour_entropy(best) >= CHART_BITS:
+    bits = {uri: colour_entropy(uri) for uri in dict.fromkeys(pictures)}
+    best = max(bits, key=bits.get, default="")
+    if bits.get(best, 0.0) >= CHART_BITS:
         pictures = (best, *pictures)
     return next(filter(None, map(_shrunk, pictures)), "")
 
 
-@lru_cache(maxsize=256)
 def colour_entropy(uri: str) -> float:
     """Bits of colour in a picture: few for a chart on white, many for a scan; 0 if unreadable."""
     match = _RASTER.match(uri)
