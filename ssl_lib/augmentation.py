@@ -63,7 +63,7 @@ def random_affine(
     comes in from outside is the edge of the image and background in the label.
     """
     matrices = _affine_matrices(images, generator, angle, scale, shift, flip_axes)
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    grid = _affine_grid(matrices, images.shape[2:])
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     if labels is None:
         return moved, None
@@ -120,6 +120,24 @@ def _affine_matrices(
     return torch.cat([matrix.flip(1).flip(2), offset], dim=2)
 
 
+def _affine_grid(
+    matrices: Float[Tensor, "batch axis axis_and_shift"], space: tuple[int, ...]
+) -> Float[Tensor, "batch *space axis"]:
+    """Where each voxel comes from: `F.affine_grid` (align_corners False), axis by axis.
+
+    One small sum for each axis instead of a product of every voxel's coordinates with a matrix,
+    which costs as much as the interpolation itself.
+    """
+    n = len(space)
+    single = [[-1 if other == axis else 1 for other in range(n)] for axis in range(n)]
+    spread = (len(matrices), n, *[1] * n)
+    grid = matrices[:, :, n].view(spread)
+    for axis, side in enumerate(space):  # the last one, the only one at full size, comes last
+        places = (2 * torch.arange(side, device=matrices.device) + 1) / side - 1
+        grid = grid + matrices[:, :, n - 1 - axis].view(spread) * places.view(single[axis])
+    return grid.movedim(1, -1)
+
+
 def _rotation(
     n: int, i: int, j: int, batch: int, angle: float, generator: Generator, device: torch.device
 ) -> Float[Tensor, "batch axis axis"]:
@@ -153,24 +171,29 @@ def random_appearance(images: Images, generator: Generator, strength: float = 1.
 
 
 def smooth_field(images: Images, generator: Generator, strength: float) -> Images:
-    """A positive multiplicative field that varies over the whole image, as a coil's does."""
+    """A positive multiplicative field that varies over the whole image, as a coil's does.
+
+    Three random values along each axis, linearly interpolated, one axis after the other.
+    """
     n = images.ndim - 2
-    coarse = torch.randn((images.shape[0], 1, *[3] * n), generator=generator, device=images.device)
-    mode = "bilinear" if n == 2 else "trilinear"
-    smooth = F.interpolate(coarse, size=images.shape[2:], mode=mode, align_corners=True)
-    return (strength * 0.5 * smooth).exp()
+    field = torch.randn((images.shape[0], 1, *[3] * n), generator=generator, device=images.device)
+    for side in images.shape[2:]:
+        place = torch.linspace(0, 2, side, device=images.device)
+        knots = torch.arange(3, device=images.device)
+        shares = (1 - (place[:, None] - knots).abs()).clamp_min(0)
+        field = torch.tensordot(field, shares, dims=([2], [1]))  # the new axis comes last
+    return (strength * 0.5 * field).exp()
 
 
 def blur(images: Images) -> Images:
     """A 3-wide binomial filter along every axis, edges repeated."""
-    n = images.ndim - 2
-    kernel = torch.tensor([0.25, 0.5, 0.25], device=images.device, dtype=images.dtype)
-    convolve = F.conv2d if n == 2 else F.conv3d
-    for axis in range(n):
-        shape = [1, 1, *[3 if i == axis else 1 for i in range(n)]]
-        padding = [0] * (2 * n)
-        padding[2 * (n - 1 - axis)] = padding[2 * (n - 1 - axis) + 1] = 1
-        images = convolve(F.pad(images, padding, mode="replicate"), kernel.view(shape))
+    for axis in range(2, images.ndim):
+        side = images.shape[axis]
+        before = torch.cat([images.narrow(axis, 0, 1), images.narrow(axis, 0, side - 1)], axis)
+        after = torch.cat(
+            [images.narrow(axis, 1, side - 1), images.narrow(axis, side - 1, 1)], axis
+        )
+        images = 0.5 * images + 0.25 * (before + after)
     return images
 
 

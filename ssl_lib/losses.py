@@ -61,18 +61,31 @@ def dice_linear(
 def _dice_squared(
     probabilities: Probabilities, target: Probabilities, mask: Mask | None, smooth: float
 ) -> Float[Tensor, " class"]:
-    weight = 1.0 if mask is None else mask.unsqueeze(1)
-    axes = (0, *range(2, probabilities.ndim))
-    overlap = (weight * probabilities * target).sum(axes)
-    total = (weight * (probabilities.square() + target.square())).sum(axes)
+    inside, truth = probabilities, target
+    if mask is not None:
+        inside, truth = mask.unsqueeze(1) * probabilities, mask.unsqueeze(1) * target
+    overlap = _sum_of_products(inside, target)
+    total = _sum_of_products(inside, probabilities) + _sum_of_products(truth, target)
     return 1 - (2 * overlap + smooth) / (total + smooth)
+
+
+def _sum_of_products(first: Probabilities, second: Probabilities) -> Float[Tensor, " class"]:
+    """The sum over batch and space of both maps' product, which is never written to memory."""
+    return torch.linalg.vecdot(first.flatten(2), second.flatten(2).to(first.dtype)).sum(0)
 
 
 def cross_entropy(
     logits: Probabilities, labels: Labels, mask: Mask | None = None
 ) -> Float[Tensor, ""]:
     """Cross-entropy averaged over the voxels of the mask (over all of them without one)."""
-    per_voxel = F.cross_entropy(logits, labels.long(), reduction="none")
+    return _of_the_label(logits.log_softmax(1), labels, mask)
+
+
+def _of_the_label(
+    log_probabilities: Probabilities, labels: Labels, mask: Mask | None
+) -> Float[Tensor, ""]:
+    """Minus the log-probability of each voxel's label, averaged over the mask."""
+    per_voxel = F.nll_loss(log_probabilities, labels.long(), reduction="none")
     if mask is None:
         return per_voxel.mean()
     return (per_voxel * mask).sum() / (mask.sum() + 1e-16)
@@ -85,7 +98,7 @@ def segmentation_loss(
     dice: DiceLoss = dice_squared_all,
 ) -> Float[Tensor, ""]:
     """Half cross-entropy, half Dice: the supervised loss of all four methods' codes."""
-    logits = logits.float()
-    target = one_hot(labels, logits.shape[1])
-    overlap = dice(logits.softmax(1), target, mask)
-    return 0.5 * (cross_entropy(logits, labels, mask) + overlap)
+    # Class by class in memory, as the labels are; channels-last pays for convolutions only.
+    logs = logits.float().contiguous().log_softmax(1)
+    overlap = dice(logs.exp(), one_hot(labels, logits.shape[1]), mask)
+    return 0.5 * (_of_the_label(logs, labels, mask) + overlap)

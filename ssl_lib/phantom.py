@@ -21,7 +21,7 @@ from ssl_lib.errors import InputError
 
 CLASS_NAMES = ("background", "blood pool", "muscle", "crescent")
 TRAINING, VALIDATION, TEST = 64, 8, 24
-GRIDS = {2: ((8, 64, 64), (8.0, 1.75, 1.75)), 3: ((40, 48, 48), (2.2, 2.2, 2.2))}
+GRIDS = {2: ((8, 64, 64), (8.0, 1.75, 1.75)), 3: ((32, 40, 40), (2.7, 2.6, 2.6))}
 """Voxels per axis and their size in mm; the first axis runs from apex to base."""
 
 Volume = Float[np.ndarray, "slice height width"]

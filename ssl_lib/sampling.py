@@ -7,9 +7,11 @@ alone, so a resumed run needs no state to go on with the very same batches.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -45,10 +47,47 @@ def generator_at(device: torch.device | str, *parts: object) -> Generator:
     return Generator(device=device).manual_seed(derived_seed(*parts))
 
 
+SHARE_FOR_SCANS = 0.4
+"""Scans that fit into this share of the device's memory lie there; others are read as needed."""
+
+
+def room_for_scans(device: torch.device) -> int:
+    """Bytes of the device's memory that scans may take for good."""
+    if device.type == "cuda":
+        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[1])
+    return int(SHARE_FOR_SCANS * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+class HeldScan:
+    """Channels of one scan on the device, padded to the patch, once and for all."""
+
+    def __init__(self, channels: np.ndarray, patch: tuple[int, ...], device: torch.device) -> None:
+        whole = [_padded(channel, patch, _fill(channel)) for channel in channels]
+        self.tensor = torch.stack(whole).to(device)
+        self.space = tuple(self.tensor.shape[1:])
+
+    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+        return self.tensor[(slice(None), *place)]
+
+
+class StoredScan:
+    """Channels of one scan where they are, in memory or in a file; only patches are read."""
+
+    def __init__(self, channels: np.ndarray, patch: tuple[int, ...]) -> None:
+        self.channels, self.patch = channels, patch
+        self.fills = [_fill(channel) for channel in channels]
+        self.space = tuple(map(max, channels.shape[1:], patch))
+
+    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+        pairs = zip(self.channels, self.fills, strict=True)
+        return torch.stack([_padded(channel[place], self.patch, fill) for channel, fill in pairs])
+
+
 class Patches:
-    """Scans on the device, cut into random patches; 2D stacks are split into their slices.
+    """Random patches of scans; 2D stacks are split into their slices.
 
     `companions` are further images of each scan, by identity: they become its channels 1 to k.
+    Scans lie on the device, unless they are `stored`: then each patch is cut where its scan is.
     """
 
     def __init__(
@@ -58,6 +97,8 @@ class Patches:
         patch: tuple[int, ...],
         device: torch.device,
         companions: Companions | None = None,
+        *,
+        stored: bool = False,
     ) -> None:
         pairs = [(_with_companions(case, companions), case.label) for case in cases]
         if dimensions == 2:
@@ -67,8 +108,11 @@ class Patches:
                 for i in range(image.shape[1])
             ]
         self.patch, self.device = patch, device
-        self.images = [_padded_channels(image, patch, device) for image, _ in pairs]
-        self.labels = [_padded(label, patch, device) for _, label in pairs if label is not None]
+        keep = partial(StoredScan, patch=patch)
+        if not stored:
+            keep = partial(HeldScan, patch=patch, device=device)
+        self.images = [keep(image) for image, _ in pairs]
+        self.labels = [keep(label[None]) for _, label in pairs if label is not None]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,24 +123,25 @@ class Patches:
         """`size` patches: scans in reshuffled epochs, places uniform over the scan."""
         order = self._order(size, seed, stream, iteration)
         random = np.random.default_rng(derived_seed(seed, stream, "place", iteration))
-        corners = [
-            [
-                int(random.integers(0, s - p + 1))
-                for s, p in zip(image.shape[1:], self.patch, strict=True)
-            ]
-            for image in (self.images[i] for i in order)
+        places = [
+            tuple(
+                slice(corner := int(random.integers(0, side - length + 1)), corner + length)
+                for side, length in zip(self.images[number].space, self.patch, strict=True)
+            )
+            for number in order
         ]
-        images = self._stack(self.images, order, corners)
-        return images, self._stack(self.labels, order, corners) if self.labels else None
+        images = self._stack(self.images, order, places)
+        return images, self._stack(self.labels, order, places)[:, 0] if self.labels else None
 
-    def _stack(self, scans: list[Tensor], order: list[int], corners: list[list[int]]) -> Tensor:
-        """One patch of each scan in the order given, from its corner on."""
-        return torch.stack(
-            [
-                scans[i][(..., *(slice(c, c + p) for c, p in zip(corner, self.patch, strict=True)))]
-                for i, corner in zip(order, corners, strict=True)
-            ]
-        )
+    def _stack(
+        self, scans: list[HeldScan] | list[StoredScan], order: list[int], places: list[tuple]
+    ) -> Tensor:
+        """One patch of each scan in the order given, on the device."""
+        patches = [scans[i].cut(place) for i, place in zip(order, places, strict=True)]
+        stacked = torch.stack(patches)
+        if stacked.device.type != self.device.type:  # pinned: the copy need not be waited for
+            stacked = stacked.pin_memory()
+        return stacked.to(self.device, non_blocking=True)
 
     def _order(self, size: int, seed: int, stream: str, iteration: int) -> list[int]:
         """Scan numbers of this batch: an endless row of shuffled epochs, cut into batches."""
@@ -130,25 +175,24 @@ def _with_companions(
     return np.concatenate([case.image[None], others.astype(np.float32)])
 
 
-def _padded_channels(
-    image: np.ndarray, patch: tuple[int, ...], device: torch.device
-) -> Float[Tensor, "channel *space"]:
-    """Each channel padded with its own minimum."""
-    return torch.stack([_padded(channel, patch, device) for channel in image])
+def _fill(channel: np.ndarray) -> float:
+    """What is put beside a scan that is smaller than the patch: its minimum, or background."""
+    return float(channel.min()) if channel.dtype.kind == "f" else 0
 
 
-def _padded(array: np.ndarray, patch: tuple[int, ...], device: torch.device) -> Tensor:
-    """The scan on the device, padded evenly to the patch (its minimum, or background)."""
+def _padded(array: np.ndarray, patch: tuple[int, ...], fill: float) -> Tensor:
+    """The array padded evenly to the patch."""
     tensor = torch.tensor(np.ascontiguousarray(array))  # a copy: the array is read-only
     missing = [max(0, p - s) for p, s in zip(patch, tensor.shape, strict=True)]
     margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
-    fill = tensor.min().item() if tensor.is_floating_point() else 0
-    return F.pad(tensor, margins, value=fill).to(device)
+    return F.pad(tensor, margins, value=fill)
 
 
 class TwoStreams:
     """Labelled and unlabelled patches side by side, as every semi-supervised method wants them.
 
+    Scans that fit lie on the device. Of more than `room_for_scans` a thread cuts the next
+    iteration's patches while the device works on this one's; the batches are the same to the bit.
     Raises `InputError` when patches are wanted of a group that has no scan.
     """
 
@@ -164,9 +208,14 @@ class TwoStreams:
         companions: Companions | None = None,
     ) -> None:
         self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
-        how = (cohort.dimensions, patch, device, companions)
-        self.labelled = Patches(cohort.labelled, *how)
-        self.unlabelled = Patches(cohort.unlabelled if unlabelled else (), *how)
+        unseen = cohort.unlabelled if unlabelled else ()
+        needed = sum(_bytes(case, companions) for case in (*cohort.labelled, *unseen))
+        stored = needed > room_for_scans(device)
+        cut = partial(Patches, dimensions=cohort.dimensions, patch=patch, device=device)
+        self.labelled = cut(cohort.labelled, companions=companions, stored=stored)
+        self.unlabelled = cut(unseen, companions=companions, stored=stored)
+        self.reader = ThreadPoolExecutor(1) if stored else None
+        self.coming: dict[int, Future[Batch]] = {}
         for stream, wanted in ((self.labelled, labelled), (self.unlabelled, unlabelled)):
             if wanted and not len(stream):
                 raise InputError(
@@ -177,8 +226,23 @@ class TwoStreams:
 
     def at(self, iteration: int) -> Batch:
         """The batch of this iteration: a function of the seed and the iteration alone."""
+        if self.reader is None:
+            return self._cut(iteration)
+        ready = self.coming.pop(iteration, None)
+        batch = ready.result() if ready else self._cut(iteration)
+        self.coming = {iteration + 1: self.reader.submit(self._cut, iteration + 1)}
+        return batch
+
+    def _cut(self, iteration: int) -> Batch:
         images, labels = self.labelled.draw(self.sizes[0], self.seed, "labelled", iteration)
         if not self.sizes[1]:
             return Batch(images, labels, images[:0])
         unlabelled, _ = self.unlabelled.draw(self.sizes[1], self.seed, "unlabelled", iteration)
         return Batch(images, labels, unlabelled)
+
+
+def _bytes(case: Case, companions: Companions | None) -> int:
+    """What a scan takes on the device, its label and companions included."""
+    label = 0 if case.label is None else case.label.nbytes
+    more = companions[case.identity].nbytes if companions and case.identity in companions else 0
+    return case.image.nbytes + label + more

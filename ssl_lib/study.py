@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_lib.cohorts import Case, Cohort
+from ssl_lib.errors import InputError
 from ssl_lib.identity import arrays_hash, code_hash, step_source, weights_hash
 from ssl_lib.inference import predict_cohort, predict_probabilities
 from ssl_lib.members import Ensemble, student_name, students
@@ -50,6 +51,12 @@ class Study:
     runs_dir: Path | None = None
     started: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise InputError(
+                f"the seed is {self.seed!r}", where="SEED", expected="a whole number from 0"
+            )
+
     @classmethod
     def open(
         cls,
@@ -63,7 +70,8 @@ class Study:
     ) -> Study:
         """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
 
-        Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
+        Raises `InputError` for an unknown dataset or profile, too many labelled scans, or a seed
+        that is no whole number from 0.
         """
         cohort = open_cohort(dataset, profile, n_labelled, Path(data_dir))
         runs = None if runs_dir is None else Path(runs_dir)

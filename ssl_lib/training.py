@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from ssl_lib import checkpoint
 from ssl_lib.errors import InputError
+from ssl_lib.heap import keep_freed_memory
 from ssl_lib.sampling import Batch, derived_seed, generator_at
 from ssl_lib.teacher import update_teacher
 
@@ -145,6 +146,7 @@ def fit(
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
+    keep_freed_memory()
     run = _Run(
         step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
     )
@@ -271,12 +273,20 @@ class _Run:
         state = checkpoint.load(store / "run.pt", self.device)
         if state is None:
             return False
-        for name, network in self.result.networks.items():
-            network.load_state_dict(state["networks"][name])
-        if not state["finished"]:
-            self.optimiser.load_state_dict(state["optimiser"])
-        self.iteration = state["iteration"]
-        for name in ("history", "validation", "film", "best", "seconds"):
-            setattr(self.result, name, state[name])
-        self.result.validation = [tuple(pair) for pair in self.result.validation]
-        return state["finished"]
+        try:
+            for name, network in self.result.networks.items():
+                network.load_state_dict(state["networks"][name])
+            if not state["finished"]:
+                self.optimiser.load_state_dict(state["optimiser"])
+            self.iteration = state["iteration"]
+            for name in ("history", "validation", "film", "best", "seconds"):
+                setattr(self.result, name, state[name])
+            self.result.validation = [tuple(pair) for pair in self.result.validation]
+            return state["finished"]
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                "this checkpoint is whole, but of another training",
+                where=store / "run.pt",
+                expected=f"the state of {', '.join(self.result.networks)}",
+                fix="delete the folder it lies in; the training then starts anew",
+            ) from error

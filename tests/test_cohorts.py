@@ -225,6 +225,6 @@ def test_training_and_prediction_take_read_only_arrays_without_a_warning():
         warnings.simplefilter("error")
         for dimensions in (2, 3):
             patches = Patches([case], dimensions, (4, 4, 4)[:dimensions], torch.device("cpu"))
-            assert not np.shares_memory(patches.images[0].numpy(), case.image)
+            assert not np.shares_memory(patches.images[0].tensor.numpy(), case.image)
             network = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions](1, 2, 1)
             predict_label(network, case.image, dimensions=dimensions, device="cpu")

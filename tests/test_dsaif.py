@@ -582,7 +582,7 @@ def test_companions_reach_the_networks_where_they_belong() -> None:
     (scan,) = scans(1)
     companions = dsaif.filtered_companions([scan], 2, None, area=2)
     patches = Patches([scan], 2, (8, 8), torch.device("cpu"), companions)
-    for number, stored in enumerate(patches.images):
+    for number, stored in enumerate(held.tensor for held in patches.images):
         np.testing.assert_array_equal(stored[0], scan.image[number])
         for channel, kind in ((1, "max"), (2, "min")):
             expected = dsaif.filter_image(scan.image[number], kind, area=2)

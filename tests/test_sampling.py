@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl_lib import sampling
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError
 from ssl_lib.sampling import Batch, Patches, TwoStreams, derived_seed, generator_at
@@ -151,7 +152,7 @@ def test_no_label_of_an_unlabelled_scan_is_anywhere_in_a_batch(dimensions):
 def test_validation_and_test_scans_are_in_no_stream():
     kept = streams()
     known = {case.image.min() for case in cohort().labelled + cohort().unlabelled}
-    held = {float(image.min()) for image in kept.labelled.images + kept.unlabelled.images}
+    held = {float(scan.tensor.min()) for scan in kept.labelled.images + kept.unlabelled.images}
     assert held == known
 
 
@@ -169,10 +170,11 @@ def test_a_stream_without_scans_is_refused(emptied):
 
 def test_drawing_writes_nothing_into_the_scans():
     kept = streams()
-    before = [image.clone() for image in kept.labelled.images]
+    before = [scan.tensor.clone() for scan in kept.labelled.images]
     batch = kept.at(0)
     batch.images.zero_(), batch.labels.zero_()
-    assert all(torch.equal(a, b) for a, b in zip(before, kept.labelled.images, strict=True))
+    after = [scan.tensor for scan in kept.labelled.images]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_seeds_depend_on_every_part():
@@ -182,3 +184,42 @@ def test_seeds_depend_on_every_part():
     assert derived_seed(0, "a", 1) == derived_seed(0, "a", 1)
     one, two = (torch.rand(3, generator=generator_at("cpu", 1, "x")) for _ in range(2))
     assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("patch", [4, 10], ids=["smaller than the scans", "larger"])
+def test_scans_that_do_not_fit_give_the_same_batches(dimensions, patch, monkeypatch):
+    """Wherever they are asked for from: in order, after a resume, or twice."""
+    one = cohort(dimensions=dimensions)
+    known = {case.identity: case.image[None] * 2 for case in one.labelled + one.unlabelled}
+    options = {"cohort": one, "patch": (patch,) * dimensions, "companions": known}
+    held = streams(**options)
+    monkeypatch.setattr(sampling, "room_for_scans", lambda device: 100)
+    stored = streams(**options)
+    assert held.reader is None and stored.reader is not None
+    for iteration in (0, 1, 2, 7, 8, 8, 3):
+        assert same(held.at(iteration), stored.at(iteration))
+
+
+def test_of_scans_that_do_not_fit_only_patches_are_read(tmp_path):
+    """The scan stays a view of its file: nothing copies it whole."""
+    shape = (256, 64, 64)
+    image = np.lib.format.open_memmap(tmp_path / "scan.npy", "w+", np.float32, shape)
+    image[::128] = 1
+    image.flush()
+    scan = np.load(tmp_path / "scan.npy", mmap_mode="r")
+    patches = Patches([Case("scan", "patient", scan, (1.0,) * 3)], 3, (8, 8, 8), CPU, stored=True)
+    drawn, _ = patches.draw(16, 0, "labelled", 0)
+    assert drawn.shape == (16, 1, 8, 8, 8)
+    assert np.shares_memory(patches.images[0].channels, scan)
+
+
+def test_an_error_while_reading_ahead_is_not_lost(monkeypatch):
+    monkeypatch.setattr(sampling, "room_for_scans", lambda device: 0)
+    stored = streams()
+    stored.at(0)
+    stored.coming[1].result()
+    monkeypatch.setattr(stored.labelled, "draw", lambda *_: 1 / 0)
+    stored.at(1)
+    with pytest.raises(ZeroDivisionError):
+        stored.at(2)
