@@ -7,13 +7,13 @@ alone, so a resumed run needs no state to go on with the very same batches.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Integer
@@ -48,14 +48,15 @@ def generator_at(device: torch.device | str, *parts: object) -> Generator:
 
 
 SHARE_FOR_SCANS = 0.4
-"""Scans that fit into this share of the device's memory lie there; others are read as needed."""
+"""Scans that fit into this share of the device's free memory lie there; others stay where they are.
+"""
 
 
 def room_for_scans(device: torch.device) -> int:
     """Bytes of the device's memory that scans may take for good."""
     if device.type == "cuda":
-        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[1])
-    return int(SHARE_FOR_SCANS * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[0])
+    return int(SHARE_FOR_SCANS * psutil.virtual_memory().available)
 
 
 class HeldScan:
