@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError, printable
 from ssl_lib.folder_files import Listing, Problems, list_folder
 from ssl_lib.geometry import Geometry, slice_axis
 from ssl_lib.reading import as_image, as_label, normalise, only_classes, read_nifti, same_grid
+from ssl_lib.shelf import Shelf
 from ssl_lib.shrinking import shrink_factors, shrink_note
 from ssl_lib.splits import Split, cap, hold_out, split_training
 from ssl_lib.survey import Survey, read_label
@@ -40,17 +40,17 @@ def folder_cohort(
         problems.refuse()  # a misnamed file is the likelier cause of too few label maps
         raise
     split = cap(whole, max_scans)
-    cases = {}
+    cases, reader = {}, Shelf()
     for scan in split.all:
         with problems.collected():
-            cases[scan] = _read_case(listing, scan)
+            cases[scan] = reader.keep(_read_case(listing, scan))
     class_names = _class_names(listing, cases, problems)
     problems.refuse()
     axis = slice_axis(
         [case.image.shape for case in cases.values()], [case.spacing for case in cases.values()]
     )
-    geometry = Geometry(axis)
-    cases = {scan: geometry.case(case) for scan, case in cases.items()}
+    geometry, shelf = Geometry(axis), Shelf()
+    cases = {scan: shelf.keep(geometry.case(case)) for scan, case in cases.items()}
     caveat = _caveat(listing, whole, geometry)
     return _sealed(folder, listing, split, cases, class_names, geometry, caveat)
 
@@ -66,8 +66,9 @@ def surveyed_cohort(
     """The cohort of what a survey found usable, and how its scans are shown to a network.
 
     Volumes whose median side is over `largest_side` are shrunk as they are read, so that no more
-    than one is held whole (see `ssl_lib.shrinking`). Raises `InputError` if too few labelled scans
-    remain, or if the scans do not fit into memory.
+    than one is held whole (see `ssl_lib.shrinking`). Scans that do not fit into memory are kept in
+    files (see `ssl_lib.shelf`). Raises `InputError` if too few labelled scans remain, or if the
+    disk has no room either.
     """
     listing, folder = survey.listing, survey.folder
     try:
@@ -78,8 +79,8 @@ def surveyed_cohort(
     shapes = [survey.facts[scan].shape for scan in split.all]
     limit = largest_side if survey.axis is None else None
     geometry = Geometry(survey.axis, shrink_factors(shapes, limit))
-    _refuse_too_large(folder, shapes, geometry)
-    cases = {scan: geometry.case(_read_usable(survey, scan)) for scan in split.all}
+    shelf = Shelf()
+    cases = {scan: shelf.keep(geometry.case(_read_usable(survey, scan))) for scan in split.all}
     caveat = _caveat(listing, whole, geometry)
     if survey.left_out:
         files = ", ".join(finding.file for finding in survey.left_out)
@@ -95,19 +96,6 @@ def _too_little(survey: Survey, error: InputError) -> InputError:
     if lost:
         fix += " or mend what was left out:" + "".join(f"\n    {line}" for line in lost)
     return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
-
-
-def _refuse_too_large(folder: Path, shapes: Sequence[Sequence[int]], geometry: Geometry) -> None:
-    """Raise `InputError` if images (4 bytes) and labels (1 byte) exceed the memory that is free."""
-    needed = 5 * sum(int(np.prod(shape)) for shape in shapes) / np.prod(geometry.factors)
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise InputError(
-            f"{len(shapes)} scans take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
-            where=folder,
-            expected="scans that fit into memory together",
-            fix="use fewer unlabelled scans, crop them, or take the profile quick, which shrinks",
-        )
 
 
 def _read_usable(survey: Survey, scan: str) -> Case:

@@ -7,9 +7,11 @@ real scans at their resolution; `paper` follows the published benchmark.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -117,7 +119,7 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
         schedule = Schedule(iterations=3000, learning_rate=3e-3, teacher_decay=0.99)
         patch = _patch(cohort, largest={2: 256, 3: 128})
         return Settings("small", 32, patch, 3000, schedule, flip_axes=flips, label_curve=CURVE)
-    quick = _quick(cohort, flips)
+    quick = quick_settings(_patch(cohort, largest=LARGEST_PATCH), flips)
     if profile == "quick":
         return quick
     tiny = replace(quick.schedule, iterations=4)
@@ -128,16 +130,19 @@ CURVE = (1, 16)
 """Numbers of labelled scans on the label curve, beside the study's own number and all of them."""
 
 
-def _quick(cohort: Cohort, flips: tuple[int, ...]) -> Settings:
-    """A minute or two on two CPU cores for all rows together."""
-    if cohort.dimensions == 2:
+LARGEST_PATCH = {2: 96, 3: 64}
+"""Voxels along an axis of the quick profile's patches, by their dimensions."""
+
+
+def quick_settings(patch: tuple[int, ...], flips: tuple[int, ...]) -> Settings:
+    """A minute or two on two CPU cores for all rows of a notebook together."""
+    if len(patch) == 2:
         schedule = Schedule(iterations=500, learning_rate=4e-3)
-        patch = _patch(cohort, largest={2: 96})
         return Settings("small", 16, patch, 500, schedule, flip_axes=flips, label_curve=CURVE)
     return Settings(
         network="small",
         width=12,
-        patch=_patch(cohort, largest={3: 64}),
+        patch=patch,
         warm_up=200,
         schedule=Schedule(iterations=200, learning_rate=1e-2),
         labelled_batch=4,
@@ -145,6 +150,17 @@ def _quick(cohort: Cohort, flips: tuple[int, ...]) -> Settings:
         flip_axes=flips,
         label_curve=CURVE,
     )
+
+
+def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether stored parameters of a run are those that the profile would choose today.
+
+    Only the quick profile has changed since results were stored. What no study wrote is not judged.
+    """
+    if profile != "quick" or not {"patch", "flip_axes"} <= parameters.keys():
+        return True
+    chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
+    return json.loads(json.dumps(asdict(chosen))) == json.loads(json.dumps(parameters))
 
 
 FLIP_AXES = {"hippocampus": (0,), "la2018": (0, 1)}

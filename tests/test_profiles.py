@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ssl_lib import profiles
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError
 from ssl_lib.networks import SmallUNet, UNet, VNet
-from ssl_lib.profiles import PROFILES, best_device, open_cohort, settings_for
+from ssl_lib.profiles import PROFILES, best_device, is_todays, open_cohort, settings_for
 
 DIVISOR = {"small": SmallUNet.divisor, "unet": UNet.divisor, "vnet": VNet.divisor}
 
@@ -62,6 +63,16 @@ def test_mirrored_scans_only_where_a_mirrored_one_could_be_real():
         for n in ("hippocampus", "la2018", "mine", "phantom_3d")
     }
     assert flips == {"hippocampus": (0,), "la2018": (0, 1), "mine": (), "phantom_3d": ()}
+
+
+def test_stored_parameters_are_known_as_todays_or_as_earlier_ones():
+    for dimensions in (2, 3):
+        chosen = settings_for("quick", cohort_of(*[(40, 40, 40)] * 4, dimensions=dimensions))
+        stored = json.loads(json.dumps(asdict(chosen)))
+        assert is_todays("quick", stored)
+        assert not is_todays("quick", {**stored, "warm_up": chosen.warm_up + 1})
+        assert not is_todays("quick", {**stored, "schedule": {**stored["schedule"], "decay": "x"}})
+    assert is_todays("gpu", {}) and is_todays("quick", {"alpha": 0.5})
 
 
 def test_smoke_is_quick_in_small():

@@ -367,3 +367,9 @@ def test_a_step_that_is_no_function_is_refused():
 def test_no_address_is_in_a_name():
     lines = step_source(partial(method, case=Case("a", "a", np.zeros(1), (1.0,)), loss=warm_up))
     assert not any(" at 0x" in line for line in lines)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(InputError, match="SEED: the seed is"):
+        tiny_study.tiny_study(seed=seed)

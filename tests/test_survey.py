@@ -179,13 +179,14 @@ def test_a_strict_reader_refuses_all_problems_at_once(folder):
     assert "imagesTr/a00" in str(refusal.value) and "labelsTr/a01" in str(refusal.value)
 
 
-def test_scans_larger_than_the_memory_are_refused(folder, monkeypatch):
+def test_scans_larger_than_the_memory_are_kept_in_files(folder, monkeypatch):
     found = survey(folder)
-    monkeypatch.setattr(
-        "ssl_lib.folder.psutil.virtual_memory", lambda: type("M", (), {"available": 9})
-    )
-    with pytest.raises(InputError, match="GB are free"):
-        surveyed_cohort(found, 2)
+    held, _ = surveyed_cohort(found, 2)
+    monkeypatch.setattr("ssl_lib.shelf.room_for_scans", lambda device: 9)
+    stored, _ = surveyed_cohort(found, 2)
+    assert all(isinstance(case.image, np.memmap) for case in stored.cases)
+    assert not any(isinstance(case.image, np.memmap) for case in held.cases)
+    assert stored.content_hash == held.content_hash
 
 
 # --- likely mistakes

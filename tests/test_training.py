@@ -135,6 +135,28 @@ def test_a_finished_run_is_loaded_and_not_repeated(tmp_path):
     assert os.listdir(tmp_path) == ["run.pt"]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: state.pop("networks"),
+        lambda state: state["networks"].pop("teacher"),
+        lambda state: state["networks"]["student"].pop("0.weight"),
+        lambda state: state.pop("history"),
+        lambda state: state.update(optimiser={"another": 1}),
+        lambda state: state.update(validation=[1]),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_one_message(tmp_path, spoil):
+    with pytest.raises(KeyboardInterrupt):
+        toy_fit(stopping_at(3), store=tmp_path)
+    state = checkpoint.load(tmp_path / "run.pt")
+    spoil(state)
+    checkpoint.save(tmp_path / "run.pt", state)
+    with pytest.raises(InputError, match="of another training") as refusal:
+        toy_fit(store=tmp_path)
+    assert "run.pt" in str(refusal.value) and "delete the folder" in refusal.value.fix
+
+
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_fit(stopping_at(12), store=tmp_path)

@@ -17,7 +17,7 @@ from ssl_lib.errors import InputError
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.notebook_files import write_text
 from ssl_lib.provenance import git_commit, package_versions
-from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
+from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, earlier, table_lines
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
@@ -130,10 +130,8 @@ def boards(results: Sequence[Result]) -> list[Board]:
     def key(result: Result) -> tuple:
         return *(result[name] for name in RUN_KEYS), result["cohort_hash"]
 
-    return [
-        Board(_board_title(key), key[1], _lines(list(group)))
-        for key, group in groupby(sorted(results, key=key), key)
-    ]
+    groups = [(key, list(group)) for key, group in groupby(sorted(results, key=key), key)]
+    return [Board(_board_title(key, group), key[1], _lines(group)) for key, group in groups]
 
 
 def interval_of(results: Sequence[Result], row: str, score: str) -> Interval | None:
@@ -155,9 +153,10 @@ def with_interval(interval: Interval | None, digits: int) -> str:
     return f"{mean} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
-def _board_title(key: tuple) -> str:
+def _board_title(key: tuple, results: Sequence[Result]) -> str:
     dataset, profile, n_labelled, data_hash = key
-    return f"{cohort_name(dataset, n_labelled, profile)} (data {data_hash[:8]})"
+    name = cohort_name(dataset, n_labelled, profile)
+    return f"{name} (data {data_hash[:8]}){earlier(results)}"
 
 
 def _lines(results: Sequence[Result]) -> list[Line]:
@@ -225,7 +224,7 @@ def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result
     return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
-        name=cohort_name(page.dataset, page.n_labelled, page.profile),
+        name=cohort_name(page.dataset, page.n_labelled, page.profile) + earlier(own),
         headline=_difference(own, HEADLINES.get(page.notebook[:2], "")),
         seeds=len({result["seed"] for result in own}),
     )
