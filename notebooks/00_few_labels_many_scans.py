@@ -648,7 +648,8 @@ predict(
 # **Limits.** The phantom shows mechanisms, not clinical performance. At the quick profile the
 # networks are small and the schedules short. The labelled scans are fixed (the first of the
 # training list), so intervals and seeds do not show how lucky that choice was. Settings of the mean
-# teacher (weight, decay, CutMix) were chosen on validation scans of the phantom.
+# teacher (weight, decay, CutMix) were chosen on validation scans of the phantom, with an earlier
+# small network and a longer schedule.
 #
 # **Next:** notebook 01 pastes labelled and unlabelled scans into each other.
 #

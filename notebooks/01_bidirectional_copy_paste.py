@@ -593,8 +593,9 @@ def pretraining_step(
 # %% [markdown]
 # The paper's appearance is weak: flips and turns only. Then the row *supervised, strong* would have
 # the better augmentation, and a comparison would say nothing about pasting. So we tried both on
-# validation scans of the phantom, before any test score of BCP was read; with whole batches strong
-# won on both seeds, with halved ones on one. It is our default; `strong=False` is the paper's.
+# validation scans of the phantom, before any test score of BCP was read, with an earlier network
+# and a longer schedule; with whole batches strong won on both seeds, with halved ones on one. It is
+# our default; `strong=False` is the paper's.
 #
 # ## How do the pieces make a step?
 #

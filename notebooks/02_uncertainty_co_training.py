@@ -511,6 +511,8 @@ for name, (weights, padding) in kinds.items():
 # %% [markdown]
 # Trained cubic networks are less extreme, since their kernels are free and their first weights
 # differ. How much less is a trial of its own: three cubic views, same budget, on validation scans.
+# (It was made with an earlier, longer schedule and finer phantoms, like all trials of this page:
+# compare their numbers with each other, not with the table at the end.)
 
 # %% tags=["figure"]
 kernels = trials()["kernels"]

@@ -543,7 +543,8 @@ for group, dice in repairs.items():
 # through the code. Whatever the autoencoder cannot draw, it will doubt, right or wrong.
 #
 # **How many label maps does it take, and for how long?** This was measured on validation maps,
-# with full trainings and two seeds (`trials/03_anatomically_aware_uncertainty.py`).
+# with full trainings and two seeds (`trials/03_anatomically_aware_uncertainty.py`), when the quick
+# schedule was longer than it is now.
 
 # %% tags=["figure"]
 trials_file = Path(f"reports/validation/{NOTEBOOK}.json")
@@ -1210,7 +1211,7 @@ def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
 # Six rows, one call each, equal in network, warm-up, number of updates, schedule and seed. What is
 # not equal: AAU spends one autoencoder pass a step and an autoencoder's training before, UA-MT
 # eight more teacher passes. On validation scans of the phantom no $\gamma$ beat the mean teacher
-# (printed below). We keep $\gamma = 5$: it costs as little there as the released 1, and right and
+# (printed below; trials with an earlier network and a longer schedule). We keep $\gamma = 5$: it costs as little there as the released 1, and right and
 # wrong voxels get visibly different weights.
 
 # %% tags=["train"]

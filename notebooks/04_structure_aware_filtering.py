@@ -425,7 +425,8 @@ print("B, then A:", filter_levels(filter_levels(islands), area=2, simplify=False
 # %% [markdown]
 # **How large is small?** The released 3D configuration has $T = 50$ in a crop of $96^3$ voxels; in
 # 3D we keep its *share* of the patch. In 2D the released training value is unknown, so we tried a
-# few on validation scans of the phantom (`reports/validation/04_structure_aware_filtering.json`):
+# few on validation scans of the phantom, with an earlier network and a longer schedule
+# (`reports/validation/04_structure_aware_filtering.json`):
 # 4 did better than 8 and 16, and $T = 1$, no step A at all, slightly better still. That is the row
 # with only children alone; the row *DSAIF* has both steps: $T = 4$ for a $64 \times 64$ patch.
 
