@@ -1211,8 +1211,8 @@ def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
 # Six rows, one call each, equal in network, warm-up, number of updates, schedule and seed. What is
 # not equal: AAU spends one autoencoder pass a step and an autoencoder's training before, UA-MT
 # eight more teacher passes. On validation scans of the phantom no $\gamma$ beat the mean teacher
-# (printed below; trials with an earlier network and a longer schedule). We keep $\gamma = 5$: it costs as little there as the released 1, and right and
-# wrong voxels get visibly different weights.
+# (printed below; trials with an earlier network and a longer schedule). We keep $\gamma = 5$: it
+# costs as little there as the released 1, and right and wrong voxels get visibly different weights.
 
 # %% tags=["train"]
 options = {"gamma": 1.0, "per_class": True} if PROFILE == "paper" else {}
