@@ -2,6 +2,8 @@
 # make test      everything that must hold; LONG=1 for the long tests, too
 # make bench     speed against named baselines, as ratios; writes benchmarks/results;
 #                VNET=1 with the large network, NOTEBOOKS=all with whole notebooks
+# make gpu       all that wants a GPU: its tests, speed with the V-Net, real scans at full
+#                resolution, and the papers' schedule on la2018; resumable
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
@@ -30,7 +32,7 @@ READY := $(VENV)/.ready
 LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
 	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
 
-.PHONY: reports test bench lab sync clean
+.PHONY: reports test bench gpu lab sync clean
 
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
@@ -52,6 +54,18 @@ bench: $(READY)
 	$(BIN)/python benchmarks/growth.py
 	$(if $(NOTEBOOKS),$(BIN)/python benchmarks/notebooks.py --notebooks $(filter-out all,$(NOTEBOOKS)))
 	$(BIN)/python benchmarks/summary.py
+
+gpu: $(READY)
+	$(BIN)/python -c 'import torch; torch.cuda.is_available() or exit("make gpu: PyTorch sees no GPU")'
+	$(BIN)/python -m pytest tests -m gpu -rs
+	$(BIN)/python benchmarks/training_step.py --cases small vnet
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/summary.py
+	$(BIN)/python -m ssl_lib.reports --profile gpu --datasets hippocampus --notebooks "00 01 02 03 04"
+	$(BIN)/python data_download.py fetch la2018
+	$(BIN)/python -m ssl_lib.reports --profile paper --datasets la2018 --n-labelled "8 4" --notebooks "00 01"
+	$(BIN)/python -m ssl_lib.reports --profile paper --datasets la2018 --n-labelled 8 --notebooks "04 03 02"
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebooks sync
