@@ -95,6 +95,7 @@ from ssl_lib.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.quiz import check, predict
+from ssl_lib.profiles import earlier_settings
 from ssl_lib.results import read_results, row_name
 from ssl_lib.sampling import Patches
 from ssl_lib.statistics import bootstrap_interval, paired_difference
@@ -1094,7 +1095,7 @@ settings_stored = {
 }
 for setting in sorted(settings_stored):
     runs = read_results(RESULTS_DIR, NOTEBOOK, *setting)
-    print("{}, {}, {} labelled, {} seeds".format(*setting[:3], len(runs)))
+    print("{}, {}, {} labelled, {} seeds{}".format(*setting[:3], len(runs), earlier_settings(runs)))
     for words, pair in QUESTIONS.items():
         if all(pair[0] in run["rows"] for run in runs):
             found = gain(*pair, runs)

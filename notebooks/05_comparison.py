@@ -69,6 +69,7 @@ from ssl_lib.explore import Knob, explore
 from ssl_lib.figures import show
 from ssl_lib.metrics import nan_mean
 from ssl_lib.notebooks import work_in_project
+from ssl_lib.profiles import earlier_settings
 from ssl_lib.quiz import check, predict
 from ssl_lib.results import is_exhibit, read_results, row_name
 from ssl_lib.statistics import Interval, scan_scores
@@ -120,7 +121,7 @@ def named(key):
 cohorts = {}
 for run in everything:
     cohorts.setdefault((run["dataset"], run["n_labelled"]), []).append(run)
-cohorts = {named(key): runs for key, runs in sorted(cohorts.items())}
+cohorts = {named(key) + earlier_settings(runs): runs for key, runs in sorted(cohorts.items())}
 shown = stored_rows([*CONTROLS, *METHODS, "supervised_all"], results)
 
 # %% [markdown]

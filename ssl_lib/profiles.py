@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -161,6 +161,16 @@ def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
         return True
     chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
     return json.loads(json.dumps(asdict(chosen))) == json.loads(json.dumps(parameters))
+
+
+def earlier_settings(results: Iterable[Mapping[str, Any]]) -> str:
+    """The schedule in words if a result was trained with another one than its profile has today."""
+    for result in results:
+        settings = result["parameters"]
+        if not is_todays(result["profile"], settings):
+            iterations = f"{settings['warm_up']} + {settings['schedule']['iterations']} iterations"
+            return f" (earlier settings, {iterations})"
+    return ""
 
 
 FLIP_AXES = {"hippocampus": (0,), "la2018": (0, 1)}

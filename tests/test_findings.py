@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from dataclasses import asdict
 
 import pytest
 
 from ssl_lib.decisions import Comparison
-from ssl_lib.profiles import quick_settings
 from ssl_lib.reports import findings
 from ssl_lib.results import read_results
 from ssl_lib.statistics import Interval
@@ -35,15 +32,6 @@ def test_every_column_has_methods_and_three_seeds() -> None:
         for row in findings.measured(results):
             seeds = {result["seed"] for result in results if row in result["rows"]}
             assert len(seeds) >= 3, row
-
-
-def test_runs_with_earlier_settings_say_so() -> None:
-    runs = read_results(findings.RESULTS, profile="quick")
-    settings = json.loads(json.dumps(asdict(quick_settings((64, 64), ()))))
-    todays = {**runs[0], "parameters": settings}
-    before = {**runs[0], "parameters": {**settings, "warm_up": 800}}
-    assert findings.earlier([todays]) == ""
-    assert findings.earlier([todays, before]) == " (earlier settings, 800 + 500 iterations)"
 
 
 def test_a_cell_says_verdict_mean_and_interval() -> None:

@@ -13,7 +13,15 @@ from ssl_lib import profiles
 from ssl_lib.cohorts import Case, Cohort, seal
 from ssl_lib.errors import InputError
 from ssl_lib.networks import SmallUNet, UNet, VNet
-from ssl_lib.profiles import PROFILES, best_device, is_todays, open_cohort, settings_for
+from ssl_lib.profiles import (
+    PROFILES,
+    best_device,
+    earlier_settings,
+    is_todays,
+    open_cohort,
+    quick_settings,
+    settings_for,
+)
 
 DIVISOR = {"small": SmallUNet.divisor, "unet": UNet.divisor, "vnet": VNet.divisor}
 
@@ -73,6 +81,14 @@ def test_stored_parameters_are_known_as_todays_or_as_earlier_ones():
         assert not is_todays("quick", {**stored, "warm_up": chosen.warm_up + 1})
         assert not is_todays("quick", {**stored, "schedule": {**stored["schedule"], "decay": "x"}})
     assert is_todays("gpu", {}) and is_todays("quick", {"alpha": 0.5})
+
+
+def test_results_of_earlier_settings_say_so():
+    settings = json.loads(json.dumps(asdict(quick_settings((64, 64), ()))))
+    todays = {"profile": "quick", "parameters": settings}
+    before = {"profile": "quick", "parameters": {**settings, "warm_up": 800}}
+    assert earlier_settings([todays]) == ""
+    assert earlier_settings([todays, before]) == " (earlier settings, 800 + 500 iterations)"
 
 
 def test_smoke_is_quick_in_small():

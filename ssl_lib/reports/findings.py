@@ -15,7 +15,7 @@ from ssl_lib.decisions import Comparison, compare_rows
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.metrics import nan_mean
 from ssl_lib.notebook_files import write_text
-from ssl_lib.profiles import is_todays
+from ssl_lib.profiles import earlier_settings
 from ssl_lib.results import read_results, row_name
 from ssl_lib.statistics import scan_scores
 
@@ -37,7 +37,7 @@ def cohorts(results: Results) -> dict[str, Results]:
     for result in results:
         found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
     return {
-        cohort_name(*key[:3]) + earlier(runs): runs
+        cohort_name(*key[:3]) + earlier_settings(runs): runs
         for key, runs in sorted(found.items())
         if len(measured(runs)) >= FEWEST_METHODS
     }
@@ -47,16 +47,6 @@ def cohort_name(dataset: str, n_labelled: int, profile: str = "quick") -> str:
     """A cohort in words; the profile is named unless it is the default one."""
     name = f"{dataset}, {n_labelled} label{'s' * (n_labelled > 1)}"
     return name if profile == "quick" else f"{name}, {profile}"
-
-
-def earlier(results: Results) -> str:
-    """The schedule in words if a run was trained with another one than the profile has today."""
-    for result in results:
-        settings = result["parameters"]
-        if not is_todays(result["profile"], settings):
-            iterations = f"{settings['warm_up']} + {settings['schedule']['iterations']} iterations"
-            return f" (earlier settings, {iterations})"
-    return ""
 
 
 def measured(results: Results) -> list[str]:

@@ -16,8 +16,9 @@ from ssl_lib.decisions import MARGINS, compare_rows
 from ssl_lib.errors import InputError
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.notebook_files import write_text
+from ssl_lib.profiles import earlier_settings
 from ssl_lib.provenance import git_commit, package_versions
-from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, earlier, table_lines
+from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
@@ -156,7 +157,7 @@ def with_interval(interval: Interval | None, digits: int) -> str:
 def _board_title(key: tuple, results: Sequence[Result]) -> str:
     dataset, profile, n_labelled, data_hash = key
     name = cohort_name(dataset, n_labelled, profile)
-    return f"{name} (data {data_hash[:8]}){earlier(results)}"
+    return f"{name} (data {data_hash[:8]}){earlier_settings(results)}"
 
 
 def _lines(results: Sequence[Result]) -> list[Line]:
@@ -224,7 +225,7 @@ def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result
     return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
-        name=cohort_name(page.dataset, page.n_labelled, page.profile) + earlier(own),
+        name=cohort_name(page.dataset, page.n_labelled, page.profile) + earlier_settings(own),
         headline=_difference(own, HEADLINES.get(page.notebook[:2], "")),
         seeds=len({result["seed"] for result in own}),
     )
