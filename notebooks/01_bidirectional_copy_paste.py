@@ -84,6 +84,7 @@ from ssl_lib.figures import choose_slice, show
 from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.notebooks import load_method, work_in_project
 from ssl_lib.quiz import check, predict
+from ssl_lib.profiles import earlier_settings
 from ssl_lib.results import read_results
 from ssl_lib.sampling import TwoStreams, generator_at
 from ssl_lib.statistics import bootstrap_interval, paired_difference
@@ -901,6 +902,9 @@ for words, pair in pairs.items():
 every_count = read_results(RESULTS_DIR, NOTEBOOK, DATASET, PROFILE)
 figure = figures.gains_by_labels(every_count, pairs)
 show(figure, alt="Gains in Dice of BCP and its parts against the number of labelled scans.")
+for count in sorted({r["n_labelled"] for r in every_count}):
+    when = earlier_settings(r for r in every_count if r["n_labelled"] == count)
+    print(f"{count} labelled{when or ' (settings of today)'}")
 
 # %% [markdown]
 # **If pasting gains nothing, why?** Our reading, which no row here isolates: the control without
