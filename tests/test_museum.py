@@ -78,6 +78,7 @@ def stored_result() -> Mapping[str, object]:
         "n_labelled": LABELLED,
         "cohort_hash": "0" * 16,
         "seed": 0,
+        "parameters": {},
         "rows": {"mean_teacher": row, "exhibit_a": row},
     }
 
