@@ -8,6 +8,7 @@ benchmark does. Nothing is resampled and no component is removed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -34,10 +35,14 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+VOXELS_TOGETHER = 2**20
+"""Scans of one shape are predicted side by side, up to this many voxels."""
+
+
 @torch.inference_mode()
-def predict_probabilities(
+def predict_together(
     network: nn.Module,
-    image: Float32[np.ndarray, "*space"],
+    images: Float32[np.ndarray, "scan *space"],
     *,
     dimensions: int,
     device: torch.device | str,
@@ -47,20 +52,21 @@ def predict_probabilities(
     divisor: int = 16,
     use_autocast: bool = False,
     normalise: bool = True,
-) -> Float32[Tensor, "class *space"]:
-    """Softmax of the network at every voxel of one scan, on `device`.
+) -> Float32[Tensor, "scan class *space"]:
+    """Softmax of the network at every voxel of scans of one shape, on `device`.
 
-    `image` is a volume (`dimensions` 3) or a stack (slice, height, width) of which each slice is
+    Each scan is a volume (`dimensions` 3) or a stack (slice, height, width) of which each slice is
     predicted alone (`dimensions` 2). `window` (voxels, one number for each of the `dimensions`) is
     what the network sees at once and `stride` the step from window to window (default: half a
     window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
-    `batch` is the number of slices or windows in one forward pass. `normalise` standardises every
-    window (with its padding), as training does with its patches.
-    Raises `InputError` if image, window and stride do not fit each other.
+    `batch` is the largest number of items or windows in one forward pass; what a scan's answer is
+    does not depend on the others. `normalise` standardises every window (with its padding), as
+    training does with its patches.
+    Raises `InputError` if scans, window and stride do not fit each other.
     """
-    _check_geometry(image, dimensions, window, stride)
-    items = torch.tensor(np.ascontiguousarray(image), dtype=torch.float32, device=device)
-    items = items[:, None] if dimensions == 2 else items[None, None]
+    _check_geometry(images[0], dimensions, window, stride)
+    items = torch.tensor(np.ascontiguousarray(images), dtype=torch.float32, device=device)
+    items = (items.flatten(0, 1) if dimensions == 2 else items)[:, None]
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 
     def forward(part: Float[Tensor, "part 1 *window"]) -> Float32[Tensor, "part class *window"]:
@@ -71,26 +77,57 @@ def predict_probabilities(
 
     with evaluating(network):
         if window is None or tuple(window) == tuple(padded.shape[2:]):
-            probabilities = torch.cat([forward(part) for part in padded.split(batch)])
+            parts = padded.chunk(-(-len(padded) // batch))  # even parts: one alone is slow
+            probabilities = torch.cat([forward(part) for part in parts])
         else:
             probabilities = _slide(forward, padded, window, stride, batch)
     probabilities = probabilities[inner]
-    return probabilities.transpose(0, 1) if dimensions == 2 else probabilities[0]
+    if dimensions == 2:
+        return probabilities.unflatten(0, images.shape[:2]).transpose(1, 2)
+    return probabilities
+
+
+def predict_probabilities(
+    network: nn.Module, image: Float32[np.ndarray, "*space"], **options: object
+) -> Float32[Tensor, "class *space"]:
+    """Softmax of the network at every voxel of one scan; `options` as in `predict_together`."""
+    return predict_together(network, image[None], **options)[0]
 
 
 def predict_label(
     network: nn.Module, image: Float32[np.ndarray, "*space"], **options: object
 ) -> UInt8[np.ndarray, "*space"]:
-    """The most probable class of each voxel; `options` as in `predict_probabilities`."""
-    probabilities = predict_probabilities(network, image, **options)
-    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    """The most probable class of each voxel; `options` as in `predict_together`."""
+    return _labels(predict_probabilities(network, image, **options), 0)
 
 
 def predict_cohort(
     network: nn.Module, cases: Iterable[Case], **options: object
 ) -> Mapping[str, UInt8[np.ndarray, "*space"]]:
-    """The label map of each case by its identity; `options` as in `predict_probabilities`."""
-    return {case.identity: predict_label(network, case.image, **options) for case in cases}
+    """The label map of each case by its identity; `options` as in `predict_together`.
+
+    Cases of one shape share forward passes: a CPU needs as long for one small volume as for two.
+    """
+    cases = list(cases)
+    alike: dict[tuple[int, ...], list[Case]] = {}
+    for case in cases:
+        alike.setdefault(case.image.shape, []).append(case)
+    found = {}
+    for shape, group in alike.items():
+        size = max(1, VOXELS_TOGETHER // math.prod(shape))
+        for some in (group[first : first + size] for first in range(0, len(group), size)):
+            images = np.stack([case.image for case in some])
+            labels = _labels(predict_together(network, images, **options), 1)
+            found |= {case.identity: label for case, label in zip(some, labels, strict=True)}
+    return {case.identity: found[case.identity] for case in cases}
+
+
+def _labels(probabilities: Float32[Tensor, "*any"], axis: int) -> UInt8[np.ndarray, "*rest"]:
+    """The most probable class along the axis of classes, on the host.
+
+    `max` finds it ten times faster than `argmax` where that axis is not the innermost in memory.
+    """
+    return probabilities.max(dim=axis).indices.to(torch.uint8).cpu().numpy()
 
 
 def pad_to(
