@@ -166,10 +166,6 @@ class Study:
         """The same training, tested as the mean of its members' probabilities."""
         return self._tested_as(training, Ensemble(students(training.networks)))
 
-    def single(self, training: Training, member: int) -> Training:
-        """The same training, tested as one of its members, counted from 0."""
-        return self._tested_as(training, students(training.networks)[member])
-
     def score(self, training: Training) -> dict[str, Any]:
         """The row of a result file: last weights on the test scans, and the validation curve."""
         student = training.networks["student"]

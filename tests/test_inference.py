@@ -156,6 +156,58 @@ def test_a_cohort_is_predicted_by_identity():
 
 
 @pytest.mark.parametrize(
+    ("dimensions", "options"),
+    [
+        (2, {}),
+        (3, {}),
+        (3, {"window": (8, 8, 8)}),
+        (3, {"window": (16, 12, 8), "stride": (4, 4, 4)}),
+    ],
+)
+@pytest.mark.parametrize("together", [1, 1500, 2**20])
+def test_scans_of_one_shape_answer_together_as_they_do_alone(
+    monkeypatch, dimensions, options, together
+):
+    """Shapes mixed, order kept; however many share a pass, and however many a pass may hold."""
+    monkeypatch.setattr("ssl_lib.inference.VOXELS_TOGETHER", together)
+    shapes = [(8, 8, 8), (16, 12, 8), (8, 8, 8), (5, 9, 8), (8, 8, 8), (16, 12, 8)]
+    images = [scan(*shape) * (1 + number) + number for number, shape in enumerate(shapes)]
+    cases = [Case(str(9 - i), str(9 - i), image, (1.0, 1.0, 1.0)) for i, image in enumerate(images)]
+    network, asked = WindowMean(), {"dimensions": dimensions, "device": "cpu", "batch": 3}
+    labels = predict_cohort(network, cases, **asked, **options)
+    assert list(labels) == [case.identity for case in cases]
+    for case in cases:
+        alone = predict_label(network, case.image, **asked, **options)
+        np.testing.assert_array_equal(labels[case.identity], alone)
+    assert len({label.mean() for label in labels.values()}) > 2  # not all alike
+
+
+def test_small_volumes_share_forward_passes():
+    """Eight volumes of one shape are one pass of at most `batch`, and no pass is left with one."""
+    sizes = []
+
+    class Counting(Pointwise):
+        def forward(self, items):
+            sizes.append(len(items))
+            return super().forward(items)
+
+    cases = [Case(str(i), str(i), scan(8, 8, 8), (1.0, 1.0, 1.0)) for i in range(9)]
+    predict_cohort(Counting(), cases, dimensions=3, device="cpu", batch=8)
+    assert sizes == [5, 4]
+
+
+def test_a_tie_goes_to_the_first_class():
+    class Undecided(nn.Module):
+        def forward(self, items):
+            return torch.zeros_like(items).repeat(1, 3, *[1] * (items.ndim - 2))
+
+    image = scan(8, 8, 8)
+    assert not predict_label(Undecided(), image, dimensions=3, device="cpu").any()
+    case = Case("a", "a", image, (1.0, 1.0, 1.0))
+    assert not predict_cohort(Undecided(), [case, case], dimensions=2, device="cpu")["a"].any()
+
+
+@pytest.mark.parametrize(
     ("shape", "options", "word"),
     [
         ((4, 4), {"dimensions": 2}, "2 axes"),

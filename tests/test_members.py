@@ -60,9 +60,7 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     found = made.probabilities(tested, case)
     assert torch.allclose(found, (both[0] + both[1]) / 2, atol=1e-5)
     assert not torch.allclose(both[0], both[1], atol=1e-3)
-    second = made.single(pair, 1)
-    assert torch.equal(made.probabilities(second.networks["student"], case), both[1])
-    assert second.validation == [(14, made.validate(pair.networks["student_2"]))]
+    assert made.ensemble(pair).validation == [(14, made.validate(tested))]
     assert made.score(made.ensemble(pair))["iterations"] == 14
 
 
