@@ -161,7 +161,7 @@ predict(
 for group, cases in cohort.groups.items():
     print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].identity if cases else '-'}")
 print(f"   classes: {', '.join(cohort.class_names)}")
-print(textwrap.fill(cohort.caveat, 90))
+print(textwrap.fill(cohort.caveat, 80))
 
 # %% tags=["figure"]
 ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."

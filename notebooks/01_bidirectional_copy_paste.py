@@ -83,8 +83,8 @@ from ssl_lib.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.metrics import mean_dice, nan_mean
 from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.quiz import check, predict
 from ssl_lib.profiles import earlier_settings
+from ssl_lib.quiz import check, predict
 from ssl_lib.results import read_results
 from ssl_lib.sampling import TwoStreams, generator_at
 from ssl_lib.statistics import bootstrap_interval, paired_difference

@@ -23,8 +23,7 @@
 # then asks what each of the three is worth. The authors released no code; everything here is
 # written from the description.
 #
-# - **Time:** minutes on two CPU cores (`quick`) once notebook 00's rows exist for the same
-#   scans, twice to three times that without; about a minute for a test run (`smoke`).
+# - **Time:** minutes on two CPU cores (`quick`); about a minute for a test run (`smoke`).
 # - **Data:** a procedural heart in 3D, made on the spot, no licence needed.
 #   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).

@@ -76,9 +76,9 @@ def prediction_grid(
     window = shared_window(case.image for case in cases)
     axis = slicing_axis(case.image for case in cases)
     columns = 1 + len(predictions)
-    height = len(cases) * (WIDTH / columns * _ratio(cases, axis) + 0.22) + 0.9
-    figure = new_figure(height=height)
-    axes = figure.subplots(len(cases), columns, squeeze=False)
+    heights = [WIDTH / columns * _ratio([case], axis) + 0.22 for case in cases]
+    figure = new_figure(height=sum(heights) + 0.9)
+    axes = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
     for row, case in zip(axes, cases, strict=True):
         truth = truths[case.identity]
         cut = choose_slice(case.image, truth, axis)
