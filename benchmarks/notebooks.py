@@ -5,7 +5,9 @@ python benchmarks/notebooks.py [--profile quick] [--notebooks 00 01 ...]
 Notebooks run in their order, each on its own default data set, in a folder without any stored
 training: 01 finds what 00 has trained, as it would for a reader. Seconds are those of the whole
 notebook, with the share of its cells that train; memory is the most that its kernel held. Writes
-benchmarks/results/notebooks.json, unless some of the notebooks or another profile were asked for.
+benchmarks/results/notebooks.json, unless another profile was asked for. Where some notebooks were
+asked for, the others keep what was measured for them before, which must have been on a machine like
+this one; each says at which commit.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ def measured(job: Job, root: Path, folder: Path) -> dict[str, object]:
         "seconds": ran.seconds,
         "training_seconds": sum(training),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+        "commit": git_commit(),
     }
 
 
@@ -71,16 +74,19 @@ def main() -> None:
                 f"it training, {one['peak_memory_bytes'] / 1024**3:.2f} GB",
                 flush=True,
             )
-    answer = {
-        "profile": options.profile,
-        "notebooks": found,
-        "goals": {"seconds": GOAL_SECONDS, "peak_memory_bytes": GOAL_BYTES},
-        "cores": os.cpu_count(),
-        "device": device_name("cpu"),
-        "versions": package_versions(),
-        "commit": git_commit(),
-    }
-    if options.profile == "quick" and not options.notebooks:
+    if options.profile == "quick":
+        machine = {
+            "goals": {"seconds": GOAL_SECONDS, "peak_memory_bytes": GOAL_BYTES},
+            "cores": os.cpu_count(),
+            "device": device_name("cpu"),
+            "versions": package_versions(),
+        }
+        if options.notebooks and RESULTS.exists():
+            earlier = json.loads(RESULTS.read_bytes())
+            if not machine.items() <= earlier.items():
+                raise SystemExit("not stored: the others were measured elsewhere; measure all")
+            found = dict(sorted((earlier["notebooks"] | found).items()))
+        answer = {"profile": options.profile, "notebooks": found, **machine}
         write_atomically(RESULTS, (json.dumps(answer, indent=1) + "\n").encode())
 
 
