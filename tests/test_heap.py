@@ -25,17 +25,21 @@ def step():
     logits.grad = None
     segmentation_loss(logits, labels).backward()
 
-step(), step(), step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(sum(sorted(faults() for _ in range(20))[:10]))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
 def test_the_pages_of_a_freed_tensor_are_used_again():
-    """The system counts the pages that it had to clear in five training losses of a 3D batch."""
+    """The system counts the pages that it had to clear in training losses of a 3D batch.
+
+    Of twenty losses the calmer ten: the heap may still grow in some, once for each new size.
+    """
     command = [sys.executable, "-c", FAULTS]
     usual, kept = (int(subprocess.check_output([*command, how])) for how in ("usual", "kept"))
     assert kept < usual / 10
