@@ -77,7 +77,7 @@ def predict_together(
 
     with evaluating(network):
         if window is None or tuple(window) == tuple(padded.shape[2:]):
-            parts = padded.chunk(-(-len(padded) // batch))  # even parts: one alone is slow
+            parts = padded.tensor_split(-(-len(padded) // batch))  # even: one alone is slow
             probabilities = torch.cat([forward(part) for part in parts])
         else:
             probabilities = _slide(forward, padded, window, stride, batch)

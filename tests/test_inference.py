@@ -182,8 +182,9 @@ def test_scans_of_one_shape_answer_together_as_they_do_alone(
     assert len({label.mean() for label in labels.values()}) > 2  # not all alike
 
 
-def test_small_volumes_share_forward_passes():
-    """Eight volumes of one shape are one pass of at most `batch`, and no pass is left with one."""
+@pytest.mark.parametrize(("batch", "passes"), [(16, [10]), (8, [5, 5]), (3, [3, 3, 2, 2])])
+def test_small_volumes_share_forward_passes(batch, passes):
+    """Ten volumes of one shape in as few passes as `batch` allows, none of them left with one."""
     sizes = []
 
     class Counting(Pointwise):
@@ -191,9 +192,9 @@ def test_small_volumes_share_forward_passes():
             sizes.append(len(items))
             return super().forward(items)
 
-    cases = [Case(str(i), str(i), scan(8, 8, 8), (1.0, 1.0, 1.0)) for i in range(9)]
-    predict_cohort(Counting(), cases, dimensions=3, device="cpu", batch=8)
-    assert sizes == [5, 4]
+    cases = [Case(str(i), str(i), scan(8, 8, 8), (1.0, 1.0, 1.0)) for i in range(10)]
+    predict_cohort(Counting(), cases, dimensions=3, device="cpu", batch=batch)
+    assert sizes == passes
 
 
 def test_a_tie_goes_to_the_first_class():
