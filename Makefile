@@ -42,7 +42,7 @@ reports: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m ssl_lib.notebooks check
+	$(BIN)/python -m ssl_lib.notebook check
 	$(BIN)/python -m pytest tests -rs --record=build/tests.json $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
 
 bench: $(READY)
@@ -68,12 +68,12 @@ gpu: $(READY)
 	$(BIN)/python -m ssl_lib.reports --profile paper --datasets la2018 --n-labelled 8 --notebooks "04 03 02"
 
 lab: $(READY)
-	$(BIN)/python -m ssl_lib.notebooks sync
+	$(BIN)/python -m ssl_lib.notebook sync
 	$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_OPTIONS)
 
 sync: $(READY)
-	$(BIN)/python -m ssl_lib.notebooks sync
+	$(BIN)/python -m ssl_lib.notebook sync
 
 # A torch with CUDA that is already there is used; otherwise the pinned one is installed.
 $(READY): requirements.lock pyproject.toml

@@ -13,9 +13,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ssl_lib import download
-from ssl_lib.datasets import PUBLISHED
-from ssl_lib.errors import InputError
+from ssl_lib.data import download
+from ssl_lib.data.published import PUBLISHED
+from ssl_lib.utils.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

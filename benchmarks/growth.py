@@ -22,15 +22,15 @@ import torch
 from clock import seconds
 from training_step import RESULTS, our_update
 
-from ssl_lib import sampling
-from ssl_lib.atomic import write_atomically
-from ssl_lib.cohorts import Cohort
-from ssl_lib.profiles import Settings, best_device, settings_for
-from ssl_lib.provenance import device_name, git_commit, package_versions
-from ssl_lib.sampling import TwoStreams
-from ssl_lib.shelf import Shelf
-from ssl_lib.sources import load_cohort
-from ssl_lib.study import Study
+from ssl_lib.config import Settings, best_device, settings_for
+from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.load import load_cohort
+from ssl_lib.data.scan_files import Shelf
+from ssl_lib.training import batches as sampling
+from ssl_lib.training.batches import TwoStreams
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import device_name, git_commit, package_versions
 
 SIDES, BATCHES, SCANS = (16, 24, 32, 40, 48), (1, 2, 4, 8), (8, 16, 32, 64)
 MIDDLE = {"side": 32, "batch": 4, "scans": 16}

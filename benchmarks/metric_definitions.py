@@ -21,10 +21,10 @@ from medpy.metric import binary as medpy
 from PIL import Image
 from scipy import ndimage
 
-from ssl_lib.atomic import write_atomically
+from ssl_lib.evaluation.metrics import score_class
 from ssl_lib.figures.style import house_style, new_figure, to_image
-from ssl_lib.metrics import score_class
-from ssl_lib.provenance import package_versions
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "metric_definitions.json"

@@ -24,12 +24,12 @@ from tempfile import TemporaryDirectory
 
 import nbformat
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.notebook_files import cell_tags
-from ssl_lib.notebooks import read_parameters
-from ssl_lib.provenance import device_name, git_commit, package_versions
+from ssl_lib.notebook.files import cell_tags
+from ssl_lib.notebook.source import read_parameters
 from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.run import execute
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import device_name, git_commit, package_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results" / "notebooks.json"

@@ -18,7 +18,7 @@ from jaxtyping import Float32, UInt8
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ssl_lib.cohorts import Cohort
+from ssl_lib.data.cohort import Cohort
 
 Volume = Float32[np.ndarray, "*space"]
 LabelMap = UInt8[np.ndarray, "*space"]
@@ -60,7 +60,7 @@ def standardised(image: Volume) -> Volume:
 
 
 def repainted(image: Volume, random: np.random.Generator) -> Volume:
-    """Gamma, bias field, blur and noise, as `ssl_lib.augmentation.random_appearance`."""
+    """Gamma, bias field, blur and noise, as `ssl_lib.training.augmentation.random_appearance`."""
     low, high = image.min(), image.max()
     unit = ((image - low) / (high - low + 1e-6) + 1e-6) ** np.exp(random.uniform(-0.7, 0.7))
     coarse = random.standard_normal([3] * image.ndim)

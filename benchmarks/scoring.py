@@ -5,8 +5,9 @@ python benchmarks/scoring.py [--repeats 5] [--tiny] [--no-prediction]
 `prediction`: one scan of the size of a left atrium by the V-Net, stride 18 x 18 x 4 (the
 benchmark's), 16 windows in a forward pass against one window at a time; with one, MONAI's inferer
 and everything else is the same. Without a GPU the stride is 56 x 56 x 40, so that it ends today.
-`metrics`: Dice, Jaccard, 95HD and ASD of one volume by `ssl_lib.metrics` against MedPy's four
-functions, which must agree (pip install --no-deps medpy==0.5.2; left out where it is missing).
+`metrics`: Dice, Jaccard, 95HD and ASD of one volume by `ssl_lib.evaluation.metrics` against
+MedPy's four functions, which must agree (pip install --no-deps medpy==0.5.2; left out where it is
+missing).
 Both sides take turns, ratios are taken within a turn; on the CPU it is the processor time of one
 thread. Writes benchmarks/results/scoring-cpu.json or -cuda.json.
 """
@@ -23,12 +24,12 @@ import torch
 from clock import seconds
 from scipy import ndimage
 
-from ssl_lib.atomic import write_atomically
+from ssl_lib.config import best_device
+from ssl_lib.evaluation.metrics import score_class
 from ssl_lib.inference import predict_label
-from ssl_lib.metrics import score_class
-from ssl_lib.networks import build_network, to_channels_last
-from ssl_lib.profiles import best_device
-from ssl_lib.provenance import device_name, package_versions
+from ssl_lib.models.networks import build_network, to_channels_last
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import device_name, package_versions
 
 try:
     from medpy.metric import binary as medpy

@@ -25,17 +25,17 @@ import torch
 from clock import seconds
 from plain import PlainBatches, plain_update
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.cohorts import Cohort
-from ssl_lib.members import student_name, students
-from ssl_lib.notebooks import load_method
-from ssl_lib.profiles import Settings, best_device, settings_for
-from ssl_lib.provenance import device_name, package_versions
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.sources import load_cohort
-from ssl_lib.study import Study
-from ssl_lib.teacher import make_teacher, update_teacher
-from ssl_lib.training import Moment
+from ssl_lib.config import Settings, best_device, settings_for
+from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.load import load_cohort
+from ssl_lib.models.ensemble import student_name, students
+from ssl_lib.models.teacher import make_teacher, update_teacher
+from ssl_lib.notebook.source import load_method
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.training.loop import Moment
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import device_name, package_versions
 
 RESULTS = Path(__file__).parent / "results"
 GOALS = {"cpu": 1.8, "cuda": 3.0}
@@ -109,7 +109,7 @@ def networks_of(method: str, study: Study) -> SimpleNamespace:
 
 
 def our_update(method: str, study: Study, batches: TwoStreams) -> Callable[[int], None]:
-    """One iteration as `ssl_lib.training` does it, logged numbers left on the device."""
+    """One iteration as `ssl_lib.training.loop` does it, logged numbers left on the device."""
     networks = networks_of(method, study)
     trained = {student_name(i): member for i, member in enumerate(students(networks))}
     optimiser = replace(study.settings.schedule, iterations=1).build(trained)

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from clock import seconds
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.notebooks import load_method
-from ssl_lib.provenance import device_name, package_versions
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.study import Study
-from ssl_lib.teacher import make_teacher, update_teacher
-from ssl_lib.training import Moment, Step
+from ssl_lib.models.teacher import make_teacher, update_teacher
+from ssl_lib.notebook.source import load_method
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.training.loop import Moment, Step
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import device_name, package_versions
 
 RESULT = Path(__file__).parent / "results" / "uncertainty_step.json"
 LIMIT = 1.3

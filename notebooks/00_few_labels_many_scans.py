@@ -69,23 +69,23 @@ import textwrap
 import numpy as np
 import torch
 
-from ssl_lib import augmentation
-from ssl_lib.augmentation import paste, random_affine, random_appearance, random_boxes
-from ssl_lib.losses import cross_entropy, dice_squared_all, one_hot, segmentation_loss
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.study import Study
-from ssl_lib.teacher import gaussian_ramp, make_teacher, update_teacher
-from ssl_lib.training import StepOutput
+from ssl_lib.training import augmentation
+from ssl_lib.training.augmentation import paste, random_affine, random_appearance, random_boxes
+from ssl_lib.training.losses import cross_entropy, dice_squared_all, one_hot, segmentation_loss
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.training.study import Study
+from ssl_lib.models.teacher import gaussian_ramp, make_teacher, update_teacher
+from ssl_lib.training.loop import StepOutput
 
 # %%
 from ssl_lib import figures
-from ssl_lib.explore import Knob, explore
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import show
-from ssl_lib.notebooks import work_in_project
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results
-from ssl_lib.statistics import bootstrap_interval, paired_difference
-from ssl_lib.tables import interval_text, row_table
+from ssl_lib.notebook.source import work_in_project
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "00_few_labels_many_scans"
 
@@ -189,7 +189,8 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 # \right]$$
 #
 # with $s = 10^{-5}$ and sums over all voxels of the batch (HiLab-git/SSL4MIS). Other codes leave
-# the background out or do not square; `ssl_lib/losses.py` has each flavour under its own name.
+# the background out or do not square; `ssl_lib/training/losses.py` has each flavour under its own
+# name.
 
 
 # %% tags=["definition"]
@@ -200,7 +201,8 @@ def supervised_plain_step(networks, batch, moment):
 
 # %% [markdown]
 # A *step* is all that a method has to define: networks, a batch and the moment in; named losses
-# (and the maps behind them) out. The loop around it, `ssl_lib.training.fit`, is the same for all.
+# (and the maps behind them) out. The loop around it, `ssl_lib.training.loop.fit`, is the same for
+# all.
 #
 # **A toy for pencil and paper.** Four voxels, two classes; the network gives the organ 0.9 where it
 # is and 0.1 where it is not. Cross-entropy is $-\ln 0.9 \approx 0.105$ for every voxel. For each

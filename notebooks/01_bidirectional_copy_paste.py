@@ -71,26 +71,26 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ssl_lib.augmentation import paste, random_affine, random_appearance, standardise
-from ssl_lib.losses import dice_linear, dice_squared_all, segmentation_loss
-from ssl_lib.training import StepOutput
+from ssl_lib.training.augmentation import paste, random_affine, random_appearance, standardise
+from ssl_lib.training.losses import dice_linear, dice_squared_all, segmentation_loss
+from ssl_lib.training.loop import StepOutput
 
 # %%
 import time
 
 from ssl_lib import figures
-from ssl_lib.explore import Knob, explore
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.metrics import mean_dice, nan_mean
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.profiles import earlier_settings
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.statistics import bootstrap_interval, paired_difference
-from ssl_lib.study import Study
-from ssl_lib.tables import interval_text, row_table
-from ssl_lib.teacher import make_teacher
+from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.config import earlier_settings
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.training.study import Study
+from ssl_lib.notebook.tables import interval_text, row_table
+from ssl_lib.models.teacher import make_teacher
 
 NOTEBOOK = "01_bidirectional_copy_paste"
 baselines = load_method("00_few_labels_many_scans")

@@ -72,13 +72,19 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ssl_lib import augmentation
+from ssl_lib.training import augmentation
 from ssl_lib.inference import evaluating
-from ssl_lib.losses import dice_squared_all, one_hot
-from ssl_lib.members import students
-from ssl_lib.networks import CONVOLUTION, DROPOUT, UPSAMPLING, convolution_block, to_channels_last
-from ssl_lib.sampling import derived_seed
-from ssl_lib.training import StepOutput
+from ssl_lib.training.losses import dice_squared_all, one_hot
+from ssl_lib.models.ensemble import students
+from ssl_lib.models.networks import (
+    CONVOLUTION,
+    DROPOUT,
+    UPSAMPLING,
+    convolution_block,
+    to_channels_last,
+)
+from ssl_lib.training.batches import derived_seed
+from ssl_lib.training.loop import StepOutput
 
 # %%
 import copy
@@ -90,17 +96,17 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from ssl_lib import figures
-from ssl_lib.explore import Knob, explore
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.metrics import mean_dice, nan_mean
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.profiles import earlier_settings
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results, row_name
-from ssl_lib.sampling import Patches
-from ssl_lib.statistics import bootstrap_interval, paired_difference
-from ssl_lib.study import Study
-from ssl_lib.tables import interval_text, row_table
+from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.config import earlier_settings
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results, row_name
+from ssl_lib.training.batches import Patches
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.training.study import Study
+from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "02_uncertainty_co_training"
 baselines = load_method("00_few_labels_many_scans")

@@ -74,15 +74,21 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import nn
 
-from ssl_lib.augmentation import paste, random_affine, random_appearance, random_boxes, standardise
-from ssl_lib.augmentation import strong_augmentation
+from ssl_lib.training.augmentation import (
+    paste,
+    random_affine,
+    random_appearance,
+    random_boxes,
+    standardise,
+)
+from ssl_lib.training.augmentation import strong_augmentation
 from ssl_lib.inference import evaluating, pad_to
-from ssl_lib.losses import dice_squared_foreground, one_hot, segmentation_loss
-from ssl_lib.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
-from ssl_lib.metrics import mean_dice, nan_mean
-from ssl_lib.sampling import derived_seed, generator_at
-from ssl_lib.teacher import gaussian_ramp
-from ssl_lib.training import StepOutput
+from ssl_lib.training.losses import dice_squared_foreground, one_hot, segmentation_loss
+from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
+from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.training.batches import derived_seed, generator_at
+from ssl_lib.models.teacher import gaussian_ramp
+from ssl_lib.training.loop import StepOutput
 
 # %%
 import json
@@ -90,14 +96,14 @@ import time
 from pathlib import Path
 
 from ssl_lib import figures
-from ssl_lib.explore import Knob, explore
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results
-from ssl_lib.statistics import bootstrap_interval, paired_difference
-from ssl_lib.study import Study
-from ssl_lib.tables import interval_text, row_table
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.training.study import Study
+from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
 baselines = load_method("00_few_labels_many_scans")

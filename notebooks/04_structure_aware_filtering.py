@@ -75,15 +75,21 @@ import higra
 import numpy as np
 import torch
 
-from ssl_lib.augmentation import paste, random_affine, random_appearance, random_boxes, standardise
-from ssl_lib.errors import InputError
-from ssl_lib.filter_cache import made_once
-from ssl_lib.identity import step_source
-from ssl_lib.losses import cross_entropy, segmentation_loss
-from ssl_lib.members import students
-from ssl_lib.notebooks import load_method
-from ssl_lib.teacher import gaussian_ramp
-from ssl_lib.training import StepOutput
+from ssl_lib.training.augmentation import (
+    paste,
+    random_affine,
+    random_appearance,
+    random_boxes,
+    standardise,
+)
+from ssl_lib.utils.errors import InputError
+from ssl_lib.data.cache import made_once
+from ssl_lib.training.run_key import step_source
+from ssl_lib.training.losses import cross_entropy, segmentation_loss
+from ssl_lib.models.ensemble import students
+from ssl_lib.notebook.source import load_method
+from ssl_lib.models.teacher import gaussian_ramp
+from ssl_lib.training.loop import StepOutput
 
 baselines = load_method("00_few_labels_many_scans")
 
@@ -93,16 +99,16 @@ import time
 from scipy.ndimage import gaussian_filter, rotate
 
 from ssl_lib import figures
-from ssl_lib.explore import Knob, explore
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import SignalTree, choose_slice, show
-from ssl_lib.notebooks import work_in_project
-from ssl_lib.phantom import subject
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.statistics import bootstrap_interval, paired_difference
-from ssl_lib.study import Study
-from ssl_lib.tables import interval_text, row_table
+from ssl_lib.notebook.source import work_in_project
+from ssl_lib.data.phantom import subject
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.training.study import Study
+from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "04_structure_aware_filtering"
 

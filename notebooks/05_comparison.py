@@ -64,16 +64,22 @@ import numpy as np
 from IPython.display import display
 
 from ssl_lib import figures
-from ssl_lib.decisions import MARGINS, compare_rows, holm, missing_runs, practical_verdict
-from ssl_lib.explore import Knob, explore
+from ssl_lib.evaluation.decisions import (
+    MARGINS,
+    compare_rows,
+    holm,
+    missing_runs,
+    practical_verdict,
+)
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import show
-from ssl_lib.metrics import nan_mean
-from ssl_lib.notebooks import work_in_project
-from ssl_lib.profiles import earlier_settings
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import is_exhibit, read_results, row_name
-from ssl_lib.statistics import Interval, scan_scores
-from ssl_lib.tables import row_table
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.notebook.source import work_in_project
+from ssl_lib.config import earlier_settings
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import is_exhibit, read_results, row_name
+from ssl_lib.evaluation.statistics import Interval, scan_scores
+from ssl_lib.notebook.tables import row_table
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started

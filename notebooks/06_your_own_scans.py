@@ -83,24 +83,24 @@ import torch
 from scipy.stats import spearmanr
 
 from ssl_lib import figures
-from ssl_lib.errors import InputError
+from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
-from ssl_lib.kept import keep, load_kept, predict_scan
-from ssl_lib.metrics import mean_dice, nan_mean
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.own_scans import how_much_to_believe, open_own_scans, scan_groups
+from ssl_lib.export.model import keep, load_kept, predict_scan
+from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
 
 # %% tags=["setup"]
-from ssl_lib.profiles import best_device, settings_for
-from ssl_lib.quiz import check, predict
-from ssl_lib.reading import read_nifti
-from ssl_lib.results import read_results, row_name, safe_name
-from ssl_lib.statistics import bootstrap_interval, paired_difference, scan_scores
-from ssl_lib.study import Study
-from ssl_lib.survey_tables import description_table, findings_table
-from ssl_lib.tables import interval_text, row_table
-from ssl_lib.viewer import Scan, look_through
-from ssl_lib.written import predict_files, read_classes, score_files, write_list
+from ssl_lib.config import best_device, settings_for
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.data.reading import read_nifti
+from ssl_lib.evaluation.results import read_results, row_name, safe_name
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
+from ssl_lib.training.study import Study
+from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
+from ssl_lib.notebook.tables import interval_text, row_table
+from ssl_lib.notebook.viewer import Scan, look_through
+from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 
 NOTEBOOK = "06_your_own_scans"
 baselines = load_method("00_few_labels_many_scans")
@@ -562,7 +562,7 @@ if cohort.unlabelled and len(trainings) > 1:
 # Without this notebook. One function, or one line in a terminal:
 #
 # ```
-# python -m ssl_lib.kept WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
+# python -m ssl_lib.export WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
 # ```
 
 # %%

@@ -72,23 +72,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl_lib.augmentation import standardise
-from ssl_lib.sampling import Batch, generator_at
-from ssl_lib.study import Study
-from ssl_lib.teacher import update_teacher
-from ssl_lib.training import Moment
+from ssl_lib.training.augmentation import standardise
+from ssl_lib.training.batches import Batch, generator_at
+from ssl_lib.training.study import Study
+from ssl_lib.models.teacher import update_teacher
+from ssl_lib.training.loop import Moment
 
 # %%
 from IPython.display import HTML
 
 from ssl_lib import figures
-from ssl_lib.decisions import MARGINS, compare_rows
-from ssl_lib.explore import Knob, explore
+from ssl_lib.evaluation.decisions import MARGINS, compare_rows
+from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import show
-from ssl_lib.museum import EXHIBITS, MEAN_TEACHER, answers
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.quiz import check, predict
-from ssl_lib.results import read_results
+from ssl_lib.notebook.museum import EXHIBITS, MEAN_TEACHER, answers
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.evaluation.results import read_results
 
 NOTEBOOK = "07_bug_museum"
 baselines = load_method(MEAN_TEACHER)
@@ -172,8 +172,8 @@ print(inspect.getsource(baselines.mean_teacher_step))
 
 # %% [markdown]
 # Each exhibit is this code, or what it is given, with one line changed. The changes wait in
-# `ssl_lib/museum.py`, which you should not open yet. These are their names, in alphabetical order.
-# Which one is which?
+# `ssl_lib/notebook/museum.py`, which you should not open yet. These are their names, in
+# alphabetical order. Which one is which?
 
 # %%
 NAMES = sorted(exhibit.name for exhibit in EXHIBITS.values())
@@ -502,7 +502,7 @@ for name, test in TESTS.items():
 # passes all nine, and each exhibit fails the one test that names its defect and no other. A score
 # says *that* something is wrong, if it says anything; a property says *what*. The test suite of
 # this repository holds such properties for all four methods, and a list of defects that are
-# switched on, one by one, to see that some test notices (`tests/test_defects.py`).
+# switched on, one by one, to see that some test notices (`tests/methods/test_defects.py`).
 
 # %% [markdown]
 # ## Does this happen to others?

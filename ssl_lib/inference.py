@@ -18,9 +18,9 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ssl_lib.augmentation import standardise
-from ssl_lib.cohorts import Case
-from ssl_lib.errors import InputError
+from ssl_lib.data.cohort import Case
+from ssl_lib.training.augmentation import standardise
+from ssl_lib.utils.errors import InputError
 
 
 @contextmanager

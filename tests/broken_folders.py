@@ -9,12 +9,12 @@ import numpy as np
 from breaking import Broken, group, written
 from tiny_scans import write_folder
 
-from ssl_lib.folder import folder_cohort
-from ssl_lib.notebook_files import read_cells
-from ssl_lib.notebooks import NOTEBOOKS_DIR, check_parameters, load_method, read_parameters
-from ssl_lib.own_scans import open_own_scans
-from ssl_lib.study import Study
-from ssl_lib.survey import survey
+from ssl_lib.data.fingerprint import survey
+from ssl_lib.data.folder import folder_cohort
+from ssl_lib.data.own_scans import open_own_scans
+from ssl_lib.notebook.files import read_cells
+from ssl_lib.notebook.source import NOTEBOOKS_DIR, check_parameters, load_method, read_parameters
+from ssl_lib.training.study import Study
 
 # --- tables
 

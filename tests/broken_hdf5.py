@@ -10,7 +10,7 @@ import numpy as np
 from breaking import Broken, a_folder, group, missing
 from tiny_scans import tiny_image, tiny_label, write_hdf5
 
-from ssl_lib.reading import read_hdf5
+from ssl_lib.data.reading import read_hdf5
 
 
 def hdf5(image: object = None, mask: object = None, *, change: Callable[[bytes], bytes] = bytes):

@@ -15,10 +15,10 @@ from broken_runs import Command
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ssl_lib import kept_file
-from ssl_lib.kept import load_kept
-from ssl_lib.kept_file import write_network
-from ssl_lib.networks import build_network
+from ssl_lib.export import file as kept_file
+from ssl_lib.export.file import write_network
+from ssl_lib.export.model import load_kept
+from ssl_lib.models.networks import build_network
 
 SIZES = {"dimensions": 3, "n_classes": 3, "width": 4}
 DESCRIPTION = {

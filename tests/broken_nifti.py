@@ -13,8 +13,8 @@ import numpy as np
 from breaking import Broken, a_folder, flipped, group, missing
 from tiny_scans import tiny_image, tiny_label, write_nifti
 
-from ssl_lib.reading import as_image, read_nifti
-from ssl_lib.survey import read_label
+from ssl_lib.data.fingerprint import read_label
+from ssl_lib.data.reading import as_image, read_nifti
 
 # --- how scans are broken
 

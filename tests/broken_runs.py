@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from breaking import Broken, a_folder, group, missing
 
-from ssl_lib import checkpoint
-from ssl_lib.results import read_result
+from ssl_lib.evaluation.results import read_result
+from ssl_lib.training import checkpoint
 
 # --- results
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from browser import Opened, open_file
 
-from ssl_lib.pictures import HOW, find_chromium
+from ssl_lib.reports.screenshots import HOW, find_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

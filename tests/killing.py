@@ -20,8 +20,8 @@ import torch
 import workshop
 from tiny_server import CONTENT
 
-from ssl_lib.result_form import check_result
-from ssl_lib.results import read_result
+from ssl_lib.evaluation.result_form import check_result
+from ssl_lib.evaluation.results import read_result
 
 Moment = dict[str, object]
 

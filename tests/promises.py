@@ -45,11 +45,17 @@ PROMISES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def path_of(name: str) -> str:
+    """Where a test file lies, below the root."""
+    (path,) = ROOT.glob(f"tests/*/{name}.py")
+    return path.relative_to(ROOT).as_posix()
+
+
 def table(passed: Mapping[str, int]) -> str:
     """The table in Markdown; `passed` is the number of passed tests for each test file."""
     lines = ["| promise | tests | passed |", "|---|---|---|"]
     for promise, names in PROMISES.items():
-        links = ", ".join(f"[`{name}`](tests/{name}.py)" for name in names)
+        links = ", ".join(f"[`{name}`]({path_of(name)})" for name in names)
         lines.append(f"| {promise} | {links} | {sum(passed.get(name, 0) for name in names)} |")
     lines.append(f"| everything | `tests/` | {sum(passed.values())} |")
     return "\n".join(lines)

@@ -18,7 +18,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from ssl_lib import datasets, download, transfer
+from ssl_lib.data import download, transfer
+from ssl_lib.data import published as datasets
 
 CONTENT = {
     f"{kind}/hippocampus_{number:03}.nii.gz": bytes([number]) * 3000 + kind.encode()

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import torch
 
-from ssl_lib import study
-from ssl_lib.augmentation import random_appearance, standardise, strong_augmentation
-from ssl_lib.cohorts import Cohort
-from ssl_lib.losses import segmentation_loss
-from ssl_lib.phantom import phantom_cohort
-from ssl_lib.profiles import Settings
-from ssl_lib.study import Study
-from ssl_lib.training import Schedule, StepOutput
+from ssl_lib.config import Settings
+from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.training import study
+from ssl_lib.training.augmentation import random_appearance, standardise, strong_augmentation
+from ssl_lib.training.loop import Schedule, StepOutput
+from ssl_lib.training.losses import segmentation_loss
+from ssl_lib.training.study import Study
 
 CPU = torch.device("cpu")
 RAN = SimpleNamespace(warm_up=0, method=0)

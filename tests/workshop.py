@@ -25,10 +25,12 @@ import tiny_study
 import torch
 import torch._dynamo
 
-from ssl_lib import download, results, study
-from ssl_lib.errors import InputError
-from ssl_lib.phantom import phantom_cohort
+from ssl_lib.data import download
+from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.evaluation import results
 from ssl_lib.reports import __main__ as reports
+from ssl_lib.training import study
+from ssl_lib.utils.errors import InputError
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 PATH_OF = MappingProxyType({"open": 0, "os.rename": 1, "os.remove": 0, "os.mkdir": 0})

@@ -25,14 +25,14 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.errors import InputError
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.provenance import device_name, git_commit
-from ssl_lib.sampling import TwoStreams, generator_at
-from ssl_lib.study import Study
-from ssl_lib.teacher import make_teacher, update_teacher
-from ssl_lib.training import Moment, Step, StepOutput
+from ssl_lib.models.teacher import make_teacher, update_teacher
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.training.loop import Moment, Step, StepOutput
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.provenance import device_name, git_commit
 
 FILE = Path("reports/validation/00_mixed_precision.json")
 DATASETS, SEEDS, N_LABELLED, TURNS = ("phantom", "hippocampus"), (0, 1, 2), 4, 15

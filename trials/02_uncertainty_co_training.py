@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.members import Ensemble, students
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.study import Study
-from ssl_lib.training import Training
+from ssl_lib.models.ensemble import Ensemble, students
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.training.loop import Training
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
 
 NAME = "02_uncertainty_co_training"
 DATASET, PROFILE, N_LABELLED, SEEDS = "phantom_3d", "quick", 4, (0, 1)

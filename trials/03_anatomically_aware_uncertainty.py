@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.errors import InputError
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.sampling import generator_at
-from ssl_lib.study import Study
-from ssl_lib.training import Training
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.training.batches import generator_at
+from ssl_lib.training.loop import Training
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
 
 NAME = "03_anatomically_aware_uncertainty"
 FILE = Path("reports/validation") / f"{NAME}.json"

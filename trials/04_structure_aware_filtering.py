@@ -14,11 +14,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.members import Ensemble, students
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.study import Study
-from ssl_lib.training import Training
+from ssl_lib.models.ensemble import Ensemble, students
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.training.loop import Training
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
 
 NAME = "04_structure_aware_filtering"
 REPORT = Path(f"reports/validation/{NAME}.json")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from torch import nn
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.notebooks import load_method, work_in_project
-from ssl_lib.provenance import git_commit
-from ssl_lib.results import score_cohort
-from ssl_lib.study import Study
+from ssl_lib.evaluation.results import score_cohort
+from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.provenance import git_commit
 
 PROFILE, SEEDS, LOOKS = "quick", (0, 1, 2), 20
 baselines = load_method("00_few_labels_many_scans")

@@ -21,7 +21,6 @@ from ssl_lib.figures.copy_paste import (
     mixture_frame,
     weight_maps,
 )
-from ssl_lib.figures.doubt import auroc_chart, calibration_curves, cost_bars, repairs_by_maps
 from ssl_lib.figures.filtering import (
     SignalTree,
     error_maps,
@@ -33,6 +32,7 @@ from ssl_lib.figures.filtering import (
     surviving_edges,
     versions_seen,
 )
+from ssl_lib.figures.fingerprint import folder_overview
 from ssl_lib.figures.leaderboard import (
     checkpoint_choice,
     dice_against_seconds,
@@ -59,8 +59,8 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
-from ssl_lib.figures.survey import folder_overview
 from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
+from ssl_lib.figures.uncertainty import auroc_chart, calibration_curves, cost_bars, repairs_by_maps
 from ssl_lib.figures.views import (
     doubt_maps,
     fusion_strip,

@@ -15,6 +15,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.figures.slices import class_legend, draw_scan, overlay
 from ssl_lib.figures.style import (
     BLUE,
@@ -25,7 +26,6 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
 )
-from ssl_lib.metrics import nan_mean
 
 Picture = Float[np.ndarray, "row column"]
 LabelPicture = UInt8[np.ndarray, "row column"]

@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ssl_lib.errors import InputError
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import ROW_NAMES, row_name
+from ssl_lib.evaluation.statistics import (
+    Interval,
+    ScanScores,
+    bootstrap_interval,
+    paired_difference,
+    scan_scores,
+)
 from ssl_lib.figures.style import (
     BLUE,
     GREEN,
@@ -24,15 +32,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
-from ssl_lib.metrics import nan_mean
-from ssl_lib.results import ROW_NAMES, row_name
-from ssl_lib.statistics import (
-    Interval,
-    ScanScores,
-    bootstrap_interval,
-    paired_difference,
-    scan_scores,
-)
+from ssl_lib.utils.errors import InputError
 
 MARKERS = "os^Dv<>P"
 SCORE_NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "95HD", "asd": "ASD"}

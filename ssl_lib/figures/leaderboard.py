@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_lib.decisions import Comparison, chosen_looks
-from ssl_lib.errors import InputError
+from ssl_lib.evaluation.decisions import Comparison, chosen_looks
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import ROW_NAMES, row_name
+from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.style import (
     BLUE,
     FAINT,
@@ -21,9 +23,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
-from ssl_lib.metrics import nan_mean
-from ssl_lib.results import ROW_NAMES, row_name
-from ssl_lib.statistics import bootstrap_interval, scan_scores
+from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, object]]
 VERDICT_MARKERS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}

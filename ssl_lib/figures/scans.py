@@ -12,8 +12,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ssl_lib.cohorts import Case, Cohort
-from ssl_lib.errors import InputError
+from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.evaluation.metrics import mean_dice
+from ssl_lib.evaluation.results import row_name
 from ssl_lib.figures.slices import (
     choose_slice,
     class_legend,
@@ -23,8 +24,7 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import BLUE, QUIET, VERMILLION, WIDTH, YELLOW, house_style, new_figure
-from ssl_lib.metrics import mean_dice
-from ssl_lib.results import row_name
+from ssl_lib.utils.errors import InputError
 
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION
 

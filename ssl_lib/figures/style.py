@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from ssl_lib.errors import InputError
+from ssl_lib.utils.errors import InputError
 
 WIDTH = 7.2
 DPI = 110

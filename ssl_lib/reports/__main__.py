@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ssl_lib.errors import InputError
-from ssl_lib.names import safe_name
-from ssl_lib.notebooks import read_parameters
+from ssl_lib.notebook.source import read_parameters
 from ssl_lib.reports.card import duration
 from ssl_lib.reports.index import stored_results, write_index
 from ssl_lib.reports.outcome import read_executed
@@ -20,6 +18,8 @@ from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.render import PageData, write_page
 from ssl_lib.reports.renew import renew_pages
 from ssl_lib.reports.run import Ran, executed_path, run_job, store_outputs
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import safe_name
 
 STATES = ("ok", "unchanged", "failed")
 

@@ -28,11 +28,11 @@ from distributed.comm import get_address_host_port
 from distributed.scheduler import KilledWorker
 from distributed.utils import silence_logging_cmgr
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.errors import InputError
 from ssl_lib.reports.plan import Folders, Job, code_version
 from ssl_lib.reports.run import Ran, Stamp, executed_path, not_executed, received
 from ssl_lib.reports.worker import Delivery, Parcel, run_parcel
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
 
 CONNECT_SECONDS = 10
 IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"

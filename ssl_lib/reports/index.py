@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
-from ssl_lib.decisions import MARGINS, compare_rows
-from ssl_lib.errors import InputError
+from ssl_lib.config import earlier_settings
+from ssl_lib.evaluation.decisions import MARGINS, compare_rows
+from ssl_lib.evaluation.results import ROW_NAMES, is_exhibit, read_result, row_name
+from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.notebook_files import write_text
-from ssl_lib.profiles import earlier_settings
-from ssl_lib.provenance import git_commit, package_versions
+from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
@@ -27,8 +27,8 @@ from ssl_lib.reports.render import (
     read_page_data,
     template_text,
 )
-from ssl_lib.results import ROW_NAMES, is_exhibit, read_result, row_name
-from ssl_lib.statistics import Interval, bootstrap_interval, scan_scores
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.provenance import git_commit, package_versions
 
 Result = Mapping[str, object]
 RUN_KEYS = ("dataset", "profile", "n_labelled")

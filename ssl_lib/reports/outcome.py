@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ssl_lib.notebook_files import read_notebook
+from ssl_lib.notebook.files import read_notebook
 
 KEY = "ssl_lib"  # where a run's own notes stand in the notebook's metadata
 TIMED_OUT = "this cell took longer than allowed and was stopped"

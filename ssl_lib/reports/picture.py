@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ssl_lib.atomic import write_atomically
-from ssl_lib.errors import InputError
+from ssl_lib.evaluation.results import read_results
 from ssl_lib.figures import row_comparison, to_png
-from ssl_lib.results import read_results
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
 
 NOTEBOOK, DATASET, PROFILE, N_LABELLED = "00_few_labels_many_scans", "phantom", "quick", 4
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_lib.errors import InputError
-from ssl_lib.names import safe_name
-from ssl_lib.notebooks import check_parameters, read_parameters
+from ssl_lib.notebook.source import check_parameters, read_parameters
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import safe_name
 
 READS_FOLDERS = "LEAVE_OUT_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
@@ -103,7 +103,7 @@ def plan(request: Request, folders: Folders) -> list[Job]:
     Raises `InputError` for an unknown notebook, profile or parameter, a wrong type, and data that
     cannot be used.
     """
-    from ssl_lib.profiles import PROFILES
+    from ssl_lib.config import PROFILES
 
     if request.profile is not None and request.profile not in PROFILES:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
@@ -150,7 +150,7 @@ def digest(job: Job, folders: Folders) -> str:
 
     A notebook that opens no cohort depends on the stored results instead.
     """
-    from ssl_lib.provenance import package_versions
+    from ssl_lib.utils.provenance import package_versions
 
     content = hashlib.sha256()
     if job.only_reads:
@@ -168,7 +168,7 @@ def usable_data(job: Job, folders: Folders) -> str:
 
     Raises `InputError` if it cannot be used.
     """
-    from ssl_lib.profiles import open_cohort, settings_for
+    from ssl_lib.config import open_cohort, settings_for
 
     if job.only_reads:
         return ""
@@ -176,7 +176,7 @@ def usable_data(job: Job, folders: Folders) -> str:
     data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
     where = folders.root / str(data_dir) if data_dir else None
     if READS_FOLDERS in defaults:
-        from ssl_lib.own_scans import open_own_scans
+        from ssl_lib.data.own_scans import open_own_scans
 
         strict = {"leave_out_broken": bool(defaults[READS_FOLDERS])}
         own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
@@ -197,7 +197,7 @@ def code_version() -> str:
 
 
 def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
-    from ssl_lib.sources import DATASETS
+    from ssl_lib.data.load import DATASETS
 
     defaults = read_parameters(script)
     profile = request.profile or str(defaults.get("PROFILE", "quick"))

@@ -17,7 +17,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from ssl_lib.notebook_files import cell_tags, write_text
+from ssl_lib.notebook.files import cell_tags, write_text
 from ssl_lib.reports.card import run_details, run_facts
 from ssl_lib.reports.markdown import Heading, Markdown
 from ssl_lib.reports.offline import PageError, check_page

@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from ssl_lib.notebook_files import write_text
+from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.index import write_index
 from ssl_lib.reports.render import page_script, read_page_data, template_text
 

@@ -18,8 +18,7 @@ import papermill
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from ssl_lib.names import safe_name
-from ssl_lib.notebook_files import (
+from ssl_lib.notebook.files import (
     KERNELSPEC,
     cell_tags,
     read_notebook,
@@ -30,6 +29,7 @@ from ssl_lib.notebook_files import (
 from ssl_lib.reports.outcome import Failure, diagnose, note, read_executed
 from ssl_lib.reports.outputs import tidy_streams
 from ssl_lib.reports.plan import Folders, Job, digest
+from ssl_lib.utils.names import safe_name
 
 KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from scipy.stats import entropy
 
-from ssl_lib.notebook_files import cell_tags
+from ssl_lib.notebook.files import cell_tags
 from ssl_lib.reports.outputs import picture_uri
 
 SIZE = (640, 400)  # pixels, shown at half of it

@@ -18,10 +18,10 @@ from dask.system import CPU_COUNT
 from distributed import get_client, get_worker
 from distributed.comm import get_address_host
 
-from ssl_lib.errors import InputError
-from ssl_lib.notebook_files import write_text
+from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.plan import PROJECT, Folders, Job, code_version, usable_data
 from ssl_lib.reports.run import execute
+from ssl_lib.utils.errors import InputError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -1,0 +1,236 @@
+"""What each profile trains: one table, so that every row of every notebook has the same budget.
+
+`smoke` runs every cell and means nothing; `quick` shows the effect on two CPU cores; `gpu` takes
+real scans at their resolution; `paper` follows the published benchmark.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.downsampling import shrunk
+from ssl_lib.data.load import load_cohort
+from ssl_lib.training.loop import Schedule
+from ssl_lib.utils.errors import InputError
+
+PROFILES = ("smoke", "quick", "gpu", "paper")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a training needs besides its cohort, step and seed.
+
+    `warm_up` iterations with labels only come first, then `schedule.iterations` of the method.
+    `ramp` is the share of the latter over which the unlabelled weight rises; `looks` is how often
+    each stage is validated and filmed; `label_curve` are further numbers of labelled scans for
+    which the supervised row is trained.
+    """
+
+    network: Literal["small", "unet", "vnet"]
+    width: int
+    patch: tuple[int, ...]
+    warm_up: int
+    schedule: Schedule
+    labelled_batch: int = 8
+    unlabelled_batch: int = 8
+    consistency_weight: float = 10.0
+    ramp: float = 0.3
+    flip_axes: tuple[int, ...] = ()
+    stride: tuple[int, ...] | None = None
+    looks: int = 5
+    label_curve: tuple[int, ...] = ()
+
+    @property
+    def supervised_schedule(self) -> Schedule:
+        """The same schedule for the warm-up iterations."""
+        return replace(self.schedule, iterations=self.warm_up)
+
+
+ON_PAPER = ("la2018", "acdc")
+"""Data sets for which a schedule is published."""
+
+SCANS_AT_MOST = {"smoke": 12}
+"""Scans that a profile reads (all of them where it is not named)."""
+
+LARGEST_SIDE = {"smoke": 64, "quick": 64}
+"""Voxels along an axis of the median volume; larger volumes are downsampled."""
+
+
+def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
+    """The cohort as a profile sees it: part of its scans, or smaller ones.
+
+    Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
+    """
+    check_choice(dataset, profile, n_labelled)
+    cohort = load_cohort(
+        dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
+    )
+    return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
+
+
+def check_choice(dataset: str, profile: str, n_labelled: int) -> None:
+    """Raise `InputError`, naming the parameter, for what no data set could be opened with.
+
+    Called before a file is read: a misspelt profile must not cost a minute of reading.
+    """
+    if not isinstance(dataset, str) or not dataset.strip():
+        raise InputError(
+            f"it is {dataset!r}", where="DATASET", expected="a name, or the path of a folder"
+        )
+    _known_profile(profile)
+    if profile == "paper" and dataset not in ON_PAPER:
+        raise _not_on_paper(dataset)
+    if not isinstance(n_labelled, int) or isinstance(n_labelled, bool) or n_labelled < 1:
+        raise InputError(
+            f"{n_labelled!r} labelled scans were asked for",
+            where="N_LABELLED",
+            expected="a whole number from 1",
+        )
+
+
+def _known_profile(profile: str) -> None:
+    if profile not in PROFILES:
+        near = difflib.get_close_matches(str(profile), PROFILES, n=1)
+        raise InputError(
+            f"unknown profile {profile!r}",
+            where="PROFILE",
+            expected=", ".join(PROFILES),
+            fix=f"did you mean {near[0]}?" if near else "",
+        )
+
+
+def settings_for(profile: str, cohort: Cohort) -> Settings:
+    """The settings of a profile for a cohort. Raises `InputError` for an unknown profile."""
+    _known_profile(profile)
+    if profile == "paper":
+        return _paper(cohort)
+    flips = FLIP_AXES.get(cohort.name, ())
+    if profile == "gpu":
+        schedule = Schedule(iterations=3000, learning_rate=3e-3, teacher_decay=0.99)
+        patch = _patch(cohort, largest={2: 256, 3: 128})
+        return Settings("small", 32, patch, 3000, schedule, flip_axes=flips, label_curve=CURVE)
+    quick = quick_settings(_patch(cohort, largest=LARGEST_PATCH), flips)
+    if profile == "quick":
+        return quick
+    tiny = replace(quick.schedule, iterations=4)
+    return replace(quick, width=4, warm_up=4, schedule=tiny, looks=2, label_curve=(1,))
+
+
+CURVE = (1, 16)
+"""Numbers of labelled scans on the label curve, beside the study's own number and all of them."""
+
+
+LARGEST_PATCH = {2: 96, 3: 64}
+"""Voxels along an axis of the quick profile's patches, by their dimensions."""
+
+
+def quick_settings(patch: tuple[int, ...], flips: tuple[int, ...]) -> Settings:
+    """A minute or two on two CPU cores for all rows of a notebook together."""
+    if len(patch) == 2:
+        schedule = Schedule(iterations=500, learning_rate=4e-3)
+        return Settings("small", 16, patch, 500, schedule, flip_axes=flips, label_curve=CURVE)
+    return Settings(
+        network="small",
+        width=12,
+        patch=patch,
+        warm_up=225,
+        schedule=Schedule(iterations=225, learning_rate=1e-2),
+        labelled_batch=2,
+        unlabelled_batch=2,
+        flip_axes=flips,
+        label_curve=CURVE,
+    )
+
+
+def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether stored parameters of a run are those that the profile would choose today.
+
+    Only the quick profile has changed since results were stored. What no study wrote is not judged.
+    """
+    if profile != "quick" or not {"patch", "flip_axes"} <= parameters.keys():
+        return True
+    chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
+    return json.loads(json.dumps(asdict(chosen))) == json.loads(json.dumps(parameters))
+
+
+def earlier_settings(results: Iterable[Mapping[str, Any]]) -> str:
+    """The schedule in words if a result was trained with another one than its profile has today."""
+    for result in results:
+        settings = result["parameters"]
+        if not is_todays(result["profile"], settings):
+            iterations = f"{settings['warm_up']} + {settings['schedule']['iterations']} iterations"
+            return f" (earlier settings, {iterations})"
+    return ""
+
+
+FLIP_AXES = {"hippocampus": (0,), "la2018": (0, 1)}
+"""Axes along which a mirrored scan of that cohort could be a real one."""
+
+
+def _patch(cohort: Cohort, largest: dict[int, int]) -> tuple[int, ...]:
+    """The median scan's size rounded down to a multiple of 8, at least 8 and capped on each axis.
+
+    A patch as large as the largest scan would be padding for most: small organs then drown in
+    background, and training does not start.
+    """
+    cases = [case for group in cohort.groups.values() for case in group]
+    shapes = np.array([case.image.shape[-cohort.dimensions :] for case in cases])
+    sides = np.median(shapes, axis=0).astype(int) // 8 * 8
+    return tuple(int(min(largest[cohort.dimensions], max(8, side))) for side in sides)
+
+
+def _paper(cohort: Cohort) -> Settings:
+    """Network, patch, batch and schedule of bidirectional copy-paste on this benchmark, for every
+    row alike: LA 2000 + 15000 iterations, ACDC 10000 + 30000."""
+    if cohort.name == "la2018":
+        schedule = Schedule(15000, 0.01, optimiser="sgd", decay="steps", teacher_decay=0.99)
+        return Settings(
+            network="vnet",
+            width=16,
+            patch=(112, 112, 80),
+            warm_up=2000,
+            schedule=schedule,
+            labelled_batch=4,
+            unlabelled_batch=4,
+            consistency_weight=0.1,
+            ramp=1.0,
+            flip_axes=(0, 1),
+            stride=(18, 18, 4),
+        )
+    if cohort.name == "acdc":
+        schedule = Schedule(30000, 0.01, optimiser="sgd", decay="none", teacher_decay=0.99)
+        return Settings(
+            network="unet",
+            width=16,
+            patch=(256, 256),
+            warm_up=10000,
+            schedule=schedule,
+            labelled_batch=12,
+            unlabelled_batch=12,
+            consistency_weight=0.1,
+            ramp=1.0,
+            flip_axes=(0, 1),
+        )
+    raise _not_on_paper(cohort.name)
+
+
+def _not_on_paper(dataset: str) -> InputError:
+    return InputError(
+        f"the profile 'paper' has no published schedule for {dataset!r}",
+        expected=" or ".join(ON_PAPER),
+        fix="use PROFILE=gpu for this cohort",
+    )
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,227 @@
+"""Scans, and who may see which label.
+
+A `Case` is one scan. A `Cohort` holds the four groups of a semi-supervised study. Labels of
+unlabelled and test cases are not in it: they lie in `Cohort.sealed`, which opens only for a stated
+purpose, so that no training code meets them by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from ssl_lib.utils.errors import InputError
+
+Purpose = Literal["final score", "teaching picture", "fully supervised reference"]
+PURPOSES: tuple[str, ...] = ("final score", "teaching picture", "fully supervised reference")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One scan: a volume, or the stack of slices (first axis) of a 2D task."""
+
+    identity: str
+    patient: str
+    image: Float32[np.ndarray, "*space"]
+    spacing: tuple[float, ...]
+    label: UInt8[np.ndarray, "*space"] | None = None
+    path: Path | None = None
+
+
+class SealedLabels:
+    """Labels that training must not see, opened only for a stated purpose."""
+
+    def __init__(self, labels: Mapping[str, UInt8[np.ndarray, "*space"]]) -> None:
+        self.__labels = dict(labels)
+        for label in self.__labels.values():
+            label.setflags(write=False)
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self.__labels
+
+    def __repr__(self) -> str:
+        return f"SealedLabels({len(self.__labels)} scans)"
+
+    def open(self, identity: str, purpose: Purpose) -> UInt8[np.ndarray, "*space"]:
+        """The true label map of one scan, read-only.
+
+        Raises `InputError` for an unstated purpose or a scan without a known label.
+        """
+        if purpose not in PURPOSES:
+            raise InputError(
+                f"sealed labels were asked for with the purpose {purpose!r}",
+                expected=f"one of {', '.join(map(repr, PURPOSES))}",
+            )
+        if identity not in self.__labels:
+            raise InputError(f"no true label is known for scan {identity!r}")
+        return self.__labels[identity].view()
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Four groups of scans, one task. `dimensions` is 2 when slices are learnt singly, else 3.
+
+    Images and labels become read-only: what the hash was made of is what is trained on. Raises
+    `InputError` for a label where none may be or a missing one, for an identity that stands twice,
+    a patient in two splits, and arrays of the wrong type, shape or classes, naming the scan.
+    """
+
+    name: str
+    dimensions: Literal[2, 3]
+    class_names: tuple[str, ...]
+    labelled: tuple[Case, ...]
+    unlabelled: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    test: tuple[Case, ...]
+    sealed: SealedLabels
+    spacing_unit: Literal["mm", "voxel"]
+    licence: str
+    citation: str
+    caveat: str = ""
+    content_hash: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if any(case.label is None for case in self.labelled + self.validation):
+            raise InputError(f"cohort {self.name!r}: a labelled or validation scan has no label")
+        if any(case.label is not None for case in self.unlabelled + self.test):
+            raise InputError(f"cohort {self.name!r}: an unlabelled or test scan carries its label")
+        _refuse_shared_identities(self)
+        _refuse_shared_patients(self)
+        for case in self.cases:
+            _check_arrays(self, case)
+            case.image.setflags(write=False)
+            if case.label is not None:
+                case.label.setflags(write=False)
+        object.__setattr__(self, "content_hash", _content_hash(self))
+
+    @property
+    def groups(self) -> Mapping[str, tuple[Case, ...]]:
+        """The four groups by name, in the order in which they are shown everywhere."""
+        names = ("labelled", "unlabelled", "validation", "test")
+        return MappingProxyType({name: getattr(self, name) for name in names})
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """All scans, group after group."""
+        return self.labelled + self.unlabelled + self.validation + self.test
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.class_names)
+
+    def with_all_labels(self) -> Cohort:
+        """The same cohort with every known training label: only for the reference row.
+
+        Its `content_hash` is another one, because other scans are labelled: results of the
+        reference row are never mistaken for those of a row with few labels.
+        """
+        opened = tuple(
+            replace(case, label=self.sealed.open(case.identity, "fully supervised reference"))
+            for case in self.unlabelled
+            if case.identity in self.sealed
+        )
+        unknown = tuple(case for case in self.unlabelled if case.identity not in self.sealed)
+        return replace(self, labelled=self.labelled + opened, unlabelled=unknown)
+
+
+def seal(
+    *,
+    labelled: Iterable[Case],
+    unlabelled: Iterable[Case],
+    validation: Iterable[Case],
+    test: Iterable[Case],
+    **description: object,
+) -> Cohort:
+    """A cohort from cases with labels: those of unlabelled and test scans are sealed."""
+    unlabelled, test = tuple(unlabelled), tuple(test)
+    return Cohort(
+        labelled=tuple(labelled),
+        unlabelled=tuple(replace(case, label=None) for case in unlabelled),
+        validation=tuple(validation),
+        test=tuple(replace(case, label=None) for case in test),
+        sealed=SealedLabels(
+            {case.identity: case.label for case in unlabelled + test if case.label is not None}
+        ),
+        **description,
+    )
+
+
+def _refuse_shared_identities(cohort: Cohort) -> None:
+    """Predictions, scores and sealed labels are found by identity, so each may stand only once."""
+    counts = Counter(case.identity for case in cohort.cases)
+    twice = [identity for identity, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"cohort {cohort.name!r}: the scan {twice[0]!r} stands in it {counts[twice[0]]} times",
+            expected="another identity for each scan",
+        )
+
+
+def _check_arrays(cohort: Cohort, case: Case) -> None:
+    """The image, and the label in sight or sealed, must be what every module relies on."""
+    label = known_label(cohort, case)
+    where = f"cohort {cohort.name!r}, scan {case.identity!r}"
+    if case.image.dtype != np.float32:
+        raise InputError(f"the image is {case.image.dtype}", where=where, expected="float32")
+    if label is None:
+        return
+    if label.dtype != np.uint8:
+        raise InputError(f"the label map is {label.dtype}", where=where, expected="uint8")
+    if label.shape != case.image.shape:
+        raise InputError(
+            f"the label map has the shape {label.shape}, its image {case.image.shape}",
+            where=where,
+            expected="one class for each voxel of the image",
+        )
+    if label.max(initial=0) >= cohort.n_classes:
+        raise InputError(
+            f"the label map holds the value {label.max()}",
+            where=where,
+            expected=f"0 to {cohort.n_classes - 1} for {', '.join(cohort.class_names)}",
+        )
+
+
+def known_label(cohort: Cohort, case: Case) -> UInt8[np.ndarray, "*space"] | None:
+    """The label in sight, else the sealed one, else None: to check, hash or shrink a cohort."""
+    if case.label is None and case.identity in cohort.sealed:
+        return cohort.sealed.open(case.identity, "final score")
+    return case.label
+
+
+def _refuse_shared_patients(cohort: Cohort) -> None:
+    """Training, validation and test must not share a patient (or a head cut in two)."""
+    training = {case.patient for case in cohort.labelled + cohort.unlabelled}
+    validation = {case.patient for case in cohort.validation}
+    test = {case.patient for case in cohort.test}
+    shared = (training & validation) | (training & test) | (validation & test)
+    if shared:
+        raise InputError(
+            f"cohort {cohort.name!r}: patient {sorted(shared)[0]!r} stands in two splits",
+            expected="each patient in one of training, validation and test",
+        )
+
+
+def _content_hash(cohort: Cohort) -> str:
+    """sha256 over classes, groups, identities, images, spacings and every label."""
+    digest = hashlib.sha256(repr((cohort.dimensions, cohort.class_names)).encode())
+    for group, cases in cohort.groups.items():
+        for case in cases:
+            digest.update(repr((group, case.identity, case.patient, case.spacing)).encode())
+            digest.update(_bytes(case.image))
+            label = known_label(cohort, case)
+            if label is not None:
+                digest.update(_bytes(label))
+    return digest.hexdigest()[:16]
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return repr((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes()

@@ -1,0 +1,187 @@
+"""From a scan's voxels to what a network is shown, and from its answer back to the scan's file.
+
+A scan is read with its axes to the right, front and top (`reading`), and normalised. Then slices
+may become the first axis (a 2D task), or blocks of voxels their mean (`downsampling`).
+Every step is undone here, so that a predicted file lies on the voxels of its scan.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import nibabel
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+from nibabel.orientations import (
+    apply_orientation,
+    axcodes2ornt,
+    io_orientation,
+    ornt_transform,
+)
+from torch import Tensor
+from torch.nn import functional
+
+from ssl_lib.data.cohort import Case
+from ssl_lib.data.downsampling import block_means, smaller
+from ssl_lib.data.reading import Volume, as_image, normalise
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
+
+THICK = 3.0
+"""Slices this many times as far apart as their voxels are wide are learnt singly, in 2D."""
+FEW_SLICES = 16
+"""Fewer slices than this are learnt singly: a volume of them is hardly more than one patch deep."""
+
+
+def slice_axis(shapes: Iterable[Sequence[int]], spacings: Iterable[Sequence[float]]) -> int | None:
+    """The axis across the slices if scans like these are to be learnt slice by slice, else None.
+
+    Judged by medians over the scans: slices are learnt singly if they lie `THICK` times as far
+    apart as voxels within them, or if there are fewer than `FEW_SLICES`. Networks know nothing of
+    millimetres: to a cubic kernel ten thick slices are a short stack of strangers.
+    """
+    shape = np.median(np.array(list(shapes)), axis=0)
+    spacing = np.median(np.array(list(spacings), dtype=float), axis=0)
+    across = int(spacing.argmax())
+    if spacing[across] >= THICK * np.delete(spacing, across).max():
+        return across
+    fewest = int(shape.argmin())
+    return fewest if shape[fewest] < FEW_SLICES else None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How scans are shown to a network: slice by slice along `axis` (2D) or as volumes (axis None),
+    each axis of a volume divided by its factor."""
+
+    axis: int | None = None
+    factors: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def dimensions(self) -> Literal[2, 3]:
+        """2 if slices are learnt singly, else 3."""
+        return 3 if self.axis is None else 2
+
+    def shown(self, volume: Volume) -> Float32[np.ndarray, "*space"]:
+        """The normalised image as a network sees it: (slice, height, width) or (x, y, z).
+
+        Raises `InputError` for an image with NaN, infinite values or a single value.
+        """
+        image = normalise(as_image(volume.voxels, volume.path))
+        return block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
+
+    def turned(self, array: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "*space"]:
+        """An array with its slices first where slices are learnt singly."""
+        return (
+            array if self.axis is None else np.ascontiguousarray(np.moveaxis(array, self.axis, 0))
+        )
+
+    def turned_sizes(self, sizes: Sequence[float]) -> tuple[float, ...]:
+        """Voxel sizes in the same order of axes."""
+        if self.axis is None:
+            return tuple(sizes)
+        return sizes[self.axis], *(s for i, s in enumerate(sizes) if i != self.axis)
+
+    def case(self, case: Case) -> Case:
+        """A scan that was read whole, with its label, as a network is to see it."""
+        if self.axis is None:
+            return smaller(case, self.factors) if max(self.factors) > 1 else case
+        label = None if case.label is None else self.turned(case.label)
+        spacing = self.turned_sizes(case.spacing)
+        return replace(case, image=self.turned(case.image), label=label, spacing=spacing)
+
+    def classes(
+        self, probabilities: Float32[Tensor, "class *space"], shape: Sequence[int]
+    ) -> UInt8[np.ndarray, "x y z"]:
+        """The most probable class of every voxel of a scan of that shape (x, y, z).
+
+        Probabilities of shrunk scans are interpolated linearly between the centres of the blocks;
+        voxels that fill no whole block at the end take the class of their neighbour.
+        """
+        if self.axis is not None:
+            found = probabilities.argmax(dim=0).byte().cpu().numpy()
+            return np.ascontiguousarray(np.moveaxis(found, 0, self.axis))
+        if max(self.factors) == 1:
+            return probabilities.argmax(dim=0).byte().cpu().numpy()
+        return _spread(probabilities, self.factors, shape)
+
+
+def _spread(
+    probabilities: Float32[Tensor, "class *space"], factors: Sequence[int], shape: Sequence[int]
+) -> UInt8[np.ndarray, "x y z"]:
+    """Interpolated class by class, so that no more than two volumes are held at once."""
+    pairs = zip(probabilities.shape[1:], factors, shape, strict=True)
+    size = [count * min(factor, side) for count, factor, side in pairs]
+    best, winner = None, None
+    for index, one in enumerate(probabilities.float()):
+        wide = functional.interpolate(
+            one[None, None], size=size, mode="trilinear", align_corners=False
+        )[0, 0]
+        if best is None:
+            best, winner = wide, (wide * 0).byte()
+        else:
+            winner[wide > best] = index
+            best = best.maximum(wide)
+    rest = [(0, side - have) for side, have in zip(shape, size, strict=True)]
+    return np.pad(winner.cpu().numpy(), rest, mode="edge")
+
+
+def orientation_of(path: Path) -> str:
+    """Where the axes of a NIfTI file point as it is stored: three letters of R, L, A, P, S, I.
+
+    Raises `InputError` for a file whose header cannot be read.
+    """
+    return "".join(nibabel.aff2axcodes(_header_of(path).affine))
+
+
+def is_placed(path: Path) -> bool:
+    """False if the header says nothing of directions: then left and right are a guess."""
+    header = _header_of(path).header
+    return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+
+
+def write_label_map(
+    path: Path,
+    label: UInt8[np.ndarray, "x y z"],
+    scan: Path,
+    values: Sequence[int] | None = None,
+) -> Path:
+    """Write a label map onto the voxels of its scan: same shape, axes, affine and header codes.
+
+    `label` has its axes to the right, front and top, as `read_nifti` gives images; `values` are the
+    numbers to write for the classes 0, 1, ... (default: those). Voxels are uint8; a fourth axis of
+    length 1 is not written. Returns `path`. Raises `InputError` if the name is not that of a NIfTI
+    file, if the scan cannot be read, or if the shapes differ.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise InputError(
+            "is no name for a label map", where=path, expected="a name that ends in .nii.gz or .nii"
+        )
+    source = _header_of(scan)
+    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(source.affine))
+    stored = apply_orientation(label if values is None else np.take(values, label), back)
+    if stored.shape != source.shape[:3]:
+        raise InputError(
+            f"the label map has the shape {stored.shape}, its scan {source.shape[:3]}", where=scan
+        )
+    header = source.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header["cal_min"], header["cal_max"] = 0, 0
+    image = type(source)(np.ascontiguousarray(stored, dtype=np.uint8), source.affine, header)
+    content = image.to_bytes()
+    packed = gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content
+    write_atomically(path, packed)
+    return path
+
+
+def _header_of(path: Path) -> nibabel.Nifti1Image:
+    """The file with its header read and its voxels not."""
+    try:
+        return nibabel.load(path)
+    except Exception as error:  # nibabel raises many kinds for a damaged header
+        raise InputError(f"cannot be read as NIfTI ({error})", where=path) from None

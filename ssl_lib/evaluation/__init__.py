@@ -1,0 +1,1 @@
+"""From predictions to scores, result files, intervals and tests."""

@@ -1,0 +1,163 @@
+"""Is one row better than another? Differences with intervals, tests, and what is too small to mind.
+
+The unit of evidence is the scan, as in `statistics`: differences are paired, averaged over
+seeds, and tested over scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.statistics import Interval, Result, bootstrap_interval, paired_difference
+from ssl_lib.utils.errors import InputError
+
+MARGINS: dict[str, float] = {"dice": 0.01, "jaccard": 0.015, "hd95": 0.5, "asd": 0.1}
+"""Differences that we would not change a method for: fractions for Dice and Jaccard, else voxels or
+mm. A stated choice, not a measurement."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`row` minus `reference`, positive where `row` is better, over scans and seeds.
+
+    `by_seed` are the mean differences of each seed; `p` is that of the signed-rank test and
+    `adjusted` the same after Holm's correction for all comparisons made together; `verdict` is
+    'better', 'worse', 'equivalent' or 'undecided'.
+    """
+
+    row: str
+    reference: str
+    interval: Interval
+    by_seed: tuple[float, ...]
+    p: float
+    adjusted: float
+    verdict: str
+
+
+def compare_rows(
+    results: Sequence[Result],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    score: str = "dice",
+    margin: float | None = None,
+) -> list[Comparison]:
+    """Every pair (row, reference) that at least one seed has both of, corrected together.
+
+    Distances are turned round, so that a positive difference is always the better one. `margin` is
+    half the width of the region of practical equivalence (default: `MARGINS`). Raises `InputError`
+    for an unknown score or results that do not belong together.
+    """
+    if score not in MARGINS:
+        raise InputError(f"there is no score {score!r}", expected=", ".join(MARGINS))
+    margin = MARGINS[score] if margin is None else margin
+    sign = 1.0 if score in ("dice", "jaccard") else -1.0
+    made = []
+    for row, reference in pairs:
+        if not _meet(results, row, reference):
+            continue
+        values = sign * paired_difference(results, row, reference, score).values
+        interval = bootstrap_interval(values)
+        by_seed = tuple(nan_mean(seed) for seed in values)
+        p = signed_rank_p(values)
+        verdict = practical_verdict(interval, margin)
+        made.append(Comparison(row, reference, interval, by_seed, p, p, verdict))
+    adjusted = holm([one.p for one in made])
+    return [replace(one, adjusted=p) for one, p in zip(made, adjusted, strict=True)]
+
+
+def signed_rank_p(differences: Float[np.ndarray, "*seed scan"]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test over scans, seeds averaged first.
+
+    NaN with fewer than two scans; 1 where no scan differs.
+    """
+    table = np.atleast_2d(np.asarray(differences, dtype=np.float64))
+    per_scan = np.array([nan_mean(column) for column in table.T])
+    per_scan = per_scan[~np.isnan(per_scan)]
+    if per_scan.size < 2:
+        return float("nan")
+    if not per_scan.any():
+        return 1.0
+    return float(stats.wilcoxon(per_scan).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that keep the chance of any false alarm below the level.
+
+    The smallest is multiplied by their number m, the next by m - 1, ..., never falling and at most
+    1 (S. Holm, Scandinavian Journal of Statistics 6:65, 1979). NaN stays NaN and does not count.
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    adjusted, highest = [float("nan")] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        adjusted[place] = highest
+    return adjusted
+
+
+def practical_verdict(interval: Interval, margin: float) -> str:
+    """What an interval says beside the region [-margin, margin], which is too small to mind.
+
+    'better' or 'worse': the interval lies on one side of 0 and not inside the region.
+    'equivalent': it lies inside the region. 'undecided': everything else.
+    """
+    if np.isnan(interval.low):
+        return "undecided"
+    if -margin <= interval.low and interval.high <= margin:
+        return "equivalent"
+    if interval.low > 0:
+        return "better"
+    return "worse" if interval.high < 0 else "undecided"
+
+
+def chosen_looks(
+    validation: Sequence[float], test: Sequence[float]
+) -> dict[Literal["last", "validation_best", "test_best"], int]:
+    """Which look at one training each of three ways of choosing a checkpoint takes, from 0.
+
+    `validation` and `test` are the scores at those looks, in order. Of equal scores the latest
+    counts, as in training. Raises `InputError` for curves that do not match.
+    """
+    if len(validation) != len(test) or not len(test):
+        raise InputError(
+            f"{len(validation)} validation and {len(test)} test scores", expected="one of each look"
+        )
+    looks = range(len(test))
+    return {
+        "last": looks[-1],
+        "validation_best": max(looks, key=lambda look: (validation[look], look)),
+        "test_best": max(looks, key=lambda look: (test[look], look)),
+    }
+
+
+def missing_runs(
+    results: Sequence[Result], notebooks: Sequence[str], seeds: Sequence[int]
+) -> Mapping[tuple[str, str, int], dict[str, list[int]]]:
+    """For each (dataset, profile, labelled scans) that has any result: the seeds that each of the
+    notebooks lacks."""
+    there: dict[tuple[str, str, int], set[tuple[str, int]]] = {}
+    for result in results:
+        key = (result["dataset"], result["profile"], result["n_labelled"])
+        there.setdefault(key, set()).add((result["notebook"], result["seed"]))
+    lacking = {
+        key: {name: [s for s in seeds if (name, s) not in found] for name in notebooks}
+        for key, found in sorted(there.items())
+    }
+    return {
+        key: {name: left for name, left in names.items() if left} for key, names in lacking.items()
+    }
+
+
+def _meet(results: Sequence[Result], row: str, reference: str) -> bool:
+    """True if some seed has both rows."""
+    seeds = [
+        {result["seed"] for result in results if name in result["rows"]}
+        for name in (row, reference)
+    ]
+    return row != reference and bool(seeds[0] & seeds[1])

@@ -1,0 +1,160 @@
+"""Means with intervals over scans, and paired differences between two rows.
+
+The unit of evidence is the scan: scores are averaged over classes, then over seeds, and the
+bootstrap draws scans. The interval thus speaks of *other scans of the same kind* for networks
+trained on *these* labelled scans with *these* seeds. It does not cover another choice of the
+labelled scans, which with four of them can matter more than the method, and with one or two seeds
+it does not cover the luck of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from ssl_lib.evaluation.metrics import SCORES, nan_mean
+from ssl_lib.utils.errors import InputError
+
+Result = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval; `low` and `high` are NaN if fewer than two scans have a score."""
+
+    mean: float
+    low: float
+    high: float
+    n_scans: int
+    n_seeds: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScanScores:
+    """One score of one row: `values[seed, scan]`, the mean over the classes of that scan."""
+
+    identities: tuple[str, ...]
+    seeds: tuple[int, ...]
+    values: Float[np.ndarray, "seed scan"]
+
+
+def bootstrap_interval(
+    scores: Float[np.ndarray, "*seed scan"],
+    *,
+    rng: np.random.Generator | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """The mean over scans of the mean over seeds, with a bootstrap interval over scans.
+
+    Without `rng` each call draws alike, so the same scores show the same interval on every page.
+
+    `scores` holds one row's scores, or the paired differences of two rows. A NaN is left out of its
+    scan's mean; a scan with NaN alone is left out.
+    The interval is the expanded percentile interval of Hesterberg, "What teachers should know about
+    the bootstrap" (The American Statistician 69:371, 2015): percentiles are taken a little further
+    out, so that few scans get the width of Student's t. Plain percentile and BCa intervals of ten
+    scans cover the truth nearer 89 % of the time than 95 %.
+
+    How often the 95 % interval held the true mean in 6000 simulations (standard error 0.3 %):
+
+    | scores                                           | 8 scans | 12 scans | 24 scans |
+    |--------------------------------------------------|---------|----------|----------|
+    | normal                                           | 95 %    | 94 %     | 95 %     |
+    | skewed like Dice of mean 0.85, Beta(8.5, 1.5)    | 93 %    | 94 %     | 94 %     |
+    | more skewed, Beta(4.25, 0.75)                    | 91 %    | 92 %     | 94 %     |
+    | one scan in ten scores 0, the others about 0.85  | 70 %    | 76 %     | 91 %     |
+
+    Where it fails it lies too high: few scans may hold none of the bad ones, and no interval made
+    from them can know. So count the organs that were not found beside it. Paired differences are
+    less skewed than scores and keep their 95 %.
+    """
+    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    per_scan = np.array([nan_mean(column) for column in table.T])
+    per_scan = per_scan[~np.isnan(per_scan)]
+    n_scans, n_seeds = per_scan.size, table.shape[0]
+    mean = nan_mean(per_scan)
+    if n_scans < 2:
+        return Interval(mean, float("nan"), float("nan"), n_scans, n_seeds)
+    found = stats.bootstrap(
+        (per_scan,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=_expanded(level, n_scans),
+        method="percentile",
+        rng=np.random.default_rng(0) if rng is None else rng,
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high), n_scans, n_seeds)
+
+
+def scan_scores(results: Sequence[Result], row: str, score: str = "dice") -> ScanScores:
+    """The scores of one row in several runs of one cohort, scans in their stored order.
+
+    A run without this row is passed over; of two runs with the same seed the first one counts.
+    Raises `InputError` if no run has the row, or the runs do not belong together.
+    """
+    if score not in SCORES:
+        raise InputError(f"there is no score {score!r}", expected=", ".join(SCORES))
+    _check_comparable(results)
+    tables: dict[int, dict[str, float]] = {}
+    for result in results:
+        if row in result["rows"]:
+            tables.setdefault(result["seed"], _by_scan(result["rows"][row]["per_case"], score))
+    if not tables:
+        raise InputError(f"no result holds the row {row!r}")
+    seeds = tuple(sorted(tables))
+    identities = tuple(tables[seeds[0]])
+    if any(set(table) != set(identities) for table in tables.values()):
+        raise InputError(f"row {row!r} was scored on different scans in different runs")
+    values = np.array([[tables[seed][name] for name in identities] for seed in seeds])
+    return ScanScores(identities, seeds, values)
+
+
+def paired_difference(
+    results: Sequence[Result], row: str, reference: str, score: str = "dice"
+) -> ScanScores:
+    """`row` minus `reference`, scan by scan and seed by seed, for the seeds that have both.
+
+    Both come from the same run where one run holds both. Raises `InputError` if no seed has both.
+    """
+    together = [r for r in results if row in r["rows"] and reference in r["rows"]]
+    pool = together or list(results)
+    one, other = scan_scores(pool, row, score), scan_scores(pool, reference, score)
+    shared = [seed for seed in one.seeds if seed in other.seeds]
+    if not shared:
+        raise InputError(f"no seed has both {row!r} and {reference!r}")
+    if set(one.identities) != set(other.identities):
+        raise InputError(f"{row!r} and {reference!r} were scored on different scans")
+    columns = [other.identities.index(name) for name in one.identities]
+    mine = one.values[[one.seeds.index(seed) for seed in shared]]
+    theirs = other.values[[other.seeds.index(seed) for seed in shared]][:, columns]
+    return ScanScores(one.identities, tuple(shared), mine - theirs)
+
+
+def _expanded(level: float, n: int) -> float:
+    """The nominal level whose percentile interval has Student's width for `n` values."""
+    quantile = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1))
+    return float(1 - 2 * stats.norm.sf(quantile))
+
+
+def _by_scan(per_case: Sequence[Mapping[str, object]], score: str) -> dict[str, float]:
+    """The mean of a score over the classes of each scan."""
+    classes: dict[str, list[float]] = {}
+    for entry in per_case:
+        classes.setdefault(entry["id"], []).append(entry[score])
+    return {identity: nan_mean(values) for identity, values in classes.items()}
+
+
+def _check_comparable(results: Sequence[Result]) -> None:
+    for key in ("cohort_hash", "profile", "n_labelled"):
+        values = sorted({str(result[key]) for result in results})
+        if len(values) > 1:
+            raise InputError(
+                f"the results differ in {key}: {', '.join(values)}",
+                expected="runs of one cohort, one profile and one number of labelled scans",
+                fix=f"select them with read_results(..., {key}=...)",
+            )

@@ -1,0 +1,1 @@
+"""Trained networks that stay: safetensors, metadata, card, and predictions as label maps."""

@@ -1,0 +1,116 @@
+"""A page of Markdown for a kept network: made from its description alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from ssl_lib.evaluation.results import row_name
+
+
+def model_card(config: Mapping[str, Any], file_name: str) -> str:
+    """What the network is, what it was trained on, how well it did, and where it must not be used.
+
+    `config` is the description that `ssl_lib.export.model` stores in the weights' file.
+    """
+    config = _plain(config)
+    return (
+        "\n\n".join(
+            [
+                f"# {row_name(config['row'])}",
+                f"Weights in `{file_name}`. One new scan:",
+                f"```\npython -m ssl_lib.export {file_name} SCAN.nii.gz OUTPUT.nii.gz\n```",
+                "## Classes\n\n" + _classes(config),
+                "## Training data\n\n" + _training(config),
+                "## Scores\n\n" + _scores(config),
+                "## Limits\n\n" + _limits(config),
+                "## Settings and provenance\n\n" + _provenance(config),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """The same description with every text on one line, without HTML or cells of a table: names of
+    classes and files were chosen by others."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, str):
+        return escape(" ".join(value.split()), quote=False).replace("|", "\\|")
+    return value
+
+
+def _classes(config: Mapping[str, Any]) -> str:
+    pairs = zip(config["values"], config["class_names"], strict=True)
+    return "| value in the file | class |\n|---|---|\n" + "\n".join(
+        f"| {value} | {name} |" for value, name in pairs
+    )
+
+
+def _training(config: Mapping[str, Any]) -> str:
+    training, geometry = config["training"], config["geometry"]
+    shrunk = " x ".join(map(str, geometry["factors"]))
+    shown = "as volumes" if geometry["axis"] is None else "slice by slice"
+    lines = [
+        f"`{config['dataset']}` (content {config['cohort_hash']}):"
+        f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
+        f"Median voxel {_sizes(training['spacing'])} mm, median scan {_sizes(training['shape'])}"
+        " voxels (right, front, top). Files were stored as"
+        f" {', '.join(training['orientations'])} and turned to RAS.",
+        f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
+        " percentiles), standardised scan by scan.",
+        f"Shown to the network {shown}"
+        + ("." if max(geometry["factors"]) == 1 else f", shrunk by {shrunk}."),
+        f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _scores(config: Mapping[str, Any]) -> str:
+    scores = config["scores"]
+    low, high = scores["interval"]
+    between = "no interval" if low is None else f"95 % interval over scans {low:.3f} to {high:.3f}"
+    lines = [
+        f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}."
+        " Nothing was selected on these scans."
+    ]
+    lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
+    if max(config["geometry"]["factors"]) > 1:
+        lines.append("- Measured on shrunk scans.")
+    if scores["n_scans"] < 10:
+        lines.append("- So few test scans say little about other scans.")
+    return "\n".join(lines)
+
+
+def _limits(config: Mapping[str, Any]) -> str:
+    lines = [
+        "For research and teaching. Not a medical device; not for decisions about patients.",
+        "Other scanners, body regions, voxel sizes or populations: not tested.",
+        "Every scan gets an answer, also one without the organ. Look at each prediction.",
+        config["caveat"] or "No caveat is stated for the data.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _provenance(config: Mapping[str, Any]) -> str:
+    parameters = ", ".join(f"{key}={value}" for key, value in config["parameters"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
+    return "\n".join(
+        [
+            f"- Profile {config['profile']}, seed {config['seed']}, commit {config['commit']}",
+            f"- {parameters}",
+            f"- {versions}",
+        ]
+    )
+
+
+def _sizes(values: list[float]) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

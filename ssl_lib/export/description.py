@@ -1,0 +1,104 @@
+"""What a kept network says of itself: classes, geometry, training scans, scores, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ssl_lib.data.fingerprint import Survey
+from ssl_lib.data.own_scans import OwnScans
+from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.models.ensemble import Ensemble
+from ssl_lib.notebook.source import PACKAGE
+from ssl_lib.training.study import Study
+from ssl_lib.utils.errors import InputError
+
+
+def describe(
+    row: str, network: nn.Module, study: Study, scans: OwnScans, result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything but the weights."""
+    cohort, settings, geometry = study.cohort, study.settings, scans.geometry
+    known = ("notebook", "dataset", "cohort_hash", "seed", "profile", "versions", "commit")
+    return {
+        "row": row,
+        **{key: result[key] for key in known},
+        "class_names": list(cohort.class_names),
+        "values": list(scans.survey.values),
+        "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
+        "inference": {
+            "window": None if geometry.dimensions == 2 else list(settings.patch),
+            "stride": settings.stride and list(settings.stride),
+        },
+        "network": _network_description(network, study),
+        "training": _training_description(study, scans.survey),
+        "scores": _scores(row, result, cohort.class_names),
+        "parameters": asdict(settings),
+        "licence": cohort.licence,
+        "citation": cohort.citation,
+        "caveat": cohort.caveat,
+    }
+
+
+def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
+    """How to build the network again: one of the library's, a notebook's view, or several."""
+    if isinstance(network, Ensemble):
+        return {"members": [_network_description(member, study) for member in network.members]}
+    common = {
+        "dimensions": study.cohort.dimensions,
+        "n_classes": study.cohort.n_classes,
+        "width": study.settings.width,
+    }
+    module = type(network).__module__
+    if module.startswith(f"{PACKAGE}.") and type(network).__name__ == "ViewNetwork":
+        view = [list(part) for part in network.view]
+        return {"notebook": module.removeprefix(f"{PACKAGE}."), "view": view, **common}
+    if module != "ssl_lib.models.networks":
+        raise InputError(
+            f"a network of the class {type(network).__name__} cannot be kept",
+            expected="a network of this library, a view of notebook 02, or an Ensemble of them",
+        )
+    return {"kind": study.settings.network, **common}
+
+
+def _training_description(study: Study, survey: Survey) -> dict[str, Any]:
+    """The scans that training saw, and what they look like."""
+    trained = study.cohort.labelled + study.cohort.unlabelled
+    facts = [survey.facts[case.identity] for case in trained]
+    spacings = np.array([one.spacing for one in facts])
+    return {
+        "labelled": len(study.cohort.labelled),
+        "unlabelled": len(study.cohort.unlabelled),
+        "spacing": np.median(spacings, axis=0).tolist(),
+        "shape": np.median([one.shape for one in facts], axis=0).tolist(),
+        "orientations": sorted({one.orientation for one in facts}),
+        "grey": [min(one.quantiles[0] for one in facts), max(one.quantiles[-1] for one in facts)],
+    }
+
+
+def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Test scores with their number of scans."""
+    interval = bootstrap_interval(scan_scores([result], row).values)
+    entries = result["rows"][row]["per_case"]
+    by_class = {
+        name: np.array([entry["dice"] for entry in entries if entry["class"] == index])
+        for index, name in enumerate(names)
+        if index > 0
+    }
+    known = {name: dice[~np.isnan(dice)] for name, dice in by_class.items()}
+    return {
+        "dice": _or_none(interval.mean),
+        "interval": [_or_none(interval.low), _or_none(interval.high)],
+        "n_scans": interval.n_scans,
+        "by_class": {
+            name: float(dice.mean()) if dice.size else None for name, dice in known.items()
+        },
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

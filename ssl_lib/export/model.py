@@ -1,0 +1,212 @@
+"""Trained networks that stay: one safetensors file each, with all that is needed to use it.
+
+python -m ssl_lib.export WEIGHTS SCAN OUTPUT     predict one new scan
+
+The file holds the weights, a JSON description (classes, geometry, network, training data, scores),
+a checksum over both, and a probe: a small input with the answer that the network gave when it was
+kept. No pickle is read or written, and nothing in the file names code other than the networks of
+this repository. A model card in Markdown lies beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import nn
+
+from ssl_lib.data.own_scans import OwnScans
+from ssl_lib.data.preprocessing import Geometry, is_placed, orientation_of, write_label_map
+from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.export.card import model_card
+from ssl_lib.export.description import describe
+from ssl_lib.export.file import read_network, write_network
+from ssl_lib.inference import predict_probabilities
+from ssl_lib.models.networks import to_channels_last
+from ssl_lib.training.study import Study
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
+
+SPACING_RATIO = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A network that was kept, ready to predict; `config` is its description."""
+
+    network: nn.Module
+    config: Mapping[str, Any]
+    device: torch.device
+
+    @property
+    def geometry(self) -> Geometry:
+        """How scans are shown to it."""
+        stored = self.config["geometry"]
+        return Geometry(stored["axis"], tuple(stored["factors"]))
+
+    def segment(self, volume: Volume) -> UInt8[np.ndarray, "x y z"]:
+        """The class of every voxel of a scan: 0 for background, then in the order of the names.
+
+        Raises `InputError` for an image that is constant or not finite, and for a single slice if
+        the network was trained on volumes.
+        """
+        geometry, inference = self.geometry, self.config["inference"]
+        if geometry.dimensions == 3 and min(volume.voxels.shape) == 1:
+            raise InputError(
+                f"is a single slice of {volume.voxels.shape} voxels",
+                where=volume.path,
+                expected="a volume: these weights were trained on volumes",
+            )
+        probabilities = predict_probabilities(
+            self.network,
+            geometry.shown(volume),
+            dimensions=geometry.dimensions,
+            device=self.device,
+            window=inference["window"] and tuple(inference["window"]),
+            stride=inference["stride"] and tuple(inference["stride"]),
+            use_autocast=self.device.type == "cuda",
+        )
+        return geometry.classes(probabilities, volume.voxels.shape)
+
+    def doubts(self, volume: Volume) -> list[str]:
+        """In words: how a scan differs from those that the network was trained on."""
+        return list(_doubts(volume, self.config["training"], self.geometry))
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One predicted scan: the written file, what it holds, and what to be careful about.
+
+    `label` is the class of each voxel, axes to the right, front and top; `millilitres` the volume
+    of each class by name.
+    """
+
+    path: Path
+    label: UInt8[np.ndarray, "x y z"]
+    millilitres: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+def predict_scan(weights: str | Path | Kept, scan: str | Path, output: str | Path) -> Predicted:
+    """Predict one NIfTI scan with kept weights and write its label map to `output`.
+
+    The file lies on the voxels of its scan (see `geometry.write_label_map`) and holds the values
+    that the training label maps used. Raises `InputError` for weights or a scan that cannot be
+    used; differences from the training scans are `warnings` in words.
+    """
+    kept = weights if isinstance(weights, Kept) else load_kept(weights)
+    volume = read_nifti(Path(scan))
+    label = kept.segment(volume)
+    path = write_label_map(Path(output), label, volume.path, kept.config["values"])
+    voxel = float(np.prod(volume.spacing)) / 1000
+    counts = np.bincount(label.ravel(), minlength=len(kept.config["class_names"]))
+    names = kept.config["class_names"]
+    millilitres = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
+    warnings = kept.doubts(volume)
+    if not label.any():
+        warnings.append("nothing was found: every voxel is background")
+    return Predicted(path, label, millilitres, tuple(warnings))
+
+
+def keep(
+    folder: str | Path,
+    row: str,
+    network: nn.Module,
+    *,
+    study: Study,
+    scans: OwnScans,
+    result: Mapping[str, Any],
+) -> Path:
+    """Write the network that a row was tested with to `folder/ROW.safetensors`, its card beside it.
+
+    `result` is what `Study.save` returned: scores and provenance are taken from it. Returns the
+    path. Raises `InputError` for a network that cannot be described.
+    """
+    config = describe(row, network, study, scans, result)
+    path = Path(folder) / f"{row}.safetensors"
+    write_network(path, network, config)
+    write_atomically(path.with_suffix(".md"), model_card(config, path.name).encode())
+    return path
+
+
+def load_kept(path: str | Path, device: torch.device | str = "cpu") -> Kept:
+    """Read kept weights, check them, and build their network.
+
+    Raises `InputError` for a file that is missing or of another kind, for weights or a description
+    that were changed, and for a network that this version of the code builds otherwise.
+    """
+    path, device = Path(path), torch.device(device)
+    network, config = read_network(path)
+    dimensions = 3 if config["geometry"]["axis"] is None else 2
+    network = to_channels_last(network, dimensions).to(device).eval()
+    return Kept(network, config, device)
+
+
+def _doubts(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:
+    """Differences from the training scans, one sentence each."""
+    said = []
+    usual, own = np.array(training["spacing"]), np.array(volume.spacing)
+    if np.maximum(own / usual, usual / own).max() > SPACING_RATIO:
+        said.append(
+            f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
+            " and nothing is resampled: expect less"
+        )
+    orientation = orientation_of(volume.path)
+    if orientation not in training["orientations"]:
+        known = ", ".join(training["orientations"])
+        said.append(
+            f"it is stored as {orientation}, training scans as {known}: it was turned, which is"
+            " right if its header is"
+        )
+    if not is_placed(volume.path):
+        said.append("its header states no orientation: left and right are a guess")
+    if geometry.axis is not None and own.argmax() != geometry.axis and own.max() > 2 * own.min():
+        said.append("its slices run along another axis than those of the training scans")
+    low, high = np.quantile(volume.voxels, (0.01, 0.99))
+    if (
+        high < training["grey"][0]
+        or low > training["grey"][1]
+        or (low < -200 <= training["grey"][0])
+    ):
+        said.append(
+            f"its grey levels run from {low:.4g} to {high:.4g}, those of the training scans from"
+            f" {training['grey'][0]:.4g} to {training['grey'][1]:.4g}: is it another modality?"
+        )
+    return said
+
+
+def _sizes(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Predict one scan; returns 0, or 2 with one message if something cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ssl_lib.export", description="Predict one new scan with kept weights."
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a kept .safetensors file")
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI file")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the label map to write")
+    options = parser.parse_args(arguments)
+    try:
+        done = predict_scan(options.weights, options.scan, options.output)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for warning in done.warnings:
+        print(f"careful: {warning}", file=sys.stderr)
+    for name, size in done.millilitres.items():
+        print(f"{name}: {size:.2f} ml")
+    print(done.path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

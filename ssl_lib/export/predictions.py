@@ -1,0 +1,95 @@
+"""Predictions as files: written for many scans, listed, read back, and scored as written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ssl_lib.data.fingerprint import Survey, read_label
+from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.evaluation.metrics import score_scan, summarise
+from ssl_lib.export.model import Kept, Predicted, predict_scan
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
+
+
+def predict_files(
+    kept: Kept, survey: Survey, scans: Iterable[str], folder: str | Path
+) -> dict[str, Predicted]:
+    """Predict scans of a folder into `folder/SCAN.nii.gz`; what was predicted by scan name."""
+    return {
+        scan: predict_scan(kept, survey.listing.images[scan], Path(folder) / f"{scan}.nii.gz")
+        for scan in scans
+    }
+
+
+def write_list(
+    path: str | Path, predicted: Mapping[str, Predicted], groups: Mapping[str, str]
+) -> Path:
+    """A table (CSV) of predicted scans: group, volume of each class in ml, what to be careful of.
+
+    `groups` names the group of each scan, such as "labelled": a reader must know which scans the
+    network has learnt from. Returns `path`.
+    """
+    names = list(next(iter(predicted.values())).millilitres) if predicted else []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    heads = ["scan", "group", *(f"{name} (ml)" for name in names), "careful"]
+    table.writerow(map(_no_formula, heads))
+    for scan, one in predicted.items():
+        sizes = [f"{one.millilitres[name]:.3f}" for name in names]
+        cells = [scan, groups.get(scan, "outside"), *sizes, "; ".join(one.warnings)]
+        table.writerow(map(_no_formula, cells))
+    write_atomically(Path(path), text.getvalue().encode())
+    return Path(path)
+
+
+def _no_formula(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula, whatever a scan is called."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+
+
+def read_classes(path: Path, image: Volume, values: Sequence[int]) -> UInt8[np.ndarray, "x y z"]:
+    """The classes (0, 1, ...) of a label map, or of a written prediction, of an image.
+
+    `values` are the numbers that stand for them in the file. Raises `InputError` if the file cannot
+    be read, does not lie on the voxels of the image, or holds another value.
+    """
+    found = read_label(image, path)
+    extra = np.setdiff1d(found, values)
+    if extra.size:
+        raise InputError(
+            f"holds the value {extra[0]}", where=path, expected=", ".join(map(str, values))
+        )
+    return np.searchsorted(values, found).astype(np.uint8)
+
+
+def score_files(
+    folder: str | Path, survey: Survey, scans: Sequence[str]
+) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
+    """Scores of written predictions against the folder's label maps, read anew from both files.
+
+    Returns the means over scans and classes (`dice`, `jaccard`, `hd95` and `asd` in mm,
+    `empty_predictions`) and one entry for each scan and class, as a result file has them. Raises
+    `InputError` if a file is missing, does not lie on the voxels of its scan, or the scan has no
+    label map.
+    """
+    per_case = []
+    for scan in scans:
+        if scan not in survey.listing.labels:
+            raise InputError(f"scan {scan!r} has no label map to be scored against")
+        image = read_nifti(survey.listing.images[scan])
+        files = (Path(folder) / f"{scan}.nii.gz", survey.listing.labels[scan])
+        predicted, truth = (read_classes(file, image, survey.values) for file in files)
+        n_classes = len(survey.values)
+        for score in score_scan(predicted, truth, n_classes=n_classes, spacing=image.spacing):
+            entry = asdict(score)
+            per_case.append({"id": scan, "class": entry.pop("class_index"), **entry})
+    return summarise(per_case), per_case

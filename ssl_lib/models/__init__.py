@@ -1,0 +1,1 @@
+"""Networks, ensembles and the mean teacher."""

@@ -1,0 +1,80 @@
+"""What a survey found, as tables for a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from IPython.display import HTML
+
+from ssl_lib.data.fingerprint import Finding, Survey
+
+WEIGHTS = ("left out", "likely mistake", "note")
+MOST_FILES = 6
+
+
+def description_table(survey: Survey) -> HTML:
+    """One line a property: scans, shapes, voxel sizes, orientations, grey levels, organ volumes."""
+    facts, listing = list(survey.facts.values()), survey.listing
+    labelled = [scan for scan in listing.training if scan in listing.labels]
+    rows = {
+        "training scans with a label map": str(len(labelled)),
+        "training scans without": str(len(listing.training) - len(labelled)),
+        "test scans with a label map, without": (
+            f"{len(listing.scored_test)}, {len(listing.test) - len(listing.scored_test)}"
+        ),
+        "voxels along x, y, z": _ranges([one.shape for one in facts], "voxels"),
+        "voxel size along x, y, z": _ranges([one.spacing for one in facts], "mm"),
+        "orientation of the files": _counts([one.orientation for one in facts]),
+        "median grey level": _range([one.quantiles[2] for one in facts]),
+    }
+    for value, name in list(zip(survey.values, survey.class_names, strict=True))[1:]:
+        sizes = [
+            one.classes[value] * float(np.prod(one.spacing)) / 1000
+            for one in facts
+            if value in one.classes
+        ]
+        words = f"{_range(sizes)} ml in {len(sizes)} label maps" if sizes else "in no label map"
+        rows[f"{name} (value {value})"] = words
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(words)}</td></tr>'
+        for name, words in rows.items()
+    )
+    caption = "<caption>Usable scans only: median, in brackets the smallest and largest.</caption>"
+    return HTML(f"<table>{caption}<tbody>{body}</tbody></table>")
+
+
+def findings_table(findings: Sequence[Finding]) -> HTML:
+    """One line a finding, the gravest first; files with the same finding share a line."""
+    if not findings:
+        return HTML("<p>Nothing to report: every file can be used.</p>")
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("What", "File", "Problem", "Expected", "How to mend it")
+    )
+
+    alike: dict[tuple, list[str]] = {}
+    for one in sorted(findings, key=lambda one: (WEIGHTS.index(one.weight), one.file)):
+        key = (one.weight, one.problem, one.expected, one.fix)
+        alike.setdefault(key, []).append(one.file)
+    body = ""
+    for (weight, problem, expected, fix), files in alike.items():
+        more = [f"and {len(files) - MOST_FILES} more"] if len(files) > MOST_FILES else []
+        cells = (weight, ", ".join(files[:MOST_FILES] + more), problem, expected, fix)
+        body += "<tr>" + "".join(f"<td>{escape(cell) or '–'}</td>" for cell in cells) + "</tr>"
+    return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _ranges(rows: Sequence[Sequence[float]], unit: str) -> str:
+    return ", ".join(_range(column) for column in zip(*rows, strict=True)) + f" {unit}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, middle, high = np.min(values), np.median(values), np.max(values)
+    return f"{middle:.4g}" if low == high else f"{middle:.4g} [{low:.4g}, {high:.4g}]"
+
+
+def _counts(values: Sequence[str]) -> str:
+    return ", ".join(f"{count} {value}" for value, count in Counter(values).most_common())

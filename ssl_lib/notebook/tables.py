@@ -1,0 +1,102 @@
+"""Results as a table that a page can show, sort and copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+from IPython.display import HTML
+
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import ROW_NAMES, row_name
+from ssl_lib.evaluation.statistics import (
+    Interval,
+    bootstrap_interval,
+    paired_difference,
+    scan_scores,
+)
+from ssl_lib.figures.comparison import SCORE_NAMES
+
+Result = Mapping[str, object]
+Cell = Callable[[str], str]
+
+
+def row_table(
+    results: Sequence[Result],
+    *,
+    reference: str = "supervised_strong",
+) -> HTML:
+    """One line a row: Dice with its interval, the paired difference to `reference`, Jaccard, 95HD,
+    ASD, empty predictions and seconds of training; means over seeds and test scans.
+
+    The caption names the reference.
+
+    Every number is computed from the results given. Raises `InputError` if they do not belong
+    together.
+    """
+    present = [row for row in ROW_NAMES if any(row in r["rows"] for r in results)]
+    present += sorted({row for r in results for row in r["rows"]} - set(ROW_NAMES))
+    columns = _columns(results, reference)
+    head = "".join(
+        f'<th scope="col"{" class=number" * (place > 0)}>{escape(name)}</th>'
+        for place, name in enumerate(("Row", *columns))
+    )
+    body = "".join(
+        f'<tr><th scope="row">{escape(row_name(row))}</th>'
+        + "".join(f'<td class="number">{escape(cell(row))}</td>' for cell in columns.values())
+        + "</tr>"
+        for row in present
+    )
+    seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
+    caption = (
+        f"<caption>Seeds {seeds}; in brackets 95 % intervals over scans. Difference: Dice minus "
+        f"that of “{escape(row_name(reference))}”.</caption>"
+    )
+    return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
+    """What each column shows of a row."""
+    units = next(iter(results[0]["rows"].values()))["units"]
+
+    def score(name: str) -> Cell:
+        return lambda row: number(nan_mean(scan_scores(results, row, name).values.ravel()), 2)
+
+    def dice(row: str) -> str:
+        return interval_text(bootstrap_interval(scan_scores(results, row).values))
+
+    def difference(row: str) -> str:
+        if row == reference or not any(
+            row in r["rows"] and reference in r["rows"] for r in results
+        ):
+            return "–"
+        values = paired_difference(results, row, reference).values
+        return interval_text(bootstrap_interval(values), sign="+")
+
+    def of_rows(key: str, combine: Callable) -> Callable[[str], float]:
+        return lambda row: combine(
+            [r["rows"][row].get(key, np.nan) for r in results if row in r["rows"]]
+        )
+
+    seconds, empty = of_rows("seconds", nan_mean), of_rows("empty_predictions", sum)
+    return {
+        "Dice": dice,
+        "difference": difference,
+        "Jaccard": score("jaccard"),
+        f"{SCORE_NAMES['hd95']} ({units.get('hd95', '?')})": score("hd95"),
+        f"{SCORE_NAMES['asd']} ({units.get('asd', '?')})": score("asd"),
+        "empty": lambda row: str(empty(row)),
+        "seconds": lambda row: number(seconds(row), 0),
+    }
+
+
+def number(value: float, digits: int = 3, sign: str = "") -> str:
+    """A number for a table; an undefined one is said to be so."""
+    return "undefined" if np.isnan(value) else f"{value:{sign}.{digits}f}"
+
+
+def interval_text(interval: Interval, sign: str = "") -> str:
+    """The mean and, in brackets, its interval."""
+    low, high = number(interval.low, 3, sign), number(interval.high, 3, sign)
+    return f"{number(interval.mean, 3, sign)} [{low}, {high}]"

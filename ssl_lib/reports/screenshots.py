@@ -1,0 +1,143 @@
+"""Pictures of the pages for the README, taken by a browser from the stored pages themselves.
+
+python -m ssl_lib.reports.screenshots
+
+Writes `reports/pictures/NAME-light.webp` and `NAME-dark.webp`. Needs Playwright, a development
+dependency, and a Chromium of this machine.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.errors import InputError
+
+HOW = "apt-get install chromium, or name a Chromium in SSL_CHROMIUM"
+SCHEMES = ("light", "dark")
+MOST_BYTES = 150_000
+PATIENCE = 10_000  # milliseconds until a part must be there
+MARGIN = 16  # pixels of the page around a part of it
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture: of which page below `reports`, and of which part; without one, its top."""
+
+    name: str
+    page: str
+    part: str = ""
+    width: int = 1300
+    height: int = 760
+
+
+SHOTS = (
+    Shot("front", "index.html", width=1240, height=800),
+    Shot(
+        "slider",
+        "00_few_labels_many_scans/phantom-quick-n4.html",
+        '[aria-label="Picture with sliders"]',
+    ),
+    Shot("leaderboard", "05_comparison/phantom-quick-n4.html", ".table-box:has(th.number)"),
+    Shot("viewer", "06_your_own_scans/phantom_folder-quick-n4.html", ".ssl-look:has(canvas)"),
+)
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium or Chrome of this machine; `SSL_CHROMIUM` names another one."""
+    named = os.environ.get("SSL_CHROMIUM")
+    known = ("chromium", "chromium-browser", "google-chrome")
+    return named or next(filter(None, map(shutil.which, known)), None)
+
+
+def take_pictures(reports: Path, shots: tuple[Shot, ...] = SHOTS) -> Iterator[Path]:
+    """Write each picture in light and dark; yields the files.
+
+    Raises `InputError` without a browser, or if a page or its part is missing.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise InputError("Playwright is not installed", fix="pip install '.[dev]'") from None
+    chromium = find_chromium()
+    if chromium is None:
+        raise InputError("no Chromium on this machine", fix=HOW)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for shot in shots:
+            for scheme in SCHEMES:
+                path = reports / "pictures" / f"{shot.name}-{scheme}.webp"
+                write_atomically(path, as_webp(_taken(browser, reports, shot, scheme)))
+                yield path
+        browser.close()
+
+
+def as_webp(png: bytes) -> bytes:
+    """The picture as WebP, in the best quality that takes at most `MOST_BYTES`."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    for quality in (90, 80, 65, 50, 30, 10):
+        buffer = io.BytesIO()
+        image.save(buffer, format="WEBP", quality=quality, method=6)
+        if buffer.tell() <= MOST_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def _taken(browser: object, reports: Path, shot: Shot, scheme: str) -> bytes:
+    """The picture as PNG, one and a half pixels for each of the page."""
+    file = reports / shot.page
+    if not file.is_file():
+        raise InputError("there is no such page", where=file, fix="run `make reports` first")
+    page = browser.new_page(
+        viewport={"width": shot.width, "height": shot.height},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        device_scale_factor=1.5,
+    )
+    try:
+        page.goto(file.resolve().as_uri())
+        if not shot.part:
+            return page.screenshot()
+        parts = page.locator(shot.part)
+        try:
+            parts.first.wait_for(timeout=PATIENCE)
+        except Exception:
+            raise InputError(f"the page has no {shot.part}", where=file) from None
+        # the page's bar would lie over the part
+        page.add_style_tag(content=".bar { display: none !important; }")
+        box = parts.first.evaluate(
+            "e => { const b = e.getBoundingClientRect();"
+            " return [b.x + scrollX, b.y + scrollY, b.width, b.height]; }"
+        )
+        return page.screenshot(full_page=True, clip=_with_margin(box, shot.width))
+    finally:
+        page.close()
+
+
+def _with_margin(box: list[float], width: int) -> dict[str, float]:
+    left, top = max(box[0] - MARGIN, 0), max(box[1] - MARGIN, 0)
+    right = min(box[0] + box[2] + MARGIN, width)
+    return {"x": left, "y": top, "width": right - left, "height": box[3] + 2 * MARGIN}
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
+    try:
+        for path in take_pictures(Path("reports")):
+            print(f"{path} ({path.stat().st_size // 1000} kB)")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

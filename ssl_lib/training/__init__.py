@@ -1,0 +1,1 @@
+"""Augmentation, losses, batches, the training loop, checkpoints and studies."""

@@ -1,0 +1,249 @@
+"""Batches of patches from scans that lie on the device.
+
+Scans are moved there once. What is drawn at an iteration is a function of (seed, stream, iteration)
+alone, so a resumed run needs no state to go on with the very same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Integer
+from torch import Generator, Tensor
+
+from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.utils.errors import InputError
+
+Companions = Mapping[str, Float32[np.ndarray, "channel *space"]]
+"""Further images of scans by identity, each as large as its scan: filtered versions, for example.
+"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees. Labels are (batch, *space), images (batch, 1, *space), with
+    companions (batch, 1 + k, *space): channel 0 is the scan itself."""
+
+    images: Float[Tensor, "labelled channel *space"]
+    labels: Integer[Tensor, "labelled *space"]
+    unlabelled: Float[Tensor, "unlabelled channel *space"]
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed that depends on every part; the same parts give the same seed everywhere."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def generator_at(device: torch.device | str, *parts: object) -> Generator:
+    """A generator on the device, seeded from the parts (seed, purpose, iteration, ...)."""
+    return Generator(device=device).manual_seed(derived_seed(*parts))
+
+
+SHARE_FOR_SCANS = 0.4
+"""Scans that fit into this share of the device's free memory lie there; others stay where they are.
+"""
+
+
+def room_for_scans(device: torch.device) -> int:
+    """Bytes of the device's memory that scans may take for good."""
+    if device.type == "cuda":
+        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[0])
+    return int(SHARE_FOR_SCANS * psutil.virtual_memory().available)
+
+
+class HeldScan:
+    """Channels of one scan on the device, padded to the patch, once and for all."""
+
+    def __init__(self, channels: np.ndarray, patch: tuple[int, ...], device: torch.device) -> None:
+        whole = [_padded(channel, patch, _fill(channel)) for channel in channels]
+        self.tensor = torch.stack(whole).to(device)
+        self.space = tuple(self.tensor.shape[1:])
+
+    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+        return self.tensor[(slice(None), *place)]
+
+
+class StoredScan:
+    """Channels of one scan where they are, in memory or in a file; only patches are read."""
+
+    def __init__(self, channels: np.ndarray, patch: tuple[int, ...]) -> None:
+        self.channels, self.patch = channels, patch
+        self.fills = [_fill(channel) for channel in channels]
+        self.space = tuple(map(max, channels.shape[1:], patch))
+
+    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+        pairs = zip(self.channels, self.fills, strict=True)
+        return torch.stack([_padded(channel[place], self.patch, fill) for channel, fill in pairs])
+
+
+class Patches:
+    """Random patches of scans; 2D stacks are split into their slices.
+
+    `companions` are further images of each scan, by identity: they become its channels 1 to k.
+    Scans lie on the device, unless they are `stored`: then each patch is cut where its scan is.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        dimensions: int,
+        patch: tuple[int, ...],
+        device: torch.device,
+        companions: Companions | None = None,
+        *,
+        stored: bool = False,
+    ) -> None:
+        pairs = [(_with_companions(case, companions), case.label) for case in cases]
+        if dimensions == 2:
+            pairs = [
+                (image[:, i], None if label is None else label[i])
+                for image, label in pairs
+                for i in range(image.shape[1])
+            ]
+        self.patch, self.device = patch, device
+        keep = partial(StoredScan, patch=patch)
+        if not stored:
+            keep = partial(HeldScan, patch=patch, device=device)
+        self.images = [keep(image) for image, _ in pairs]
+        self.labels = [keep(label[None]) for _, label in pairs if label is not None]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(
+        self, size: int, seed: int, stream: str, iteration: int
+    ) -> tuple[Float[Tensor, "batch channel *space"], Integer[Tensor, "batch *space"] | None]:
+        """`size` patches: scans in reshuffled epochs, places uniform over the scan."""
+        order = self._order(size, seed, stream, iteration)
+        random = np.random.default_rng(derived_seed(seed, stream, "place", iteration))
+        places = [
+            tuple(
+                slice(corner := int(random.integers(0, side - length + 1)), corner + length)
+                for side, length in zip(self.images[number].space, self.patch, strict=True)
+            )
+            for number in order
+        ]
+        images = self._stack(self.images, order, places)
+        return images, self._stack(self.labels, order, places)[:, 0] if self.labels else None
+
+    def _stack(
+        self, scans: list[HeldScan] | list[StoredScan], order: list[int], places: list[tuple]
+    ) -> Tensor:
+        """One patch of each scan in the order given, on the device."""
+        patches = [scans[i].cut(place) for i, place in zip(order, places, strict=True)]
+        stacked = torch.stack(patches)
+        if stacked.device.type != self.device.type:  # pinned: the copy need not be waited for
+            stacked = stacked.pin_memory()
+        return stacked.to(self.device, non_blocking=True)
+
+    def _order(self, size: int, seed: int, stream: str, iteration: int) -> list[int]:
+        """Scan numbers of this batch: an endless row of shuffled epochs, cut into batches."""
+        numbers = []
+        for position in range(iteration * size, (iteration + 1) * size):
+            epoch, place = divmod(position, len(self))
+            numbers.append(_shuffled(len(self), seed, stream, epoch)[place])
+        return numbers
+
+
+@lru_cache(maxsize=64)
+def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
+    """The scan numbers of one epoch in their order."""
+    random = np.random.default_rng(derived_seed(seed, stream, "epoch", epoch))
+    return random.permutation(count).tolist()
+
+
+def _with_companions(
+    case: Case, companions: Companions | None
+) -> Float32[np.ndarray, "channel *space"]:
+    """The scan and its companions as channels."""
+    if not companions:
+        return case.image[None]
+    others = companions.get(case.identity)
+    if others is None or others.shape[1:] != case.image.shape:
+        raise InputError(
+            "there are no companions" if others is None else f"the companions are {others.shape}",
+            where=f"scan {case.identity!r}",
+            expected=f"k images of the shape {case.image.shape} for every training scan",
+        )
+    return np.concatenate([case.image[None], others.astype(np.float32)])
+
+
+def _fill(channel: np.ndarray) -> float:
+    """What is put beside a scan that is smaller than the patch: its minimum, or background."""
+    return float(channel.min()) if channel.dtype.kind == "f" else 0
+
+
+def _padded(array: np.ndarray, patch: tuple[int, ...], fill: float) -> Tensor:
+    """The array padded evenly to the patch."""
+    tensor = torch.tensor(np.ascontiguousarray(array))  # a copy: the array is read-only
+    missing = [max(0, p - s) for p, s in zip(patch, tensor.shape, strict=True)]
+    margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
+    return F.pad(tensor, margins, value=fill)
+
+
+class TwoStreams:
+    """Labelled and unlabelled patches side by side, as every semi-supervised method wants them.
+
+    Scans that fit lie on the device. Of more than `room_for_scans` a thread cuts the next
+    iteration's patches while the device works on this one's; the batches are the same to the bit.
+    Raises `InputError` when patches are wanted of a group that has no scan.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        *,
+        patch: tuple[int, ...],
+        labelled: int,
+        unlabelled: int,
+        seed: int,
+        device: torch.device,
+        companions: Companions | None = None,
+    ) -> None:
+        self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
+        unseen = cohort.unlabelled if unlabelled else ()
+        needed = sum(_bytes(case, companions) for case in (*cohort.labelled, *unseen))
+        stored = needed > room_for_scans(device)
+        cut = partial(Patches, dimensions=cohort.dimensions, patch=patch, device=device)
+        self.labelled = cut(cohort.labelled, companions=companions, stored=stored)
+        self.unlabelled = cut(unseen, companions=companions, stored=stored)
+        self.reader = ThreadPoolExecutor(1) if stored else None
+        self.coming: dict[int, Future[Batch]] = {}
+        for stream, wanted in ((self.labelled, labelled), (self.unlabelled, unlabelled)):
+            if wanted and not len(stream):
+                raise InputError(
+                    f"cohort {cohort.name!r} has no scan for one of the two streams",
+                    expected="at least one labelled and one unlabelled scan",
+                    fix="ask for fewer labelled scans",
+                )
+
+    def at(self, iteration: int) -> Batch:
+        """The batch of this iteration: a function of the seed and the iteration alone."""
+        if self.reader is None:
+            return self._cut(iteration)
+        ready = self.coming.pop(iteration, None)
+        batch = ready.result() if ready else self._cut(iteration)
+        self.coming = {iteration + 1: self.reader.submit(self._cut, iteration + 1)}
+        return batch
+
+    def _cut(self, iteration: int) -> Batch:
+        images, labels = self.labelled.draw(self.sizes[0], self.seed, "labelled", iteration)
+        if not self.sizes[1]:
+            return Batch(images, labels, images[:0])
+        unlabelled, _ = self.unlabelled.draw(self.sizes[1], self.seed, "unlabelled", iteration)
+        return Batch(images, labels, unlabelled)
+
+
+def _bytes(case: Case, companions: Companions | None) -> int:
+    """What a scan takes on the device, its label and companions included."""
+    label = 0 if case.label is None else case.label.nbytes
+    more = companions[case.identity].nbytes if companions and case.identity in companions else 0
+    return case.image.nbytes + label + more

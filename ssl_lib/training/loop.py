@@ -1,0 +1,292 @@
+"""`fit`: the training loop that every method shares.
+
+A method is a `step`: networks, one batch and the moment in, named loss terms and the maps it used
+out. The loop owns the optimiser, the teachers' averages, mixed precision, the history, the film of
+pseudo-labels, validation, checkpoints and resume. All randomness of an iteration is drawn from
+(seed, iteration), so a run that was killed goes on to the same bits. The loop reads nothing back
+from the device except when it logs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from tqdm.auto import tqdm
+
+from ssl_lib.models.teacher import update_teacher
+from ssl_lib.training import checkpoint
+from ssl_lib.training.batches import Batch, derived_seed, generator_at
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.heap import keep_freed_memory
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands, the generator that this iteration's random numbers come from, and the
+    settings that the study shares among its rows."""
+
+    iteration: int
+    iterations: int
+    generator: Generator
+    settings: Any = None
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Weighted loss terms (their sum is minimised) and the maps behind them, for pictures."""
+
+    losses: dict[str, Float[Tensor, ""]]
+    maps: dict[str, Tensor] = field(default_factory=dict)
+
+
+Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Optimiser and learning rate of one training.
+
+    `decay` is how the rate falls: 'cosine' to zero, 'poly' with power 0.9, 'steps' by 10 every 2500
+    iterations (the left-atrium benchmark's), or 'none'.
+    """
+
+    iterations: int
+    learning_rate: float
+    optimiser: str = "adamw"
+    decay: str = "cosine"
+    weight_decay: float = 1e-4
+    teacher_decay: float = 0.97
+
+    def rate(self, iteration: int) -> float:
+        """Learning rate at an iteration (counted from 0)."""
+        done = iteration / max(1, self.iterations)
+        factors = {
+            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+            "poly": (1 - done) ** 0.9,
+            "steps": 0.1 ** (iteration // 2500),
+            "none": 1.0,
+        }
+        if self.decay not in factors:
+            raise InputError(f"unknown decay {self.decay!r}", expected=", ".join(factors))
+        return self.learning_rate * factors[self.decay]
+
+    def build(self, networks: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
+        """One optimiser over the weights of all trained networks."""
+        weights = [p for network in networks.values() for p in network.parameters()]
+        if self.optimiser == "adamw":
+            return torch.optim.AdamW(weights, weight_decay=self.weight_decay, fused=True)
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(weights, momentum=0.9, weight_decay=self.weight_decay, lr=0.01)
+        raise InputError(f"unknown optimiser {self.optimiser!r}", expected="'adamw' or 'sgd'")
+
+
+@dataclass
+class Training:
+    """A finished training: final weights, what was logged, and the weights best on validation."""
+
+    networks: dict[str, nn.Module]
+    history: list[dict[str, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    film: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    labelled_scans: int = 0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is looked at during training, `times` times and at the end, without changing it.
+
+    `validate(student) -> Dice` scores validation scans; `picture(networks) -> dict of uint8 maps`
+    is one frame of the film.
+    """
+
+    validate: Callable[[nn.Module], float] | None = None
+    picture: Callable[[SimpleNamespace], dict[str, Tensor]] | None = None
+    times: int = 6
+
+    def due(self, iteration: int, iterations: int) -> bool:
+        """True at evenly spread iterations, the last one among them."""
+        marks = {round((i + 1) * iterations / self.times) for i in range(self.times)}
+        return iteration + 1 in marks
+
+
+def fit(
+    step: Step,
+    networks: dict[str, nn.Module],
+    batches: Any,
+    *,
+    schedule: Schedule,
+    seed: int,
+    device: torch.device,
+    settings: Any = None,
+    teachers: Mapping[str, str] | None = None,
+    frozen: Mapping[str, nn.Module] | None = None,
+    watch: Watch | None = None,
+    store: Path | None = None,
+    title: str = "training",
+    checkpoint_seconds: float = 20.0,
+) -> Training:
+    """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
+
+    **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
+    teacher averages which network; `frozen` networks are seen by the step and never change;
+    `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose
+    name must identify the run (see `ssl_lib.training.study`).
+
+    **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
+    """
+    keep_freed_memory()
+    run = _Run(
+        step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
+    )
+    vars(run.view).update(frozen or {})
+    if store is None or not run.restore(store):
+        run.train(store, title, checkpoint_seconds)
+    return run.result
+
+
+class _Run:
+    """The state of one `fit`: everything here is saved, restored, or derived from the arguments."""
+
+    def __init__(
+        self, step, networks, batches, schedule, seed, device, settings, teachers, watch
+    ) -> None:
+        self.settings = settings
+        self.step, self.batches, self.schedule, self.seed = step, batches, schedule, seed
+        self.device, self.teachers, self.watch = device, teachers, watch
+        self.result = Training(networks)
+        self.view = SimpleNamespace(**networks)
+        self.trained = {k: v for k, v in networks.items() if k not in teachers}
+        self.optimiser = schedule.build(self.trained)
+        self.iteration = 0
+        self.waiting: list[tuple[int, dict[str, Tensor]]] = []
+
+    def train(self, store: Path | None, title: str, checkpoint_seconds: float) -> None:
+        """Iterate to the end from wherever the state stands."""
+        total, saved, started = self.schedule.iterations, time.monotonic(), time.monotonic()
+        before = self.result.seconds
+        quiet = bool(os.environ.get("SSL_STATIC"))
+        with tqdm(
+            total=total, initial=self.iteration, desc=title, disable=quiet, leave=True
+        ) as bar:
+            while self.iteration < total:
+                self.advance()
+                bar.update()
+                now = time.monotonic()
+                self.result.seconds = before + now - started
+                if store is not None and now - saved > checkpoint_seconds:
+                    self.flush()
+                    checkpoint.save(store / "run.pt", self.state(finished=False))
+                    saved = now
+        self.flush()
+        if store is not None:
+            checkpoint.save(store / "run.pt", self.state(finished=True))
+            checkpoint.previous(store / "run.pt").unlink(missing_ok=True)
+        if quiet:
+            print(f"{title}: {total} iterations in {self.result.seconds:.0f} s")
+
+    def advance(self) -> None:
+        """One iteration: step, gradients, weights, teachers, and a look if one is due."""
+        iteration, total = self.iteration, self.schedule.iterations
+        torch.manual_seed(derived_seed(self.seed, "layers", iteration))
+        generator = generator_at(self.device, self.seed, "step", iteration)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate(iteration)
+        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
+            moment = Moment(iteration, total, generator, self.settings)
+            output = self.step(self.view, self.batches.at(iteration), moment)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(output.losses.values())).sum().backward()
+        self.optimiser.step()
+        for teacher, student in self.teachers.items():
+            update_teacher(
+                self.result.networks[teacher],
+                self.result.networks[student],
+                self.schedule.teacher_decay,
+            )
+        self.waiting.append((iteration, {k: v.detach() for k, v in output.losses.items()}))
+        self.iteration += 1
+        if self.watch.due(iteration, total):
+            self.flush()
+            self.look()
+
+    def flush(self) -> None:
+        """Move the logged losses to the host, one transfer for all of them."""
+        if not self.waiting:
+            return
+        names = list(self.waiting[0][1])
+        values = torch.stack([torch.stack([x[n] for n in names]) for _, x in self.waiting]).tolist()
+        for (iteration, _), row in zip(self.waiting, values, strict=True):
+            for name, value in zip(names, row, strict=True):
+                if not math.isfinite(value):
+                    raise InputError(
+                        f"the loss term {name!r} became {value} at iteration {iteration + 1}",
+                        expected="finite losses",
+                        fix="lower the learning rate, or look at the scans of that batch",
+                    )
+            losses = dict(zip(names, row, strict=True))
+            self.result.history.append({"iteration": iteration + 1, **losses})
+        self.waiting.clear()
+
+    def look(self) -> None:
+        """Validate and take a picture; neither changes a weight or a random number of training."""
+        student = next(iter(self.trained.values()))
+        if self.watch.validate is not None:
+            dice = self.watch.validate(student)
+            self.result.validation.append((self.iteration, dice))
+            if dice >= self.result.best.get("dice", -math.inf):
+                weights = {k: v.detach().clone() for k, v in student.state_dict().items()}
+                best = {"iteration": self.iteration, "dice": dice, "weights": weights}
+                self.result.best = best
+        if self.watch.picture is not None:
+            maps = {k: v.cpu() for k, v in self.watch.picture(self.view).items()}
+            self.result.film.append({"iteration": self.iteration, **maps})
+
+    def state(self, finished: bool) -> dict[str, Any]:
+        """All that is needed to go on, as tensors and plain values."""
+        result = self.result
+        return {
+            "iteration": self.iteration,
+            "finished": finished,
+            "networks": {name: net.state_dict() for name, net in result.networks.items()},
+            "optimiser": {} if finished else self.optimiser.state_dict(),
+            "history": result.history,
+            "validation": result.validation,
+            "film": result.film,
+            "best": result.best,
+            "seconds": result.seconds,
+        }
+
+    def restore(self, store: Path) -> bool:
+        """Continue from a checkpoint if there is one; True when the run was already finished."""
+        state = checkpoint.load(store / "run.pt", self.device)
+        if state is None:
+            return False
+        try:
+            for name, network in self.result.networks.items():
+                network.load_state_dict(state["networks"][name])
+            if not state["finished"]:
+                self.optimiser.load_state_dict(state["optimiser"])
+            self.iteration = state["iteration"]
+            for name in ("history", "validation", "film", "best", "seconds"):
+                setattr(self.result, name, state[name])
+            self.result.validation = [tuple(pair) for pair in self.result.validation]
+            return state["finished"]
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                "this checkpoint is whole, but of another training",
+                where=store / "run.pt",
+                expected=f"the state of {', '.join(self.result.networks)}",
+                fix="delete the folder it lies in; the training then starts anew",
+            ) from error

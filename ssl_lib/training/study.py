@@ -1,0 +1,334 @@
+"""A study: one cohort, one profile, one seed, and the trainings on it.
+
+All rows of a table are trained by `Study.train`: the same warm-up with labels only, the same number
+of updates, the same network and start. A run is stored under a name made from everything that
+decides its outcome (cohort, settings, seed, code), so that a baseline is trained once and found
+again by every notebook, and a killed run continues.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_lib.config import Settings, best_device, open_cohort, settings_for
+from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.evaluation.results import build_result, score_cohort, write_result
+from ssl_lib.inference import predict_cohort, predict_probabilities
+from ssl_lib.models.ensemble import Ensemble, student_name, students
+from ssl_lib.models.networks import build_network, to_channels_last
+from ssl_lib.models.teacher import make_teacher
+from ssl_lib.training.batches import Companions, TwoStreams, derived_seed
+from ssl_lib.training.loop import Schedule, Step, Training, Watch, fit
+from ssl_lib.training.run_key import arrays_hash, code_hash, step_source, weights_hash
+from ssl_lib.utils.errors import InputError
+
+Build = Callable[["Study", int], nn.Module]
+"""Makes the network of one member, counted from 0, for methods whose networks differ."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One cohort with the settings, the seed and the device that all its rows share."""
+
+    cohort: Cohort
+    settings: Settings
+    profile: str
+    seed: int
+    device: torch.device
+    runs_dir: Path | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise InputError(
+                f"the seed is {self.seed!r}", where="SEED", expected="a whole number from 0"
+            )
+
+    @classmethod
+    def open(
+        cls,
+        dataset: str,
+        profile: str,
+        n_labelled: int,
+        seed: int,
+        *,
+        data_dir: str | Path = "data",
+        runs_dir: str | Path | None = None,
+    ) -> Study:
+        """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
+
+        Raises `InputError` for an unknown dataset or profile, too many labelled scans, or a seed
+        that is no whole number from 0.
+        """
+        cohort = open_cohort(dataset, profile, n_labelled, Path(data_dir))
+        runs = None if runs_dir is None else Path(runs_dir)
+        settings = settings_for(profile, cohort)
+        return cls(cohort, settings, profile, seed, best_device(), runs)
+
+    def with_all_labels(self) -> Study:
+        """The same study with every training label opened: the reference row only."""
+        return replace(self, cohort=self.cohort.with_all_labels())
+
+    def with_labels(self, n_labelled: int) -> Study:
+        """The same study with the first `n_labelled` training scans labelled."""
+        everything = self.cohort.with_all_labels()
+        return replace(self, cohort=replace(everything, labelled=everything.labelled[:n_labelled]))
+
+    def network(self, member: int = 0) -> nn.Module:
+        """A fresh network on the device; `member` numbers the networks of a method with several."""
+        network = build_network(
+            self.settings.network,
+            dimensions=self.cohort.dimensions,
+            n_classes=self.cohort.n_classes,
+            width=self.settings.width,
+            seed=derived_seed(self.seed, "weights", member),
+        )
+        return to_channels_last(network, self.cohort.dimensions).to(self.device)
+
+    def train(
+        self,
+        name: str,
+        step: Step,
+        *,
+        warm_up: Step,
+        teacher: bool = False,
+        members: int = 1,
+        build: Build | None = None,
+        frozen: Mapping[str, nn.Module] | None = None,
+        companions: Companions | None = None,
+    ) -> Training:
+        """Train one row: `warm_up` with labels only, then `step`, both with the same schedule.
+
+        With `teacher` a mean teacher starts as a copy of the warmed-up student, and the film shows
+        its pseudo-label of one unlabelled scan. With several `members` the step sees the networks
+        `student`, `student_2`, ...; each was warmed up alone, as `student`, from its own weights
+        and on its own batches. Either way the unlabelled batch is drawn in the second stage.
+        `build` makes the network of a member, counted from 0 (default: `Study.network`). `frozen`
+        networks are handed to the step and never change. `companions` become the channels after
+        the first of the step's images (see `batches`); the warm-up does not see them.
+        """
+        settings = self.settings
+        starts = [self._warm_up(name, warm_up, member, build) for member in range(members)]
+        networks = {student_name(i): start.networks["student"] for i, start in enumerate(starts)}
+        if teacher:
+            networks["teacher"] = make_teacher(networks["student"])
+        done = self._fit(
+            name,
+            step,
+            settings.schedule,
+            networks,
+            unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
+            frozen=frozen,
+            companions=companions,
+        )
+        start = starts[0]
+        done.labelled_scans = len(self.cohort.labelled)
+        done.seconds += sum(start.seconds for start in starts)
+        done.history = join(start.history, done.history, settings.warm_up)
+        done.film = join(start.film, done.film, settings.warm_up)
+        done.validation = start.validation + [
+            (iteration + settings.warm_up, dice) for iteration, dice in done.validation
+        ]
+        return done
+
+    def pretrain(
+        self,
+        name: str,
+        step: Step,
+        network: nn.Module,
+        *,
+        validate: Callable[[nn.Module], float] | None = None,
+        **schedule: Any,
+    ) -> Training:
+        """Train any other module on labelled batches; the step sees it as `student`.
+
+        `validate` scores it for the curve; `schedule` overrides the method's (`iterations`,
+        `learning_rate`, ...). Found again by content, the module's first weights included.
+        """
+        watch = Watch(validate=validate, times=self.settings.looks)
+        schedule = replace(self.settings.schedule, **schedule)
+        return self._fit(name, step, schedule, {"student": network.to(self.device)}, watch=watch)
+
+    def ensemble(self, training: Training) -> Training:
+        """The same training, tested as the mean of its members' probabilities."""
+        return self._tested_as(training, Ensemble(students(training.networks)))
+
+    def score(self, training: Training) -> dict[str, Any]:
+        """The row of a result file: last weights on the test scans, and the validation curve."""
+        student = training.networks["student"]
+        row = score_cohort(self.predict(student, self.cohort.test), self.cohort)
+        best = max(training.validation, key=lambda pair: pair[1], default=(0, float("nan")))
+        return {
+            **row,
+            "seconds": training.seconds,
+            "iterations": self.settings.warm_up + self.settings.schedule.iterations,
+            "labelled_scans": training.labelled_scans,
+            "validation_best": {"iteration": best[0], "dice": best[1]},
+            "validation_curve": [list(pair) for pair in training.validation],
+        }
+
+    def save(
+        self,
+        notebook: str,
+        dataset: str,
+        rows: Mapping[str, Training],
+        results_dir: str | Path,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Score every row on the test scans, write the result file and return its content.
+
+        A row trained with other labels (`with_all_labels`) is scored on the same test scans.
+        `more` are further keys of the file.
+        """
+        scored = {name: self.score(training) for name, training in rows.items()}
+        result = build_result(
+            notebook=notebook,
+            dataset=dataset,
+            cohort=self.cohort,
+            n_labelled=len(self.cohort.labelled),
+            seed=self.seed,
+            profile=self.profile,
+            parameters=asdict(self.settings),
+            rows=scored,
+            seconds=time.monotonic() - self.started,
+            device=self.device,
+            **more,
+        )
+        write_result(result, results_dir)
+        return result
+
+    def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
+        """Label maps (uint8) of some scans by identity."""
+        return predict_cohort(network, cases, **self._inference)
+
+    def probabilities(self, network: nn.Module, case: Case) -> Tensor:
+        """Softmax (class, *space) of one scan, on the device."""
+        return predict_probabilities(network, case.image, **self._inference)
+
+    def validate(self, network: nn.Module) -> float:
+        """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
+        predictions = self.predict(network, self.cohort.validation)
+        dice = [
+            mean_dice(predictions[case.identity], case.label, n_classes=self.cohort.n_classes)
+            for case in self.cohort.validation
+        ]
+        return nan_mean(dice)
+
+    @property
+    def film_case(self) -> Case | None:
+        """The unlabelled scan that is filmed: the first whose truth is known, else the first."""
+        known = [case for case in self.cohort.unlabelled if case.identity in self.cohort.sealed]
+        return next(iter(known or self.cohort.unlabelled), None)
+
+    def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
+        """One frame of the film: pseudo-label and its probability (0 to 255) of the film's scan."""
+        network = getattr(networks, "teacher", networks.student)
+        confidence, label = self.probabilities(network, self.film_case).max(0)
+        return {"label": label.byte(), "confidence": (255 * confidence).round().byte()}
+
+    def key(self, step: Step, *more: object) -> str:
+        """A short name made of everything that decides how a training with `step` ends."""
+        parts = {
+            "cohort": self.cohort.content_hash,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "step": step_source(step),
+            "code": code_hash(),
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "more": [repr(item) for item in more],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def _inference(self) -> dict[str, Any]:
+        settings = self.settings
+        whole = self.cohort.dimensions == 2
+        return {
+            "dimensions": self.cohort.dimensions,
+            "device": self.device,
+            "window": None if whole else settings.patch,
+            "stride": settings.stride,
+            "use_autocast": self.device.type == "cuda",
+        }
+
+    def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
+        """One network trained with labels only, from fresh weights."""
+        network = build(self, member) if build else self.network(member)
+        fresh = ("fresh", member) if member else ("fresh",)
+        title = f"{name}: warm-up" + (f" {member + 1}" if member else "")
+        schedule = self.settings.supervised_schedule
+        return self._fit(title, step, schedule, {"student": network}, stage=fresh)
+
+    def _tested_as(self, training: Training, network: nn.Module) -> Training:
+        """A training whose tested network is another one, with that one's validation Dice."""
+        end = self.settings.warm_up + self.settings.schedule.iterations
+        validation = [(end, self.validate(network))]
+        return replace(training, networks={"student": network}, validation=validation, best={})
+
+    def _fit(
+        self,
+        name: str,
+        step: Step,
+        schedule: Schedule,
+        networks: dict[str, nn.Module],
+        *,
+        unlabelled: int = 0,
+        stage: tuple[object, ...] = ("after",),
+        frozen: Mapping[str, nn.Module] | None = None,
+        companions: Companions | None = None,
+        watch: Watch | None = None,
+    ) -> Training:
+        """One stage, found again by content: its networks, as they start, are part of its name."""
+        seed = derived_seed(self.seed, *stage)
+        batches = TwoStreams(
+            self.cohort,
+            patch=self.settings.patch,
+            labelled=self.settings.labelled_batch,
+            unlabelled=unlabelled,
+            seed=seed,
+            device=self.device,
+            companions=companions,
+        )
+        watch = watch or Watch(
+            validate=self.validate,
+            picture=self.picture if self.film_case is not None else None,
+            times=self.settings.looks,
+        )
+        seen = {**networks, **(frozen or {})}
+        parts = [*stage, unlabelled, asdict(schedule), arrays_hash(companions)]
+        parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
+        return fit(
+            step,
+            networks,
+            batches,
+            schedule=schedule,
+            seed=seed,
+            device=self.device,
+            settings=self.settings,
+            teachers={"teacher": "student"} if "teacher" in networks else None,
+            frozen=frozen,
+            watch=watch,
+            store=self.runs_dir and self.runs_dir / self.key(step, *parts),
+            title=name,
+        )
+
+
+def join(
+    first: list[dict[str, Any]], second: list[dict[str, Any]], shift: int
+) -> list[dict[str, Any]]:
+    """Two stages' histories (or films) as one, iterations counted on."""
+    return first + [{**row, "iteration": row["iteration"] + shift} for row in second]

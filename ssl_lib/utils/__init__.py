@@ -1,0 +1,1 @@
+"""Errors, atomic writes, names, provenance: what every other package uses."""

@@ -1,0 +1,65 @@
+"""Files that are either whole or not there, whatever kills the process or fills the disk."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from ssl_lib.utils.errors import InputError
+
+ROOM = "a folder that can be written to, with space left"
+LEFT_BEHIND_SECONDS = 600.0
+
+
+def write_atomically(path: Path, content: bytes, keep_previous: bool = False) -> None:
+    """Write bytes so that a kill at any moment leaves the old file or the new one, never a part.
+
+    The content goes to a temporary file beside the target, is flushed to disk and then takes the
+    target's name in one step. Raises `InputError` when the folder is read-only or the disk is full;
+    the old file is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(path)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_previous:
+            with suppress(FileNotFoundError):  # none yet, or a twin of this run has just moved it
+                os.replace(path, previous(path))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def previous(path: Path) -> Path:
+    """Where the file before the last one is kept."""
+    return path.with_name(path.name + ".previous")
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to say when the system refuses a write."""
+    return InputError(
+        f"could not be written ({error.strerror or error})", where=path, expected=ROOM
+    )
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove the temporary files of writers that were killed, or every kill would cost disk space.
+
+    Only old ones: a young one may belong to another process that is writing the same file.
+    """
+    with suppress(OSError):
+        for part in path.parent.iterdir():
+            ours = part.name.startswith(f".{path.name}.") and part.name.endswith(".part")
+            if ours and time.time() - part.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                part.unlink()

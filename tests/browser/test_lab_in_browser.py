@@ -1,0 +1,187 @@
+"""JupyterLab in a real browser: every notebook runs, every slider moves, the console is silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from test_smoke_notebooks import NOTEBOOKS, small_copy
+
+from ssl_lib.notebook.source import NOTEBOOKS_DIR, read_parameters
+
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+MOST_SECONDS = 900
+HARMLESS = re.compile(r"favicon|ResizeObserver|404 \(Not Found\)", re.IGNORECASE)
+OUTPUTS = """() => {
+  const cells = jupyterapp.shell.currentWidget.content.widgets;
+  const all = cells.filter(c => c.model.type === "code");
+  return {
+    code: all.length,
+    ran: all.filter(c => c.model.executionCount !== null || !c.model.sharedModel.source).length,
+    errors: all.flatMap(c => c.outputArea.model.toJSON())
+      .filter(o => o.output_type === "error").map(o => `${o.ename}: ${o.evalue}`),
+  };
+}"""
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab whose files lie in `folder`."""
+
+    address: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server with settings of its own, so that nothing of this user's is read or changed."""
+    home = tmp_path_factory.mktemp("lab")
+    folder, settings = home / "notebooks", home / "settings"
+    folder.mkdir()
+    for part in ("ssl_lib", "reports"):  # a project around the copies, as the notebooks look for
+        (home / part).symlink_to(NOTEBOOKS_DIR.parent / part)
+    for name, value in SETTINGS.items():
+        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "HOME": str(home),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    environment.pop("SSL_STATIC", None)
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *(f"--port={port}", f"--notebook-dir={folder}", "--IdentityProvider.token="),
+            *("--LabApp.expose_app_in_browser=True", "--ServerApp.log_level=ERROR"),
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield Lab(_answering(f"http://127.0.0.1:{port}/lab"), folder)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _answering(address: str, seconds: float = 180) -> str:
+    """The address, once something answers there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urlopen(address, timeout=5):
+                return address
+        except OSError:
+            time.sleep(0.3)
+    raise TimeoutError(f"JupyterLab did not answer within {seconds:.0f} s")
+
+
+def run_all(page: object) -> dict[str, object]:
+    """Runs every cell and waits until the kernel is idle; what came of it."""
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+        "?.status === 'idle'",
+        timeout=120_000,
+    )
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(
+        f"() => {{ const now = ({OUTPUTS})(); return now.errors.length || now.ran === now.code; }}",
+        timeout=1000 * MOST_SECONDS,
+        polling=500,
+    )
+    return page.evaluate(OUTPUTS)
+
+
+def dead_sliders(page: object) -> tuple[int, list[str]]:
+    """How many sliders there are, and the labels of those that never redraw their picture.
+
+    After a training of four iterations two states may look alike; their descriptions differ.
+    """
+    dead = []
+    handles = page.query_selector_all(".jp-OutputArea .widget-slider .noUi-handle")
+    for handle in handles:
+        box = handle.evaluate_handle("h => h.closest('.widget-vbox')").as_element()
+        slider = handle.evaluate_handle("h => h.closest('.widget-slider')").as_element()
+        before = drawn(box)
+        handle.focus()
+        for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
+            page.keyboard.press(key)
+            if changed(page, box, before):
+                break
+        else:
+            dead.append(slider.inner_text())
+    return len(handles), dead
+
+
+def drawn(box: object) -> str:
+    """The picture in the box, with its description."""
+    return box.query_selector("img").evaluate("image => image.outerHTML")
+
+
+def changed(page: object, box: object, before: str) -> bool:
+    """True once the picture in the box is another one, False after ten seconds."""
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if drawn(box) != before:
+            return True
+    return False
+
+
+SHORT = ("00_few_labels_many_scans", "05_comparison")  # the others open with --long
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in SHORT else pytest.mark.long)
+        for path in NOTEBOOKS
+    ],
+)
+def test_a_notebook_runs_and_its_sliders_move(
+    notebook: Path,
+    lab: Lab,
+    browser,
+    small_runs: Path,
+) -> None:
+    if "SEED" in read_parameters(notebook.with_suffix(".py")):
+        small_copy(notebook, lab.folder, small_runs)
+    else:  # it trains nothing and shows what is stored
+        shutil.copy(notebook, lab.folder)
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    errors = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    # a workspace of its own: otherwise the tabs of the test before are opened again
+    page.goto(f"{lab.address}/workspaces/{notebook.stem}/tree/{notebook.name}")
+    try:
+        came = run_all(page)
+        assert came["errors"] == []
+        sliders, dead = dead_sliders(page)
+    finally:
+        page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.close()
+    assert dead == []
+    assert sliders or "widget" not in notebook.with_suffix(".py").read_text()
+    assert [text for text in errors if not HARMLESS.search(text)] == []

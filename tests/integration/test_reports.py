@@ -1,0 +1,593 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.evaluation.results import build_result, write_result
+from ssl_lib.notebook.source import paired, sync
+from ssl_lib.reports import __main__ as command
+from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
+from ssl_lib.reports.card import duration, run_facts
+from ssl_lib.reports.markdown import Markdown
+from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
+from ssl_lib.reports.outputs import last_writes, outputs_html
+from ssl_lib.reports.render import PageData, read_page_data, write_page
+from ssl_lib.utils.errors import InputError
+
+PARAMETERS = """\
+# %% [markdown]
+# # The {name} notebook
+
+# %% tags=["parameters"]
+DATASET = "phantom"  # data
+PROFILE = "quick"  # budget
+N_LABELLED = 4  # scans with a label
+SEED = 0  # random numbers
+
+"""
+GOOD = """\
+# %%
+import os
+from pathlib import Path
+
+runs = Path("runs.txt")
+runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
+print(f"seed {SEED}, static {os.environ['SSL_STATIC']}, in {Path.cwd()}")
+"""
+SCRIPTS = {
+    "00_good": GOOD,
+    "01_error": '# %%\nprint("before")\n\n# %%\n{}["<b>no such key</b>"]\n\n# %%\nprint("after")\n',
+    "02_killed": '# %%\nprint("before")\n\n# %%\nimport os\nos._exit(1)\n\n# %%\nprint("after")\n',
+    "03_sleeps": '# %%\nprint("before")\n\n# %%\nimport time\ntime.sleep(600)\n',
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def make_project(root: Path, names: list[str]) -> Path:
+    (root / "notebooks").mkdir(parents=True)
+    for name in names:
+        script = root / "notebooks" / f"{name}.py"
+        script.write_text(PARAMETERS.format(name=name) + SCRIPTS[name])
+    return root
+
+
+def report(root: Path, *arguments: str) -> int:
+    return command.main(["--root", str(root), *arguments])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project", ["00_good"])
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A project whose notebooks fail in three ways, run once; and the exit code of that run."""
+    root = make_project(tmp_path_factory.mktemp("failing"), list(SCRIPTS))
+    return root, report(root, "--timeout", "4")
+
+
+def page_of(root: Path, name: str) -> str:
+    return (root / "reports" / name / "phantom-quick-n4.html").read_text()
+
+
+# --- what is refused before any kernel starts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--notebooks", "00_gud"], "did you mean 00_good?"),
+        (["--profile", "quik"], "expected: smoke, quick, gpu, paper"),
+        (["--seeds", "0 one"], "whole numbers"),
+        (["--datasets", "phantoms"], "phantom_3d"),
+        (["--datasets", "phantom", "--profile", "paper"], "la2018"),
+        (["--n-labelled", "100000"], "labelled"),
+    ],
+)
+def test_a_bad_request_is_one_message_and_exit_code_2(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert report(project, *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and message in printed.err
+    assert printed.out == "" and "Traceback" not in printed.err
+    assert not (project / "build").exists()
+
+
+def test_a_parameter_of_another_type_is_refused(project: Path) -> None:
+    script = project / "notebooks" / "00_good.py"
+    script.write_text(script.read_text().replace("SEED = 0", 'SEED = "none"'))
+    with pytest.raises(InputError, match="SEED was given 3"):
+        plan.plan(plan.Request(seeds=(3,)), plan.Folders(project))
+
+
+# --- the plan
+
+
+def test_every_combination_is_planned_and_only_known_parameters_are_passed(project: Path) -> None:
+    request = plan.Request(n_labelled=(2, 4), seeds=(0, 1), profile="smoke", data_dir="elsewhere")
+    jobs = plan.plan(request, plan.Folders(project))
+    assert [job.run_name for job in jobs] == [
+        f"phantom-smoke-n{n}-seed{seed}" for n in (2, 4) for seed in (0, 1)
+    ]
+    assert dict(jobs[3].parameters) == {
+        "DATASET": "phantom",
+        "PROFILE": "smoke",
+        "N_LABELLED": 4,
+        "SEED": 1,
+    }
+
+
+def test_empty_options_mean_the_notebooks_own_values() -> None:
+    options = command._parser().parse_args(["--datasets", "", "--seeds", ""])
+    assert command._request(options) == plan.Request()
+
+
+def test_a_folder_with_spaces_is_one_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "my scans"
+    folder.mkdir()
+    assert command._datasets(str(folder)) == (str(folder),)
+    assert command._datasets("phantom hippocampus") == ("phantom", "hippocampus")
+
+
+def test_the_digest_follows_the_notebook_and_the_parameters(project: Path) -> None:
+    folders = plan.Folders(project)
+    first, other = plan.plan(plan.Request(seeds=(0, 1)), folders)
+    before = plan.digest(first, folders)
+    assert plan.digest(first, folders) == before != plan.digest(other, folders)
+    first.script.write_text(first.script.read_text() + "# changed\n")
+    assert plan.digest(first, folders) != before
+
+
+def test_a_notebook_without_a_seed_runs_once_and_follows_the_results(project: Path) -> None:
+    folders = plan.Folders(project)
+    script = project / "notebooks" / "00_good.py"
+    script.write_text(script.read_text().replace("SEED = 0  # random numbers\n", ""))
+    (only,) = plan.plan(plan.Request(datasets=("unknown",), seeds=(0, 1)), folders)
+    before = plan.digest(only, folders)
+    assert plan.digest(only, folders) == before
+    result = folders.results / "00_good" / "run.json"
+    result.parent.mkdir(parents=True)
+    result.write_text("{}")
+    assert plan.digest(only, folders) != before
+    assert "Seed shown" not in dict(run_facts({"parameters": {"DATASET": "x"}}, []))
+    assert "Seed shown" in dict(run_facts({"parameters": {"SEED": 0}}, []))
+
+
+# --- running
+
+
+@pytest.mark.slow
+def test_a_good_run_is_executed_once_until_it_is_forced(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(project, "--store-outputs") == 0
+    page = page_of(project, "00_good")
+    assert "seed 0, static 1, in ." in page
+    assert str(project) not in page
+    assert (project / "runs.txt").read_text() == "x"
+
+    script = project / "notebooks" / "00_good.py"
+    notebook = nbformat.read(script.with_suffix(".ipynb"), as_version=4)
+    assert paired(script, script.with_suffix(".ipynb")) == []
+    assert "static 1" in notebook.cells[-1].outputs[0].text
+    assert sync([script]) == []
+
+    assert report(project) == 0
+    assert "unchanged" in capsys.readouterr().out
+    assert (project / "runs.txt").read_text() == "x"
+    assert report(project, "--force") == 0
+    assert (project / "runs.txt").read_text() == "xx"
+    (project / "reports" / "00_good" / "phantom-quick-n4.html").unlink()
+    assert report(project) == 0
+    assert page_of(project, "00_good") and (project / "runs.txt").read_text() == "xx"
+    (project / "build" / "executed" / "00_good" / "phantom-quick-n4-seed0.ipynb").unlink()
+    assert report(project) == 0
+    assert (project / "runs.txt").read_text() == "xxx"
+
+
+@pytest.mark.slow
+def test_one_failure_never_stops_the_others(failing: tuple[Path, int]) -> None:
+    root, code = failing
+    assert code == 1
+    states = {
+        data.notebook: data.status
+        for data in map(read_page_data, sorted((root / "reports").glob("*/*.html")))
+    }
+    assert states == {
+        "00_good": "ok",
+        "01_error": "failed",
+        "02_killed": "failed",
+        "03_sleeps": "failed",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("01_error", "KeyError: &#39;&lt;b&gt;no such key&lt;/b&gt;&#39;"),
+        ("02_killed", "the kernel died here"),
+        ("03_sleeps", "this cell took longer than allowed"),
+    ],
+)
+def test_a_failure_stands_first_and_points_to_its_cell(
+    failing: tuple[Path, int], name: str, message: str
+) -> None:
+    page = page_of(failing[0], name)
+    banner = page.index("This run failed.")
+    assert banner < page.index("Run card") < page.index('class="cell')
+    assert message in page[banner : page.index("Run card")]
+    target = re.search(r'href="#(cell-\d+)"', page[banner:]).group(1)
+    culprit = page[page.index(f'id="{target}"') :]
+    assert re.search("key|_exit|sleep", culprit[: culprit.index("</code>")])
+    assert "before" in page
+    assert "<b>no such key" not in page
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_tried_again(failing: tuple[Path, int]) -> None:
+    assert not list((failing[0] / "build" / "stamps").glob("0[123]*/*"))
+    assert list((failing[0] / "build" / "stamps").glob("00_good/*"))
+
+
+@pytest.mark.slow
+def test_nothing_global_is_left_behind(failing: tuple[Path, int]) -> None:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    assert run.KERNEL not in KernelSpecManager().find_kernel_specs()
+
+
+# --- how a run ended
+
+
+def executed_notebook(*counts: int | None) -> nbformat.NotebookNode:
+    cells = [new_code_cell("x", execution_count=count) for count in counts]
+    return new_notebook(cells=cells)
+
+
+def test_a_finished_notebook_has_no_failure() -> None:
+    notebook = executed_notebook(1, 2)
+    notebook.cells.append(new_code_cell("  "))
+    assert outcome.diagnose(notebook) is None
+
+
+def test_a_cell_without_a_count_is_where_the_kernel_died() -> None:
+    failure = outcome.diagnose(executed_notebook(1, None, None))
+    assert (failure.cell, "the kernel died here" in failure.message) == (2, True)
+
+
+def test_the_last_started_cell_is_to_blame_even_if_it_has_a_count() -> None:
+    notebook = executed_notebook(1, 2, None)
+    for cell in notebook.cells[:2]:
+        cell.metadata.papermill = {"start_time": "2020-01-01"}
+    assert outcome.diagnose(notebook, RuntimeError("Kernel died")).cell == 2
+
+
+# --- formulas
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\theta' \leftarrow \alpha\,\theta' + (1-\alpha)\,\theta",
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
+        r"\hat{y} = \operatorname*{arg\,max}_c\, p_c + \arg\min_{x} \bigl\| p'_i \bigr\|_2^2",
+        r"\begin{cases} 1 & x>0 \\ 0 & \text{otherwise} \end{cases}",
+    ],
+)
+def test_usual_formulas_become_mathml(latex: str) -> None:
+    mathml = to_mathml(latex, block=True)
+    assert mathml.startswith("<math") and "\\" not in mathml and "&amp;" not in mathml
+
+
+def test_an_unknown_command_is_found_and_its_source_shown() -> None:
+    with pytest.raises(FormulaError, match="nosuchthing"):
+        to_mathml(r"\nosuchthing{x} < 1", block=False)
+    assert "\\nosuchthing{x} &lt; 1</code>" in formula_html(r"\nosuchthing{x} < 1", block=False)
+
+
+# --- markdown
+
+
+@pytest.fixture
+def markdown(tmp_path: Path) -> Markdown:
+    return Markdown(tmp_path)
+
+
+def test_formulas_are_safe_from_markdown_and_code_from_formulas(markdown: Markdown) -> None:
+    html = markdown("$a_1 * b_1 * c$ and `$x$` and \\$5, $6 off\n\n```\n$y$\n```\n\n$$\nz_1\n$$")
+    assert html.count("<math") == 2
+    assert "<em>" not in html and "placeholder" not in html
+    assert "<code>$x$</code>" in html and "$y$" in html and "$5, $6 off" in html
+
+
+def test_headings_get_different_anchors(markdown: Markdown) -> None:
+    html = markdown("## What *is* $x$?\n\n## What is x?") + markdown("## What is x?")
+    anchors = [heading.anchor for heading in markdown.headings]
+    assert len(set(anchors)) == 3
+    assert all(f'id="{anchor}"' in html for anchor in anchors)
+    assert {heading.text for heading in markdown.headings} == {"What is x?"}
+
+
+def test_remote_pictures_become_text_and_local_ones_are_embedded(
+    markdown: Markdown, tmp_path: Path
+) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "local.png")
+    html = markdown("![a badge](https://example.org/b.svg) ![here](local.png)")
+    assert "a badge" in html and "example.org" not in html
+    assert 'src="data:image/png;base64,' in html and 'alt="here"' in html
+
+
+def test_wide_tables_scroll(markdown: Markdown) -> None:
+    assert 'class="table-box"' in markdown("| a | b |\n|---|---|\n| 1 | 2 |")
+
+
+# --- outputs
+
+
+def png(colour: str = "red", size: tuple[int, int] = (8, 8)) -> str:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"alt": 'a "red" <square>'}, {"image/png": {"alt": 'a "red" <square>'}}]
+)
+def test_alt_text_is_kept_and_escaped(metadata: dict, tmp_path: Path) -> None:
+    output = new_output("display_data", {"image/png": png()}, metadata=metadata)
+    assert 'alt="a &#34;red&#34; &lt;square&gt;"' in outputs_html([output], tmp_path).replace(
+        "&quot;", "&#34;"
+    )
+
+
+def test_a_progress_bar_shows_its_last_state() -> None:
+    assert last_writes("0%\r50%\r100%\nnext\r\n") == "100%\nnext\n"
+
+
+def test_streams_are_joined_folded_and_escaped(tmp_path: Path) -> None:
+    lines = [new_output("stream", name="stdout", text=f"<i>{n}</i>\n") for n in range(20)]
+    html = outputs_html(lines, tmp_path)
+    assert html.count("<pre") == 1 and "20 lines of text" in html and "<i>" not in html
+    messages = outputs_html([new_output("stream", name="stderr", text="careful\n")], tmp_path)
+    assert "<details" in messages and "careful" in messages
+
+
+# --- pages
+
+
+def write_executed(path: Path, *, cells: list | None = None, **notes: object) -> Path:
+    stated = {
+        "notebook": "00_x",
+        "dataset": "phantom",
+        "profile": "quick",
+        "n_labelled": 4,
+        "seed": 0,
+        "parameters": {},
+        "seconds": 5.0,
+        "when": "2020-01-01T00:00:00",
+        "failure": None,
+    }
+    notebook = new_notebook(cells=cells or [new_markdown_cell("# A title\n\nText.")])
+    outcome.note(notebook, **{**stated, **notes})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def page_from(tmp_path: Path, *cells: object, **notes: object) -> tuple[str, PageData]:
+    executed = write_executed(tmp_path / "run.ipynb", cells=list(cells), **notes)
+    data = write_page([executed], tmp_path / "page.html", [], tmp_path)
+    return (tmp_path / "page.html").read_text(), data
+
+
+def test_a_page_has_landmarks_language_and_policy(tmp_path: Path) -> None:
+    html, _ = page_from(tmp_path, new_markdown_cell("# T\n\n## One"), new_code_cell("x = 1"))
+    for part in ('<html lang="en">', "<main", "<nav", "<header", "<footer", 'class="skip"'):
+        assert part in html
+    assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html
+    assert html.count("<h1>") == 1
+    assert offline.external_references(html) == []
+
+
+def test_parameters_and_dataset_names_are_escaped(tmp_path: Path) -> None:
+    nasty = "<script>alert(1)</script>"
+    html, data = page_from(tmp_path, dataset=nasty, parameters={"DATASET": nasty})
+    assert nasty not in html
+    assert data.dataset == nasty
+    assert read_page_data(tmp_path / "page.html") == data
+
+
+def test_a_smoke_page_says_that_its_numbers_mean_nothing(tmp_path: Path) -> None:
+    warning = "The numbers on this page mean nothing."
+    assert warning in page_from(tmp_path, profile="smoke")[0]
+    assert warning not in page_from(tmp_path, profile="quick")[0]
+
+
+def test_solutions_are_folded_and_code_is_there(tmp_path: Path) -> None:
+    solution = new_code_cell("answer = 42", metadata={"tags": ["solution"]}, execution_count=1)
+    html, _ = page_from(tmp_path, solution)
+    assert html.index("<summary>Solution") < html.index("answer")
+
+
+def test_a_page_that_is_too_large_fails_loudly_but_exists(tmp_path: Path) -> None:
+    text = "x" * (offline.MAX_BYTES + 1)
+    cell = new_code_cell("big", outputs=[new_output("stream", name="stdout", text=text)])
+    html, data = page_from(tmp_path, cell)
+    assert data.status == "failed" and "bytes" in data.failures[0]
+    assert "bytes" in html and len(html) < 100_000
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://example.org/x.js"></script>',
+        '<link rel="stylesheet" href="//example.org/x.css">',
+        "<style>@import 'x.css';</style>",
+        "<style>p { background: url(https://example.org/x.png) }</style>",
+        '<iframe src="https://example.org"></iframe>',
+    ],
+)
+def test_output_from_a_network_fails_loudly(tmp_path: Path, html: str) -> None:
+    cell = new_code_cell("x", outputs=[new_output("display_data", {"text/html": html})])
+    page, data = page_from(tmp_path, cell)
+    assert "from elsewhere" in data.failures[0]
+    assert offline.external_references(page) == []
+
+
+def test_a_plain_link_is_no_load() -> None:
+    assert offline.external_references('<a href="https://example.org">paper</a>') == []
+
+
+def test_the_failed_seed_is_shown_and_all_seeds_count(tmp_path: Path) -> None:
+    failure = outcome.Failure(1, "ValueError: bad")
+    runs = [
+        write_executed(tmp_path / "0.ipynb", seed=0, failure=failure),
+        write_executed(tmp_path / "1.ipynb", seed=1, when="2030-01-01"),
+    ]
+    data = write_page(runs, tmp_path / "page.html", [], tmp_path)
+    assert data.failures == ("Seed 0, cell 1: ValueError: bad",)
+    assert data.seconds == 10.0
+    assert "Seed shown</dt><dd>0" in (tmp_path / "page.html").read_text()
+
+
+def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
+    noise = Image.effect_noise((90, 70), 90).resize((900, 700))
+    file = io.BytesIO()
+    noise.save(file, "PNG")
+    large = base64.b64encode(file.getvalue()).decode()
+    tagged = new_code_cell(
+        "b",
+        metadata={"tags": ["first-figure"]},
+        outputs=[new_output("display_data", {"image/png": large})],
+    )
+    first = new_code_cell("a", outputs=[new_output("display_data", {"image/png": png()})])
+    uri = thumbnail.thumbnail(new_notebook(cells=[first, tagged]))
+    assert uri.startswith("data:image/jpeg") and 2000 < len(uri) < thumbnail.MAX_CHARACTERS
+    chart = new_code_cell("d", metadata=tagged.metadata, outputs=first.outputs)
+    scan = new_code_cell("e", outputs=tagged.outputs)
+    assert thumbnail.thumbnail(new_notebook(cells=[chart, scan])) == uri
+    assert thumbnail.thumbnail(new_notebook(cells=[first, chart])) != uri
+    assert thumbnail.thumbnail(new_notebook(cells=[new_code_cell("c")])) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(7.6, "8 s"), (125, "2 min 05 s"), (4200, "1 h 10 min")]
+)
+def test_times_are_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# --- the index
+
+
+def store_result(root: Path, seed: int, dice: float) -> None:
+    cohort = phantom_cohort(4, dimensions=2, max_scans=12)
+    per_case = [
+        {"id": case.identity, "class": 1, "dice": dice, "jaccard": 0.5, "hd95": 2.0, "asd": 1.0}
+        for case in cohort.test
+    ]
+    row = {
+        **{"dice": dice, "jaccard": 0.5, "hd95": 2.0, "asd": 1.0, "empty_predictions": 0},
+        "units": {"dice": "fraction", "hd95": "voxel"},
+        "per_case": per_case,
+    }
+    result = build_result(
+        notebook="00_x",
+        dataset="phantom",
+        cohort=cohort,
+        n_labelled=4,
+        seed=seed,
+        profile="quick",
+        parameters={},
+        rows={"supervised_few": row, "mean_teacher": row},
+        seconds=1.0,
+        device="cpu",
+    )
+    write_result(result, root / "results")
+
+
+def test_the_index_shows_cards_leaderboard_failures_and_broken_results(tmp_path: Path) -> None:
+    store_result(tmp_path, seed=0, dice=0.5)
+    store_result(tmp_path, seed=1, dice=0.75)
+    (tmp_path / "results" / "00_x" / "broken.json").write_text("{")
+    good = write_executed(tmp_path / "a.ipynb")
+    bad = write_executed(tmp_path / "b.ipynb", failure=outcome.Failure(2, "<i>worse</i>"))
+    write_page([good], tmp_path / "00_x" / "phantom-quick-n4.html", [], tmp_path)
+    write_page([bad], tmp_path / "01_y" / "phantom-quick-n4.html", [], tmp_path)
+    html = index.write_index(tmp_path, tmp_path / "results").read_text()
+    assert 'href="00_x/phantom-quick-n4.html"' in html
+    assert "&lt;i&gt;worse&lt;/i&gt;" in html and "<i>" not in html
+    assert "broken.json" in html
+    assert "0.625 [0.625, 0.625]" in html and "<td>2</td>" in html
+    assert "2.0 [2.0, 2.0] voxel" in html
+    assert offline.external_references(html) == []
+
+
+def test_the_pages_of_a_notebook_share_a_card_with_its_claim(tmp_path: Path) -> None:
+    executed = write_executed(tmp_path / "a.ipynb")
+    for name in ("phantom-quick-n1", "phantom-quick-n4"):
+        write_page([executed], tmp_path / "00_x" / f"{name}.html", [], tmp_path)
+    page = tmp_path / "00_x" / "phantom-quick-n4.html"
+    text = page.read_text(encoding="utf-8")
+    claim = "<p><strong>Few &amp; <em>good</em>\nlabels.</strong></p>"
+    page.write_text(text.replace("</h1>", f"</h1>{claim}", 1), encoding="utf-8")
+    (tmp_path / "00_x" / "phantom-quick-n1.html").write_text(page.read_text(), encoding="utf-8")
+    html = index.write_index(tmp_path, tmp_path / "results").read_text()
+    assert html.count("<article") == 1 and "<p>Few &amp; good labels.</p>" in html
+    assert all(f'href="00_x/phantom-quick-n{n}.html"' in html for n in (1, 4))
+
+
+def test_a_card_compares_the_notebooks_row_with_the_control(tmp_path: Path) -> None:
+    store_result(tmp_path, seed=0, dice=0.5)
+    (stored,), _ = index.stored_results(tmp_path / "results")
+    rows = stored["rows"] | {"supervised_strong": stored["rows"]["supervised_few"]}
+    assert index._difference([stored | {"rows": rows}], "mean_teacher").startswith("= +0.000")
+    assert index._difference([stored], "mean_teacher") == ""
+    assert index._difference([], "bcp") == ""
+
+
+def test_different_cohorts_are_never_pooled(tmp_path: Path) -> None:
+    store_result(tmp_path, seed=0, dice=0.5)
+    results, _ = index.stored_results(tmp_path / "results")
+    other = {**results[0], "cohort_hash": "another", "seed": 1}
+    assert len(index.boards([*results, other])) == 2
+
+
+def test_an_index_without_pages_says_what_to_do(tmp_path: Path) -> None:
+    html = index.write_index(tmp_path, tmp_path / "results").read_text()
+    assert "make reports" in html
+
+
+def test_runs_side_by_side_do_not_take_each_others_kernels(project: Path) -> None:
+    command_line = [sys.executable, "-m", "ssl_lib.reports", "--root", str(project), "--seeds"]
+    running = [subprocess.Popen([*command_line, seed], cwd=project) for seed in ("0", "1")]
+    assert [process.wait(120) for process in running] == [0, 0]
+    assert not list(project.glob("kernel-*"))
+
+
+def test_every_run_has_sockets_of_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        run.papermill,
+        "execute_notebook",
+        lambda *_, config, **__: seen.append(config.KernelManager.ip),
+    )
+    report(project, "--seeds", "0 1")
+    assert len(set(seen)) == 2 and not any(Path(place).parent.exists() for place in seen)

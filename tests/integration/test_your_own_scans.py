@@ -1,0 +1,221 @@
+"""Notebook 06, cell by cell, on a folder as people have them: files renamed by hand, orientations
+mixed, one image broken, one label map missing. What it writes must lie on the scans and score as
+its result file says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+from organ_scans import CODES, organ, write_organs, write_oriented
+
+from ssl_lib.config import settings_for
+from ssl_lib.data.fingerprint import survey
+from ssl_lib.data.load import DATASETS
+from ssl_lib.data.preprocessing import orientation_of
+from ssl_lib.data.reading import read_nifti
+from ssl_lib.evaluation.metrics import mean_dice
+from ssl_lib.export.model import predict_scan
+from ssl_lib.notebook.files import cell_tags, read_cells
+from ssl_lib.notebook.source import NOTEBOOKS_DIR, load_method
+from ssl_lib.reports import plan
+from ssl_lib.training import study
+from ssl_lib.utils.errors import InputError
+
+NOTEBOOK = NOTEBOOKS_DIR / "06_your_own_scans.py"
+
+
+def renamed_by_hand(folder: Path) -> Path:
+    """Nine scans under names that somebody made up; see the module's text for what is wrong."""
+    write_organs(folder, labelled=8, unlabelled=1)
+    for part in ("imagesTr", "labelsTr"):
+        for number in (1, 2):
+            path = folder / part / f"a0{number}.nii.gz"
+            path.rename(path.with_name(f"My scan {number} (final).nii.gz"))
+        unpacked = nibabel.load(folder / part / "a03.nii.gz")
+        unpacked.to_filename(folder / part / "Patient-C.nii")
+        (folder / part / "a03.nii.gz").unlink()
+    broken = folder / "imagesTr" / "a04.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:900])
+    (folder / "labelsTr" / "a05.nii.gz").unlink()
+    return folder
+
+
+def run_cells(**parameters: object) -> dict[str, object]:
+    """The names that all code cells of the notebook define, with these parameters."""
+    names: dict[str, object] = {"__name__": "__main__", "display": lambda *_: None}
+    for cell in read_cells(NOTEBOOK):
+        if cell.cell_type == "code":
+            exec(compile(cell.source, str(NOTEBOOK), "exec"), names)
+            if "parameters" in cell_tags(cell):
+                assert parameters.keys() <= names.keys()
+                names.update(parameters)
+    return names
+
+
+def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNamespace:
+    """The notebook on a folder, as for a page; what it defined and wrote."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_STATIC", "1")
+        patch.chdir(NOTEBOOKS_DIR.parent)
+        names = run_cells(
+            DATASET=str(folder),
+            PROFILE="smoke",
+            N_LABELLED=n_labelled,
+            METHODS=methods,
+            RESULTS_DIR=str(root / "results"),
+            RUNS_DIR=str(root / "runs"),
+            OUTPUT_DIR=str(root / "out"),
+        )
+    (result,) = (root / "results").glob("*/*.json")
+    content = json.loads(result.read_text())
+    return SimpleNamespace(folder=folder, root=root, result=content, names=names)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> SimpleNamespace:
+    """The notebook on that folder, with one method and the control."""
+    root = tmp_path_factory.mktemp("own")
+    return run_on(renamed_by_hand(root / "scans"), root, 2, "mean_teacher")
+
+
+def test_the_broken_file_is_named_and_left_out(ran):
+    assert [line.split(":")[0] for line in ran.result["left_out"]] == ["imagesTr/a04.nii.gz"]
+    assert "damaged" in ran.result["left_out"][0]
+    assert "imagesTr/a04.nii.gz" in ran.names["cohort"].caveat
+
+
+def test_every_other_scan_is_predicted_on_its_own_voxels(ran):
+    predictions = {path.name: path for path in (ran.root / "out").glob("*/predictions/*/*.nii.gz")}
+    images = [path for path in (ran.folder / "imagesTr").iterdir() if path.name != "a04.nii.gz"]
+    assert len(images) == 8
+    for image in images:
+        written = predictions[image.name.removesuffix(".gz").removesuffix(".nii") + ".nii.gz"]
+        stored, scan = nibabel.load(written), nibabel.load(image)
+        np.testing.assert_array_equal(stored.affine, scan.affine)
+        assert stored.shape == scan.shape and stored.get_data_dtype() == np.uint8
+        assert orientation_of(written) == orientation_of(image)
+    assert len({orientation_of(image) for image in images}) > 2
+
+
+def test_scores_equal_those_of_the_written_files(ran):
+    """Computed here with nibabel and a plain formula, on the voxels as they are stored."""
+    for row, scores in ran.result["rows"].items():
+        for entry in scores["per_case"]:
+            (written,) = (ran.root / "out").glob(f"*/predictions/{row}/{entry['id']}.nii.gz")
+            truth = next((ran.folder / "labelsTr").glob(f"{entry['id']}.nii*"))
+            mine, theirs = (
+                np.asarray(nibabel.load(path).dataobj) == entry["class"]
+                for path in (written, truth)
+            )
+            dice = 2 * (mine & theirs).sum() / (mine.sum() + theirs.sum())
+            assert dice == pytest.approx(entry["dice"], abs=1e-6)
+
+
+def test_the_control_is_always_there_and_the_choice_is_made_on_validation_scans(ran):
+    assert set(ran.result["rows"]) == {"supervised_strong", "mean_teacher"}
+    assert ran.names["best"] in ran.result["rows"]
+    assert ran.names["validation"].keys() == ran.result["rows"].keys()
+
+
+def test_the_scan_whose_label_is_missing_is_an_unlabelled_one(ran):
+    cohort = ran.names["cohort"]
+    groups = {case.identity: name for name, cases in cohort.groups.items() for case in cases}
+    assert groups.get("a05", "outside") in ("unlabelled", "outside")
+    assert "a05" not in cohort.sealed
+
+
+def test_the_kept_weights_predict_a_scan_without_the_notebook(ran, tmp_path):
+    row = ran.names["best"]
+    (weights,) = (ran.root / "out").glob(f"*/weights/{row}.safetensors")
+    image = ran.folder / "imagesTr" / "Patient-C.nii"
+    done = predict_scan(weights, image, tmp_path / "label.nii.gz")
+    (before,) = (ran.root / "out").glob(f"*/predictions/{row}/Patient-C.nii.gz")
+    assert done.path.read_bytes() == before.read_bytes()
+    assert mean_dice(done.label, read_nifti(before).voxels, 3) in (
+        1.0,
+        pytest.approx(np.nan, nan_ok=True),
+    )
+
+
+# --- a series of slices, everything labelled, values with a gap
+
+
+def test_slices_without_any_unlabelled_scan_go_through(tmp_path):
+    folder = tmp_path / "scans"
+    for number in range(5):
+        image, label = organ(number)
+        for part, voxels in (("images", image), ("labels", np.float32([0, 1, 255])[label])):
+            path = folder / f"{part}Tr" / f"{number}.nii.gz"
+            write_oriented(path, voxels, CODES[number % 4], (1.0, 1.0, 6.0))
+    ran = run_on(folder, tmp_path, 3, "mean_teacher bcp")
+    assert ran.names["cohort"].dimensions == 2 and not ran.names["cohort"].unlabelled
+    assert list(ran.result["rows"]) == ["supervised_strong"]
+    written = sorted((tmp_path / "out").glob("*/predictions/supervised_strong/*.nii.gz"))
+    assert len(written) == 5
+    for path in written:
+        scan = nibabel.load(folder / "imagesTr" / path.name)
+        np.testing.assert_array_equal(nibabel.load(path).affine, scan.affine)
+        assert set(np.unique(np.asarray(nibabel.load(path).dataobj))) <= {0, 1, 255}
+
+
+# --- every method can be called
+
+
+@pytest.fixture(scope="module")
+def method():
+    return load_method(NOTEBOOK.stem)
+
+
+def test_methods_are_chosen_by_name_with_the_control(method):
+    assert method.chosen_methods([], True) == ["supervised_strong"]
+    assert method.chosen_methods(["bcp", "supervised_few"], True) == [
+        "supervised_few",
+        "supervised_strong",
+        "bcp",
+    ]
+    assert method.chosen_methods(["bcp"], False) == ["supervised_strong"]
+    with pytest.raises(InputError, match="no method 'bpc'"):
+        method.chosen_methods(["bpc"], True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bcp", "umct", "aau", "dsaif"])
+def test_each_method_trains_on_a_folder(method, ran, name):
+    cohort = ran.names["cohort"]
+    tiny = study.Study(cohort, settings_for("smoke", cohort), "smoke", 0, study.best_device())
+    rows = method.RECIPES[name](tiny)
+    assert name in rows
+    for training in rows.values():
+        predictions = tiny.predict(training.networks["student"], cohort.test)
+        assert all(label.max() < cohort.n_classes for label in predictions.values())
+
+
+# --- the report command
+
+
+def test_folders_are_planned_and_named_data_sets_passed_by(ran, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("00_few_labels_many_scans", NOTEBOOK.stem):
+        shutil.copy(NOTEBOOKS_DIR / f"{name}.py", tmp_path / "notebooks")
+    folders = plan.Folders(tmp_path)
+    request = {"profile": "smoke", "n_labelled": (2,)}
+    assert "phantom" in DATASETS
+    both = plan.plan(plan.Request(datasets=("phantom",), **request), folders)
+    assert [job.notebook for job in both] == ["00_few_labels_many_scans"]
+    with pytest.raises(InputError, match="reads a folder of scans"):
+        plan.plan(plan.Request(("06",), ("phantom",), **request), folders)
+    (job,) = plan.plan(plan.Request(("06",), (str(ran.folder),), **request), folders)
+    assert job.data_hash.startswith(ran.names["cohort"].content_hash)
+    extra = ran.folder / "imagesTs" / "new.nii.gz"
+    extra.parent.mkdir()
+    shutil.copy(ran.folder / "imagesTr" / "u00.nii.gz", extra)
+    (again,) = plan.plan(plan.Request(("06",), (str(ran.folder),), **request), folders)
+    shutil.rmtree(extra.parent)
+    assert again.data_hash != job.data_hash, "a scan that is only predicted counts, too"
+    assert survey(ran.folder).left_out

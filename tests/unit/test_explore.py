@@ -1,0 +1,160 @@
+"""Sliders: complete, described, small and self-contained in static pages; alive in a kernel."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib import rcParams
+
+from ssl_lib.figures import new_figure
+from ssl_lib.notebook import explore as module
+from ssl_lib.notebook.explore import Knob, explore, static_html, value_text
+from ssl_lib.utils.errors import InputError
+
+SIZES = Knob("box size", (0.25, 0.5, 0.75), start=0.5)
+MODES = Knob("mode", ("inside", "outside"))
+
+
+def draw(size=0.5, mode="inside"):
+    """A small figure that differs from state to state."""
+    figure = new_figure(height=1.2, width=2.0)
+    ax = figure.subplots()
+    ax.barh([0, 1], [size, 1 - size], color="C1" if mode == "inside" else "C2")
+    return figure
+
+
+def pictures(html):
+    return re.findall(r'<img src="([^"]*)" alt="([^"]*)"[^>]*display:(\w+)', html)
+
+
+def test_one_picture_for_each_state_and_only_the_start_is_shown():
+    found = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
+    assert len(found) == 6
+    assert [display for _, _, display in found] == ["none", "none", "block", "none", "none", "none"]
+    assert found[2][1] == "Two bars. (box size 0.5, mode inside)"
+    assert len({alt for _, alt, _ in found}) == 6
+    assert len({uri for uri, _, _ in found}) == 6
+    assert all(uri.startswith("data:image/webp;base64,") for uri, _, _ in found)
+
+
+def test_sliders_are_labelled_and_say_their_value():
+    html = static_html(draw, alt="Two bars.", size=SIZES, mode=MODES)
+    inputs = re.findall(
+        r'<input type="range" id="([^"]+)" min="0" max="(\d)" step="1" value="(\d)"', html
+    )
+    assert [(top, value) for _, top, value in inputs] == [("2", "1"), ("1", "0")]
+    for identity, _, _ in inputs:
+        assert f'<label for="{identity}"' in html and f'<output for="{identity}"' in html
+    assert ">box size</label>" in html and ">0.5</output>" in html
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    html = static_html(draw, alt="Two bars.", size=SIZES)
+    markup = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "data:", html)
+    assert "//" not in markup
+    assert "src=" not in markup.replace('src="data:"', "")
+
+
+def test_ids_are_unique_on_a_page():
+    page = "".join(static_html(draw, alt="Two bars.", size=SIZES) for _ in range(2))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_text_of_the_caller_cannot_break_the_page():
+    knob = Knob('<b>"size"</b>', ("<i>", '"'))
+    html = static_html(lambda size: draw(), alt='A "quoted" <bar>.', size=knob)
+    assert "<b>" not in html and "<i>" not in html and "<bar>" not in html
+    assert len(pictures(html)) == 2
+
+
+def test_description_may_depend_on_the_state():
+    html = static_html(draw, alt=lambda size: f"{size:.0%} of the patch.", size=SIZES)
+    assert pictures(html)[2][1].startswith("75% of the patch.")
+
+
+def test_frames_that_are_too_large_are_refused():
+    noise = np.random.default_rng(0)
+
+    def noisy(size):
+        figure = new_figure(height=3)
+        figure.subplots().imshow(noise.random((200, 500, 3)), interpolation="nearest")
+        return figure
+
+    with pytest.raises(InputError, match="kB"):
+        static_html(noisy, alt="Noise.", size=Knob("n", tuple(range(24))))
+
+
+def test_quality_gives_way_to_size():
+    full = len(static_html(draw, alt="Two bars.", size=SIZES))
+    assert len(static_html(draw, alt="Two bars.", wanted_bytes=full - 100, size=SIZES)) < full
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: static_html(draw, alt="Bars."), "0 knobs"),
+        (lambda: static_html(draw, alt="Bars.", a=SIZES, b=SIZES, c=SIZES), "3 knobs"),
+        (lambda: static_html(draw, alt="  ", size=SIZES), "alternative text"),
+        (lambda: static_html(draw, alt="B.", size=Knob("n", range(99))), "99 states"),
+        (lambda: Knob("size", (1, 2), start=3), "starts at 3"),
+        (lambda: Knob("size", (1,)), "two values"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(call, word):
+    with pytest.raises(InputError, match=word):
+        call()
+
+
+def test_static_unless_a_kernel_listens(monkeypatch):
+    monkeypatch.delenv("SSL_STATIC", raising=False)
+    monkeypatch.setattr(module, "get_ipython", lambda: None)
+    assert not module.is_live()
+    monkeypatch.setattr(module, "get_ipython", lambda: SimpleNamespace(kernel=object()))
+    assert module.is_live()
+    monkeypatch.setenv("SSL_STATIC", "1")
+    assert not module.is_live()
+
+
+def test_live_sliders_redraw_at_once(monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setattr(module, "is_live", lambda: True)
+    monkeypatch.setattr(module, "display", shown.append)
+
+    def spy(**values):
+        drawn.append(values)
+        return draw(**values)
+
+    explore(spy, alt="Two bars.", size=SIZES, mode=MODES)
+    slider, _, picture = shown[0].children
+    before = picture.value
+    slider.value = 0.75
+    assert drawn == [{"size": 0.5, "mode": "inside"}, {"size": 0.75, "mode": "inside"}]
+    assert picture.value != before
+    assert "box size 0.75, mode inside" in picture.value
+
+
+def test_static_is_displayed_as_html(monkeypatch):
+    shown = []
+    monkeypatch.setenv("SSL_STATIC", "1")
+    monkeypatch.setattr(module, "display", shown.append)
+    explore(draw, alt="Two bars.", size=SIZES)
+    assert len(pictures(shown[0].data)) == 3
+
+
+def test_values_read_well():
+    assert [value_text(v) for v in (0.1 + 0.2, 4, "both", 1e-5)] == ["0.3", "4", "both", "1e-05"]
+
+
+def test_figures_are_drawn_in_house_style():
+    seen = []
+
+    def spy(size):
+        seen.append(rcParams["axes.spines.top"])
+        return draw(size)
+
+    static_html(spy, alt="Two bars.", size=SIZES)
+    assert seen == [False, False, False] and rcParams["axes.spines.top"]

@@ -1,0 +1,278 @@
+"""Figures: described, in one look, the same slice and window for all, and nothing hidden."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib import pyplot, rcParams
+from matplotlib.text import Text
+from PIL import Image
+
+from ssl_lib import figures
+from ssl_lib.data.cohort import Case, seal
+from ssl_lib.figures import style
+from ssl_lib.utils.errors import InputError
+
+NAMES = ("background", "square", "spot")
+
+
+def label(shape, shift=0):
+    result = np.zeros(shape, np.uint8)
+    half = shape[0] // 2
+    result[half - 1 : half + 1, 3 + shift : 9 + shift, 4:10] = 1
+    result[half, 10 + shift : 12 + shift, 10:12] = 2
+    return result
+
+
+def case(name, shape, brightness=1.0, seen=True):
+    truth = label(shape)
+    noise = np.random.default_rng(0).normal(0, 0.1, shape)
+    image = (brightness * truth + noise).astype(np.float32)
+    return Case(name, name, image, (2.0, 1.0, 1.0), truth if seen else None)
+
+
+@pytest.fixture(params=[(4, 16, 18), (1, 16, 18), (12, 20, 18)], ids=["stack", "slice", "volume"])
+def cohort(request):
+    shape = request.param
+    groups = {"labelled": "l", "unlabelled": "u", "validation": "v", "test": "t"}
+    return seal(
+        **{g: [case(f"{n}{i}", shape, 1 + i) for i in range(3)] for g, n in groups.items()},
+        name="toy",
+        dimensions=2,
+        class_names=NAMES,
+        spacing_unit="mm",
+        licence="-",
+        citation="-",
+    )
+
+
+def truths(cohort):
+    return {c.identity: cohort.sealed.open(c.identity, "final score") for c in cohort.test}
+
+
+def texts(figure):
+    """Every text that a reader sees in a figure."""
+    figure.draw_without_rendering()
+    found = [item.get_text() for item in figure.findobj(Text) if item.get_visible()]
+    return "\n".join(text for text in found if text)
+
+
+def grey_limits(figure):
+    """The grey window of each scan in a figure."""
+    images = [image for ax in figure.axes for image in ax.images if image.get_cmap().name == "gray"]
+    return {image.get_clim() for image in images}
+
+
+def test_cohort_grid_names_and_counts_its_rows_and_shares_one_window(cohort):
+    figure = figures.cohort_grid(cohort, n=2)
+    shown = texts(figure)
+    for words in ("labelled\n3 scans", "unlabelled\n3 scans", "test\n3 scans", *NAMES[1:]):
+        assert words in shown
+    assert len(grey_limits(figure)) == 1
+    assert len([ax for ax in figure.axes if ax.images]) == 6
+
+
+def test_predictions_carry_the_dice_of_the_whole_scan(cohort):
+    true = truths(cohort)
+    predictions = {
+        "supervised_few": {name: np.roll(t, 1, axis=1) for name, t in true.items()},
+        "bcp": true,
+        "all_empty": {name: t * 0 for name, t in true.items()},
+    }
+    figure = figures.prediction_grid(cohort.test[:2], true, predictions, NAMES)
+    shown = texts(figure)
+    square, spot = 5 / 6, 1 / 2  # a square of 6 rows and a spot of 2, both moved by one row
+    assert f"Dice {(square + spot) / 2:.2f}" in shown
+    assert "Dice 1.00" in shown and "Dice 0.00" in shown
+    assert "Supervised, few\nlabels" in shown and "All empty" in shown
+    assert len(grey_limits(figure)) == 1
+
+
+def test_an_undefined_dice_is_written_as_such():
+    empty = Case("a", "a", np.zeros((1, 8, 8), np.float32), (1.0, 1.0, 1.0))
+    blank = {"a": np.zeros((1, 8, 8), np.uint8)}
+    assert "Dice nan" in texts(figures.prediction_grid([empty], blank, {"bcp": blank}, NAMES))
+
+
+def test_augmentation_shows_every_draw(cohort):
+    one = cohort.labelled[0]
+    draws = [(one.image + k, np.roll(one.label, k, axis=-1)) for k in range(7)]
+    figure = figures.augmentation_grid(draws, NAMES)
+    assert len([ax for ax in figure.axes if ax.images]) == 7
+    assert "original" in texts(figure) and len(grey_limits(figure)) == 1
+
+
+def test_the_film_separates_wrong_from_confidently_wrong(cohort):
+    one = cohort.unlabelled[0]
+    truth = cohort.sealed.open(one.identity, "teaching picture")
+    wrong = np.where(truth == 1, 2, truth).astype(np.uint8)
+    frames = [
+        {"iteration": 10, "label": truth * 0, "confidence": np.full(truth.shape, 100, np.uint8)},
+        {"iteration": 20, "label": wrong, "confidence": np.full(truth.shape, 0.95)},
+        {"iteration": 30, "label": truth, "confidence": np.full(truth.shape, 255, np.uint8)},
+    ]
+    shown = texts(figures.film_strip(one, truth, frames))
+    assert "right 0%, wrong 100%\nconfidently wrong 0%" in shown
+    sure = (truth == 1).sum() / (truth > 0).sum()
+    assert f"right {1 - sure:.0%}, wrong {sure:.0%}\nconfidently wrong {sure:.0%}" in shown
+    assert "right 100%, wrong 0%" in shown
+    assert "iteration 20" in shown and "confidently wrong (at least 90% sure)" in shown
+
+
+def test_verdicts_and_their_shares():
+    truth = np.array([0, 0, 1, 1, 1], np.uint8)
+    found = np.array([0, 1, 1, 0, 2], np.uint8)
+    verdict = figures.judge(found, np.array([0.9, 0.95, 0.5, 0.3, 0.9]), truth)
+    assert verdict.tolist() == [0, 3, 1, 2, 3]
+    assert figures.verdict_shares(verdict) == (0.25, 0.75, 0.5)
+    assert all(math.isnan(share) for share in figures.verdict_shares(verdict * 0))
+    with pytest.raises(InputError, match="shape of the truth"):
+        figures.judge(found, np.zeros(3), truth)
+
+
+def training(rows=("supervised",)):
+    history = [{"iteration": i, **dict.fromkeys(rows, 1 / i)} for i in range(1, 40)]
+    return SimpleNamespace(history=history, validation=[(20, 0.5), (39, math.nan)])
+
+
+def test_training_curves_show_each_loss_term_once():
+    figure = figures.training_curves(
+        {"supervised_few": training(), "mean_teacher": training(("supervised", "consistency"))}
+    )
+    shown = texts(figure)
+    for words in ("loss: supervised", "loss: consistency", "validation Dice", "Mean teacher"):
+        assert shown.count(words) == 1
+    with pytest.raises(InputError, match="no training"):
+        figures.training_curves({"bcp": SimpleNamespace(history=[], validation=[])})
+
+
+def result(seed, gains):
+    rng = np.random.default_rng(seed)
+    base = rng.normal(0.7, 0.05, 12)
+    rows = {}
+    for row, gain in gains.items():
+        per_case = [
+            {"id": str(i), "class": 1, "dice": value + gain, "hd95": 4.0 if i else math.nan}
+            for i, value in enumerate(base)
+        ]
+        units = {"dice": "fraction", "hd95": "mm"}
+        rows[row] = {"per_case": per_case, "units": units, "empty_predictions": 2}
+    shared = {"cohort_hash": "h", "profile": "quick", "n_labelled": 4}
+    return {**shared, "seed": seed, "rows": rows}
+
+
+GAINS = {"bcp": 0.05, "own_method": 0.0, "supervised_strong": 0.02, "supervised_few": 0.0}
+
+
+def test_rows_stand_in_their_order_with_paired_differences():
+    runs = [result(seed, GAINS) for seed in range(2)]
+    figure = figures.row_comparison(runs)
+    labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_yticklabels()]
+    assert labels == [
+        "Supervised, few labels",
+        "Supervised, few labels, strong augmentation",
+        "Bidirectional copy-paste (BCP)",
+        "Own method",
+    ]
+    shown = texts(figure)
+    assert "+0.030 (+0.030 to +0.030)" in shown and "−0.020 (−0.020 to −0.020)" in shown
+    assert "(4 empty)" in shown and "a scan, seed 1" in shown
+
+
+def test_undefined_distances_are_counted_and_have_their_unit():
+    figure = figures.row_comparison([result(0, GAINS)], score="hd95")
+    assert "(1 undefined)" in texts(figure)
+    assert "95HD (mm) of each test scan, lower is better" in texts(figure)
+
+
+def test_a_comparison_without_results_says_what_to_do():
+    with pytest.raises(InputError, match="run a notebook"):
+        figures.row_comparison([])
+
+
+def test_worth_in_labels_is_read_off_the_logarithmic_axis():
+    numbers, means = [1, 4, 16], [0.4, 0.6, 0.8]
+    assert figures.worth_in_labels(numbers, means, 0.5) == pytest.approx(2)
+    assert figures.worth_in_labels(numbers, means, 0.7) == pytest.approx(8)
+    assert figures.worth_in_labels(numbers, means, 0.3) == 1
+    assert figures.worth_in_labels(numbers, means, 0.9) == math.inf
+    assert figures.worth_in_labels([1, 2, 4], [0.4, math.nan, 0.6], 0.5) == pytest.approx(2)
+    points = {1: [0.4], 4: [0.5, 0.7], 16: [0.8]}
+    assert "worth 8 labelled scans" in texts(figures.label_curve(points, level=0.7, n_labelled=4))
+    assert "worth at most 1" in texts(figures.label_curve(points, level=0.3, n_labelled=4))
+    assert "more than 16" in texts(figures.label_curve(points, level=0.9, n_labelled=4))
+
+
+def test_toys_name_their_lines():
+    series = np.linspace(0, 1, 30)
+    assert "decay 0.9, remembers about 10 steps" in texts(figures.ema_toy(series, {0.9: series}))
+    assert "Gaussian" in texts(figures.ramp_curve({"Gaussian": series**2}, mark=10))
+
+
+def test_the_chosen_slice_shows_most_classes_and_cuts_the_short_axis():
+    truth = label((12, 20, 18))
+    assert figures.choose_slice(truth.astype(float), truth) == figures.Slice(0, 6)
+    assert figures.choose_slice(np.zeros((20, 18, 8))) == figures.Slice(2, 4)
+    assert figures.slicing_axis([np.zeros((20, 18, 8)), np.zeros((7, 18, 9))]) == 2
+    cut = figures.Slice(2, 4)
+    assert cut.of(np.zeros((20, 18, 8))).shape == (18, 20)
+    assert cut.aspect((1.0, 2.0, 5.0)) == 2.0
+    assert figures.choose_slice(np.zeros((5, 6))).of(np.ones((5, 6))).shape == (5, 6)
+
+
+def test_style_stays_inside_and_figures_are_unknown_to_pyplot(cohort):
+    before = dict(rcParams)
+    figures.cohort_grid(cohort, n=1)
+    assert dict(rcParams) == before and pyplot.get_fignums() == []
+
+
+def test_rows_look_alike_with_and_without_their_idea():
+    with_idea, without = style.row_look("bcp"), style.row_look("bcp_without_idea")
+    assert with_idea["color"] == without["color"]
+    assert with_idea["linestyle"] != without["linestyle"]
+
+
+def test_show_gives_picture_description_and_plain_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(style, "display", lambda data, **rest: shown.append((data, rest)))
+    figure = figures.new_figure(height=2)
+    figure.subplots().plot([0, 1])
+    figures.show(figure, alt="A line\n  that rises.")
+    data, rest = shown[0]
+    assert data["text/plain"] == "A line that rises."
+    assert rest["metadata"] == {"image/png": {"alt": "A line that rises."}}
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.width == round(style.WIDTH * style.DPI)
+    with pytest.raises(InputError, match="alternative text"):
+        figures.show(figure, alt=" ")
+
+
+def test_show_closes_a_figure_of_pyplot(monkeypatch):
+    monkeypatch.setattr(style, "display", lambda *data, **rest: None)
+    figures.show(pyplot.figure(), alt="Nothing.")
+    assert pyplot.get_fignums() == []
+
+
+def test_a_palette_keeps_the_house_colours():
+    ramp = np.linspace(0, 255, 200 * 300 * 3).reshape(200, 300, 3)
+    pixels = (ramp + np.random.default_rng(0).integers(0, 40, ramp.shape)).clip(0, 255)
+    pixels = pixels.astype(np.uint8)
+    orange = tuple(bytes.fromhex(style.ORANGE[1:]))
+    pixels[3, 3] = orange
+    picture = Image.open(io.BytesIO(style.smaller_png(Image.fromarray(pixels))))
+    assert picture.mode == "P"
+    assert picture.convert("RGB").getpixel((3, 3)) == orange
+
+
+def test_gains_stand_over_their_number_of_labels():
+    runs = [result(seed, GAINS) | {"n_labelled": n} for n in (4, 1) for seed in range(2)]
+    figure = figures.gains_by_labels(runs, {"all of it": ("bcp", "supervised_strong")})
+    ax = figure.axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "4"]
+    points = ax.lines[1].get_ydata()
+    assert points == pytest.approx([GAINS["bcp"] - GAINS["supervised_strong"]] * 2)

@@ -1,0 +1,51 @@
+"""The README's table of findings says what the stored results say."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from ssl_lib.evaluation.decisions import Comparison
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.statistics import Interval
+from ssl_lib.reports import findings
+
+
+def test_the_readme_shows_the_committed_results() -> None:
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "reports/results"],
+        cwd=findings.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if changed.returncode or changed.stdout.strip():
+        pytest.skip("the results here are not the committed ones")
+    assert findings.table() in (findings.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_column_has_methods_and_three_seeds() -> None:
+    cohorts = findings.cohorts(read_results(findings.RESULTS, profile="quick"))
+    assert len(cohorts) >= 3
+    for results in cohorts.values():
+        assert len(findings.measured(results)) >= findings.FEWEST_METHODS
+        for row in findings.measured(results):
+            seeds = {result["seed"] for result in results if row in result["rows"]}
+            assert len(seeds) >= 3, row
+
+
+def test_a_cell_says_verdict_mean_and_interval() -> None:
+    interval = Interval(-0.0312, -0.04, -0.0204, 24, 3)
+    one = Comparison("umct", "supervised_strong", interval, (), 0.01, 0.01, "worse")
+    assert findings.cell(one) == "▼ −0.031 [−0.040, −0.020]"
+    assert findings.cell(None) == "–"
+
+
+def test_only_what_stands_between_the_marks_is_rewritten(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(findings, "ROOT", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{findings.START}\nold\n{findings.END}\nafter\n", encoding="utf-8")
+    findings.main()
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert findings.table() in text

@@ -1,0 +1,314 @@
+"""Kept weights: they predict as they did, say what they are, and refuse what cannot be right."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from organ_scans import SPACING, organ, write_organs, write_oriented
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tiny_study import CPU, tiny_settings
+
+from ssl_lib.data.downsampling import majority
+from ssl_lib.data.own_scans import OwnScans, open_own_scans, scan_groups
+from ssl_lib.data.reading import read_nifti
+from ssl_lib.evaluation.metrics import mean_dice
+from ssl_lib.export import file as kept_file
+from ssl_lib.export import model as kept
+from ssl_lib.export.model import load_kept, predict_scan
+from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
+from ssl_lib.notebook.source import load_method
+from ssl_lib.training.loop import Schedule
+from ssl_lib.training.study import Study
+from ssl_lib.utils.errors import InputError
+
+SIZES = {"dimensions": 3, "n_classes": 3, "width": 8}
+
+
+def small_study(scans: OwnScans, iterations: int = 40) -> Study:
+    """A study that learns the organ of the test scans well enough to find it."""
+    patch = (16, 16, 16)[: scans.cohort.dimensions]
+    settings = tiny_settings(
+        patch=patch, warm_up=iterations, schedule=Schedule(iterations, 2e-2), width=8
+    )
+    return Study(scans.cohort, settings, "smoke", 0, CPU)
+
+
+def trained(folder: Path, scans: OwnScans, **options) -> SimpleNamespace:
+    """A supervised row of a folder: study, training, result and the path of the kept weights."""
+    study = small_study(scans, **options)
+    step = load_method("00_few_labels_many_scans").supervised_plain_step
+    done = study.train("row", step, warm_up=step)
+    result = study.save("06_your_own_scans", "mine", {"supervised_few": done}, folder / "results")
+    network = done.networks["student"]
+    path = kept.keep(folder, "supervised_few", network, study=study, scans=scans, result=result)
+    return SimpleNamespace(study=study, network=network, result=result, path=path, scans=scans)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> SimpleNamespace:
+    folder = tmp_path_factory.mktemp("kept")
+    scans = open_own_scans(str(write_organs(folder / "mine")), "gpu", 3)
+    return trained(folder, scans)
+
+
+@pytest.fixture
+def scan(tmp_path) -> Path:
+    return write_oriented(tmp_path / "new.nii.gz", organ(77)[0], "LPS")
+
+
+# --- what was kept predicts as before
+
+
+def test_the_kept_network_predicts_what_the_trained_one_did(made, tmp_path):
+    loaded = load_kept(made.path)
+    before = made.study.predict(made.network, made.scans.cohort.cases)
+    for case in made.scans.cohort.cases:
+        np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), before[case.identity])
+
+
+def test_scores_of_the_written_files_are_those_of_the_result(made, tmp_path):
+    names = [case.identity for case in made.scans.cohort.test]
+    predict_files(load_kept(made.path), made.scans.survey, names, tmp_path)
+    means, entries = score_files(tmp_path, made.scans.survey, names)
+    row = made.result["rows"]["supervised_few"]
+    assert row["dice"] > 0.3, "the organ is found, so that scores say something"
+    assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
+    for mine, theirs in zip(entries, row["per_case"], strict=True):
+        assert mine == pytest.approx(theirs, nan_ok=True)
+
+
+def test_a_new_scan_is_written_on_its_voxels_with_volumes(made, scan, tmp_path):
+    done = predict_scan(made.path, scan, tmp_path / "out" / "label.nii.gz")
+    written = nibabel.load(done.path)
+    np.testing.assert_array_equal(written.affine, nibabel.load(scan).affine)
+    voxels = np.asarray(written.dataobj)
+    voxel = np.prod(SPACING) / 1000
+    assert done.millilitres == pytest.approx(
+        {"class 1": voxel * (voxels == 1).sum(), "class 2": voxel * (voxels == 2).sum()}
+    )
+    assert done.warnings == ()
+
+
+def test_the_command_line_says_what_it_found(made, scan, tmp_path, capsys):
+    output = tmp_path / "label.nii.gz"
+    assert kept.main([str(made.path), str(scan), str(output)]) == 0
+    assert "class 1: " in capsys.readouterr().out and output.exists()
+    assert kept.main([str(scan), str(scan), str(output)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and "Traceback" not in printed.err
+
+
+def test_the_card_says_what_a_stranger_must_know(made):
+    card = made.path.with_suffix(".md").read_text()
+    row = made.result["rows"]["supervised_few"]
+    for words in (
+        f"Dice {row['dice']:.3f} on 1 test scans",
+        "no interval",
+        "1 x 1.5 x 2 mm",
+        "3 scans with labels",
+        "Not a medical device",
+        "Licence of the data: not stated",
+        made.result["commit"],
+    ):
+        assert words in card, words
+
+
+def test_the_list_says_who_was_learnt_from(made, tmp_path):
+    groups = scan_groups(made.scans)
+    done = predict_files(load_kept(made.path), made.scans.survey, ["a00", "u00"], tmp_path)
+    lines = write_list(tmp_path / "list.csv", done, groups).read_text().splitlines()
+    assert lines[0] == "scan,group,class 1 (ml),class 2 (ml),careful"
+    assert lines[2].startswith("u00,unlabelled,")
+    assert lines[1].split(",")[1] == groups["a00"]
+
+
+# --- what is refused
+
+
+def tampered(path: Path, folder: Path, *, checksum: bool = False, **changes) -> Path:
+    """The kept file with its description changed, its checksum renewed or not."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata())
+    config = json.loads(metadata["config"])
+    for name, change in changes.items():
+        if name == "tensor":
+            change(tensors)
+        else:
+            config[name] = change
+    metadata["config"] = json.dumps(config, sort_keys=True)
+    if checksum:
+        metadata["sha256"] = kept_file._checksum(tensors, metadata["config"])
+    save_file(tensors, folder / "changed.safetensors", metadata)
+    return folder / "changed.safetensors"
+
+
+def doubled(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.weight"] = tensors["head.weight"] * -2
+
+
+def renamed(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["tail.weight"] = tensors.pop("head.weight")
+
+
+def without_probe(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["probe.input"]
+
+
+def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
+    for changes in ({"class_names": ["air", "back", "front"]}, {"tensor": doubled}):
+        with pytest.raises(InputError, match="changed after they were kept"):
+            load_kept(tampered(made.path, tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tensor": doubled}, "answers differently"),
+        ({"tensor": renamed}, "do not fit each other"),
+        ({"tensor": without_probe}, "do not fit each other"),
+        ({"network": {**SIZES, "kind": "small", "width": 4}}, "do not fit"),
+        ({"network": {**SIZES, "kind": "big"}}, "no 3D network"),
+        ({"network": {**SIZES, "notebook": "../x", "view": []}}, "no name of a notebook"),
+        ({"values": [0]}, "value for each class"),
+        ({"geometry": None}, "geometry"),
+    ],
+)
+def test_a_mismatched_description_is_refused_even_with_a_checksum(made, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        load_kept(tampered(made.path, tmp_path, checksum=True, **changes))
+
+
+def test_files_of_other_kinds_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_kept(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("not weights")
+    with pytest.raises(InputError, match="no safetensors file"):
+        load_kept(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="none that were kept by this repository"):
+        load_kept(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("voxels", "words"),
+    [
+        (np.ones((5, 5)), "three axes"),
+        (np.random.default_rng(0).normal(size=(6, 6, 6, 2)), "three axes"),
+        (np.full((8, 8, 8), np.nan), "NaN"),
+        (np.ones((8, 8, 8)), "every voxel"),
+        (np.random.default_rng(0).normal(size=(24, 22, 1)), "single slice"),
+    ],
+)
+def test_scans_that_cannot_be_predicted_are_refused(made, tmp_path, voxels, words):
+    path = tmp_path / "scan.nii.gz"
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(path)
+    with pytest.raises(InputError, match=words):
+        predict_scan(made.path, path, tmp_path / "label.nii.gz")
+    assert not (tmp_path / "label.nii.gz").exists()
+
+
+def test_networks_that_cannot_be_described_are_not_kept(made, tmp_path):
+    options = {"study": made.study, "scans": made.scans, "result": made.result}
+    with pytest.raises(InputError, match="Conv3d cannot be kept"):
+        kept.keep(tmp_path, "supervised_few", torch.nn.Conv3d(1, 3, 1), **options)
+
+
+def test_written_files_are_scored_only_where_they_lie_on_their_scan(made, tmp_path):
+    survey, name = made.scans.survey, made.scans.cohort.test[0].identity
+    write_oriented(tmp_path / f"{name}.nii.gz", organ(0, (24, 22, 19))[1])
+    with pytest.raises(InputError, match="shape"):
+        score_files(tmp_path, survey, [name])
+    with pytest.raises(InputError, match="no label map"):
+        score_files(tmp_path, survey, ["u00"])
+    image = read_nifti(survey.listing.images[name])
+    with pytest.raises(InputError, match="the value 2"):
+        read_classes(survey.listing.labels[name], image, (0, 1))
+
+
+# --- what is warned of
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "words"),
+    [
+        ({"spacing": (1.0, 1.5, 4.0)}, None, "its voxels are 1 x 1.5 x 4 mm"),
+        ({"orientation": "LAS"}, None, "stored as LAS"),
+        ({}, lambda image: image * 100, "another modality"),
+        ({}, lambda image: image - 1000, "another modality"),
+    ],
+)
+def test_differences_from_the_training_scans_are_said(made, tmp_path, options, change, words):
+    image = organ(77)[0]
+    path = write_oriented(tmp_path / "a.nii.gz", change(image) if change else image, **options)
+    done = predict_scan(made.path, path, tmp_path / "label.nii.gz")
+    assert any(words in warning for warning in done.warnings), done.warnings
+
+
+# --- slices, shrunk volumes, several networks, other values
+
+
+def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
+    folder = tmp_path / "mine"
+    for number in range(7):
+        image, label = organ(number)
+        for part, voxels in (("images", image), ("labels", np.uint8([0, 50, 255])[label])):
+            path = folder / f"{part}Tr" / f"{number}.nii.gz"
+            write_oriented(path, voxels, "SAL", (1.0, 1.0, 6.0))
+    scans = open_own_scans(str(folder), "gpu", 3)
+    done = trained(tmp_path, scans)
+    assert scans.cohort.dimensions == 2
+    names = [case.identity for case in scans.cohort.test]
+    predicted = predict_files(load_kept(done.path), scans.survey, names, tmp_path / "out")
+    means, _ = score_files(tmp_path / "out", scans.survey, names)
+    row = done.result["rows"]["supervised_few"]
+    assert row["dice"] > 0.05, "slices without organ cost much; what is found must lie right"
+    assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
+    stored = np.asarray(nibabel.load(predicted[names[0]].path).dataobj)
+    assert set(np.unique(stored)) <= {0, 50, 255} and stored.max() > 2
+
+
+def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
+    monkeypatch.setitem(kept.OwnScans.__init__.__globals__, "LARGEST_SIDE", {"gpu": 12})
+    scans = open_own_scans(str(write_organs(tmp_path / "mine")), "gpu", 3)
+    done = trained(tmp_path, scans, iterations=80)
+    names = [case.identity for case in scans.cohort.test]
+    assert scans.geometry.factors == (2, 2, 2)
+    predicted = predict_files(load_kept(done.path), scans.survey, names, tmp_path / "out")
+    means, _ = score_files(tmp_path / "out", scans.survey, names)
+    assert predicted[names[0]].label.shape == scans.survey.facts[names[0]].shape
+    (case,) = scans.cohort.test
+    small = done.study.predict(done.network, [case])[case.identity]
+    again = majority(predicted[case.identity].label, (2, 2, 2))
+    moved = [np.roll(small, step, axis) for axis in range(3) for step in (-1, 1)]
+    best = max(mean_dice(again, other, 3) for other in moved)
+    assert mean_dice(again, small, 3) > best, "interpolated, the prediction stays where it was"
+    assert means["dice"] > 0.5
+    assert "shrunk by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
+
+
+def test_views_of_a_notebook_and_their_average_are_kept(made, tmp_path):
+    method = load_method("02_uncertainty_co_training")
+    build = partial(method.view_network, views=method.views_of(3, 3))
+    study = small_study(made.scans, iterations=2)
+    views = study.train(
+        "umct", method.views_supervised_step, warm_up=method.views_supervised_step,
+        members=3, build=build,
+    )  # fmt: skip
+    rows = {"umct": views, "umct_ensemble": study.ensemble(views)}
+    result = study.save("06_your_own_scans", "mine", rows, tmp_path / "results")
+    for row, training in rows.items():
+        network = training.networks["student"]
+        options = {"study": study, "scans": made.scans, "result": result}
+        loaded = load_kept(kept.keep(tmp_path, row, network, **options))
+        (case,) = made.scans.cohort.test
+        expected = study.predict(network, [case])[case.identity]
+        np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), expected)

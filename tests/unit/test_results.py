@@ -1,0 +1,200 @@
+"""Result files: round trip, refusal of malformed ones, selection, sealed labels, provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_lib.data.cohort import Case, seal
+from ssl_lib.evaluation import results
+from ssl_lib.evaluation.result_form import KEYS
+from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
+
+
+def case(name: str, label: np.ndarray) -> Case:
+    return Case(name, name, label.astype(np.float32), (2.0, 1.0, 1.0), label)
+
+
+@pytest.fixture
+def cohort():
+    label = np.zeros((3, 8, 8), np.uint8)
+    label[:, 2:5, 2:5], label[:, 5:7, 5:7] = 1, 2
+    names = {"labelled": "l", "unlabelled": "u", "validation": "v", "test": "t"}
+    groups = {
+        group: [case(f"{name}{i}", np.roll(label, i, axis=1)) for i in range(2)]
+        for group, name in names.items()
+    }
+    return seal(
+        **groups,
+        name="toy",
+        dimensions=2,
+        class_names=("background", "square", "spot"),
+        spacing_unit="mm",
+        licence="-",
+        citation="-",
+    )
+
+
+def perfect(cohort):
+    truths = {c.identity: cohort.sealed.open(c.identity, "final score") for c in cohort.test}
+    return {name: truth.copy() for name, truth in truths.items()}
+
+
+def build(cohort, row, **changes):
+    values = {
+        "notebook": "00_toy",
+        "dataset": "toy",
+        "cohort": cohort,
+        "n_labelled": 2,
+        "seed": 0,
+        "profile": "smoke",
+        "parameters": {"alpha": 0.5},
+        "rows": {"supervised_few": row},
+        "seconds": 1.5,
+        "device": "cpu",
+    }
+    return results.build_result(**{**values, **changes})
+
+
+def test_a_perfect_prediction_scores_one_and_no_distance(cohort):
+    row = results.score_cohort(perfect(cohort), cohort)
+    assert (row["dice"], row["jaccard"], row["hd95"], row["asd"]) == (1, 1, 0, 0)
+    assert row["units"]["hd95"] == "mm"
+    assert [(e["id"], e["class"]) for e in row["per_case"]] == [
+        ("t0", 1), ("t0", 2), ("t1", 1), ("t1", 2),
+    ]  # fmt: skip
+
+
+def test_an_empty_prediction_is_counted_not_rewarded(cohort):
+    predictions = perfect(cohort)
+    predictions["t1"][predictions["t1"] == 2] = 0
+    row = results.score_cohort(predictions, cohort)
+    assert row["empty_predictions"] == 1
+    assert row["dice"] == pytest.approx(0.75)
+    assert math.isnan(row["per_case"][-1]["hd95"])
+
+
+def test_a_missing_prediction_is_refused(cohort):
+    predictions = perfect(cohort)
+    del predictions["t1"]
+    with pytest.raises(InputError, match="t1"):
+        results.score_cohort(predictions, cohort)
+
+
+def test_what_is_written_is_read_back(cohort, tmp_path):
+    predictions = {name: np.zeros_like(label) for name, label in perfect(cohort).items()}
+    result = build(
+        cohort, results.score_cohort(predictions, cohort), label_curve=[[4, np.float64(0.5)]]
+    )
+    path = results.write_result(result, tmp_path)
+    assert path == tmp_path / "00_toy" / "toy-smoke-n2-seed0.json"
+    assert "NaN" not in path.read_text() and "null" in path.read_text()
+    (again,) = results.read_results(tmp_path)
+    assert math.isnan(again["rows"]["supervised_few"]["hd95"])
+    assert again["rows"]["supervised_few"]["empty_predictions"] == 4
+    assert again["labelled_ids"] == ["l0", "l1"]
+    assert again["cohort_hash"] == cohort.content_hash
+    assert again["label_curve"] == [[4, 0.5]]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_failed_write_leaves_the_old_file(cohort, tmp_path, monkeypatch):
+    result = build(cohort, results.score_cohort(perfect(cohort), cohort))
+    path = results.write_result(result, tmp_path)
+    before = path.read_text()
+    monkeypatch.setattr("os.replace", lambda old, new: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(InputError, match="full"):
+        results.write_result({**result, "seconds": 9.0}, tmp_path)
+    assert path.read_text() == before
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_selection(cohort, tmp_path):
+    row = results.score_cohort(perfect(cohort), cohort)
+    for notebook, seed, profile in (("00_a", 0, "quick"), ("00_a", 1, "quick"), ("01_b", 0, "gpu")):
+        results.write_result(
+            build(cohort, row, notebook=notebook, seed=seed, profile=profile), tmp_path
+        )
+    assert len(results.read_results(tmp_path)) == 3
+    assert [r["seed"] for r in results.read_results(tmp_path, "00_a")] == [0, 1]
+    assert len(results.read_results(tmp_path, profile="gpu")) == 1
+    assert len(results.read_results(tmp_path, dataset="somewhere/toy", n_labelled=2)) == 3
+    assert results.read_results(tmp_path, cohort_hash="other") == []
+    assert results.read_results(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda text: text[: len(text) // 2], "cannot be read"),
+        (lambda text: "[1, 2]", "list"),
+        (lambda text: text.replace('"seed"', '"seeed"'), "lacks seed"),
+        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "seed"),
+        (lambda text: text.replace('"units"', '"unit"'), "supervised_few"),
+        (lambda text: text.replace('"id": "t0"', '"id": 0'), "per_case"),
+    ],
+)
+def test_a_malformed_file_is_named(cohort, tmp_path, damage, word):
+    path = results.write_result(
+        build(cohort, results.score_cohort(perfect(cohort), cohort)), tmp_path
+    )
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(InputError, match=word) as caught:
+        results.read_results(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_infinity_and_unknown_objects_are_not_written(cohort, tmp_path):
+    row = results.score_cohort(perfect(cohort), cohort)
+    for value in (float("inf"), object()):
+        with pytest.raises(InputError, match="JSON"):
+            results.write_result(build(cohort, row, parameters={"alpha": value}), tmp_path)
+
+
+def test_names_of_folders_are_made_safe():
+    assert results.safe_name("/home/someone/My scans (new)/") == "My_scans_new"
+    assert results.safe_name("phantom_3d") == "phantom_3d"
+    with pytest.raises(InputError):
+        results.safe_name("..")
+
+
+def test_rows_have_readable_names():
+    assert results.row_name("supervised_few") == "Supervised, few labels"
+    assert results.row_name("all_four_ideas") == "All four ideas"
+
+
+def test_provenance_says_what_ran():
+    assert package_versions(["torch"])["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert package_versions(["no-such-package"])["no-such-package"] == "missing"
+    assert "CPU" in device_name("cpu")
+    assert 10e6 < peak_memory_bytes("cpu") < 1e12
+
+
+def test_commit_tells_a_clean_from_a_changed_checkout(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True
+        )
+
+    assert git_commit(tmp_path) == "unknown"
+    git("init")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-m", "first")
+    assert len(git_commit(tmp_path)) == 12
+    (tmp_path / "file").write_text("two")
+    assert git_commit(tmp_path).endswith("+changes")
+
+
+def test_the_file_is_plain_json(cohort, tmp_path):
+    path = results.write_result(
+        build(cohort, results.score_cohort(perfect(cohort), cohort)), tmp_path
+    )
+    assert set(KEYS) <= set(json.loads(path.read_text()))

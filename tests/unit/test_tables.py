@@ -1,0 +1,78 @@
+"""The result table and the README's picture show what the result files hold."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.evaluation.results import build_result, write_result
+from ssl_lib.notebook.tables import number, row_table
+from ssl_lib.reports.picture import draw_picture
+from ssl_lib.utils.errors import InputError
+
+
+def stored(seed: int, gain: float = 0.05) -> dict:
+    """A result with two rows on the phantom's first test scans."""
+    cohort = phantom_cohort(4, max_scans=12)
+
+    def row(extra: float, name: str) -> dict:
+        per_case = [
+            {
+                "id": case.identity,
+                "class": 1,
+                "dice": 0.6 + 0.01 * i + extra,
+                "jaccard": 0.5,
+                "hd95": math.nan if i == 0 else 4.0,
+                "asd": 1.0,
+            }
+            for i, case in enumerate(cohort.test)
+        ]
+        means = {"dice": 0.6 + extra, "jaccard": 0.5, "hd95": 4.0, "asd": 1.0}
+        units = {"dice": "fraction", "jaccard": "fraction", "hd95": "mm", "asd": "mm"}
+        more = {"units": units, "empty_predictions": 1, "seconds": 7.0, "per_case": per_case}
+        return {**means, **more, "name": name}
+
+    rows = {"supervised_strong": row(0.0, "<b>"), "mean_teacher": row(gain, "")}
+    return build_result(
+        notebook="00_few_labels_many_scans",
+        dataset="phantom",
+        cohort=cohort,
+        n_labelled=4,
+        seed=seed,
+        profile="quick",
+        parameters={},
+        rows=rows,
+        seconds=1.0,
+        device="cpu",
+    )
+
+
+def cells(html: str) -> list[list[str]]:
+    """The table's body as text."""
+    body = html.split("<tbody>")[1]
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in body.split("</tr>")[:-1]]
+
+
+def test_difference_is_paired_and_seeds_are_counted() -> None:
+    strong, teacher = cells(row_table([stored(0), stored(1)]).data)
+    assert strong[0].startswith("Supervised, few labels, strong") and strong[2] == "–"
+    assert teacher[2] == "+0.050 [+0.050, +0.050]"
+    assert "Seeds 0, 1;" in row_table([stored(0), stored(1)]).data
+    assert strong[-1] == teacher[-1] == "7"
+    assert teacher[4] == "4.00", "the undefined distance is left out of the mean"
+    assert teacher[-2] == "2", "empty predictions add up over seeds"
+
+
+def test_a_number_that_is_undefined_says_so() -> None:
+    assert number(math.nan) == "undefined"
+    assert number(0.12345, 2, "+") == "+0.12"
+
+
+def test_the_picture_is_drawn_from_result_files(tmp_path) -> None:
+    with pytest.raises(InputError, match="no stored run"):
+        draw_picture(tmp_path)
+    write_result(stored(0), tmp_path / "results")
+    assert draw_picture(tmp_path).read_bytes().startswith(b"\x89PNG")
