@@ -84,6 +84,7 @@ from ssl_lib.figures import show
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.notebook.tables import interval_text, row_table
 
@@ -421,20 +422,17 @@ def mean_teacher_step(networks, batch, moment):
 # where it stopped.
 
 # %% tags=["train"]
-few = study.train("supervised_few", supervised_plain_step, warm_up=supervised_plain_step)
-strong = study.train("supervised_strong", supervised_step, warm_up=supervised_step)
-mean_teacher = study.train("mean_teacher", mean_teacher_step, warm_up=supervised_step, teacher=True)
-everything = study.with_all_labels().train(
-    "supervised_all", supervised_step, warm_up=supervised_step
-)
+SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "supervised_all")
+trainings = {}
+for name in SHOWN:
+    trainings |= study.rows(METHODS[name].defined_by(globals()))
+
+# %% [markdown]
+# `METHODS` holds a record of each method: its step, its warm-up, its parameters. `defined_by`
+# takes the functions from this notebook: edit a cell above, and you train your edit.
 
 # %% tags=["figure"]
-trainings = {
-    "supervised_few": few,
-    "supervised_strong": strong,
-    "mean_teacher": mean_teacher,
-    "supervised_all": everything,
-}
+mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
 show(figures.training_curves(trainings), alt=ALT_CURVES)
 
@@ -471,7 +469,7 @@ label_curve = {}
 for count in settings.label_curve:
     if count != N_LABELLED and count < everything.labelled_scans:
         other = study.with_labels(count)
-        row = other.train(f"{count} labelled", supervised_step, warm_up=supervised_step)
+        row = other.train(METHODS["supervised_strong"].defined_by(globals()))
         label_curve[count] = other.score(row)["dice"]
 
 # %% tags=["results"]

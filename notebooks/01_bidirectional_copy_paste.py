@@ -72,7 +72,7 @@ import torch
 from scipy import ndimage
 
 from ssl_lib.training.augmentation import paste, random_affine, random_appearance, standardise
-from ssl_lib.training.losses import dice_linear, dice_squared_all, segmentation_loss
+from ssl_lib.training.losses import dice_squared_all, segmentation_loss
 from ssl_lib.training.loop import StepOutput
 
 # %%
@@ -82,10 +82,11 @@ from ssl_lib import figures
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
@@ -93,7 +94,6 @@ from ssl_lib.notebook.tables import interval_text, row_table
 from ssl_lib.models.teacher import make_teacher
 
 NOTEBOOK = "01_bidirectional_copy_paste"
-baselines = load_method("00_few_labels_many_scans")
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -150,10 +150,8 @@ def verdict(interval):
 # %% tags=["predict"]
 answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
-    answer = verdict(gain("bcp", "bcp_without_idea"))
-    because = (
-        f"BCP minus BCP without pasting: {interval_text(gain('bcp', 'bcp_without_idea'), '+')}"
-    )
+    answer = verdict(gain("bcp", "bcp_ablation"))
+    because = f"BCP minus BCP without pasting: {interval_text(gain('bcp', 'bcp_ablation'), '+')}"
 predict(
     f"What happens to the Dice with {N_LABELLED} labelled scans when the pasting is removed?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
@@ -176,9 +174,7 @@ show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 # 00: labels only, found again if it was trained there.
 
 # %% tags=["train"]
-strong = study.train(
-    "supervised_strong", baselines.supervised_step, warm_up=baselines.supervised_step
-)
+strong = study.train(METHODS["supervised_strong"])
 guesser = make_teacher(strong.networks["student"])
 
 
@@ -679,36 +675,21 @@ def dice_of_whole_background(probabilities, target, mask=None):
 # of notebook 00 are loaded if they were trained there.
 
 # %% tags=["train"]
-published = {"strong": False, "halves": True}
-published["dice"] = dice_linear if DATASET == "la2018" else dice_squared_all
-options = published if PROFILE == "paper" else {}
-warm_up = partial(pretraining_step, **options)
-bcp = study.train("bcp", partial(bcp_step, **options), warm_up=warm_up, teacher=True)
-without = study.train(
-    "bcp_without_idea", partial(bcp_step, beta=0.0, **options), warm_up=warm_up, teacher=True
-)
-one_way = partial(bcp_step, directions=("inward",), **options)
-one_direction = study.train("bcp_one_direction", one_way, warm_up=warm_up, teacher=True)
+SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "bcp_ablation",
+         "bcp_one_direction", "bcp", "supervised_all")  # fmt: skip
+trainings = {}
+for name in SHOWN:
+    trainings |= study.rows(METHODS[name].defined_by(globals()))
 
-# %% tags=["train"]
-plain, step = baselines.supervised_plain_step, baselines.supervised_step
-few = study.train("supervised_few", plain, warm_up=plain)
-mean_teacher = study.train("mean_teacher", baselines.mean_teacher_step, warm_up=step, teacher=True)
-everything = study.with_all_labels().train("supervised_all", step, warm_up=step)
+# %% [markdown]
+# `METHODS` holds a record of each method. Another parameter is another row in every table:
+# `study.train(METHODS["bcp"].with_config(alpha=0.3))`.
 
 # %% tags=["figure"]
-trainings = {
-    "supervised_few": few,
-    "supervised_strong": strong,
-    "mean_teacher": mean_teacher,
-    "bcp_without_idea": without,
-    "bcp_one_direction": one_direction,
-    "bcp": bcp,
-    "supervised_all": everything,
-}
+bcp, without = trainings["bcp"], trainings["bcp_ablation"]
 
 # %% tags=["figure"]
-shown = {name: trainings[name] for name in ("supervised_strong", "bcp_without_idea", "bcp")}
+shown = {name: trainings[name] for name in ("supervised_strong", "bcp_ablation", "bcp")}
 show(figures.training_curves(shown), alt="Losses and validation Dice of three rows over training.")
 
 # %% [markdown]
@@ -877,7 +858,7 @@ show(figure, alt="The first two test scans: the truth and five rows' predictions
 # %% tags=["results"]
 pairs = {
     "everything in BCP": ("bcp", "supervised_strong"),
-    "the pasting alone": ("bcp", "bcp_without_idea"),
+    "the pasting alone": ("bcp", "bcp_ablation"),
     "the second direction": ("bcp", "bcp_one_direction"),
     "BCP against the mean teacher": ("bcp", "mean_teacher"),
 }
@@ -932,7 +913,7 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
         continue
     dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
     place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"measured: {place}: BCP {dice['bcp']}, without pasting {dice['bcp_without_idea']}")
+    print(f"measured: {place}: BCP {dice['bcp']}, without pasting {dice['bcp_ablation']}")
 
 # %% [markdown]
 # **What differs.** On LA and pancreas the released code chose its checkpoint on the *test* scans,

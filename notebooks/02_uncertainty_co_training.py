@@ -85,6 +85,7 @@ from ssl_lib.models.networks import (
 )
 from ssl_lib.training.batches import derived_seed
 from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.method import Prepared
 
 # %%
 import copy
@@ -99,17 +100,17 @@ from ssl_lib import figures
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, predict
-from ssl_lib.evaluation.results import read_results, row_name
+from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS, row_name
 from ssl_lib.training.batches import Patches
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "02_uncertainty_co_training"
-baselines = load_method("00_few_labels_many_scans")
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -144,7 +145,7 @@ ALT_ROWS = (
     "co-training with and without uncertainty; means, intervals and paired differences."
 )
 SHOWN = ("supervised_strong", "mean_teacher", "umct_views_supervised_ensemble",
-         "umct_without_idea_ensemble", "umct_ensemble")  # fmt: skip
+         "umct_ablation_ensemble", "umct_ensemble")  # fmt: skip
 if stored_results():
     show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
 else:
@@ -172,7 +173,7 @@ def verdict(interval, words=("It rises", "It cannot be told", "It falls")):
 # %% tags=["predict"]
 answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
-    loss = gain("umct_without_idea_ensemble", "umct_ensemble")
+    loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
 predict(
     f"What happens to the Dice with {N_LABELLED} labelled scans when every view counts the same?",
@@ -425,17 +426,18 @@ def views_supervised_step(networks, batch, moment):
 # The pictures below need views that can answer. So here are all of them, trained with labels only,
 # for as many updates as every other row: the **fair control** for everything that follows.
 
+
+# %% tags=["definition"]
+def prepare_views(study, *, count=None):
+    """The networks of a row: three views of a volume or four of a slice, if nothing is asked."""
+    count = count or (3 if study.cohort.dimensions == 3 else 4)
+    build = partial(view_network, views=views_of(study.cohort.dimensions, count))
+    return Prepared(networks=count, build=build)
+
+
 # %% tags=["train"]
-COUNT = 3 if cohort.dimensions == 3 else 4
-
-
-def co_train(name, step, count=COUNT):
-    """One row: views warmed up alone, then `step` for all of them together."""
-    build = partial(view_network, views=views_of(cohort.dimensions, count))
-    return study.train(name, step, warm_up=views_supervised_step, members=count, build=build)
-
-
-views_alone = co_train("umct_views_supervised", views_supervised_step)
+COUNT = prepare_views(study).networks
+views_alone = study.train(METHODS["umct_views_supervised"].defined_by(globals()))
 
 # %%
 guessers = [copy.deepcopy(member) for member in students(views_alone.networks)]
@@ -473,8 +475,7 @@ def flat(tensor, place=cut):
 # symmetric network of notebook 00, which is trained here unless it was trained there.
 
 # %% tags=["train"]
-step = baselines.supervised_step
-strong = study.train("supervised_strong", step, warm_up=step)
+strong = study.train(METHODS["supervised_strong"])
 
 
 # %%
@@ -960,19 +961,18 @@ for words, runs in trials()["variants"].items():
     print(f"{words:>32}: views {views:.3f}, averaged {averaged(words):.3f} ({len(runs)} seeds)")
 
 # %% tags=["train"]
-without = co_train("umct_without_idea", partial(umct_step, power=0.0))
-umct = co_train("umct", umct_step)
-co_trained = {"umct_views_supervised": views_alone, "umct_without_idea": without, "umct": umct}
+names = ["umct_views_supervised", "umct_ablation", "umct"]
 if cohort.dimensions == 2 or PROFILE != "quick":
-    co_trained["umct_two_views"] = co_train("umct_two_views", umct_step, 2)
+    names.append("umct_two_views")
 if cohort.dimensions == 3 and PROFILE in ("gpu", "paper"):
-    co_trained["umct_six_views"] = co_train("umct_six_views", umct_step, 6)
+    names.append("umct_six_views")
+co_trained = {name: study.train(METHODS[name].defined_by(globals())) for name in names}
+umct = co_trained["umct"]
 
 # %% tags=["train"]
-plain = baselines.supervised_plain_step
-few = study.train("supervised_few", plain, warm_up=plain)
-mean_teacher = study.train("mean_teacher", baselines.mean_teacher_step, warm_up=step, teacher=True)
-everything = study.with_all_labels().train("supervised_all", step, warm_up=step)
+few, mean_teacher, everything = (
+    study.train(METHODS[name]) for name in ("supervised_few", "mean_teacher", "supervised_all")
+)
 
 # %% tags=["figure"]
 curves = {"supervised_strong": strong, **co_trained}
@@ -1073,8 +1073,8 @@ PAIRS = {
     "averaging views": ("umct_views_supervised_ensemble", "umct_views_supervised"),
     "co-training, one view": ("umct", "umct_views_supervised"),
     "co-training, averaged": ("umct_ensemble", "umct_views_supervised_ensemble"),
-    "the weighting, one view": ("umct", "umct_without_idea"),
-    "the weighting, averaged": ("umct_ensemble", "umct_without_idea_ensemble"),
+    "the weighting, one view": ("umct", "umct_ablation"),
+    "the weighting, averaged": ("umct_ensemble", "umct_ablation_ensemble"),
     "everything, over the control": ("umct_ensemble", "supervised_strong"),
     "everything, over mean teacher": ("umct_ensemble", "mean_teacher"),
 }
@@ -1159,7 +1159,7 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
     dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
     place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
     print(f"measured: {place}: UMCT averaged {dice['umct_ensemble']}, plain mean "
-          f"{dice['umct_without_idea_ensemble']}, one view {dice['umct']}")  # fmt: skip
+          f"{dice['umct_ablation_ensemble']}, one view {dice['umct']}")  # fmt: skip
 
 # %% [markdown]
 # **What differs.** Of the 10.8 points between 66.75 and 77.55, the weighting's share is the last

@@ -89,6 +89,7 @@ from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
 from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.method import Prepared
 
 # %%
 import json
@@ -98,15 +99,15 @@ from pathlib import Path
 from ssl_lib import figures
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.tables import interval_text, row_table
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
-baselines = load_method("00_few_labels_many_scans")
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -187,10 +188,8 @@ show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 # idea, and found again if it was trained there.
 
 # %% tags=["train"]
-plain, strong_step = baselines.supervised_plain_step, baselines.supervised_step
-strong = study.train("supervised_strong", strong_step, warm_up=strong_step)
-mean_teacher = study.train(
-    "mean_teacher", baselines.mean_teacher_step, warm_up=strong_step, teacher=True
+strong, mean_teacher = (
+    study.train(METHODS[name]) for name in ("supervised_strong", "mean_teacher")
 )
 doubted = mean_teacher.networks["student"]
 
@@ -1195,6 +1194,13 @@ def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
     return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
 
 
+# %% tags=["definition"]
+def prepare_autoencoder(study, **options):
+    """What AAU needs before its first update: the autoencoder, trained and frozen."""
+    autoencoder, _ = train_autoencoder(study, new_autoencoder(study, **options))
+    return Prepared(frozen={"autoencoder": autoencoder})
+
+
 # %% [markdown]
 # **Where the released code differs** from poster and text, plainly named and off by default:
 #
@@ -1221,29 +1227,13 @@ def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
 # costs as little there as the released 1, and right and wrong voxels get visibly different weights.
 
 # %% tags=["train"]
-options = {"gamma": 1.0, "per_class": True} if PROFILE == "paper" else {}
-aau = study.train(
-    "aau",
-    partial(aau_step, **options),
-    warm_up=strong_step,
-    teacher=True,
-    frozen={"autoencoder": autoencoder},
-)
-ua_mt = study.train("ua_mt", ua_mt_step, warm_up=strong_step, teacher=True)
-
-# %% tags=["train"]
-few = study.train("supervised_few", plain, warm_up=plain)
-everything = study.with_all_labels().train("supervised_all", strong_step, warm_up=strong_step)
+SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "ua_mt", "aau", "supervised_all")
+trainings = {}
+for name in SHOWN:
+    trainings |= study.rows(METHODS[name].defined_by(globals()))
 
 # %% tags=["figure"]
-trainings = {
-    "supervised_few": few,
-    "supervised_strong": strong,
-    "mean_teacher": mean_teacher,
-    "ua_mt": ua_mt,
-    "aau": aau,
-    "supervised_all": everything,
-}
+aau = trainings["aau"]
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}

@@ -87,11 +87,11 @@ from ssl_lib.data.cache import made_once
 from ssl_lib.training.run_key import step_source
 from ssl_lib.training.losses import cross_entropy, segmentation_loss
 from ssl_lib.models.ensemble import students
-from ssl_lib.notebook.source import load_method
 from ssl_lib.models.teacher import gaussian_ramp
+from ssl_lib.methods import baselines
 from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.method import Prepared
 
-baselines = load_method("00_few_labels_many_scans")
 
 # %%
 import time
@@ -105,6 +105,7 @@ from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
@@ -169,7 +170,7 @@ def verdict(interval, words=("It falls", "It cannot be told", "It rises")):
 # %% tags=["predict"]
 answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
-    change = bootstrap_interval(overlaps("dsaif") - overlaps("dsaif_without_idea"))
+    change = bootstrap_interval(overlaps("dsaif") - overlaps("dsaif_ablation"))
     answer, because = verdict(change), f"With filters minus without: {interval_text(change, '+')}"
 predict(
     "With the filters, what happens to the overlap of the two networks' mistakes?",
@@ -643,6 +644,16 @@ def filtered_companions(scans, dimensions, folder, **options):
     }
 
 
+# %% tags=["definition"]
+def prepare_filtered(study, *, area=None):
+    """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
+    scans = study.cohort.labelled + study.cohort.unlabelled
+    folder = study.runs_dir and study.runs_dir / "filtered"
+    area = area or area_threshold(study.settings.patch)
+    versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
+    return Prepared(auxiliary=versions, networks=2)
+
+
 # %%
 started = time.perf_counter()
 training_scans = cohort.labelled + cohort.unlabelled
@@ -834,30 +845,25 @@ def supervised_pair_step(networks, batch, moment):
 # networks do twice the work of their single sisters; the seconds in the table say so.
 
 # %% tags=["train"]
-plain, warm_up = baselines.supervised_plain_step, baselines.supervised_step
-step = partial(dsaif_step, strong=False) if PROFILE == "paper" else dsaif_step
-two = {"warm_up": warm_up, "members": 2}
-dsaif = study.train("dsaif", step, **two, companions=companions)
-only_child = study.train("dsaif_only_child", step, **two, companions=companions_b)
-cross = study.train("dsaif_without_idea", step, **two)
-supervised = study.train("supervised_ensemble", supervised_pair_step, **two)
+dsaif, only_child, cross, supervised = (
+    study.train(METHODS[name].defined_by(globals()))
+    for name in ("dsaif", "dsaif_only_child", "dsaif_ablation", "supervised_pair")
+)
 
 # %% tags=["train"]
-few = study.train("supervised_few", plain, warm_up=plain)
-strong = study.train("supervised_strong", warm_up, warm_up=warm_up)
-mean_teacher = study.train(
-    "mean_teacher", baselines.mean_teacher_step, warm_up=warm_up, teacher=True
+few, strong, mean_teacher, everything = (
+    study.train(METHODS[name])
+    for name in ("supervised_few", "supervised_strong", "mean_teacher", "supervised_all")
 )
-everything = study.with_all_labels().train("supervised_all", warm_up, warm_up=warm_up)
 
 # %%
 trainings = {
     "supervised_few": few,
     "supervised_strong": strong,
-    "supervised_ensemble": study.ensemble(supervised),
+    "supervised_pair_ensemble": study.ensemble(supervised),
     "mean_teacher": mean_teacher,
-    "dsaif_without_idea": cross,
-    "dsaif_without_idea_ensemble": study.ensemble(cross),
+    "dsaif_ablation": cross,
+    "dsaif_ablation_ensemble": study.ensemble(cross),
     "dsaif_only_child": only_child,
     "dsaif": dsaif,
     "dsaif_ensemble": study.ensemble(dsaif),
@@ -865,7 +871,7 @@ trainings = {
 }
 
 # %% tags=["figure"]
-curves = {name: trainings[name] for name in ("dsaif_without_idea", "dsaif_only_child", "dsaif")}
+curves = {name: trainings[name] for name in ("dsaif_ablation", "dsaif_only_child", "dsaif")}
 show(figures.training_curves(curves), alt="Losses and validation Dice of three rows over training.")
 
 # %% [markdown]
@@ -923,7 +929,7 @@ def pair_overlaps(training):
     return {name: error_overlap(*(m[name] for m in maps), t) for name, t in truths.items()}
 
 
-pairs = {"supervised_ensemble": supervised, "dsaif_without_idea": cross, "dsaif": dsaif}
+pairs = {"supervised_pair_ensemble": supervised, "dsaif_ablation": cross, "dsaif": dsaif}
 overlap = {row: pair_overlaps(training) for row, training in pairs.items()}
 
 # %% tags=["results"]
@@ -956,8 +962,8 @@ def overlap_change(row, reference):
 
 
 for words, pair in {
-    "teaching each other": ("dsaif_without_idea", "supervised_ensemble"),
-    "the filters": ("dsaif", "dsaif_without_idea"),
+    "teaching each other": ("dsaif_ablation", "supervised_pair_ensemble"),
+    "the filters": ("dsaif", "dsaif_ablation"),
 }.items():
     change = overlap_change(*pair)
     print(f"{words:>20}: {verdict(change).lower()}, {interval_text(change, sign='+')}")
@@ -983,7 +989,7 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 # %% tags=["figure"]
 examples = cohort.test[:1]
 truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
-chosen = ("supervised_strong", "mean_teacher", "dsaif_without_idea", "dsaif")
+chosen = ("supervised_strong", "mean_teacher", "dsaif_ablation", "dsaif")
 predictions = {
     name: study.predict(trainings[name].networks["student"], examples) for name in chosen
 }
@@ -998,12 +1004,12 @@ def gain(row, reference):
 
 
 questions = {
-    "all of DSAIF, averaged": ("dsaif_ensemble", "supervised_ensemble"),
+    "all of DSAIF, averaged": ("dsaif_ensemble", "supervised_pair_ensemble"),
     "all of DSAIF, one network": ("dsaif", "supervised_strong"),
-    "the filters, averaged": ("dsaif_ensemble", "dsaif_without_idea_ensemble"),
-    "the filters, one network": ("dsaif", "dsaif_without_idea"),
+    "the filters, averaged": ("dsaif_ensemble", "dsaif_ablation_ensemble"),
+    "the filters, one network": ("dsaif", "dsaif_ablation"),
     "the area step": ("dsaif", "dsaif_only_child"),
-    "averaging two controls": ("supervised_ensemble", "supervised_strong"),
+    "averaging two controls": ("supervised_pair_ensemble", "supervised_strong"),
     "DSAIF against the mean teacher": ("dsaif", "mean_teacher"),
 }
 for words, pair in questions.items():
@@ -1035,7 +1041,7 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
         continue
     dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
     place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"measured: {place}: DSAIF {dice['dsaif']}, without filters {dice['dsaif_without_idea']}")
+    print(f"measured: {place}: DSAIF {dice['dsaif']}, without filters {dice['dsaif_ablation']}")
 
 # %% [markdown]
 # **What differs.** Their checkpoint was chosen on the test scans. Their batches hold one labelled

@@ -77,13 +77,15 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, predict
-from ssl_lib.evaluation.results import is_exhibit, read_results, row_name
+from ssl_lib.evaluation.results import read_rows
+from ssl_lib.methods import METHODS as REGISTRY
+from ssl_lib.methods import ablations, is_exhibit, row_name
 from ssl_lib.evaluation.statistics import Interval, scan_scores
 from ssl_lib.notebook.tables import row_table
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
-stored = [r for r in read_results(RESULTS_DIR) if r["profile"] == PROFILE]
+stored = read_rows(RESULTS_DIR, profile=PROFILE)
 everything = [r for r in stored if not any(map(is_exhibit, r["rows"]))]
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
 print(f"{len(everything)} runs of the profile {PROFILE}, {len(results)} of them for ", end="")
@@ -95,21 +97,13 @@ print(f"{DATASET} with {N_LABELLED} labelled scans")
 
 # %%
 CONTROLS = ["supervised_few", "supervised_strong", "mean_teacher"]
-METHODS = ["bcp", "umct", "ua_mt", "aau", "dsaif"]
+METHODS = [name for name in ("bcp", "umct", "ua_mt", "aau", "dsaif") if name in REGISTRY]
 AVERAGED = {
-    "supervised_ensemble": "supervised_strong",
-    "umct_views_supervised_ensemble": "umct_views_supervised",
-    "umct_ensemble": "umct",
-    "dsaif_without_idea_ensemble": "dsaif_without_idea",
-    "dsaif_ensemble": "dsaif",
+    f"{name}_ensemble": "supervised_strong" if name == "supervised_pair" else name
+    for name, method in REGISTRY.items()
+    if method.averaged
 }
-IDEAS = {
-    "bcp": "bcp_without_idea",
-    "umct": "umct_without_idea",
-    "ua_mt": "mean_teacher",
-    "aau": "mean_teacher",
-    "dsaif": "dsaif_without_idea",
-}
+IDEAS = {row: without for row, without in ablations().items() if row in METHODS}
 
 
 # %%
@@ -414,7 +408,7 @@ for kind, values in gains.items():
 # re-type it. All LA crops were made around the true atrium, ours too.
 
 # %% tags=["results"]
-paper = [r for r in read_results(RESULTS_DIR) if r["profile"] == "paper"]
+paper = read_rows(RESULTS_DIR, profile="paper")
 for run in paper:
     scores = ", ".join(f"{row}: {100 * run['rows'][row]['dice']:.2f}" for row in run["rows"])
     print(f"{run['dataset']}, {run['n_labelled']} labelled, seed {run['seed']}: {scores}")

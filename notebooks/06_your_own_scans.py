@@ -74,7 +74,6 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import textwrap
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -87,14 +86,16 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
 from ssl_lib.export.model import keep, load_kept, predict_scan
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
 
 # %% tags=["setup"]
 from ssl_lib.config import best_device, settings_for
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.data.reading import read_nifti
-from ssl_lib.evaluation.results import read_results, row_name, safe_name
+from ssl_lib.evaluation.results import read_results, safe_name
+from ssl_lib.methods import METHODS as REGISTRY
+from ssl_lib.methods import row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
@@ -103,7 +104,6 @@ from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 
 NOTEBOOK = "06_your_own_scans"
-baselines = load_method("00_few_labels_many_scans")
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -230,120 +230,31 @@ print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {
 # %% [markdown]
 # ## Which methods, in which words?
 #
-# A method is a function from a study to trained rows. All code of a method stays in its own
-# notebook; `load_method` returns its definitions as a module. What follows is only how each one is
-# called. All rows share network, schedule, number of updates and labelled scans (UMCT's flat
-# networks are smaller).
-
-
-# %% tags=["definition"]
-def train_supervised_few(study):
-    step = baselines.supervised_plain_step
-    return {"supervised_few": study.train("supervised_few", step, warm_up=step)}
-
-
-# %% tags=["definition"]
-def train_supervised_strong(study):
-    step = baselines.supervised_step
-    return {"supervised_strong": study.train("supervised_strong", step, warm_up=step)}
-
-
-# %% tags=["definition"]
-def train_mean_teacher(study):
-    step, warm_up = baselines.mean_teacher_step, baselines.supervised_step
-    return {"mean_teacher": study.train("mean_teacher", step, warm_up=warm_up, teacher=True)}
-
-
-# %% [markdown]
-# **Bidirectional copy-paste** (notebook 01) pastes labelled and unlabelled scans into each other.
-
-
-# %% tags=["definition"]
-def train_bcp(study):
-    method = load_method("01_bidirectional_copy_paste")
-    step, warm_up = partial(method.bcp_step), partial(method.pretraining_step)
-    return {"bcp": study.train("bcp", step, warm_up=warm_up, teacher=True)}
-
-
-# %% [markdown]
-# **Uncertainty co-training** (02) has several networks that look along different axes. It gives two
-# rows: one view alone, and the average of all.
-
-
-# %% tags=["definition"]
-def train_umct(study):
-    method = load_method("02_uncertainty_co_training")
-    dimensions = study.cohort.dimensions
-    count = 3 if dimensions == 3 else 4
-    build = partial(method.view_network, views=method.views_of(dimensions, count))
-    networks = {"members": count, "build": build}
-    warm_up = method.views_supervised_step
-    views = study.train("umct", method.umct_step, warm_up=warm_up, **networks)
-    return {"umct": views, "umct_ensemble": study.ensemble(views)}
-
-
-# %% [markdown]
-# **Anatomically aware uncertainty** (03) first trains an autoencoder on the few label maps.
-
-
-# %% tags=["definition"]
-def train_aau(study):
-    method = load_method("03_anatomically_aware_uncertainty")
-    autoencoder, _ = method.train_autoencoder(study, method.new_autoencoder(study))
-    options = {"warm_up": baselines.supervised_step, "teacher": True}
-    frozen = {"autoencoder": autoencoder}
-    return {"aau": study.train("aau", partial(method.aau_step), frozen=frozen, **options)}
-
-
-# %% [markdown]
-# **Structure-aware filtering** (04) shows two networks two filtered versions of each scan. The
-# versions are computed once.
-
-
-# %% tags=["definition"]
-def train_dsaif(study):
-    method = load_method("04_structure_aware_filtering")
-    training_scans = study.cohort.labelled + study.cohort.unlabelled
-    folder = study.runs_dir and study.runs_dir / "filtered"
-    companions = method.filtered_companions(
-        training_scans,
-        study.cohort.dimensions,
-        folder,
-        area=method.area_threshold(study.settings.patch),
-    )
-    options = {"warm_up": baselines.supervised_step, "members": 2, "companions": companions}
-    pair = study.train("dsaif", method.dsaif_step, **options)
-    return {"dsaif": pair, "dsaif_ensemble": study.ensemble(pair)}
-
-
-# %% tags=["definition"]
-RECIPES = {
-    "supervised_few": train_supervised_few,
-    "supervised_strong": train_supervised_strong,
-    "mean_teacher": train_mean_teacher,
-    "bcp": train_bcp,
-    "umct": train_umct,
-    "aau": train_aau,
-    "dsaif": train_dsaif,
-}
+# All code of a method stays in its own notebook; the library's registry `METHODS` holds a record of
+# each. All rows share network, schedule, number of updates and labelled scans (UMCT's flat networks
+# are smaller). Bidirectional copy-paste (notebook 01) pastes labelled and unlabelled scans into
+# each other. Uncertainty co-training (02) has several networks that look along different axes.
+# Anatomically aware uncertainty (03) first trains an autoencoder on the few label maps.
+# Structure-aware filtering (04) shows two networks two filtered versions of each scan. Methods with
+# several networks give two rows: one network alone, and the average of all.
 
 
 # %% tags=["definition"]
 def chosen_methods(names, unlabelled):
-    """The methods in the order of `RECIPES`, the control always among them.
+    """The methods in the order of the registry, the strong baseline always among them.
 
     Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names.
     """
-    unknown = set(names) - RECIPES.keys()
+    unknown = set(names) - REGISTRY.keys()
     if unknown:
         raise InputError(
             f"there is no method {sorted(unknown)[0]!r}",
-            expected=f"some of {', '.join(RECIPES)}",
+            expected=f"some of {', '.join(REGISTRY)}",
             fix="set METHODS to names with spaces between them",
         )
     wanted = {*names, "supervised_strong"}
     usable = {name for name in wanted if unlabelled or name.startswith("supervised")}
-    return [name for name in RECIPES if name in usable]
+    return [name for name in REGISTRY if name in usable]
 
 
 # %% [markdown]
@@ -357,7 +268,7 @@ def chosen_methods(names, unlabelled):
 methods = chosen_methods(METHODS.split(), cohort.unlabelled)
 trainings = {}
 for method in methods:
-    trainings |= RECIPES[method](study)
+    trainings |= study.rows(REGISTRY[method])
 
 # %% tags=["figure"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."

@@ -64,6 +64,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import inspect
+from dataclasses import replace
 from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
@@ -85,13 +86,13 @@ from ssl_lib import figures
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import show
-from ssl_lib.notebook.museum import EXHIBITS, MEAN_TEACHER, answers
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.museum import EXHIBITS, answers
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, predict
 from ssl_lib.evaluation.results import read_results
+from ssl_lib.methods import METHODS, baselines
 
 NOTEBOOK = "07_bug_museum"
-baselines = load_method(MEAN_TEACHER)
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -188,15 +189,11 @@ for number, name in enumerate(NAMES, start=1):
 # sound one.
 
 # %% tags=["train"]
-step, warm_up = baselines.mean_teacher_step, baselines.supervised_step
-sound = study.train("mean_teacher", step, warm_up=warm_up, teacher=True)
-strong = study.train("supervised_strong", warm_up, warm_up=warm_up)
+sound, strong = (study.train(METHODS[name]) for name in ("mean_teacher", "supervised_strong"))
 trainings = {"supervised_strong": strong, "mean_teacher": sound}
 for letter, exhibit in EXHIBITS.items():
-    broken, given = exhibit.method(), exhibit.study(study)
-    trainings[key(letter)] = given.train(
-        f"exhibit {letter}", broken.mean_teacher_step, warm_up=broken.supervised_step, teacher=True
-    )
+    broken = METHODS["mean_teacher"].defined_by(vars(exhibit.method()))
+    trainings[key(letter)] = exhibit.study(study).train(replace(broken, name=key(letter)))
 
 # %% tags=["results"]
 result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)

@@ -41,6 +41,11 @@ ROW_KEYS: dict[str, Kind] = {
     "per_case": list,
 }
 
+ROW_FILE_KEYS: dict[str, Kind] = {
+    key: kind for key, kind in KEYS.items() if key not in ("notebook", "rows", "seconds")
+}
+"""Keys of a row's own file beside those of the row."""
+
 MORE_ROW_KEYS: dict[str, Kind] = {"seconds": NUMBER, "iterations": int, "labelled_scans": int}
 """Keys of a trained row, checked where they are there."""
 ENTRY_KEYS: dict[str, Kind] = {
@@ -66,6 +71,14 @@ def check_result(result: object, where: Path | str | None = None) -> None:
         for entry in row["per_case"]:
             _check_keys(entry, ENTRY_KEYS, where, f"a per_case entry of row {name!r}")
             _check_scores(entry, where, f"a per_case entry of row {name!r}")
+
+
+def check_row_file(content: object, where: Path | str) -> None:
+    """Refuses, with an `InputError` naming `where`, what is not the file of one row."""
+    _check_keys(content, {"row": str, "per_case": dict, **ROW_FILE_KEYS}, where, "the row's file")
+    sizes = {len(values) for values in content["per_case"].values() if isinstance(values, list)}
+    if len(sizes) != 1 or not {"id", "class", *SCORES} <= content["per_case"].keys():
+        raise InputError("per_case is no table of scores", where=where)
 
 
 def parsed(text: str) -> object:

@@ -1,7 +1,9 @@
-"""One JSON file for each run: built, checked, written, read back and selected here.
+"""Result files: built, checked, written, read back and selected here.
 
-Everything that a table, a figure or a report shows is read from these files. An undefined score is
-NaN in Python and `null` in JSON.
+Each trained row has one file, `rows/<data set>-<profile>-n<labels>-<cohort>/<row>-seed<seed>.json`,
+with its scores and every parameter that it was trained with. A notebook's file names the rows that
+it shows, and holds what it measured beside them. Everything that a table, a figure or a report
+shows is read from these files. An undefined score is NaN in Python and `null` in JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,51 +21,16 @@ from jaxtyping import UInt8
 
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.evaluation.metrics import SCORES, score_scan, summarise
-from ssl_lib.evaluation.result_form import check_result, parsed
+from ssl_lib.evaluation.result_form import ROW_FILE_KEYS, check_result, check_row_file, parsed
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import safe_name
 from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
 
-# The order of the rows in every table and figure, and what they are called there.
-ROW_NAMES: dict[str, str] = {
-    "supervised_few": "Supervised, few labels",
-    "supervised_strong": "Supervised, few labels, strong augmentation",
-    "mean_teacher": "Mean teacher",
-    "bcp_without_idea": "BCP without copy-paste",
-    "bcp_one_direction": "BCP in one direction",
-    "bcp": "Bidirectional copy-paste (BCP)",
-    "umct_views_supervised": "One flat view, labels only",
-    "umct_views_supervised_ensemble": "Flat views, labels only, averaged",
-    "umct_two_views": "UMCT with two views",
-    "umct_two_views_ensemble": "UMCT with two views, averaged",
-    "umct_without_idea": "UMCT without uncertainty",
-    "umct_without_idea_ensemble": "UMCT without uncertainty, averaged",
-    "umct": "Uncertainty co-training (UMCT)",
-    "umct_ensemble": "UMCT, views averaged",
-    "umct_six_views": "UMCT with six views",
-    "umct_six_views_ensemble": "UMCT with six views, averaged",
-    "ua_mt": "Mean teacher with dropout entropy (UA-MT)",
-    "aau": "Anatomically aware uncertainty (AAU)",
-    "supervised_ensemble": "Two supervised networks, averaged",
-    "dsaif_without_idea": "Cross pseudo supervision",
-    "dsaif_without_idea_ensemble": "Cross pseudo supervision, averaged",
-    "dsaif_only_child": "DSAIF, only children alone",
-    "dsaif": "Structure-aware filtering (DSAIF)",
-    "dsaif_ensemble": "DSAIF, both networks averaged",
-    "supervised_all": "Supervised, all labels",
-    **{f"exhibit_{letter.lower()}": f"Exhibit {letter}" for letter in "ABCDEFGHI"},
-}
+ROWS = "rows"
+"""The folder of the rows' files, below that of all results."""
 
-
-def is_exhibit(row: str) -> bool:
-    """True for a training that was spoilt on purpose: no method, and on no leaderboard."""
-    return row.startswith("exhibit_")
-
-
-def row_name(row: str) -> str:
-    """What a row is called in tables and figures; an unknown row keeps its own name, readable."""
-    return ROW_NAMES.get(row, row.replace("_", " ").capitalize())
+PROVENANCE = ("peak_memory_bytes", "device", "versions", "commit")
 
 
 def score_cohort(
@@ -132,32 +100,84 @@ def build_result(
 
 
 def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:
-    """Where a result is kept: one file for notebook, dataset, profile, labelled scans and seed."""
+    """A notebook's file: one for notebook, dataset, profile, labelled scans and seed."""
     name = "{dataset}-{profile}-n{n_labelled}-seed{seed}.json".format(**result)
     return Path(results_dir) / str(result["notebook"]) / name
 
 
+def row_path(results_dir: Path | str, result: Mapping[str, object], row: str) -> Path:
+    """A row's file; another cohort, seed or config is another file."""
+    folder = "{dataset}-{profile}-n{n_labelled}-{cohort_hash:.8}".format(**result)
+    return Path(results_dir) / ROWS / folder / f"{row}-seed{result['seed']}.json"
+
+
 def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
-    """Writes a checked result and returns its path; a kill leaves the old file or the new one."""
+    """Writes a checked result: a file for each row, then the notebook's; returns the latter's path.
+
+    A kill leaves old files or new ones, and no file that names a row which is not there.
+    """
     path = result_path(results_dir, result)
     check_result(result, path)
-    try:
-        text = json.dumps(_without_nan(result), indent=1, allow_nan=False, default=_plain) + "\n"
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the result cannot be written as JSON: {error}", where=path) from error
-    write_atomically(path, text.encode())
-    return path
+    rows = {row: write_row(result, row, results_dir) for row in result["rows"]}
+    names = {row: one.relative_to(results_dir).as_posix() for row, one in rows.items()}
+    return _write({**result, "rows": names}, path)
+
+
+def write_row(result: Mapping[str, object], row: str, results_dir: Path | str) -> Path:
+    """Writes the file of one row of a result and returns its path.
+
+    A file that already says the same, provenance aside, stays as it is.
+    """
+    path = row_path(results_dir, result, row)
+    content = {key: result[key] for key in ROW_FILE_KEYS}
+    content |= {"row": row, **packed(result["rows"][row])}
+    if path.is_file():
+        with suppress(InputError):
+            old = _read(path)
+            if _told(old) == _told(json.loads(_text(content, path))):
+                return path
+    return _write(content, path)
 
 
 def read_result(path: Path | str) -> dict[str, object]:
-    """One result file. Raises `InputError` naming the file if it is not one."""
-    try:
-        result = parsed(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as a result: {error}", where=path) from error
-    _restore_nan(result)
+    """One notebook's result with its rows. Raises `InputError` naming the file if it is not one."""
+    result = _read(path)
+    rows = result.get("rows") if isinstance(result, dict) else None
+    if isinstance(rows, dict):
+        result["rows"] = {
+            name: unpacked(_read(Path(path).parents[1] / file)) if isinstance(file, str) else file
+            for name, file in rows.items()
+        }
     check_result(result, path)
     return result
+
+
+def read_rows(
+    results_dir: Path | str,
+    dataset: str | None = None,
+    profile: str | None = None,
+    n_labelled: int | None = None,
+) -> list[dict[str, object]]:
+    """Every stored row, whoever trained it, as one result for each cohort, profile and seed.
+
+    Such a result has the keys of a notebook's, with `notebook` empty. Raises `InputError` naming
+    the file if one is malformed.
+    """
+    wanted = _wanted(dataset=dataset, profile=profile, n_labelled=n_labelled)
+    together: dict[tuple, dict[str, object]] = {}
+    for path in sorted(Path(results_dir).glob(f"{ROWS}/*/*.json")):
+        content = _read(path)
+        check_row_file(content, path)
+        if any(content[key] != value for key, value in wanted.items()):
+            continue
+        key = tuple(content[name] for name in ("dataset", "profile", "n_labelled", "cohort_hash"))
+        result = together.setdefault(
+            (*key, content["seed"]),
+            {"notebook": "", **{k: content[k] for k in ROW_FILE_KEYS}, "rows": {}, "seconds": 0.0},
+        )
+        result["rows"][content["row"]] = unpacked(content)
+        result["seconds"] += content.get("seconds", 0.0)
+    return [together[key] for key in sorted(together)]
 
 
 def read_results(
@@ -172,17 +192,93 @@ def read_results(
 
     An empty list if there is none; `InputError` naming the file if one is malformed.
     """
-    wanted = {
-        "notebook": notebook,
-        "dataset": None if dataset is None else safe_name(dataset),
-        "profile": profile,
-        "n_labelled": n_labelled,
-        "cohort_hash": cohort_hash,
-    }
-    wanted = {key: value for key, value in wanted.items() if value is not None}
-    folders = f"{notebook}/*.json" if notebook is not None else "*/*.json"
-    results = [read_result(path) for path in sorted(Path(results_dir).glob(folders))]
+    wanted = _wanted(
+        notebook=notebook,
+        dataset=dataset,
+        profile=profile,
+        n_labelled=n_labelled,
+        cohort_hash=cohort_hash,
+    )
+    paths = sorted(Path(results_dir).glob(f"{notebook or '*'}/*.json"))
+    results = [read_result(path) for path in paths]
     return [r for r in results if all(r[key] == value for key, value in wanted.items())]
+
+
+def packed(row: Mapping[str, object]) -> dict[str, object]:
+    """A row with its scores of scans and classes as arrays: a quarter of the bytes."""
+    return {
+        key: _as_arrays(value)
+        if key == "per_case"
+        else packed(value)
+        if isinstance(value, Mapping) and "per_case" in value
+        else value
+        for key, value in row.items()
+    }
+
+
+def unpacked(row: Mapping[str, object]) -> dict[str, object]:
+    """The opposite of `packed`, with undefined scores as NaN."""
+    found = {}
+    for key, value in row.items():
+        if key == "per_case" and isinstance(value, Mapping):
+            value = _as_entries(value)
+        elif isinstance(value, Mapping) and "per_case" in value:
+            value = unpacked(value)
+        elif key in SCORES and value is None:
+            value = math.nan
+        found[key] = value
+    return found
+
+
+def _as_arrays(entries: Sequence[Mapping[str, object]]) -> dict[str, list]:
+    columns = {key: [entry[key] for entry in entries] for key in ("id", "class", *SCORES)}
+    return {
+        key: [round(v, 6) if isinstance(v, float) else v for v in values]
+        for key, values in columns.items()
+    }
+
+
+def _as_entries(columns: Mapping[str, list]) -> list[dict[str, object]]:
+    rows = zip(*columns.values(), strict=True)
+    entries = [dict(zip(columns, row, strict=True)) for row in rows]
+    for entry in entries:
+        entry.update({key: math.nan for key in SCORES if entry.get(key, 0) is None})
+    return entries
+
+
+def _wanted(**values: object) -> dict[str, object]:
+    if values.get("dataset") is not None:
+        values["dataset"] = safe_name(values["dataset"])
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _told(content: Mapping[str, object]) -> dict[str, object]:
+    """A row's file without what says when, where and how fast it was made."""
+    return {k: v for k, v in content.items() if k not in (*PROVENANCE, "seconds")}
+
+
+def _read(path: Path | str) -> object:
+    try:
+        return parsed(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as a result: {error}", where=path) from error
+
+
+def _write(content: Mapping[str, object], path: Path) -> Path:
+    write_atomically(path, _text(content, path).encode())
+    return path
+
+
+def _text(content: Mapping[str, object], path: Path) -> str:
+    try:
+        plain = _without_nan(content)
+        lines = [
+            f"{json.dumps(key)}: {json.dumps(value, allow_nan=False, default=_plain)}"
+            for key, value in plain.items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the result cannot be written as JSON: {error}", where=path) from error
 
 
 def _without_nan(value: object) -> object:
@@ -192,16 +288,6 @@ def _without_nan(value: object) -> object:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_without_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _restore_nan(result: object) -> None:
-    """Scores that are null become NaN again, in place; everything else is left to the check."""
-    rows = result.get("rows") if isinstance(result, dict) else None
-    for row in rows.values() if isinstance(rows, dict) else ():
-        entries = row.get("per_case") if isinstance(row, dict) else None
-        for entry in (row, *(entries if isinstance(entries, list) else ())):
-            if isinstance(entry, dict):
-                entry.update({key: math.nan for key in SCORES if entry.get(key, 0) is None})
 
 
 def _plain(value: object) -> object:

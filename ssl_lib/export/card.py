@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ssl_lib.evaluation.results import row_name
+from ssl_lib.methods import row_name
 
 
 def model_card(config: Mapping[str, Any], file_name: str) -> str:

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import ROW_NAMES, row_name
 from ssl_lib.evaluation.statistics import (
     Interval,
     ScanScores,
@@ -32,6 +31,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
+from ssl_lib.methods import ROW_NAMES, row_name
 from ssl_lib.utils.errors import InputError
 
 MARKERS = "os^Dv<>P"

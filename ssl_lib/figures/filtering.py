@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ssl_lib.evaluation.results import row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.figures.copy_paste import FRAME
 from ssl_lib.figures.slices import class_legend, draw_scan, overlay, shared_window
@@ -33,6 +32,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
+from ssl_lib.methods import row_name
 
 Picture = Float[np.ndarray, "row column"]
 Steps = Integer[np.ndarray, "edge 4"]

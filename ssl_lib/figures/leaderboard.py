@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from ssl_lib.evaluation.decisions import Comparison, chosen_looks
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import ROW_NAMES, row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.style import (
     BLUE,
@@ -23,6 +22,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
+from ssl_lib.methods import ROW_NAMES, row_name
 from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, object]]

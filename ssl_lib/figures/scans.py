@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 
 from ssl_lib.data.cohort import Case, Cohort
 from ssl_lib.evaluation.metrics import mean_dice
-from ssl_lib.evaluation.results import row_name
 from ssl_lib.figures.slices import (
     choose_slice,
     class_legend,
@@ -24,6 +23,7 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import BLUE, QUIET, VERMILLION, WIDTH, YELLOW, house_style, new_figure
+from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION

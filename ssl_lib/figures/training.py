@@ -10,7 +10,6 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_lib.evaluation.results import row_name
 from ssl_lib.figures.style import (
     FAINT,
     SCALAR_MAP,
@@ -19,6 +18,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
+from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
 History = Sequence[Mapping[str, float]]

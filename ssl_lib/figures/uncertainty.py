@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import row_name
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.figures.style import (
     FAINT,
@@ -24,6 +23,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
 )
+from ssl_lib.methods import row_name
 
 LOOKS = {
     "U": (PURPLE, "o", "-"),

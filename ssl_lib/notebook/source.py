@@ -14,11 +14,11 @@ import linecache
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from ssl_lib.notebook.files import cell_tags, existing, paired, read_cells, sync
+from ssl_lib.notebook.files import cell_tags, existing, paired, read_cells, sync, write_text
 from ssl_lib.utils.errors import InputError
 
 __all__ = [
@@ -32,8 +32,17 @@ __all__ = [
 ]
 
 PACKAGE = "ssl_lib_methods"
+METHOD_MODULES: dict[str, str] = {
+    "00_few_labels_many_scans": "baselines",
+    "01_bidirectional_copy_paste": "bcp",
+    "02_uncertainty_co_training": "umct",
+    "03_anatomically_aware_uncertainty": "aau",
+    "04_structure_aware_filtering": "dsaif",
+}
+"""The notebooks whose definitions `sync` writes as modules of `ssl_lib.methods`."""
 METHOD_TAGS = frozenset({"setup", "definition"})
 NOTEBOOKS_DIR = Path(__file__).resolve().parents[2] / "notebooks"
+METHODS_DIR = Path(__file__).resolve().parents[1] / "methods"
 
 LEAST = {"SEED": 0, "N_LABELLED": 1}
 """The smallest values of the parameters that notebooks share."""
@@ -157,6 +166,32 @@ def load_method(
     return _execute_as_module(name, path, source)
 
 
+def method_module(script: Path) -> str:
+    """The text of the module that holds a notebook's `setup` and `definition` cells."""
+    cells = [
+        cell.source.rstrip()
+        for cell in read_cells(script)
+        if cell.cell_type == "code" and cell_tags(cell) & METHOD_TAGS
+    ]
+    title = f'"""The definitions of `notebooks/{script.name}`, written by `make sync`.'
+    head = f'{title}\n\nEdit the notebook, not this file.\n"""'
+    return "\n\n\n".join([head, *cells]) + "\n"
+
+
+def stale_modules(scripts: Iterable[Path]) -> dict[Path, str]:
+    """The modules of `ssl_lib.methods` that differ from their notebooks, with their right text."""
+    wanted = {
+        METHODS_DIR / f"{METHOD_MODULES[script.stem]}.py": method_module(script)
+        for script in scripts
+        if script.stem in METHOD_MODULES and script.resolve().parent == NOTEBOOKS_DIR
+    }
+    return {
+        path: text
+        for path, text in wanted.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
+
+
 def _script_path(name_or_path: str | Path, notebooks_dir: str | Path | None) -> Path:
     path = Path(name_or_path)
     if path.suffix != ".py":
@@ -233,6 +268,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _sync_all(scripts: Sequence[Path]) -> int:
     changed = sync(scripts)
+    for path, text in stale_modules(scripts).items():
+        write_text(path, text)
+        changed.append(path)
     print("\n".join(f"written: {path}" for path in changed) or "all notebooks were up to date")
     return 0
 
@@ -243,9 +281,12 @@ def _check_all(scripts: Sequence[Path]) -> int:
         for script in scripts
         for difference in paired(script, script.with_suffix(".ipynb"))
     ]
+    lines += [
+        f"methods/{path.name} is not what its notebook says" for path in stale_modules(scripts)
+    ]
     print("\n".join(lines) or f"{len(scripts)} pairs agree")
     if lines:
-        print("The .py is the truth: run `make sync` to write each .ipynb from it.")
+        print("The .py is the truth: run `make sync` to write the other files from it.")
     return 1 if lines else 0
 
 

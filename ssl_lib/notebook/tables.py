@@ -9,7 +9,6 @@ import numpy as np
 from IPython.display import HTML
 
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import ROW_NAMES, row_name
 from ssl_lib.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -17,6 +16,7 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.figures.comparison import SCORE_NAMES
+from ssl_lib.methods import ROW_NAMES, row_name
 
 Result = Mapping[str, object]
 Cell = Callable[[str], str]

@@ -14,9 +14,10 @@ from pathlib import Path
 from ssl_lib.config import earlier_settings
 from ssl_lib.evaluation.decisions import Comparison, compare_rows
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import read_results, row_name
+from ssl_lib.evaluation.results import read_results
 from ssl_lib.evaluation.statistics import scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
+from ssl_lib.methods import row_name
 from ssl_lib.notebook.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from ssl_lib.config import earlier_settings
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
-from ssl_lib.evaluation.results import ROW_NAMES, is_exhibit, read_result, row_name
+from ssl_lib.evaluation.results import read_result
 from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
+from ssl_lib.methods import ROW_NAMES, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.offline import check_page

@@ -101,6 +101,7 @@ class Training:
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     labelled_scans: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""What a run's name is made of, so that two trainings share a name only if they end alike.
+"""What a run is found again by, so that two trainings share a key only if they end alike.
 
-A step is known by its text, by the text of every notebook function that it uses, however it got
-hold of it (a global, a default, a closure, a partial's argument), and by the values of constants.
-The library's part is known by the text of the modules that decide a training's outcome.
+A step of the library is known by its name, its parameters and `RECIPE_VERSION`: moving a line or
+renaming a module must not cost hours of training. A test trains every method for some iterations
+and compares its losses with stored ones; whoever changes them raises the version. A step that
+somebody wrote or edited in a notebook is known by its text, and by the text and the values of
+everything of that notebook that it uses.
 """
 
 from __future__ import annotations
@@ -12,38 +14,61 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
-from pathlib import Path
+from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from ssl_lib.training.method import plain
 from ssl_lib.utils.errors import InputError
 
-CODE_THAT_DECIDES = (
-    "inference",
-    "models/ensemble",
-    "models/networks",
-    "models/teacher",
-    "training/augmentation",
-    "training/batches",
-    "training/loop",
-    "training/losses",
-    "training/study",
-)
-"""Modules whose text enters the name of a run: change one, and runs are trained anew."""
+RECIPE_VERSION = 1
+"""Raised whenever a change makes a training of the library end differently."""
+
+METHODS_PACKAGE = "ssl_lib.methods."
 
 Named = tuple[str, Any]
 
 
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """sha256 over the text of the modules that decide a training's outcome."""
-    here = Path(__file__).parents[1]
-    texts = [(here / f"{name}.py").read_bytes() for name in CODE_THAT_DECIDES]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+def step_identity(step: Callable) -> dict[str, Any]:
+    """Name, parameters and version of a library's step; name, parameters and text of any other.
+
+    Raises `InputError` for a step that is neither a function nor a `functools.partial` of one.
+    """
+    function, config = step, {}
+    while isinstance(function, partial):
+        config = {**function.keywords, **config}
+        function = function.func
+    texts = step_source(step)
+    name = function.__name__
+    if _is_the_librarys(name, step_source(function)):
+        return {"step": name, "config": plain_config(config), "recipe": RECIPE_VERSION}
+    return {"step": name, "text": hashlib.sha256("\n".join(texts).encode()).hexdigest()}
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by name, functions among them by their own names."""
+    return {name: plain(value) for name, value in sorted(config.items())}
+
+
+def changed_fields(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults: a new field changes no key."""
+    values = {one: getattr(record, one.name) for one in fields(record)}
+    return {
+        one.name: changed_fields(value) if is_dataclass(value) else plain(value)
+        for one, value in values.items()
+        if one.default is MISSING or value != one.default
+    }
+
+
+def _is_the_librarys(name: str, texts: list[str]) -> bool:
+    """Whether a function or class of `ssl_lib.methods` has this name and these very texts."""
+    modules = [m for key, m in sys.modules.items() if key.startswith(METHODS_PACKAGE)]
+    twins = [getattr(module, name) for module in modules if hasattr(module, name)]
+    return any(_texts("step", twin) == texts for twin in twins)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -51,7 +76,8 @@ def weights_hash(network: nn.Module) -> str:
     two trainings ended alike if and only if it agrees."""
     kinds = {type(module) for module in network.modules()}
     own = [kind for kind in kinds if kind.__module__.split(".")[0] not in ("torch", "ssl_lib")]
-    texts = sorted(text for kind in own for text in _texts(kind.__qualname__, kind))
+    edited = [kind for kind in own if not _is_the_librarys(kind.__name__, _texts("step", kind))]
+    texts = sorted(text for kind in edited for text in _texts(kind.__qualname__, kind))
     digest = hashlib.sha256("\n".join(texts).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -120,7 +146,10 @@ def _described(name: str, value: Any, home: str) -> tuple[str, list[Named]]:
 
 
 def _from_notebook(module: str) -> bool:
-    return hasattr(sys.modules.get(module), "__method_source__")
+    """Whether a module holds a notebook's cells: generated, loaded, or the notebook itself."""
+    return module.startswith(METHODS_PACKAGE) or hasattr(
+        sys.modules.get(module), "__method_source__"
+    )
 
 
 def _text(function: FunctionType) -> str:

@@ -1,9 +1,9 @@
 """A study: one cohort, one profile, one seed, and the trainings on it.
 
 All rows of a table are trained by `Study.train`: the same warm-up with labels only, the same number
-of updates, the same network and start. A run is stored under a name made from everything that
-decides its outcome (cohort, settings, seed, code), so that a baseline is trained once and found
-again by every notebook, and a killed run continues.
+of updates, the same network and start. A run is stored under a key made from everything that
+decides its outcome (cohort, settings, method, parameters, seed, version of the recipe), so that a
+baseline is trained once and found again by every notebook, and a killed run continues.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from ssl_lib.models.networks import build_network, to_channels_last
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Companions, TwoStreams, derived_seed
 from ssl_lib.training.loop import Schedule, Step, Training, Watch, fit
-from ssl_lib.training.run_key import arrays_hash, code_hash, step_source, weights_hash
+from ssl_lib.training.method import Method, Prepared
+from ssl_lib.training.run_key import arrays_hash, changed_fields, step_identity, weights_hash
 from ssl_lib.utils.errors import InputError
 
 Build = Callable[["Study", int], nn.Module]
-"""Makes the network of one member, counted from 0, for methods whose networks differ."""
 
 
 @dataclass(frozen=True)
@@ -98,44 +98,35 @@ class Study:
         )
         return to_channels_last(network, self.cohort.dimensions).to(self.device)
 
-    def train(
-        self,
-        name: str,
-        step: Step,
-        *,
-        warm_up: Step,
-        teacher: bool = False,
-        members: int = 1,
-        build: Build | None = None,
-        frozen: Mapping[str, nn.Module] | None = None,
-        companions: Companions | None = None,
-    ) -> Training:
-        """Train one row: `warm_up` with labels only, then `step`, both with the same schedule.
+    def train(self, method: Method) -> Training:
+        """Train one row: its warm-up with labels only, then its step, both with one schedule.
 
-        With `teacher` a mean teacher starts as a copy of the warmed-up student, and the film shows
-        its pseudo-label of one unlabelled scan. With several `members` the step sees the networks
-        `student`, `student_2`, ...; each was warmed up alone, as `student`, from its own weights
-        and on its own batches. Either way the unlabelled batch is drawn in the second stage.
-        `build` makes the network of a member, counted from 0 (default: `Study.network`). `frozen`
-        networks are handed to the step and never change. `companions` become the channels after
-        the first of the step's images (see `batches`); the warm-up does not see them.
+        A mean teacher starts as a copy of the warmed-up student, and the film shows its
+        pseudo-label of one unlabelled scan. Of several networks each was warmed up alone, as
+        `student`, from its own weights and on its own batches; the step sees them as `student`,
+        `student_2`, ... Either way the unlabelled batch is drawn in the second stage.
         """
-        settings = self.settings
-        starts = [self._warm_up(name, warm_up, member, build) for member in range(members)]
+        if method.all_labels:
+            return self.with_all_labels().train(replace(method, all_labels=False))
+        prepared = method.prepare(self, **method.prepare_config) if method.prepare else Prepared()
+        count = prepared.networks if method.prepare else method.networks
+        settings, (step, warm_up) = self.settings, method.bound()
+        starts = [self._warm_up(method.label, warm_up, i, prepared.build) for i in range(count)]
         networks = {student_name(i): start.networks["student"] for i, start in enumerate(starts)}
-        if teacher:
+        if method.teacher:
             networks["teacher"] = make_teacher(networks["student"])
         done = self._fit(
-            name,
+            method.label,
             step,
             settings.schedule,
             networks,
             unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
-            frozen=frozen,
-            companions=companions,
+            frozen=prepared.frozen,
+            companions=prepared.auxiliary,
         )
         start = starts[0]
         done.labelled_scans = len(self.cohort.labelled)
+        done.config = method.recorded()
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
         done.film = join(start.film, done.film, settings.warm_up)
@@ -143,6 +134,13 @@ class Study:
             (iteration + settings.warm_up, dice) for iteration, dice in done.validation
         ]
         return done
+
+    def rows(self, method: Method) -> dict[str, Training]:
+        """Train a method and give its rows by name: itself, and where the record says so the mean
+        of its networks' probabilities."""
+        done = self.train(method)
+        averaged = {f"{method.label}_ensemble": self.ensemble(done)} if method.averaged else {}
+        return {method.label: done, **averaged}
 
     def pretrain(
         self,
@@ -176,6 +174,7 @@ class Study:
             "seconds": training.seconds,
             "iterations": self.settings.warm_up + self.settings.schedule.iterations,
             "labelled_scans": training.labelled_scans,
+            "config": training.config,
             "validation_best": {"iteration": best[0], "dice": best[1]},
             "validation_curve": [list(pair) for pair in training.validation],
         }
@@ -243,11 +242,9 @@ class Study:
         """A short name made of everything that decides how a training with `step` ends."""
         parts = {
             "cohort": self.cohort.content_hash,
-            "settings": asdict(self.settings),
+            "settings": changed_fields(self.settings),
             "seed": self.seed,
-            "step": step_source(step),
-            "code": code_hash(),
-            "torch": torch.__version__,
+            "step": step_identity(step),
             "device": self.device.type,
             "more": [repr(item) for item in more],
         }
@@ -309,7 +306,7 @@ class Study:
             times=self.settings.looks,
         )
         seen = {**networks, **(frozen or {})}
-        parts = [*stage, unlabelled, asdict(schedule), arrays_hash(companions)]
+        parts = [*stage, unlabelled, changed_fields(schedule), arrays_hash(companions)]
         parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
         return fit(
             step,

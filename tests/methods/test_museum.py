@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_lib.evaluation.results import is_exhibit, row_name
+from ssl_lib.methods import is_exhibit, row_name
 from ssl_lib.notebook import museum
 from ssl_lib.notebook.museum import EXHIBITS, MEAN_TEACHER, answers
 from ssl_lib.notebook.source import load_method

@@ -232,7 +232,7 @@ def test_style_stays_inside_and_figures_are_unknown_to_pyplot(cohort):
 
 
 def test_rows_look_alike_with_and_without_their_idea():
-    with_idea, without = style.row_look("bcp"), style.row_look("bcp_without_idea")
+    with_idea, without = style.row_look("bcp"), style.row_look("bcp_ablation")
     assert with_idea["color"] == without["color"]
     assert with_idea["linestyle"] != without["linestyle"]
 

@@ -124,7 +124,7 @@ def matches(colour: tuple[float, ...], code: str) -> bool:
 
 
 def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
-    values = {"dsaif": np.array([[0.2, 0.4], [0.3, 0.5]]), "supervised_ensemble": np.eye(2)}
+    values = {"dsaif": np.array([[0.2, 0.4], [0.3, 0.5]]), "supervised_pair_ensemble": np.eye(2)}
     figure = overlap_comparison(values)
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.texts] == ["0.350", "0.500"]

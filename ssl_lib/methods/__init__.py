@@ -1,0 +1,222 @@
+"""The registry: every method of this repository as one record.
+
+Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau` and `dsaif`
+beside this file from the notebooks' `definition` cells. A table, a list, a colour, a page or a
+benchmark is a view of `METHODS`: a new method is a notebook and a record here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ssl_lib.methods import aau, baselines, bcp, dsaif, umct
+from ssl_lib.training.method import Method
+
+__all__ = ["METHODS", "ROW_NAMES", "ablations", "base_row", "in_order", "is_exhibit", "row_name"]
+
+BASELINES, BCP, UMCT, AAU, DSAIF = (
+    "00_few_labels_many_scans",
+    "01_bidirectional_copy_paste",
+    "02_uncertainty_co_training",
+    "03_anatomically_aware_uncertainty",
+    "04_structure_aware_filtering",
+)
+_strong = baselines.supervised_step
+_bcp = {"warm_up": bcp.pretraining_step, "teacher": True, "notebook": BCP}
+_umct = {
+    "warm_up": umct.views_supervised_step,
+    "prepare": umct.prepare_views,
+    "averaged": True,
+    "notebook": UMCT,
+}
+_pair = {"warm_up": _strong, "networks": 2, "averaged": True, "notebook": DSAIF}
+
+_records = (
+    Method(
+        name="supervised_few",
+        title="Supervised, few labels",
+        step=baselines.supervised_plain_step,
+        warm_up=baselines.supervised_plain_step,
+        notebook=BASELINES,
+    ),
+    Method(
+        name="supervised_strong",
+        title="Strong baseline (few labels, strong augmentation)",
+        step=_strong,
+        warm_up=_strong,
+        notebook=BASELINES,
+    ),
+    Method(
+        name="mean_teacher",
+        title="Mean teacher",
+        step=baselines.mean_teacher_step,
+        warm_up=_strong,
+        teacher=True,
+        ablation="supervised_strong",
+        notebook=BASELINES,
+    ),
+    Method(
+        name="bcp_ablation",
+        title="BCP without copy-paste",
+        step=bcp.bcp_step,
+        config={"alpha": 0.5, "beta": 0.0},
+        warm_up_config={"beta": 2 / 3},
+        **_bcp,
+    ),
+    Method(
+        name="bcp_one_direction",
+        title="BCP in one direction",
+        step=bcp.bcp_step,
+        config={"alpha": 0.5, "beta": 2 / 3, "directions": ("inward",)},
+        warm_up_config={"beta": 2 / 3},
+        **_bcp,
+    ),
+    Method(
+        name="bcp",
+        title="Bidirectional copy-paste (BCP)",
+        step=bcp.bcp_step,
+        config={"alpha": 0.5, "beta": 2 / 3},
+        warm_up_config={"beta": 2 / 3},
+        ablation="bcp_ablation",
+        **_bcp,
+    ),
+    Method(
+        name="umct_views_supervised",
+        title="One flat view, labels only",
+        step=umct.views_supervised_step,
+        **_umct,
+    ),
+    Method(
+        name="umct_two_views",
+        title="UMCT with two views",
+        step=umct.umct_step,
+        prepare_config={"count": 2},
+        **_umct,
+    ),
+    Method(
+        name="umct_ablation",
+        title="UMCT without uncertainty",
+        step=umct.umct_step,
+        config={"power": 0.0},
+        **_umct,
+    ),
+    Method(
+        name="umct",
+        title="Uncertainty co-training (UMCT)",
+        step=umct.umct_step,
+        config={"power": 1.0},
+        ablation="umct_ablation",
+        **_umct,
+    ),
+    Method(
+        name="umct_six_views",
+        title="UMCT with six views",
+        step=umct.umct_step,
+        prepare_config={"count": 6},
+        **_umct,
+    ),
+    Method(
+        name="ua_mt",
+        title="Mean teacher with dropout entropy (UA-MT)",
+        step=aau.ua_mt_step,
+        warm_up=_strong,
+        teacher=True,
+        ablation="mean_teacher",
+        notebook=AAU,
+    ),
+    Method(
+        name="aau",
+        title="Anatomically aware uncertainty (AAU)",
+        step=aau.aau_step,
+        warm_up=_strong,
+        prepare=aau.prepare_autoencoder,
+        teacher=True,
+        ablation="mean_teacher",
+        notebook=AAU,
+    ),
+    Method(
+        name="supervised_pair",
+        title="Two supervised networks",
+        step=dsaif.supervised_pair_step,
+        **_pair,
+    ),
+    Method(
+        name="dsaif_ablation",
+        title="Cross pseudo supervision",
+        step=dsaif.dsaif_step,
+        **_pair,
+    ),
+    Method(
+        name="dsaif_only_child",
+        title="DSAIF, only children alone",
+        step=dsaif.dsaif_step,
+        prepare=dsaif.prepare_filtered,
+        prepare_config={"area": 1},
+        **_pair,
+    ),
+    Method(
+        name="dsaif",
+        title="Structure-aware filtering (DSAIF)",
+        step=dsaif.dsaif_step,
+        prepare=dsaif.prepare_filtered,
+        ablation="dsaif_ablation",
+        **_pair,
+    ),
+    Method(
+        name="supervised_all",
+        title="Supervised, all labels",
+        step=_strong,
+        warm_up=_strong,
+        all_labels=True,
+        notebook=BASELINES,
+    ),
+)
+
+METHODS: dict[str, Method] = {method.name: method for method in _records}
+"""Every method by its name, in the order of all tables."""
+
+AVERAGED = "_ensemble"
+"""What the row of all networks' averaged probabilities adds to the method's name."""
+
+ROW_NAMES: dict[str, str] = {
+    **{
+        row: title
+        for method in _records
+        for row, title in (
+            (method.name, method.title),
+            (method.name + AVERAGED, f"{method.title}, averaged"),
+        )
+        if row in METHODS or method.averaged
+    },
+    **{f"exhibit_{letter.lower()}": f"Exhibit {letter}" for letter in "ABCDEFGHI"},
+}
+"""What each row is called in tables and figures, in their order."""
+
+
+def is_exhibit(row: str) -> bool:
+    """True for a training that was spoilt on purpose: no method, and on no leaderboard."""
+    return row.startswith("exhibit_")
+
+
+def base_row(row: str) -> str:
+    """The row without its changed parameters: `bcp` for `bcp[alpha=0.3]`."""
+    return row.partition("[")[0]
+
+
+def row_name(row: str) -> str:
+    """What a row is called in tables and figures; an unknown row keeps its own name, readable."""
+    name, changed = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", row, re.DOTALL).groups()
+    title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
+    return f"{title} ({changed.replace(',', ', ')})" if changed else title
+
+
+def in_order(rows: Iterable[str]) -> list[str]:
+    """Rows in the order of all tables; another config follows its own row, unknown rows come last."""
+    order = {row: place for place, row in enumerate(ROW_NAMES)}
+    return sorted(set(rows), key=lambda row: (order.get(base_row(row), len(order)), row))
+
+
+def ablations() -> dict[str, str]:
+    """For each method the row that shows what its idea adds."""
+    return {method.name: method.ablation for method in _records if method.ablation}

@@ -1,0 +1,226 @@
+"""The definitions of `notebooks/04_structure_aware_filtering.py`, written by `make sync`.
+
+Edit the notebook, not this file.
+"""
+
+
+import math
+from functools import partial
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import higra
+import numpy as np
+import torch
+
+from ssl_lib.training.augmentation import (
+    paste,
+    random_affine,
+    random_appearance,
+    random_boxes,
+    standardise,
+)
+from ssl_lib.utils.errors import InputError
+from ssl_lib.data.cache import made_once
+from ssl_lib.training.run_key import step_source
+from ssl_lib.training.losses import cross_entropy, segmentation_loss
+from ssl_lib.models.ensemble import students
+from ssl_lib.models.teacher import gaussian_ramp
+from ssl_lib.methods import baselines
+from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.method import Prepared
+
+
+def pixel_graph(shape, touching="corners"):
+    """Neighbours share a corner (8 in 2D, 26 in 3D) or only a side (4, 6)."""
+    steps = [step for step in product((-1, 0, 1), repeat=len(shape)) if any(step)]
+    if touching == "sides":
+        steps = [step for step in steps if sum(map(abs, step)) == 1]
+    return higra.get_nd_regular_implicit_graph(shape, steps)
+
+
+def component_tree(levels, kind="max", touching="corners"):
+    """The tree and the level of each node: first a leaf for each pixel, last the root."""
+    grow = {"max": higra.component_tree_max_tree, "min": higra.component_tree_min_tree}[kind]
+    return grow(pixel_graph(levels.shape, touching), levels)
+
+
+def only_children(tree, kept):
+    """Step B, (node,): true for kept nodes without a kept sibling, never for the root."""
+    parents = tree.parents()
+    children = np.bincount(parents[:-1][kept[:-1]], minlength=len(parents))
+    alone = kept & (children[parents] == 1)
+    alone[-1] = False
+    return alone
+
+
+def large_nodes(tree, area):
+    """Step A, (node,): true for components of at least `area` pixels, and for the root."""
+    large = higra.attribute_area(tree) >= area
+    large[: tree.num_leaves()] = False  # pixels are no components
+    large[-1] = True
+    return large
+
+
+def kept_nodes(tree, area=1, simplify=True):
+    """The nodes that stay, (node,): first the small ones go, then the only children."""
+    kept = large_nodes(tree, area)
+    return kept & ~only_children(tree, kept) if simplify else kept
+
+
+def filter_levels(levels, kind="max", *, area=1, simplify=True, touching="corners"):
+    """Whole grey levels (*space): each pixel takes the level of its closest kept component."""
+    if levels.dtype.kind not in "ui":
+        raise InputError(f"levels are {levels.dtype}", expected="whole numbers", fix="to_levels")
+    tree, level = component_tree(levels, kind, touching)
+    return higra.reconstruct_leaf_data(tree, level, ~kept_nodes(tree, area, simplify))
+
+
+def check_image(image, levels):
+    """Refuses what has no tree worth growing, with the reason."""
+    if not 1 <= image.ndim <= 3 or min(image.shape) < 2:
+        raise InputError(
+            f"the image has the shape {image.shape}",
+            expected="a slice or volume with at least 2 pixels along each axis",
+            fix="leave out axes of one pixel: image[0]",
+        )
+    if not 2 <= levels <= 2**16:
+        raise InputError(f"{levels} grey levels were asked for", expected="2 to 65536")
+    if not np.isfinite(image).all():
+        raise InputError(
+            f"{int((~np.isfinite(image)).sum())} pixels are NaN or infinite",
+            expected="finite grey levels",
+            fix="np.nan_to_num(image)",
+        )
+    if np.abs([np.float64(image.min()), np.float64(image.max())]).max() > 3.4e38:
+        raise InputError("grey levels overflow", expected="numbers that fit into float32")
+
+
+def to_levels(image, levels=256):
+    """The image in whole levels over its own range, and (lowest, step) to come back."""
+    check_image(image, levels)
+    low, high = np.float64(image.min()), np.float64(image.max())
+    step = (high - low) / (levels - 1) or 1.0
+    whole = np.rint((image.astype(np.float64) - low) / step)
+    return whole.astype(np.min_scalar_type(levels - 1)), (low, step)
+
+
+def filter_image(image, kind="max", *, levels=256, **options):
+    """A slice or volume in its own grey levels (*space), float32."""
+    whole, (low, step) = to_levels(image, levels)
+    return (low + step * filter_levels(whole, kind, **options)).astype(np.float32)
+
+
+AREA_SHARE = {2: 4 / 64**2, 3: 50 / 96**3}
+
+
+def area_threshold(patch):
+    """T in pixels for a patch of this shape: a fixed share of it, at least 2."""
+    return max(2, round(AREA_SHARE[len(patch)] * math.prod(patch)))
+
+
+def filter_scan(image, dimensions, **options):
+    """Max- and Min-filtered (2, *space): a stack slice by slice, a volume as a whole."""
+    items = image if dimensions == 2 else image[None]
+    both = [[filter_image(item, kind, **options) for item in items] for kind in ("max", "min")]
+    return np.stack(both).reshape(2, *image.shape)
+
+
+def filtered_companions(scans, dimensions, folder, **options):
+    """Both filtered versions of each scan by identity, made once and kept in `folder`."""
+    code = (step_source(filter_scan), version("higra"))
+    return {
+        scan.identity: made_once(
+            folder,
+            (scan.image, dimensions, sorted(options.items()), code),
+            partial(filter_scan, scan.image, dimensions, **options),
+        )
+        for scan in scans
+    }
+
+
+def prepare_filtered(study, *, area=None):
+    """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
+    scans = study.cohort.labelled + study.cohort.unlabelled
+    folder = study.runs_dir and study.runs_dir / "filtered"
+    area = area or area_threshold(study.settings.patch)
+    versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
+    return Prepared(auxiliary=versions, networks=2)
+
+
+def cross_pseudo_loss(logits):
+    """Each network is taught the other's classes; the sum of both losses, and the classes."""
+    first, second = (one.float() for one in logits)
+    guesses = first.argmax(dim=1), second.argmax(dim=1)
+    return cross_entropy(first, guesses[1]) + cross_entropy(second, guesses[0]), guesses
+
+
+def choose_versions(batch, gate, generator, device):
+    """For each sample the channel that network 1 and network 2 see: 0 scan, 1 Max, 2 Min."""
+    plain = torch.rand(batch, generator=generator, device=device) < gate
+    swapped = torch.rand(batch, generator=generator, device=device) < 0.5
+    first = torch.where(swapped, 2, 1)
+    return first.masked_fill(plain, 0), (3 - first).masked_fill(plain, 0)
+
+
+def pick(images, channel):
+    """One channel of each sample, (batch, 1, *space); scans without companions are all alike."""
+    versions = images.expand(-1, 3, *images.shape[2:]) if images.shape[1] == 1 else images
+    return versions[torch.arange(len(images), device=images.device), channel].unsqueeze(1)
+
+
+def random_gamma(images, generator):
+    """The released photometric change: with probability 1/2 a gamma between 0.5 and 1.5."""
+    shape, axes = (len(images), *[1] * (images.ndim - 1)), tuple(range(1, images.ndim))
+    low, high = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
+    gamma = 0.5 + torch.rand(shape, generator=generator, device=images.device)
+    chosen = torch.rand(shape, generator=generator, device=images.device) < 0.5
+    unit = (images - low) / (high - low).clamp_min(1e-6)
+    return standardise(torch.where(chosen, unit**gamma, unit))
+
+
+def what_each_sees(images, moment, gate, strong):
+    """The two networks' versions of a batch, each with an appearance of its own."""
+    change = random_appearance if strong else random_gamma
+    channels = choose_versions(len(images), gate, moment.generator, images.device)
+    return [change(pick(images, channel), moment.generator) for channel in channels]
+
+
+def copy_paste(pair, labels, generator):
+    """The strong control's copy-paste: one box for both versions and the labels."""
+    shape = labels.shape[1:]
+    boxes = random_boxes(shape, len(labels), generator, labels.device, probability=0.5)
+    pasted = [paste(images.roll(1, 0), images, boxes) for images in pair]
+    return pasted, paste(labels.roll(1, 0), labels, boxes)
+
+
+def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True):
+    """Two networks, two versions of each scan, each network the other's teacher."""
+    pair, generator, flips = students(networks), moment.generator, moment.settings.flip_axes
+    images, labels = random_affine(batch.images, batch.labels, generator, flip_axes=flips)
+    clean, _ = random_affine(batch.unlabelled, None, generator, flip_axes=flips)
+    known = what_each_sees(images, moment, gate, strong)
+    if strong:
+        known, labels = copy_paste(known, labels, generator)
+    seen = what_each_sees(clean, moment, gate, strong)
+    supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
+    cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
+    ramp = weight * gaussian_ramp(moment.iteration, full_at * moment.iterations)
+    losses = {"supervised": sum(supervised), "cross": ramp * cross}
+    return StepOutput(losses, {"known": known, "seen": seen, "guesses": guesses, "labels": labels})
+
+
+def supervised_pair_step(networks, batch, moment):
+    """Two strong controls side by side, each with its own augmentation of the same batch."""
+    pair = [SimpleNamespace(student=network) for network in students(networks)]
+    losses = [baselines.supervised_step(one, batch, moment).losses["supervised"] for one in pair]
+    return StepOutput({"supervised": sum(losses)})
+
+
+def error_overlap(first, second, truth):
+    """Dice between the error maps of two label maps (*space); NaN if neither has an error."""
+    one, other = first != truth, second != truth
+    total = one.sum() + other.sum()
+    return float(2 * (one & other).sum() / total) if total else math.nan
