@@ -24,11 +24,10 @@ from skimage.morphology import _max_tree as compiled
 from skimage.morphology import max_tree
 
 from ssl_lib.data.phantom import subject
-from ssl_lib.notebook.source import load_method
+from ssl_lib.methods import dsaif
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.provenance import device_name, package_versions
 
-dsaif = load_method("04_structure_aware_filtering")
 RESULT = Path(__file__).parent / "results" / "tree_filter.json"
 AREA = 50
 GOALS = {

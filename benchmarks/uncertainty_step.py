@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from clock import seconds
 
+from ssl_lib.methods import aau, baselines
 from ssl_lib.models.teacher import make_teacher, update_teacher
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment, Step
 from ssl_lib.training.study import Study
@@ -34,8 +34,6 @@ from ssl_lib.utils.provenance import device_name, package_versions
 RESULT = Path(__file__).parent / "results" / "uncertainty_step.json"
 LIMIT = 1.3
 CASES = {"2D, 8 slices": "phantom", "3D, 4 volumes": "phantom_3d"}
-aau = load_method("03_anatomically_aware_uncertainty")
-baselines = load_method("00_few_labels_many_scans")
 STEPS: dict[str, tuple[Step, str]] = {
     "mean_teacher": (baselines.mean_teacher_step, "1 teacher pass"),
     "aau": (aau.aau_step, "+ 1 autoencoder pass"),

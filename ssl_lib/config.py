@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,6 +123,37 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
         return quick
     tiny = replace(quick.schedule, iterations=4)
     return replace(quick, width=4, warm_up=4, schedule=tiny, looks=2, label_curve=(1,))
+
+
+def overridden(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Settings with some of them replaced, by dotted names: `{"schedule.learning_rate": 0.01}`.
+
+    Raises `InputError` for a name that no setting has, and for a value of another type.
+    """
+    for name, value in overrides.items():
+        first, _, rest = name.partition(".")
+        known = {one.name: getattr(settings, one.name) for one in fields(settings)}
+        if first not in known or (rest and not is_dataclass(known[first])):
+            near = difflib.get_close_matches(first, known, n=1)
+            raise InputError(
+                f"there is no setting {name!r}",
+                expected=f"one of {', '.join(known)}",
+                fix=f"did you mean {near[0]}?" if near else "",
+            )
+        if rest:
+            value = overridden(known[first], {rest: value})
+        elif not _same_kind(value, known[first]):
+            raise InputError(
+                f"the setting {name!r} was given {value!r}",
+                expected=f"a value such as {known[first]!r}",
+            )
+        settings = replace(settings, **{first: value})
+    return settings
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    return default is None or (isinstance(value, kinds) and not isinstance(value, bool))
 
 
 CURVE = (1, 16)

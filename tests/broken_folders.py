@@ -9,6 +9,7 @@ import numpy as np
 from breaking import Broken, group, written
 from tiny_scans import write_folder
 
+from ssl_lib import methods
 from ssl_lib.data.fingerprint import survey
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.own_scans import open_own_scans
@@ -176,7 +177,7 @@ def choose_methods(parameters: Mapping[str, object]) -> object:
 
 
 def choose_levels(parameters: Mapping[str, object]) -> object:
-    method = load_method("04_structure_aware_filtering")
+    method = methods.dsaif
     return method.to_levels(np.arange(16.0).reshape(4, 4), parameters["levels"])
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from torch import nn
 
 from ssl_lib.config import Settings
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.training import study
 from ssl_lib.training.augmentation import random_appearance, standardise, strong_augmentation
-from ssl_lib.training.loop import Schedule, StepOutput
+from ssl_lib.training.batches import Companions
+from ssl_lib.training.loop import Schedule, Step, StepOutput
 from ssl_lib.training.losses import segmentation_loss
-from ssl_lib.training.study import Study
+from ssl_lib.training.method import Method, Prepared
+from ssl_lib.training.study import Build, Study
 
 CPU = torch.device("cpu")
 RAN = SimpleNamespace(warm_up=0, method=0)
@@ -59,8 +63,24 @@ def method(networks, batch, moment):
     return StepOutput({"supervised": supervised, "consistency": consistency}, {"target": target})
 
 
+def row(
+    name: str,
+    step: Step,
+    warm_up: Step = warm_up,
+    *,
+    networks: int = 1,
+    build: Build | None = None,
+    frozen: Mapping[str, nn.Module] | None = None,
+    auxiliary: Companions | None = None,
+    **more: object,
+) -> Method:
+    """A record for a toy step; what it needs before training is given instead of prepared."""
+    prepared = Prepared(frozen or {}, auxiliary, networks, build)
+    return Method(name, step, warm_up, prepare=lambda study: prepared, **more)
+
+
 def train(made: Study) -> study.Training:
-    return made.train("tiny", method, warm_up=warm_up, teacher=True)
+    return made.train(row("tiny", method, teacher=True))
 
 
 def hashes(done: study.Training) -> str:

@@ -25,10 +25,12 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from ssl_lib.methods import baselines
 from ssl_lib.models.teacher import make_teacher, update_teacher
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment, Step, StepOutput
+from ssl_lib.training.method import Method
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
@@ -36,7 +38,6 @@ from ssl_lib.utils.provenance import device_name, git_commit
 
 FILE = Path("reports/validation/00_mixed_precision.json")
 DATASETS, SEEDS, N_LABELLED, TURNS = ("phantom", "hippocampus"), (0, 1, 2), 4, 15
-baselines = load_method("00_few_labels_many_scans")
 STEPS = {
     "supervised_strong": baselines.supervised_step,
     "mean_teacher": baselines.mean_teacher_step,
@@ -52,7 +53,7 @@ def in_bfloat16(networks, batch, moment, *, step: Step) -> StepOutput:
 def dice_of(study: Study, name: str, change: Callable[[Step], Step]) -> float:
     """Validation Dice of the last weights, all stages trained with the changed steps."""
     step, warm_up = change(STEPS[name]), change(baselines.supervised_step)
-    row = study.train(name, step, warm_up=warm_up, teacher=name == "mean_teacher")
+    row = study.train(Method(name, step, warm_up, teacher=name == "mean_teacher"))
     return row.validation[-1][1]
 
 

@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ssl_lib.methods import umct
 from ssl_lib.models.ensemble import Ensemble, students
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.loop import Training
+from ssl_lib.training.method import Method, Prepared
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
 
 NAME = "02_uncertainty_co_training"
 DATASET, PROFILE, N_LABELLED, SEEDS = "phantom_3d", "quick", 4, (0, 1)
-umct = load_method(NAME)
 
 VARIANTS = {
     "labels only": umct.views_supervised_step,
@@ -71,12 +72,10 @@ def train(study: Study, name: str) -> Training:
     """One variant with three views, from the shared warm-up of its kind of kernel."""
     options = {"symmetric": True} if name == SYMMETRIC else {}
     step = VARIANTS.get(name, umct.views_supervised_step)
+    build = partial(umct.view_network, views=umct.views_of(3, 3), **options)
+    prepared = Prepared(networks=3, build=build)
     return study.train(
-        name,
-        step,
-        warm_up=umct.views_supervised_step,
-        members=3,
-        build=partial(umct.view_network, views=umct.views_of(3, 3), **options),
+        Method(name, step, umct.views_supervised_step, prepare=lambda study: prepared)
     )
 
 

@@ -15,12 +15,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.methods import METHODS, aau
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.batches import generator_at
 from ssl_lib.training.loop import Training
 from ssl_lib.training.study import Study
@@ -31,17 +31,12 @@ NAME = "03_anatomically_aware_uncertainty"
 FILE = Path("reports/validation") / f"{NAME}.json"
 SEEDS, N_LABELLED, COUNTS = (0, 1), 4, (1, 2, 4, 8, 16)
 DATASETS = ("phantom",)
-aau, baselines = load_method(NAME), load_method("00_few_labels_many_scans")
 
 AUTOENCODERS = {
     "cross-entropy, one-hot (chosen)": {},
     "squared error, one-hot": {"squares": True},
 }
-STEPS = {
-    "gamma 1": partial(aau.aau_step, gamma=1.0),
-    "gamma 5": partial(aau.aau_step, gamma=5.0),
-    "gamma 20": partial(aau.aau_step, gamma=20.0),
-}
+GAMMAS = (1.0, 5.0, 20.0)
 
 
 def open_study(dataset: str, seed: int, runs: str) -> Study:
@@ -52,8 +47,7 @@ def open_study(dataset: str, seed: int, runs: str) -> Study:
 
 def mean_teacher(study: Study) -> Training:
     """The row of notebook 00."""
-    step, warm_up = baselines.mean_teacher_step, baselines.supervised_step
-    return study.train("mean_teacher", step, warm_up=warm_up, teacher=True)
+    return study.train(METHODS["mean_teacher"])
 
 
 def repairs(study: Study, network: object) -> dict[str, float]:
@@ -105,11 +99,12 @@ def gamma_trials(runs: str) -> dict[str, object]:
     rows: dict[str, dict[str, float]] = {}
     for seed in SEEDS:
         study = open_study("phantom", seed, runs)
-        train = partial(study.train, warm_up=baselines.supervised_step, teacher=True)
-        with_autoencoder = partial(train, frozen={"autoencoder": trained(study)})
         done = {"mean teacher (gamma 0)": mean_teacher(study)}
-        done |= {name: with_autoencoder(name, step) for name, step in STEPS.items()}
-        done["UA-MT"] = train("ua_mt", aau.ua_mt_step)
+        done |= {
+            f"gamma {gamma:g}": study.train(METHODS["aau"].with_config(gamma=gamma))
+            for gamma in GAMMAS
+        }
+        done["UA-MT"] = study.train(METHODS["ua_mt"])
         for name, training in done.items():
             rows.setdefault(name, {})[str(seed)] = training.validation[-1][1]
             print(name, seed, training.validation[-1][1], flush=True)

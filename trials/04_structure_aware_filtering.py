@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
+from ssl_lib.methods import METHODS
 from ssl_lib.models.ensemble import Ensemble, students
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.loop import Training
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
@@ -28,7 +29,6 @@ TRIALS = {
     ("phantom", 1): ("T = 1", "T = 4", "T = 8"),
     ("phantom_3d", 0): ("T = 2", "T = 5", "T = 20"),
 }
-dsaif = load_method(NAME)
 
 
 def validate(study: Study, training: Training) -> dict[str, float]:
@@ -40,14 +40,9 @@ def validate(study: Study, training: Training) -> dict[str, float]:
 
 def run(study: Study, variant: str, runs: Path) -> dict[str, float]:
     """Train one variant, named `T = ...`, and score it."""
-    scans = study.cohort.labelled + study.cohort.unlabelled
     area = int(variant.split(",")[0].removeprefix("T = "))
-    companions = dsaif.filtered_companions(
-        scans, study.cohort.dimensions, runs / "filtered", area=area
-    )
-    step = partial(dsaif.dsaif_step, strong=False) if variant == GAMMA else dsaif.dsaif_step
-    warm_up = dsaif.baselines.supervised_step
-    done = study.train(variant, step, warm_up=warm_up, members=2, companions=companions)
+    method = replace(METHODS["dsaif"], prepare_config={"area": area})
+    done = study.train(method.with_config(strong=variant != GAMMA))
     return validate(study, done)
 
 

@@ -19,21 +19,15 @@ from pathlib import Path
 from torch import nn
 
 from ssl_lib.evaluation.results import score_cohort
-from ssl_lib.notebook.source import load_method, work_in_project
+from ssl_lib.methods import METHODS
+from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.provenance import git_commit
 
 PROFILE, SEEDS, LOOKS = "quick", (0, 1, 2), 20
-baselines = load_method("00_few_labels_many_scans")
-bcp = load_method("01_bidirectional_copy_paste")
 
-ROWS = {
-    "supervised_strong": (baselines.supervised_step, baselines.supervised_step, False),
-    "mean_teacher": (baselines.mean_teacher_step, baselines.supervised_step, True),
-    "bcp": (bcp.bcp_step, bcp.pretraining_step, True),
-}
-"""Step, warm-up and whether there is a teacher, as in the notebooks."""
+ROWS = ("supervised_strong", "mean_teacher", "bcp")
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,7 @@ def watched(dataset: str, n_labelled: int, seed: int, name: str) -> dict[str, ob
     plain = Study.open(dataset, PROFILE, n_labelled, seed)
     warm, method = plain.settings.warm_up, plain.settings.schedule.iterations
     study = PeekingStudy(**{**vars(plain), "settings": replace(plain.settings, looks=LOOKS)})
-    step, warm_up, teacher = ROWS[name]
-    study.train(name, step, warm_up=warm_up, teacher=teacher)
+    study.train(METHODS[name])
     looks = study.seen[-LOOKS:]
     marks = [warm + round((i + 1) * method / LOOKS) for i in range(LOOKS)]
     return {

@@ -79,6 +79,11 @@ def check_row_file(content: object, where: Path | str) -> None:
     sizes = {len(values) for values in content["per_case"].values() if isinstance(values, list)}
     if len(sizes) != 1 or not {"id", "class", *SCORES} <= content["per_case"].keys():
         raise InputError("per_case is no table of scores", where=where)
+    if not all(isinstance(name, str) for name in content["per_case"]["id"]):
+        raise InputError("an id in per_case is no word", where=where)
+    missing = sorted(ROW_KEYS.keys() - content.keys())
+    if missing:
+        raise InputError(f"the row's file lacks {', '.join(missing)}", where=where)
 
 
 def parsed(text: str) -> object:

@@ -145,7 +145,7 @@ def read_result(path: Path | str) -> dict[str, object]:
     rows = result.get("rows") if isinstance(result, dict) else None
     if isinstance(rows, dict):
         result["rows"] = {
-            name: unpacked(_read(Path(path).parents[1] / file)) if isinstance(file, str) else file
+            name: read_row(Path(path).parents[1] / file) if isinstance(file, str) else file
             for name, file in rows.items()
         }
     check_result(result, path)
@@ -166,8 +166,7 @@ def read_rows(
     wanted = _wanted(dataset=dataset, profile=profile, n_labelled=n_labelled)
     together: dict[tuple, dict[str, object]] = {}
     for path in sorted(Path(results_dir).glob(f"{ROWS}/*/*.json")):
-        content = _read(path)
-        check_row_file(content, path)
+        content = read_row(path)
         if any(content[key] != value for key, value in wanted.items()):
             continue
         key = tuple(content[name] for name in ("dataset", "profile", "n_labelled", "cohort_hash"))
@@ -175,7 +174,7 @@ def read_rows(
             (*key, content["seed"]),
             {"notebook": "", **{k: content[k] for k in ROW_FILE_KEYS}, "rows": {}, "seconds": 0.0},
         )
-        result["rows"][content["row"]] = unpacked(content)
+        result["rows"][content["row"]] = content
         result["seconds"] += content.get("seconds", 0.0)
     return [together[key] for key in sorted(together)]
 
@@ -228,6 +227,13 @@ def unpacked(row: Mapping[str, object]) -> dict[str, object]:
             value = math.nan
         found[key] = value
     return found
+
+
+def read_row(path: Path) -> dict[str, object]:
+    """One row's file. Raises `InputError` naming the file if it is not one."""
+    content = _read(path)
+    check_row_file(content, path)
+    return unpacked(content)
 
 
 def _as_arrays(entries: Sequence[Mapping[str, object]]) -> dict[str, list]:

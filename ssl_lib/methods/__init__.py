@@ -212,7 +212,7 @@ def row_name(row: str) -> str:
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
-    """Rows in the order of all tables; another config follows its own row, unknown rows come last."""
+    """Rows in the order of all tables; another config follows its own row, unknown ones last."""
     order = {row: place for place, row in enumerate(ROW_NAMES)}
     return sorted(set(rows), key=lambda row: (order.get(base_row(row), len(order)), row))
 

@@ -102,6 +102,7 @@ class Training:
     seconds: float = 0.0
     labelled_scans: int = 0
     config: dict[str, Any] = field(default_factory=dict)
+    settings: Any = None
 
 
 @dataclass(frozen=True)

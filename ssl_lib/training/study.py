@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_lib.config import Settings, best_device, open_cohort, settings_for
+from ssl_lib.config import Settings, best_device, open_cohort, overridden, settings_for
 from ssl_lib.data.cohort import Case, Cohort
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result
@@ -49,6 +49,7 @@ class Study:
     seed: int
     device: torch.device
     runs_dir: Path | None = None
+    changes: tuple[tuple[str, Any], ...] = ()
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -67,16 +68,31 @@ class Study:
         *,
         data_dir: str | Path = "data",
         runs_dir: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> Study:
         """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
+
+        `overrides` replaces settings by dotted names, `{"schedule.learning_rate": 0.01}`; the rows
+        then carry them in their names, and are others than the profile's.
 
         Raises `InputError` for an unknown dataset or profile, too many labelled scans, or a seed
         that is no whole number from 0.
         """
         cohort = open_cohort(dataset, profile, n_labelled, Path(data_dir))
         runs = None if runs_dir is None else Path(runs_dir)
-        settings = settings_for(profile, cohort)
-        return cls(cohort, settings, profile, seed, best_device(), runs)
+        study = cls(cohort, settings_for(profile, cohort), profile, seed, best_device(), runs)
+        return study.with_overrides(overrides or {})
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Study:
+        """The same study with some settings replaced; see `open`."""
+        changes = tuple(sorted({**dict(self.changes), **overrides}.items()))
+        return replace(self, settings=overridden(self.settings, overrides), changes=changes)
+
+    def for_method(self, method: Method) -> tuple[Study, Method]:
+        """The study and the method as a row is trained: with the study's changed settings in the
+        row's name."""
+        changes = tuple(sorted({*method.changes, *self.changes}))
+        return self, replace(method, changes=changes)
 
     def with_all_labels(self) -> Study:
         """The same study with every training label opened: the reference row only."""
@@ -126,7 +142,7 @@ class Study:
         )
         start = starts[0]
         done.labelled_scans = len(self.cohort.labelled)
-        done.config = method.recorded()
+        done.config, done.settings = method.recorded(), settings
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
         done.film = join(start.film, done.film, settings.warm_up)
@@ -138,7 +154,8 @@ class Study:
     def rows(self, method: Method) -> dict[str, Training]:
         """Train a method and give its rows by name: itself, and where the record says so the mean
         of its networks' probabilities."""
-        done = self.train(method)
+        study, method = self.for_method(method)
+        done = study.train(method)
         averaged = {f"{method.label}_ensemble": self.ensemble(done)} if method.averaged else {}
         return {method.label: done, **averaged}
 
@@ -166,15 +183,16 @@ class Study:
 
     def score(self, training: Training) -> dict[str, Any]:
         """The row of a result file: last weights on the test scans, and the validation curve."""
-        student = training.networks["student"]
+        student, settings = training.networks["student"], training.settings or self.settings
         row = score_cohort(self.predict(student, self.cohort.test), self.cohort)
         best = max(training.validation, key=lambda pair: pair[1], default=(0, float("nan")))
         return {
             **row,
             "seconds": training.seconds,
-            "iterations": self.settings.warm_up + self.settings.schedule.iterations,
+            "iterations": settings.warm_up + settings.schedule.iterations,
             "labelled_scans": training.labelled_scans,
             "config": training.config,
+            "parameters": asdict(settings),
             "validation_best": {"iteration": best[0], "dice": best[1]},
             "validation_curve": [list(pair) for pair in training.validation],
         }
@@ -193,7 +211,15 @@ class Study:
         `more` are further keys of the file.
         """
         scored = {name: self.score(training) for name, training in rows.items()}
-        result = build_result(
+        result = self.result(notebook, dataset, scored, **more)
+        write_result(result, results_dir)
+        return result
+
+    def result(
+        self, notebook: str, dataset: str, scored: Mapping[str, Any], **more: Any
+    ) -> dict[str, Any]:
+        """The content of a result file with rows that were scored (see `score`)."""
+        return build_result(
             notebook=notebook,
             dataset=dataset,
             cohort=self.cohort,
@@ -206,8 +232,6 @@ class Study:
             device=self.device,
             **more,
         )
-        write_result(result, results_dir)
-        return result
 
     def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
         """Label maps (uint8) of some scans by identity."""

@@ -23,8 +23,9 @@ from tiny_study import tiny_settings
 
 from ssl_lib.data.cohort import Case, Cohort, SealedLabels
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.notebook.files import cell_tags, read_cells
-from ssl_lib.notebook.source import NOTEBOOKS_DIR, load_method
+from ssl_lib.notebook.source import NOTEBOOKS_DIR
 from ssl_lib.training.loop import Schedule
 from ssl_lib.training.study import Study, Training, weights_hash
 
@@ -64,8 +65,8 @@ def small(cohort: Cohort, runs_dir: Path | None = None) -> Study:
 
 
 def trained(study: Study, method: str) -> dict[str, Training]:
-    """The rows of one method, called as notebook 06 calls it."""
-    return load_method("06_your_own_scans").RECIPES[method](study)
+    """The rows of one method, trained as the notebooks do."""
+    return study.rows(REGISTRY[method])
 
 
 # --- what can be reached
@@ -133,7 +134,7 @@ def test_nothing_that_a_step_receives_leads_to_a_hidden_label(marked):
         assert batch.labels.max() < MARK
         return tiny_study.method(networks, batch, moment)
 
-    small(marked).train("spy", spy, warm_up=tiny_study.warm_up, teacher=True)
+    small(marked).train(tiny_study.row("spy", spy, teacher=True))
     assert len(received) == 4 and not any(received)
 
 

@@ -21,6 +21,7 @@ from ssl_lib.data.preprocessing import orientation_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.export.model import predict_scan
+from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import cell_tags, read_cells
 from ssl_lib.notebook.source import NOTEBOOKS_DIR, load_method
 from ssl_lib.reports import plan
@@ -186,10 +187,10 @@ def test_methods_are_chosen_by_name_with_the_control(method):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bcp", "umct", "aau", "dsaif"])
-def test_each_method_trains_on_a_folder(method, ran, name):
+def test_each_method_trains_on_a_folder(ran, name):
     cohort = ran.names["cohort"]
     tiny = study.Study(cohort, settings_for("smoke", cohort), "smoke", 0, study.best_device())
-    rows = method.RECIPES[name](tiny)
+    rows = tiny.rows(METHODS[name])
     assert name in rows
     for training in rows.values():
         predictions = tiny.predict(training.networks["student"], cohort.test)

@@ -18,14 +18,11 @@ from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.methods import aau, baselines
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.batches import Batch, Patches
 from ssl_lib.training.loop import Moment
-
-aau = load_method("03_anatomically_aware_uncertainty")
-baselines = load_method("00_few_labels_many_scans")
 
 SHAPES = st.lists(st.integers(4, 14), min_size=2, max_size=3).map(tuple)
 SEEDS = st.integers(0, 2**31)

@@ -10,14 +10,13 @@ import torch
 
 from ssl_lib.config import settings_for
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.methods import baselines
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.batches import Batch, TwoStreams, generator_at
 from ssl_lib.training.loop import Moment
 
 CPU = torch.device("cpu")
-baselines = load_method("00_few_labels_many_scans")
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])

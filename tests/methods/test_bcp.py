@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Generator, Tensor
 
+from ssl_lib.methods import bcp
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.batches import Batch
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.losses import dice_linear, dice_squared_all, one_hot, segmentation_loss
-
-bcp = load_method("01_bidirectional_copy_paste")
 
 SHAPES = st.lists(st.integers(3, 12), min_size=2, max_size=3).map(tuple)
 SIDES = st.floats(0.0, 1.0)

@@ -19,16 +19,15 @@ from torch import Generator, nn
 
 from ssl_lib.data import cache as filter_cache
 from ssl_lib.data.cohort import Case
+from ssl_lib.methods import dsaif
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import gaussian_ramp
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.augmentation import random_affine, random_appearance, random_boxes
 from ssl_lib.training.batches import Batch, Patches
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.losses import cross_entropy, segmentation_loss
 from ssl_lib.utils.errors import InputError
 
-dsaif = load_method("04_structure_aware_filtering")
 F = dsaif.filter_levels
 
 SHAPES = st.one_of(

@@ -11,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from ssl_lib.notebook.source import load_method
+from ssl_lib.methods import umct
 from ssl_lib.training.batches import Batch
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.losses import one_hot, segmentation_loss
-
-umct = load_method("02_uncertainty_co_training")
 
 SHAPES = st.lists(st.integers(2, 7), min_size=2, max_size=3).map(tuple)
 BLOCKS = st.lists(st.integers(1, 2).map(lambda n: 8 * n), min_size=2, max_size=3).map(tuple)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_lib.notebook.source import load_method
+from ssl_lib import methods
 from ssl_lib.training import losses
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -53,7 +53,7 @@ def test_the_plain_loss_is_ours(plain, masked):
 
 def test_the_plain_component_filter_is_that_of_the_notebook(plain):
     _, labels = scene()
-    method = load_method("01_bidirectional_copy_paste")
+    method = methods.bcp
     expected = method.keep_largest_components(labels, 3)
     assert torch.equal(plain.largest_parts(labels, 3), expected)
 
@@ -75,7 +75,7 @@ def test_plain_bcp_mixes_and_weighs_as_the_notebook(plain):
         patch=(8, 8, 8),
         random=None,
     )
-    method = load_method("01_bidirectional_copy_paste")
+    method = methods.bcp
     guess = method.keep_largest_components(network(clean).argmax(dim=1), 2)
     pairs = method.mixtures((images, labels), (strong, guess), torch.from_numpy(keep))
     expected = method.mixture_loss(network, pairs, torch.from_numpy(keep).float(), 0.5)
@@ -89,7 +89,7 @@ def test_plain_bcp_mixes_and_weighs_as_the_notebook(plain):
 
 def test_the_plain_weight_is_that_of_the_notebook(plain):
     logits, _ = scene()
-    method, target = load_method("03_anatomically_aware_uncertainty"), logits.softmax(dim=1)
+    method, target = methods.aau, logits.softmax(dim=1)
 
     def autoencoder(maps: torch.Tensor) -> torch.Tensor:
         return 3 * maps.roll(1, dims=2) - 1
@@ -114,7 +114,7 @@ def test_plain_co_training_is_that_of_the_notebook(plain):
     generator = torch.Generator().manual_seed(2)
     images, clean, strong = torch.randn((3, 2, 1, 8, 8, 8), generator=generator)
     labels = torch.randint(0, 2, (2, 8, 8, 8), generator=generator)
-    method = load_method("02_uncertainty_co_training")
+    method = methods.umct
     views = zip(method.views_of(3, 3), (-1.0, -0.5, 2.0), strict=True)
     members = [Pointwise(view, scale) for view, scale in views]
     batches = SimpleNamespace(labelled=lambda: (images, labels), unlabelled=lambda: (clean, strong))
@@ -132,7 +132,7 @@ def test_plain_co_training_is_that_of_the_notebook(plain):
 
 def test_the_plain_cross_loss_is_that_of_the_notebook(plain):
     pair = torch.randn((2, 4, 3, 6, 6, 6), generator=torch.Generator().manual_seed(3))
-    expected, _ = load_method("04_structure_aware_filtering").cross_pseudo_loss(list(pair))
+    expected, _ = methods.dsaif.cross_pseudo_loss(list(pair))
     torch.testing.assert_close(plain.cross_loss(list(pair)), expected)
 
 

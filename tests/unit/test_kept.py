@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_study import CPU, tiny_settings
 
+from ssl_lib import methods
 from ssl_lib.data.downsampling import majority
 from ssl_lib.data.own_scans import OwnScans, open_own_scans, scan_groups
 from ssl_lib.data.reading import read_nifti
@@ -24,8 +24,8 @@ from ssl_lib.export import file as kept_file
 from ssl_lib.export import model as kept
 from ssl_lib.export.model import load_kept, predict_scan
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
-from ssl_lib.notebook.source import load_method
 from ssl_lib.training.loop import Schedule
+from ssl_lib.training.method import Method
 from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
 
@@ -44,8 +44,8 @@ def small_study(scans: OwnScans, iterations: int = 40) -> Study:
 def trained(folder: Path, scans: OwnScans, **options) -> SimpleNamespace:
     """A supervised row of a folder: study, training, result and the path of the kept weights."""
     study = small_study(scans, **options)
-    step = load_method("00_few_labels_many_scans").supervised_plain_step
-    done = study.train("row", step, warm_up=step)
+    step = methods.baselines.supervised_plain_step
+    done = study.train(Method("row", step, step))
     result = study.save("06_your_own_scans", "mine", {"supervised_few": done}, folder / "results")
     network = done.networks["student"]
     path = kept.keep(folder, "supervised_few", network, study=study, scans=scans, result=result)
@@ -296,14 +296,8 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
 
 
 def test_views_of_a_notebook_and_their_average_are_kept(made, tmp_path):
-    method = load_method("02_uncertainty_co_training")
-    build = partial(method.view_network, views=method.views_of(3, 3))
     study = small_study(made.scans, iterations=2)
-    views = study.train(
-        "umct", method.views_supervised_step, warm_up=method.views_supervised_step,
-        members=3, build=build,
-    )  # fmt: skip
-    rows = {"umct": views, "umct_ensemble": study.ensemble(views)}
+    rows = study.rows(replace(methods.METHODS["umct_views_supervised"], name="umct"))
     result = study.save("06_your_own_scans", "mine", rows, tmp_path / "results")
     for row, training in rows.items():
         network = training.networks["student"]

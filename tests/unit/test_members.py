@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_study import RAN, tiny_study, warm_up
+from tiny_study import RAN, row, tiny_study, warm_up
 
 from ssl_lib.models.ensemble import students
 from ssl_lib.training.augmentation import standardise
@@ -29,8 +29,8 @@ def with_guide(networks, batch, moment):
 
 def test_members_start_apart_and_the_first_is_the_baselines():
     made = tiny_study()
-    alone = made.train("alone", warm_up, warm_up=warm_up)
-    pair = made.train("pair", two_networks, warm_up=warm_up, members=2)
+    alone = made.train(row("alone", warm_up))
+    pair = made.train(row("pair", two_networks, networks=2))
     assert list(pair.networks) == ["student", "student_2"]
     assert weights_hash(pair.networks["student"]) != weights_hash(pair.networks["student_2"])
     assert pair.validation[: made.settings.looks] == alone.validation[: made.settings.looks]
@@ -45,15 +45,15 @@ def test_each_member_has_its_own_initial_weights():
 def test_members_share_stored_warm_ups(tmp_path):
     made = tiny_study(tmp_path)
     RAN.warm_up = 0
-    made.train("alone", warm_up, warm_up=warm_up)
+    made.train(row("alone", warm_up))
     before = RAN.warm_up
-    made.train("pair", two_networks, warm_up=warm_up, members=2)
+    made.train(row("pair", two_networks, networks=2))
     assert RAN.warm_up - before == made.settings.warm_up  # only the second one's
 
 
 def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     made = tiny_study()
-    pair = made.train("pair", two_networks, warm_up=warm_up, members=2)
+    pair = made.train(row("pair", two_networks, networks=2))
     case = made.cohort.test[0]
     both = [made.probabilities(net, case) for net in students(pair.networks)]
     tested = made.ensemble(pair).networks["student"]
@@ -72,7 +72,7 @@ def test_a_builder_makes_the_members():
         seen.append(member)
         return study.network(member + 5)
 
-    made.train("pair", two_networks, warm_up=warm_up, members=2, build=build)
+    made.train(row("pair", two_networks, networks=2, build=build))
     assert seen == [0, 1]
 
 
@@ -80,11 +80,11 @@ def test_frozen_networks_are_seen_and_never_change(tmp_path):
     made = tiny_study(tmp_path)
     guide = made.network(3).requires_grad_(False).eval()
     before = weights_hash(guide)
-    done = made.train("guided", with_guide, warm_up=warm_up, frozen={"guide": guide})
+    done = made.train(row("guided", with_guide, frozen={"guide": guide}))
     assert weights_hash(guide) == before and "guide" not in done.networks
     runs = len(list(tmp_path.iterdir()))
     other = made.network(4).requires_grad_(False).eval()
-    made.train("guided", with_guide, warm_up=warm_up, frozen={"guide": other})
+    made.train(row("guided", with_guide, frozen={"guide": other}))
     assert len(list(tmp_path.iterdir())) == runs + 1  # another guide is another run
 
 
@@ -98,12 +98,12 @@ def test_companions_are_cut_where_the_scan_is_cut(tmp_path):
         seen.append(batch)
         return two_networks(networks, batch, moment)
 
-    made.train("look", look, warm_up=warm_up, members=2, companions=doubles)
+    made.train(row("look", look, networks=2, auxiliary=doubles))
     for images in (seen[0].images, seen[0].unlabelled):
         assert images.shape[1] == 3
         assert torch.equal(images[:, 1], 2 * images[:, 0])
         assert torch.equal(images[:, 2], -images[:, 0])
-    plain = tiny_study().train("plain", two_networks, warm_up=warm_up, members=2)
+    plain = tiny_study().train(row("plain", two_networks, networks=2))
     assert plain.networks.keys() == {"student", "student_2"}
 
 
@@ -116,7 +116,7 @@ def test_companions_must_be_there_and_fit():
     ):
         with pytest.raises(InputError, match=words) as caught:
             others = {"x": training[0].image[None], **wrong}
-            made.train("wrong", two_networks, warm_up=warm_up, members=2, companions=others)
+            made.train(row("wrong", two_networks, networks=2, auxiliary=others))
         assert training[0].identity in str(caught.value)
 
 

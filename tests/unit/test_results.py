@@ -130,24 +130,46 @@ def test_selection(cohort, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "word"),
+    ("file", "damage", "word"),
     [
-        (lambda text: text[: len(text) // 2], "cannot be read"),
-        (lambda text: "[1, 2]", "list"),
-        (lambda text: text.replace('"seed"', '"seeed"'), "lacks seed"),
-        (lambda text: text.replace('"seed": 0', '"seed": "0"'), "seed"),
-        (lambda text: text.replace('"units"', '"unit"'), "supervised_few"),
-        (lambda text: text.replace('"id": "t0"', '"id": 0'), "per_case"),
+        ("notebook", lambda text: text[: len(text) // 2], "cannot be read"),
+        ("notebook", lambda text: "[1, 2]", "list"),
+        ("notebook", lambda text: text.replace('"seed"', '"seeed"'), "lacks seed"),
+        ("notebook", lambda text: text.replace('"seed": 0', '"seed": "0"'), "seed"),
+        ("row", lambda text: text[: len(text) // 2], "cannot be read"),
+        ("row", lambda text: "[1, 2]", "list"),
+        ("row", lambda text: text.replace('"seed"', '"seeed"'), "lacks seed"),
+        ("row", lambda text: text.replace('"dice": [', '"dice": [0.5, '), "no table"),
+        ("row", lambda text: text.replace('"id": ["t0"', '"id": [0'), "per_case"),
+        ("row", lambda text: text.replace('"units"', '"unit"'), "units"),
     ],
 )
-def test_a_malformed_file_is_named(cohort, tmp_path, damage, word):
-    path = results.write_result(
-        build(cohort, results.score_cohort(perfect(cohort), cohort)), tmp_path
-    )
+def test_a_malformed_file_is_named(cohort, tmp_path, file, damage, word):
+    result = build(cohort, results.score_cohort(perfect(cohort), cohort))
+    path = results.write_result(result, tmp_path)
+    if file == "row":
+        path = results.row_path(tmp_path, result, "supervised_few")
     path.write_text(damage(path.read_text()))
-    with pytest.raises(InputError, match=word) as caught:
-        results.read_results(tmp_path)
-    assert str(path) in str(caught.value)
+    for read in (results.read_results, results.read_rows):
+        if (file, read) != ("notebook", results.read_rows):
+            with pytest.raises(InputError, match=word) as caught:
+                read(tmp_path)
+            assert str(path) in str(caught.value) or file == "row"
+
+
+def test_a_row_has_one_file_whichever_notebook_trained_it(cohort, tmp_path):
+    row = results.score_cohort(perfect(cohort), cohort)
+    for notebook in ("00_a", "01_b"):
+        results.write_result(build(cohort, row, notebook=notebook, commit="x"), tmp_path)
+    (path,) = (tmp_path / results.ROWS).glob("*/*.json")
+    stored = results.read_rows(tmp_path)
+    assert [r["rows"].keys() for r in stored] == [{"supervised_few"}]
+    assert stored[0]["rows"]["supervised_few"]["dice"] == row["dice"]
+    before = path.stat().st_mtime_ns
+    results.write_result(build(cohort, row, notebook="02_c", commit="later"), tmp_path)
+    assert path.stat().st_mtime_ns == before, "only provenance differs: the file stays"
+    results.write_result(build(cohort, {**row, "config": {"alpha": 1}}, notebook="02_c"), tmp_path)
+    assert path.stat().st_mtime_ns != before
 
 
 def test_infinity_and_unknown_objects_are_not_written(cohort, tmp_path):
@@ -162,11 +184,6 @@ def test_names_of_folders_are_made_safe():
     assert results.safe_name("phantom_3d") == "phantom_3d"
     with pytest.raises(InputError):
         results.safe_name("..")
-
-
-def test_rows_have_readable_names():
-    assert results.row_name("supervised_few") == "Supervised, few labels"
-    assert results.row_name("all_four_ideas") == "All four ideas"
 
 
 def test_provenance_says_what_ran():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
+import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -14,17 +16,18 @@ import numpy as np
 import pytest
 import tiny_study
 import torch
-from tiny_study import RAN, hashes, method, train, warm_up
+from tiny_study import RAN, hashes, method, row, train, warm_up
 
 from ssl_lib.data.cohort import Case, Cohort, SealedLabels
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.metrics import SCORES
 from ssl_lib.evaluation.result_form import ROW_KEYS
+from ssl_lib.methods import METHODS, baselines
 from ssl_lib.notebook.source import load_method
-from ssl_lib.training import study as study_module
+from ssl_lib.training import run_key, study
 from ssl_lib.training.loop import Training
 from ssl_lib.training.losses import dice_linear, dice_squared_all
-from ssl_lib.training.run_key import step_source
+from ssl_lib.training.run_key import RECIPE_VERSION, changed_fields, step_identity, step_source
 from ssl_lib.training.study import Study, weights_hash
 from ssl_lib.utils.errors import InputError
 
@@ -53,7 +56,7 @@ def variant(networks, batch, moment):
 def test_rows_share_the_warm_up_and_finished_runs_are_not_repeated(tmp_path):
     made = tiny(tmp_path)
     RAN.warm_up = RAN.method = 0
-    supervised = made.train("supervised", warm_up, warm_up=warm_up)
+    supervised = made.train(row("supervised", warm_up))
     first, both = made.settings.warm_up, made.settings.warm_up + made.settings.schedule.iterations
     assert RAN.warm_up == both and len(list(tmp_path.iterdir())) == 2
     semi = train(made)
@@ -114,7 +117,7 @@ def test_a_score_has_every_key_of_a_row():
 def test_a_perfect_prediction_would_be_scored_as_one(monkeypatch):
     made, done = trained()
     truth = {c.identity: made.cohort.sealed.open(c.identity, "final score") for c in cohort().test}
-    monkeypatch.setattr(study_module, "predict_cohort", lambda *_, **__: truth)
+    monkeypatch.setattr(study, "predict_cohort", lambda *_, **__: truth)
     assert made.score(done)["dice"] == pytest.approx(1)
     truth |= {c.identity: c.label for c in cohort().validation}
     assert made.validate(done.networks["student"]) == pytest.approx(1)
@@ -164,7 +167,7 @@ def test_the_reference_row_has_all_labels_and_another_hash():
     assert [len(full.cohort.labelled), len(full.cohort.unlabelled)] == [3, 0]
     assert full.cohort.content_hash != made.cohort.content_hash
     assert full.key(warm_up) != made.key(warm_up)
-    done = full.train("supervised_all", warm_up, warm_up=warm_up)
+    done = full.train(row("supervised_all", warm_up))
     assert full.score(done)["labelled_scans"] == 3 and done.film == []
     with pytest.raises(InputError, match="no scan for one of the two streams"):
         train(full)
@@ -237,10 +240,36 @@ def test_the_name_knows_the_step_the_seed_the_settings_and_the_cohort():
     assert names[-1] == key(partial(method, dice=dice_squared_all))
 
 
-def test_the_name_knows_the_librarys_code(monkeypatch):
-    before = key(method)
-    monkeypatch.setattr(study_module, "code_hash", lambda: "other")
-    assert key(method) != before
+def test_a_librarys_step_is_known_by_its_name_and_the_version_of_the_recipe(monkeypatch):
+    step = METHODS["bcp"].step
+    before = key(step)
+    assert step_identity(step) == {"step": "bcp_step", "config": {}, "recipe": RECIPE_VERSION}
+    monkeypatch.setattr(run_key, "RECIPE_VERSION", RECIPE_VERSION + 1)
+    assert key(step) != before
+
+
+def test_a_step_that_moves_to_another_module_keeps_its_key(monkeypatch):
+    step = METHODS["mean_teacher"].step
+    moved = ModuleType("ssl_lib.methods.elsewhere")
+    namespace = vars(moved)
+    exec(compile(inspect.getsource(baselines), baselines.__file__, "exec"), namespace)
+    monkeypatch.setitem(sys.modules, moved.__name__, moved)
+    assert namespace["mean_teacher_step"] is not step
+    assert key(namespace["mean_teacher_step"]) == key(step)
+
+
+def test_a_field_that_is_new_and_at_its_default_changes_no_key():
+    @dataclass(frozen=True)
+    class Before:
+        width: int
+        looks: int = 5
+
+    @dataclass(frozen=True)
+    class After(Before):
+        margin: int = 0
+
+    assert changed_fields(Before(8)) == changed_fields(After(8)) == {"width": 8}
+    assert changed_fields(After(8, margin=2)) == {"width": 8, "margin": 2}
 
 
 NOTEBOOK = '''

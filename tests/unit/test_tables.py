@@ -58,7 +58,7 @@ def cells(html: str) -> list[list[str]]:
 
 def test_difference_is_paired_and_seeds_are_counted() -> None:
     strong, teacher = cells(row_table([stored(0), stored(1)]).data)
-    assert strong[0].startswith("Supervised, few labels, strong") and strong[2] == "–"
+    assert strong[0].startswith("Strong baseline") and strong[2] == "–"
     assert teacher[2] == "+0.050 [+0.050, +0.050]"
     assert "Seeds 0, 1;" in row_table([stored(0), stored(1)]).data
     assert strong[-1] == teacher[-1] == "7"

@@ -1,0 +1,81 @@
+"""The registry: records, other parameters, functions of a notebook, and what depends on it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tiny_study
+from tiny_study import row
+
+from ssl_lib.evaluation.results import read_rows
+from ssl_lib.methods import METHODS, ROW_NAMES, ablations, base_row, in_order, row_name
+from ssl_lib.training.method import parameters_of
+from ssl_lib.utils.errors import InputError
+
+
+def scaled_step(networks, batch, moment, *, alpha=0.5):
+    output = tiny_study.warm_up(networks, batch, moment)
+    output.losses["supervised"] = alpha * output.losses["supervised"]
+    return output
+
+
+def test_rows_have_readable_names():
+    assert row_name("supervised_few") == "Supervised, few labels"
+    assert row_name("dsaif_ensemble") == "Structure-aware filtering (DSAIF), averaged"
+    assert row_name("bcp[alpha=0.3,beta=0.5]") == (
+        "Bidirectional copy-paste (BCP) (alpha=0.3, beta=0.5)"
+    )
+    assert row_name("all_four_ideas") == "All four ideas"
+    assert base_row("bcp[alpha=0.3]") == "bcp"
+
+
+def test_the_order_of_tables_holds_for_rows_of_another_config_and_unknown_ones():
+    rows = ["zebra", "bcp[alpha=0.3]", "supervised_all", "bcp", "supervised_few"]
+    ordered = ["supervised_few", "bcp", "bcp[alpha=0.3]", "supervised_all", "zebra"]
+    assert in_order(rows) == ordered
+
+
+def test_every_record_is_complete():
+    for name, method in METHODS.items():
+        assert method.title and method.notebook and method.label == name
+        assert method.config.keys() <= parameters_of(method.step).keys() | {"beta", "power"}
+    assert all(METHODS.keys() >= {row, without} for row, without in ablations().items())
+    assert next(iter(ROW_NAMES)) == "supervised_few"
+
+
+def test_another_parameter_is_another_row_in_another_file(tmp_path):
+    made = tiny_study.tiny_study(tmp_path / "runs")
+    method = row("scaled", scaled_step)
+    for one in (method, method.with_config(alpha=0.3)):
+        made.save("00_x", "phantom", made.rows(one), tmp_path)
+    (stored,) = read_rows(tmp_path)
+    assert stored["rows"].keys() == {"scaled[alpha=0.3]", "scaled"}
+    configs = {name: one["config"]["step"]["alpha"] for name, one in stored["rows"].items()}
+    assert configs == {"scaled": 0.5, "scaled[alpha=0.3]": 0.3}
+    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    made.rows(method.with_config(alpha=0.5))
+    assert runs == sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+
+def test_a_parameter_that_a_method_does_not_have_is_refused():
+    with pytest.raises(InputError, match="no parameter 'alpa'") as caught:
+        METHODS["bcp"].with_config(alpa=0.3)
+    assert "did you mean alpha?" in str(caught.value)
+
+
+def test_every_parameter_of_a_method_is_plain_and_recorded():
+    for method in METHODS.values():
+        recorded = json.loads(json.dumps(method.recorded()))
+        assert recorded["step"].keys() >= set(method.config)
+    assert METHODS["aau"].recorded()["step"]["gamma"] == 5.0
+    assert METHODS["bcp"].recorded()["step"]["dice"] == "dice_squared_all"
+
+
+def test_an_edited_cell_is_trained_and_an_unchanged_one_finds_the_librarys_run():
+    made, method = tiny_study.tiny_study(), METHODS["supervised_strong"]
+    same = method.defined_by({"supervised_step": method.step})
+    assert same == method
+    edited = method.defined_by({"supervised_step": scaled_step})
+    assert edited.step is scaled_step and edited.warm_up is scaled_step
+    assert made.key(edited.step) != made.key(method.step)
+    assert replace(edited, name="other").label == "other"
