@@ -4,6 +4,9 @@
 #                VNET=1 with the large network, NOTEBOOKS=all with whole notebooks
 # make gpu       all that wants a GPU: its tests, speed with the V-Net, real scans at full
 #                resolution, and the papers' schedule on la2018; resumable
+# make rows      rows of tables without notebooks, time-boxed and resumed:
+#                make rows DATASET=phantom METHODS="bcp bcp_ablation" SEEDS="0 1" MINUTES=30 JOBS=2
+#                SETTINGS="schedule.learning_rate=0.01" CONFIG="alpha=0.3" change one at a time
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
@@ -18,6 +21,10 @@ PROFILE ?=
 NOTEBOOKS ?=
 SEEDS ?=
 N_LABELLED ?=
+METHODS ?=
+SETTINGS ?=
+CONFIG ?=
+MINUTES ?=
 FORCE ?=
 JOBS ?=
 SCHEDULER ?=
@@ -32,12 +39,19 @@ READY := $(VENV)/.ready
 LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
 	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
 
-.PHONY: reports test bench gpu lab sync clean
+.PHONY: reports test rows bench gpu lab sync clean
 
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
 		--notebooks "$(NOTEBOOKS)" --seeds "$(SEEDS)" --n-labelled "$(N_LABELLED)" \
 		--jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
+
+rows: $(READY)
+	$(BIN)/python -m ssl_lib.reports.rows $(if $(DATASET),--dataset "$(DATASET)") \
+		$(if $(PROFILE),--profile $(PROFILE)) $(if $(METHODS),--methods "$(METHODS)") \
+		$(if $(N_LABELLED),--n-labelled "$(N_LABELLED)") $(if $(SEEDS),--seeds "$(SEEDS)") \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS)) \
+		--settings "$(SETTINGS)" --config "$(CONFIG)" --scheduler "$(SCHEDULER)"
 
 test: $(READY)
 	$(BIN)/ruff check .

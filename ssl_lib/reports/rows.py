@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -268,6 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", default=Folders.runs)
     parser.add_argument("--results", default=Folders.results)
     asked = parser.parse_args(arguments)
+    if not sys.stderr.isatty():
+        os.environ["SSL_STATIC"] = "1"  # no bars of progress in a log
     folders = Folders(asked.data, asked.runs, asked.results)
     try:
         more = _pairs(asked.settings), _pairs(asked.config)

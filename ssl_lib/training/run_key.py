@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ssl_lib.training.method import plain
+from ssl_lib.training.method import parameters_of, plain
 from ssl_lib.utils.errors import InputError
 
 RECIPE_VERSION = 1
@@ -42,11 +42,15 @@ def step_identity(step: Callable) -> dict[str, Any]:
     while isinstance(function, partial):
         config = {**function.keywords, **config}
         function = function.func
-    texts = step_source(step)
-    name = function.__name__
-    if _is_the_librarys(name, step_source(function)):
-        return {"step": name, "config": plain_config(config), "recipe": RECIPE_VERSION}
-    return {"step": name, "text": hashlib.sha256("\n".join(texts).encode()).hexdigest()}
+    texts, name = step_source(function), getattr(function, "__name__", "")
+    config = plain_config({**parameters_of(function), **config})
+    if _is_the_librarys(name, texts):
+        return {"step": name, "config": config, "recipe": RECIPE_VERSION}
+    return {"step": name, "config": config, "text": _digest(texts)}
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

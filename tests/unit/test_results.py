@@ -94,7 +94,8 @@ def test_what_is_written_is_read_back(cohort, tmp_path):
     )
     path = results.write_result(result, tmp_path)
     assert path == tmp_path / "00_toy" / "toy-smoke-n2-seed0.json"
-    assert "NaN" not in path.read_text() and "null" in path.read_text()
+    text = results.row_path(tmp_path, result, "supervised_few").read_text()
+    assert "NaN" not in text and "null" in text
     (again,) = results.read_results(tmp_path)
     assert math.isnan(again["rows"]["supervised_few"]["hd95"])
     assert again["rows"]["supervised_few"]["empty_predictions"] == 4

@@ -243,7 +243,9 @@ def test_the_name_knows_the_step_the_seed_the_settings_and_the_cohort():
 def test_a_librarys_step_is_known_by_its_name_and_the_version_of_the_recipe(monkeypatch):
     step = METHODS["bcp"].step
     before = key(step)
-    assert step_identity(step) == {"step": "bcp_step", "config": {}, "recipe": RECIPE_VERSION}
+    known = step_identity(step)
+    assert (known["step"], known["recipe"]) == ("bcp_step", RECIPE_VERSION)
+    assert known["config"]["alpha"] == 0.5 and known["config"]["dice"] == "dice_squared_all"
     monkeypatch.setattr(run_key, "RECIPE_VERSION", RECIPE_VERSION + 1)
     assert key(step) != before
 
