@@ -253,7 +253,12 @@ def supervised_step(networks, batch, moment):
 def patches(number=1, seed=SEED):
     """One batch as training sees it."""
     streams = TwoStreams(
-        cohort, patch=settings.patch, labelled=4, unlabelled=4, seed=seed, device=study.device
+        study.training_scans,
+        patch=settings.patch,
+        labelled=4,
+        unlabelled=4,
+        seed=seed,
+        device=study.device,
     )
     return streams.at(number)
 
@@ -467,7 +472,7 @@ else:
 # %% tags=["train"]
 label_curve = {}
 for count in settings.label_curve:
-    if count != N_LABELLED and count < everything.labelled_scans:
+    if count != N_LABELLED and count < everything.labels_used:
         other = study.with_labels(count)
         row = other.train(METHODS["supervised_strong"].defined_by(globals()))
         label_curve[count] = other.score(row)["dice"]
@@ -481,7 +486,7 @@ result = study.save(
 points = {}
 for stored in stored_results():
     rows = [stored["rows"][name] for name in ("supervised_strong", "supervised_all")]
-    known = [(row["labelled_scans"], row["dice"]) for row in rows]
+    known = [(row["labels_used"], row["dice"]) for row in rows]
     for number, dice in {**dict(stored["label_curve"]), **dict(known)}.items():
         points.setdefault(number, []).append(dice)
 level = np.mean([stored["rows"]["mean_teacher"]["dice"] for stored in stored_results()])

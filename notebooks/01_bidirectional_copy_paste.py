@@ -65,7 +65,8 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import math
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -182,7 +183,9 @@ guesser = make_teacher(strong.networks["student"])
 def training_batch(number=0, size=settings.labelled_batch):
     """One batch as training sees it."""
     sizes = {"labelled": size, "unlabelled": size}
-    streams = TwoStreams(cohort, patch=settings.patch, **sizes, seed=SEED, device=study.device)
+    streams = TwoStreams(
+        study.training_scans, patch=settings.patch, **sizes, seed=SEED, device=study.device
+    )
     return streams.at(number)
 
 
@@ -318,14 +321,29 @@ def largest_component(region, connectivity=None):
 
 
 # %% tags=["definition"]
+def largest_of_each_class(labels, connectivity=None):
+    """One label map (*space): of each class only the largest part, sought in its bounding box."""
+    kept = np.zeros_like(labels)
+    for index, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            kept[box][largest_component(labels[box] == index, connectivity)] = index
+    return kept
+
+
+# %% tags=["definition"]
 def keep_largest_components(labels, n_classes, connectivity=None):
-    """(batch, *space): the largest part of each class of each sample."""
+    """(batch, *space): the largest part of each class of each sample, one thread a sample."""
     host = labels.cpu().numpy()
-    kept = np.zeros_like(host)
-    for before, after in zip(host, kept, strict=True):
-        for index in range(1, n_classes):
-            after[largest_component(before == index, connectivity)] = index
-    return torch.from_numpy(kept).to(labels.device)
+    filter_one = partial(largest_of_each_class, connectivity=connectivity)
+    kept = np.stack(list(filter_threads().map(filter_one, host)))
+    return torch.from_numpy(kept).to(labels.device, non_blocking=True)
+
+
+# %% tags=["definition"]
+@cache
+def filter_threads():
+    """Threads for the filter: SciPy lets go of Python's lock while it labels."""
+    return ThreadPoolExecutor(max(1, min(8, torch.get_num_threads())))
 
 
 # %% [markdown]

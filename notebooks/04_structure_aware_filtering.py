@@ -647,7 +647,7 @@ def filtered_companions(scans, dimensions, folder, **options):
 # %% tags=["definition"]
 def prepare_filtered(study, *, area=None):
     """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
-    scans = study.cohort.labelled + study.cohort.unlabelled
+    scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
     versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
@@ -656,7 +656,7 @@ def prepare_filtered(study, *, area=None):
 
 # %%
 started = time.perf_counter()
-training_scans = cohort.labelled + cohort.unlabelled
+training_scans = study.training_scans.labelled + study.training_scans.unlabelled
 get = partial(filtered_companions, training_scans, cohort.dimensions, Path(RUNS_DIR) / "filtered")
 companions, companions_b = get(area=area), get(area=1)
 print(f"{len(training_scans)} scans, T = {area} and T = 1: {time.perf_counter() - started:.1f} s")
@@ -722,8 +722,8 @@ def pick(images, channel):
 
 # %%
 streams = TwoStreams(
-    cohort, patch=settings.patch, labelled=6, unlabelled=6, seed=SEED, device=study.device,
-    companions=companions,
+    study.training_scans, patch=settings.patch, labelled=6, unlabelled=6, seed=SEED,
+    device=study.device, companions=companions,
 )  # fmt: skip
 batch = streams.at(1)
 cut_patch = choose_slice(batch.images[0, 0].cpu().numpy())

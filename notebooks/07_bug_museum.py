@@ -421,7 +421,7 @@ def run_step(subject, unlabelled=None, part=1.0):
 
 
 # %% tags=["definition"]
-def unlabelled_scans_matter(subject):
+def unn_labelled_matter(subject):
     flat = torch.zeros(4, 1, *subject.study.settings.patch, device=subject.study.device)
     one, other = (run_step(subject, scans)[0].losses["consistency"] for scans in (None, flat))
     return one != other
@@ -471,7 +471,7 @@ def labels_move_with_their_image(subject):
 
 # %% tags=["definition"]
 TESTS = {
-    "unlabelled scans matter": unlabelled_scans_matter,
+    "unlabelled scans matter": unn_labelled_matter,
     "agreement costs nothing": agreement_costs_nothing,
     "the teacher follows": teacher_follows,
     "pseudo-labels lie on their view": pseudo_labels_lie_on_their_view,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
+from ssl_lib.data.grid import resize
 from ssl_lib.training.augmentation import standardise
 from ssl_lib.utils.errors import InputError
 
@@ -52,6 +53,7 @@ def predict_together(
     divisor: int = 16,
     use_autocast: bool = False,
     normalise: bool = True,
+    grid: tuple[int, ...] | None = None,
 ) -> Float32[Tensor, "scan class *space"]:
     """Softmax of the network at every voxel of scans of one shape, on `device`.
 
@@ -61,12 +63,15 @@ def predict_together(
     window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
     `batch` is the largest number of items or windows in one forward pass; what a scan's answer is
     does not depend on the others. `normalise` standardises every window (with its padding), as
-    training does with its patches.
+    training does with its patches. Slices are resized to `grid` for the network, and the
+    probabilities back.
     Raises `InputError` if scans, window and stride do not fit each other.
     """
     _check_geometry(images[0], dimensions, window, stride)
     items = torch.tensor(np.ascontiguousarray(images), dtype=torch.float32, device=device)
     items = (items.flatten(0, 1) if dimensions == 2 else items)[:, None]
+    own_size = items.shape[2:]
+    items = items if grid is None else resize(items, grid)
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 
     def forward(part: Float[Tensor, "part 1 *window"]) -> Float32[Tensor, "part class *window"]:
@@ -82,6 +87,7 @@ def predict_together(
         else:
             probabilities = _slide(forward, padded, window, stride, batch)
     probabilities = probabilities[inner]
+    probabilities = probabilities if grid is None else resize(probabilities, own_size)
     if dimensions == 2:
         return probabilities.unflatten(0, images.shape[:2]).transpose(1, 2)
     return probabilities

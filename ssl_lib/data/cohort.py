@@ -86,6 +86,7 @@ class Cohort:
     licence: str
     citation: str
     caveat: str = ""
+    unit: Literal["scan", "patient"] = "scan"
     content_hash: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,19 @@ class Cohort:
         return self.labelled + self.unlabelled + self.validation + self.test
 
     @property
+    def n_labelled(self) -> int:
+        """How many are labelled, in the unit that the split counts (ACDC: patients)."""
+        return len(units_of(self.labelled, self.unit))
+
+    def with_labels(self, n_labelled: int) -> Cohort:
+        """The same cohort with the labels of the first `n_labelled` training scans (or patients)
+        opened; the unlabelled scans stay, except those."""
+        everything = self.with_all_labels()
+        chosen = set(units_of(everything.labelled, self.unit)[:n_labelled])
+        labelled = (c for c in everything.labelled if unit_of(c, self.unit) in chosen)
+        return replace(everything, labelled=tuple(labelled))
+
+    @property
     def n_classes(self) -> int:
         """Number of classes, background included."""
         return len(self.class_names)
@@ -131,6 +145,16 @@ class Cohort:
         )
         unknown = tuple(case for case in self.unlabelled if case.identity not in self.sealed)
         return replace(self, labelled=self.labelled + opened, unlabelled=unknown)
+
+
+def unit_of(case: Case, unit: Literal["scan", "patient"]) -> str:
+    """What a labelled scan is counted by: itself, or its patient."""
+    return case.patient if unit == "patient" else case.identity
+
+
+def units_of(cases: Iterable[Case], unit: Literal["scan", "patient"]) -> list[str]:
+    """The units of some cases in their order, each once."""
+    return list(dict.fromkeys(unit_of(case, unit) for case in cases))
 
 
 def seal(

@@ -119,6 +119,7 @@ def _published_cohort(
         test=cases(split.test),
         name=entry.name,
         dimensions=2 if entry.name == "acdc" else 3,
+        unit=entry.unit,
         class_names=entry.class_names,
         spacing_unit="mm" if entry.name == "hippocampus" else "voxel",
         licence=entry.licence,

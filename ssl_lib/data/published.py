@@ -67,7 +67,7 @@ class PublishedSet:
 
     @cached_property
     def voxel_hashes(self) -> Mapping[str, str]:
-        """`verification.voxel_hash` of each scan; empty where none is kept."""
+        """`verification.voxel_hash` of each scan (ACDC: of each file); empty where none is kept."""
         if not _resource(f"{self.name}_voxels.sha256").is_file():
             return {}
         return {scan: digest for digest, scan in _rows(f"{self.name}_voxels.sha256")}

@@ -85,7 +85,8 @@ def _is_right(entry: PublishedSet, path: str, file: Path) -> bool:
     """Whether the bytes are the published ones, or (HDF5) at least every voxel is."""
     if file_hash(file) == entry.hashes[path]:
         return True
-    expected = entry.voxel_hashes.get(Path(path).parent.name)
+    hashes, named = entry.voxel_hashes, Path(path)
+    expected = hashes.get(named.parent.name) or hashes.get(named.stem)
     return expected is not None and voxel_hash(file) == expected
 
 

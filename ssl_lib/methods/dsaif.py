@@ -143,7 +143,7 @@ def filtered_companions(scans, dimensions, folder, **options):
 
 def prepare_filtered(study, *, area=None):
     """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
-    scans = study.cohort.labelled + study.cohort.unlabelled
+    scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
     versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)

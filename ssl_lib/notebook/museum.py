@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from types import ModuleType
 
+from ssl_lib.data.cohort import units_of
 from ssl_lib.notebook.source import load_method
 from ssl_lib.training.study import Study
 
@@ -54,7 +55,8 @@ def _never_moving(study: Study) -> Study:
 def _more_labels(study: Study) -> Study:
     """Three times as many labels, as after a list that was cut in the wrong place."""
     cohort = study.cohort
-    count = min(3 * len(cohort.labelled), len(cohort.labelled + cohort.unlabelled) - 1)
+    everyone = units_of(cohort.labelled + cohort.unlabelled, cohort.unit)
+    count = min(3 * cohort.n_labelled, len(everyone) - 1)
     labelled = study.with_labels(count).cohort.labelled
     known = {case.identity for case in labelled}
     unlabelled = tuple(case for case in cohort.unlabelled if case.identity not in known)

@@ -16,14 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ssl_lib.config import PROFILES
+from ssl_lib.config import PROFILES, same_settings
 from ssl_lib.evaluation.results import read_row, row_path, write_row
 from ssl_lib.methods import METHODS
-from ssl_lib.training.method import Method, plain
+from ssl_lib.training.method import Method
 from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import safe_name
@@ -221,7 +221,7 @@ def _stored(study: Study, method: Method, row: Row, folders: Folders) -> dict[st
     wanted = {
         "dataset": safe_name(row.dataset),
         "profile": row.profile,
-        "n_labelled": len(study.cohort.labelled),
+        "n_labelled": study.cohort.n_labelled,
         "cohort_hash": study.cohort.content_hash,
         "seed": row.seed,
     }
@@ -229,9 +229,8 @@ def _stored(study: Study, method: Method, row: Row, folders: Folders) -> dict[st
     if not path.is_file():
         return None
     stored = read_row(path)
-    now = {"config": method.recorded(), "parameters": asdict(study.settings)}
-    same = all(stored.get(key) == json.loads(json.dumps(plain(now[key]))) for key in now)
-    return stored if same else None
+    same = stored.get("config") == method.recorded()
+    return stored if same and same_settings(study.settings, stored["parameters"]) else None
 
 
 def _words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 
 import torch
 import torch.nn.functional as F
@@ -114,10 +114,16 @@ def _affine_matrices(
         flips[:, axis, 0] = torch.where(coin, -1.0, 1.0)
     # affine_grid speaks of (x, y, z), the reverse of the array's axes, each from -1 to 1:
     # rotate in voxels, not in those units, or a long axis would shear.
-    sides = torch.tensor(space, device=device, dtype=torch.float32)
+    sides = _sides(tuple(space), device)
     matrix = (zoom * flips * matrix) * sides.view(1, 1, n) / sides.view(1, n, 1)
     offset = 2 * shift * (2 * torch.rand(batch, n, 1, generator=generator, device=device) - 1)
     return torch.cat([matrix.flip(1).flip(2), offset], dim=2)
+
+
+@lru_cache(maxsize=32)
+def _sides(space: tuple[int, ...], device: torch.device) -> Float[Tensor, " axis"]:
+    """Voxels along each axis, made once: a tensor from Python numbers waits for the device."""
+    return torch.tensor(space, device=device, dtype=torch.float32)
 
 
 def _affine_grid(

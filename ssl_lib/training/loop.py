@@ -100,7 +100,7 @@ class Training:
     film: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    labelled_scans: int = 0
+    labels_used: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     settings: Any = None
 
@@ -149,6 +149,7 @@ def fit(
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
     keep_freed_memory()
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # patches never change their size
     run = _Run(
         step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
     )

@@ -9,6 +9,7 @@ own size, as bidirectional copy-paste needs it. One-hot targets and probabilitie
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,25 @@ Mask = Float[Tensor, "batch *space"]
 DiceLoss = Callable[..., Float[Tensor, ""]]
 
 
+def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Switches mixed precision off inside: sums over a million voxels want float32, in every
+    flavour of loss alike."""
+
+    @wraps(loss)
+    def precise(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+        with torch.autocast(logits.device.type, enabled=False):
+            return loss(logits.float(), *arguments, **options)
+
+    return precise
+
+
 def one_hot(labels: Labels, n_classes: int) -> Probabilities:
     """Labels (batch, *space) as 0/1 maps (batch, class, *space), float32."""
     classes = torch.arange(n_classes, device=labels.device).view(1, -1, *[1] * (labels.ndim - 1))
     return (labels.unsqueeze(1) == classes).float()
 
 
+@full_precision
 def dice_squared_foreground(
     probabilities: Probabilities, target: Probabilities, mask: Mask | None = None
 ) -> Float[Tensor, ""]:
@@ -35,6 +49,7 @@ def dice_squared_foreground(
     return _dice_squared(probabilities, target, mask, smooth=1e-5)[1:].mean()
 
 
+@full_precision
 def dice_squared_all(
     probabilities: Probabilities,
     target: Probabilities,
@@ -46,6 +61,7 @@ def dice_squared_all(
     return _dice_squared(probabilities, target, mask, smooth).mean()
 
 
+@full_precision
 def dice_linear(
     probabilities: Probabilities, target: Probabilities, mask: Mask | None = None
 ) -> Float[Tensor, ""]:
@@ -74,6 +90,7 @@ def _sum_of_products(first: Probabilities, second: Probabilities) -> Float[Tenso
     return torch.linalg.vecdot(first.flatten(2), second.flatten(2).to(first.dtype)).sum(0)
 
 
+@full_precision
 def cross_entropy(
     logits: Probabilities, labels: Labels, mask: Mask | None = None
 ) -> Float[Tensor, ""]:
@@ -91,6 +108,7 @@ def _of_the_label(
     return (per_voxel * mask).sum() / (mask.sum() + 1e-16)
 
 
+@full_precision
 def segmentation_loss(
     logits: Probabilities,
     labels: Labels,

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ssl_lib.config import Settings, best_device, open_cohort, overridden, settings_for
 from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.data.grid import training_scans
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result
 from ssl_lib.inference import predict_cohort, predict_probabilities
@@ -99,9 +100,8 @@ class Study:
         return replace(self, cohort=self.cohort.with_all_labels())
 
     def with_labels(self, n_labelled: int) -> Study:
-        """The same study with the first `n_labelled` training scans labelled."""
-        everything = self.cohort.with_all_labels()
-        return replace(self, cohort=replace(everything, labelled=everything.labelled[:n_labelled]))
+        """The same study with the first `n_labelled` training scans (or patients) labelled."""
+        return replace(self, cohort=self.cohort.with_labels(n_labelled))
 
     def network(self, member: int = 0) -> nn.Module:
         """A fresh network on the device; `member` numbers the networks of a method with several."""
@@ -141,7 +141,7 @@ class Study:
             companions=prepared.auxiliary,
         )
         start = starts[0]
-        done.labelled_scans = len(self.cohort.labelled)
+        done.labels_used = self.cohort.n_labelled
         done.config, done.settings = method.recorded(), settings
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
@@ -190,7 +190,7 @@ class Study:
             **row,
             "seconds": training.seconds,
             "iterations": settings.warm_up + settings.schedule.iterations,
-            "labelled_scans": training.labelled_scans,
+            "labels_used": training.labels_used,
             "config": training.config,
             "parameters": asdict(settings),
             "validation_best": {"iteration": best[0], "dice": best[1]},
@@ -223,7 +223,7 @@ class Study:
             notebook=notebook,
             dataset=dataset,
             cohort=self.cohort,
-            n_labelled=len(self.cohort.labelled),
+            n_labelled=self.cohort.n_labelled,
             seed=self.seed,
             profile=self.profile,
             parameters=asdict(self.settings),
@@ -275,6 +275,11 @@ class Study:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
+    def training_scans(self) -> Cohort:
+        """The labelled and unlabelled scans as the network sees them: slices on the common grid."""
+        return training_scans(self.cohort, self.settings.grid)
+
+    @cached_property
     def _inference(self) -> dict[str, Any]:
         settings = self.settings
         whole = self.cohort.dimensions == 2
@@ -284,6 +289,7 @@ class Study:
             "window": None if whole else settings.patch,
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
+            "grid": settings.grid,
         }
 
     def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
@@ -316,7 +322,7 @@ class Study:
         """One stage, found again by content: its networks, as they start, are part of its name."""
         seed = derived_seed(self.seed, *stage)
         batches = TwoStreams(
-            self.cohort,
+            self.training_scans,
             patch=self.settings.patch,
             labelled=self.settings.labelled_batch,
             unlabelled=unlabelled,

@@ -104,7 +104,7 @@ def test_a_score_has_every_key_of_a_row():
     row = made.score(done)
     missing = ROW_KEYS.keys() - row.keys()
     assert not missing
-    assert row["iterations"] == 14 and row["labelled_scans"] == 2
+    assert row["iterations"] == 14 and row["labels_used"] == 2
     assert row["seconds"] == done.seconds > 0
     assert row["validation_curve"] == [list(pair) for pair in done.validation]
     best = max(dice for _, dice in done.validation)
@@ -168,7 +168,7 @@ def test_the_reference_row_has_all_labels_and_another_hash():
     assert full.cohort.content_hash != made.cohort.content_hash
     assert full.key(warm_up) != made.key(warm_up)
     done = full.train(row("supervised_all", warm_up))
-    assert full.score(done)["labelled_scans"] == 3 and done.film == []
+    assert full.score(done)["labels_used"] == 3 and done.film == []
     with pytest.raises(InputError, match="no scan for one of the two streams"):
         train(full)
 
