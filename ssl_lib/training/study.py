@@ -139,6 +139,7 @@ class Study:
             unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
             frozen=prepared.frozen,
             companions=prepared.auxiliary,
+            momentum=starts[0].optimiser if count == 1 else None,
         )
         start = starts[0]
         done.labelled_scans = len(self.cohort.labelled)
@@ -284,6 +285,7 @@ class Study:
             "window": None if whole else settings.patch,
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
+            "normalise": settings.geometry == "ours",
         }
 
     def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
@@ -312,6 +314,7 @@ class Study:
         frozen: Mapping[str, nn.Module] | None = None,
         companions: Companions | None = None,
         watch: Watch | None = None,
+        momentum: Mapping[str, Any] | None = None,
     ) -> Training:
         """One stage, found again by content: its networks, as they start, are part of its name."""
         seed = derived_seed(self.seed, *stage)
@@ -323,6 +326,8 @@ class Study:
             seed=seed,
             device=self.device,
             companions=companions,
+            geometry=self.settings.geometry,
+            margin=self.settings.margin,
         )
         watch = watch or Watch(
             validate=self.validate,
@@ -345,6 +350,8 @@ class Study:
             watch=watch,
             store=self.runs_dir and self.runs_dir / self.key(step, *parts),
             title=name,
+            momentum=momentum,
+            keep_momentum=self.settings.keep_momentum and stage[0] == "fresh",
         )
 
 
