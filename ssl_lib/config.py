@@ -153,7 +153,7 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
     """The settings of a profile for a cohort. Raises `InputError` for an unknown profile."""
     _known_profile(profile)
     if profile in PAPER_PROFILES:
-        return _paper(cohort, profile)
+        return paper_settings(cohort.name, profile)
     flips = FLIP_AXES.get(cohort.name, ())
     if profile == "gpu":
         schedule = Schedule(iterations=3000, learning_rate=3e-3, teacher_decay=0.99)
@@ -270,16 +270,17 @@ def _patch(cohort: Cohort, largest: dict[int, int]) -> tuple[int, ...]:
     return tuple(int(min(largest[cohort.dimensions], max(8, side))) for side in sides)
 
 
-def _paper(cohort: Cohort, profile: str) -> Settings:
+def paper_settings(dataset: str, profile: str = "paper") -> Settings:
     """Network, patch, batch, geometry and schedule of bidirectional copy-paste on this benchmark:
     LA 2000 + 15000 iterations, ACDC 10000 + 30000.
 
     In `paper_equal` every row is trained by them; in `paper` they are BCP's own, and what the
-    other methods change stands in `ssl_lib.methods.published`.
+    other methods change stands in `ssl_lib.methods.published`. Raises `InputError` for a data set
+    without a published protocol.
     """
     shared = {"consistency_weight": 0.1, "ramp": 1.0, "flip_axes": (0, 1)}
     shared |= {"geometry": "published"}
-    if cohort.name == "la2018":
+    if dataset == "la2018":
         schedule = Schedule(15000, 0.01, optimiser="sgd", decay="steps", teacher_decay=0.99)
         return Settings(
             network="vnet",
@@ -293,7 +294,7 @@ def _paper(cohort: Cohort, profile: str) -> Settings:
             warm_up_rate=0.01,
             **shared,
         )
-    if cohort.name == "acdc":
+    if dataset == "acdc":
         schedule = Schedule(30000, 0.01, optimiser="sgd", decay="none", teacher_decay=0.99)
         return Settings(
             network="unet",
@@ -306,7 +307,7 @@ def _paper(cohort: Cohort, profile: str) -> Settings:
             keep_momentum=True,
             **shared,
         )
-    raise _not_on_paper(cohort.name, profile)
+    raise _not_on_paper(dataset, profile)
 
 
 def _not_on_paper(dataset: str, profile: str) -> InputError:

@@ -33,7 +33,9 @@ def supervised_weak_step(networks, batch, moment, *, dice=dice_squared_all):
     return StepOutput({"supervised": segmentation_loss(logits, labels, dice=dice)})
 
 
-def supervised_step(networks, batch, moment, *, dice=dice_squared_all):
+def supervised_step(networks, batch, moment, *, strong=True, dice=dice_squared_all):
+    if not strong:
+        return supervised_weak_step(networks, batch, moment, dice=dice)
     images, labels = augmentation.strong_augmentation(
         batch.images, batch.labels, moment.generator, flip_axes=moment.settings.flip_axes,
         inner=inner_size(moment.settings),
