@@ -73,6 +73,7 @@ from ssl_lib.training import augmentation
 from ssl_lib.training.augmentation import paste, random_affine, random_appearance, random_boxes
 from ssl_lib.training.losses import cross_entropy, dice_squared_all, one_hot, segmentation_loss
 from ssl_lib.training.batches import TwoStreams, generator_at
+from ssl_lib.training.geometry import as_seen, inner_size, random_turns, unmoved
 from ssl_lib.training.study import Study
 from ssl_lib.models.teacher import gaussian_ramp, make_teacher, update_teacher
 from ssl_lib.training.loop import StepOutput
@@ -195,9 +196,10 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 
 # %% tags=["definition"]
-def supervised_plain_step(networks, batch, moment):
-    logits = networks.student(augmentation.standardise(batch.images))
-    return StepOutput({"supervised": segmentation_loss(logits, batch.labels)})
+def supervised_plain_step(networks, batch, moment, *, dice=dice_squared_all):
+    images, labels = unmoved(batch.images, batch.labels, moment.settings)
+    logits = networks.student(as_seen(images, moment.settings))
+    return StepOutput({"supervised": segmentation_loss(logits, labels, dice=dice)})
 
 
 # %% [markdown]
@@ -231,6 +233,21 @@ show(figure, alt=ALT_SHARES)
 # %% [markdown]
 # ## How far can four labels be stretched?
 #
+# **Weak augmentation** is what the papers' supervised rows get: patches laid down by quarter turns
+# and mirrored. No voxel changes its grey level. Our row is *weak baseline*; in the profile `paper`
+# the scan is turned before the patch is cut, as released, and the step has nothing left to do.
+
+
+# %% tags=["definition"]
+def supervised_weak_step(networks, batch, moment, *, dice=dice_squared_all):
+    images, labels = unmoved(batch.images, batch.labels, moment.settings)
+    if moment.settings.geometry == "ours":
+        images, labels = random_turns(images, labels, moment.generator)
+    logits = networks.student(as_seen(images, moment.settings))
+    return StepOutput({"supervised": segmentation_loss(logits, labels, dice=dice)})
+
+
+# %% [markdown]
 # **Strong augmentation** makes new labelled scans out of old ones: turn, scale and shift them, bend
 # the grey levels as another scanner would, blur, add noise, and paste a box of one labelled scan
 # into another (image *and* label). It costs nothing but thought.
@@ -241,11 +258,14 @@ show(figure, alt=ALT_SHARES)
 
 
 # %% tags=["definition"]
-def supervised_step(networks, batch, moment):
+def supervised_step(networks, batch, moment, *, strong=True, dice=dice_squared_all):
+    if not strong:
+        return supervised_weak_step(networks, batch, moment, dice=dice)
     images, labels = augmentation.strong_augmentation(
-        batch.images, batch.labels, moment.generator, flip_axes=moment.settings.flip_axes
-    )
-    loss = segmentation_loss(networks.student(images), labels)
+        batch.images, batch.labels, moment.generator, flip_axes=moment.settings.flip_axes,
+        inner=inner_size(moment.settings),
+    )  # fmt: skip
+    loss = segmentation_loss(networks.student(images), labels, dice=dice)
     return StepOutput({"supervised": loss}, {"images": images, "labels": labels})
 
 
@@ -354,8 +374,8 @@ explore(
 
 
 # %% tags=["definition"]
-def two_views(unlabelled, teacher, generator, flip_axes=()):
-    moved, _ = random_affine(unlabelled, None, generator, flip_axes=flip_axes)
+def two_views(unlabelled, teacher, generator, flip_axes=(), inner=None):
+    moved, _ = random_affine(unlabelled, None, generator, flip_axes=flip_axes, inner=inner)
     with torch.no_grad():
         target = teacher(augmentation.standardise(moved)).float().softmax(dim=1)
     view = random_appearance(moved, generator)
@@ -399,13 +419,16 @@ show(figures.ramp_curve({"consistency weight": weights}, mark=int(ramp_end)), al
 
 
 # %% tags=["definition"]
-def mean_teacher_step(networks, batch, moment):
+def mean_teacher_step(networks, batch, moment, *, released=False, **options):
+    if released:
+        return released_step(networks, batch, moment, **options)
     settings, generator = moment.settings, moment.generator
+    flips, inner = settings.flip_axes, inner_size(settings)
     images, labels = augmentation.strong_augmentation(
-        batch.images, batch.labels, generator, flip_axes=settings.flip_axes
+        batch.images, batch.labels, generator, flip_axes=flips, inner=inner
     )
     supervised = segmentation_loss(networks.student(images), labels)
-    view, target = two_views(batch.unlabelled, networks.teacher, generator, settings.flip_axes)
+    view, target = two_views(batch.unlabelled, networks.teacher, generator, flips, inner)
     consistency = consistency_loss(networks.student(view), target)
     ramp = gaussian_ramp(moment.iteration, settings.ramp * moment.iterations)
     weight = settings.consistency_weight * ramp
@@ -414,7 +437,62 @@ def mean_teacher_step(networks, batch, moment):
 
 
 # %% [markdown]
-# Read the last function next to `supervised_step`: the labelled half is the same to the letter.
+# **As released.** The codes that papers compare with (UA-MT on LA, SSL4MIS on ACDC) do less: the
+# student sees the patches as they were cut, labelled and unlabelled ones in *one* forward pass, so
+# that its normalisation layers see both; the teacher sees the unlabelled ones with noise of
+# standard deviation 0.1, cut off at 0.2; the weight rises in steps of 150 iterations; and in the
+# slices' code consistency is switched on after 1000. `released=True` is that step, in the profile
+# `paper`. Its `judge` gives each voxel a weight and is for notebook 03; here all weigh the same:
+#
+# $$L_\mathrm{cons} = \frac{\sum_{v,c} w_v\,(p_{cv} - p'_{cv})^2}{2 \sum_v w_v}$$
+#
+# with the 2 of two classes. (The mean teacher's code takes the plain mean over voxels *and*
+# classes, which is the same for two.)
+
+
+# %% tags=["definition"]
+def noisy(images, generator, level=0.1):
+    """The images with normal noise, cut off at twice its standard deviation."""
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    return images + (level * noise).clamp(-2 * level, 2 * level)
+
+
+# %% tags=["definition"]
+def risen(moment):
+    """The weight of the consistency: w r(k), k in whole steps of `ramp_every` iterations."""
+    settings = moment.settings
+    reached = moment.iteration // settings.ramp_every * settings.ramp_every
+    length = settings.ramp * moment.iterations
+    return settings.consistency_weight * gaussian_ramp(reached, length)
+
+
+# %% tags=["definition"]
+def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all, silent=0,
+                  everywhere=False):  # fmt: skip
+    """The mean teacher as released. `silent` iterations go without consistency; `everywhere` asks
+    for it on labelled patches, too; `judge(networks, images, answer, moment)` weighs voxels."""
+    labelled = len(batch.images)
+    everything = torch.cat([batch.images, batch.unlabelled])
+    first = 0 if everywhere else labelled
+    with torch.no_grad():
+        heard = noisy(everything[first:], moment.generator)
+        target = networks.teacher(heard).float().softmax(dim=1)
+    logits = networks.student(everything)
+    errors = (logits[first:].float().softmax(dim=1) - target).square()
+    maps = judge(networks, everything[first:], target, moment) if judge else {}
+    if judge:
+        weight = maps["clean weight"]
+        consistency = (weight * errors).sum() / (2 * weight.sum() + 1e-16)
+    else:
+        consistency = errors.mean()
+    factor = risen(moment) if moment.iteration >= silent else 0.0
+    supervised = segmentation_loss(logits[:labelled], batch.labels, dice=dice)
+    losses = {"supervised": supervised, "consistency": factor * consistency}
+    return StepOutput(losses, {"view": everything[first:], "target": target, **maps})
+
+
+# %% [markdown]
+# Read `mean_teacher_step` next to `supervised_step`: the labelled half is the same to the letter.
 # The only news is the second term. With weight 0 its gradients *are* those of the supervised step,
 # bit for bit; a test holds this.
 

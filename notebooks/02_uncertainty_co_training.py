@@ -74,6 +74,7 @@ from torch import nn
 
 from ssl_lib.training import augmentation
 from ssl_lib.inference import evaluating
+from ssl_lib.training.geometry import as_seen, inner_size, moved
 from ssl_lib.training.losses import dice_squared_all, one_hot
 from ssl_lib.models.ensemble import students
 from ssl_lib.models.networks import (
@@ -404,18 +405,23 @@ def view_loss(member, images, target):
 
 
 # %% tags=["definition"]
-def labelled_loss(members, batch, moment):
-    """The supervised loss of all members on one strongly augmented batch."""
-    images, labels = augmentation.strong_augmentation(
-        batch.images, batch.labels, moment.generator, flip_axes=moment.settings.flip_axes
-    )
+def labelled_loss(members, batch, moment, strong=True):
+    """The supervised loss of all members on one batch, strongly augmented or as it was cut."""
+    if strong:
+        images, labels = augmentation.strong_augmentation(
+            batch.images, batch.labels, moment.generator, flip_axes=moment.settings.flip_axes,
+            inner=inner_size(moment.settings),
+        )  # fmt: skip
+    else:
+        images, labels = moved(batch.images, batch.labels, moment)
+        images = as_seen(images, moment.settings)
     target = label_shares(labels, members[0].network.head.out_channels)
     return sum(view_loss(member, images, target) for member in members)
 
 
 # %% tags=["definition"]
-def views_supervised_step(networks, batch, moment):
-    return StepOutput({"supervised": labelled_loss(students(networks), batch, moment)})
+def views_supervised_step(networks, batch, moment, *, strong=True):
+    return StepOutput({"supervised": labelled_loss(students(networks), batch, moment, strong)})
 
 
 # %% [markdown]
@@ -924,15 +930,14 @@ def umct_step(
 ):  # fmt: skip
     """The views label the moved scan for each other; each learns it in another appearance."""
     members, generator = students(networks), moment.generator
-    labelled = labelled_loss(members, batch, moment)
-    flips = moment.settings.flip_axes
-    moved, _ = augmentation.random_affine(batch.unlabelled, None, generator, flip_axes=flips)
-    clean = augmentation.standardise(moved)
+    labelled = labelled_loss(members, batch, moment, strong)
+    patches, _ = moved(batch.unlabelled, None, moment)
+    clean = as_seen(patches, moment.settings)
     opinions = [opinion(member, clean, passes, batch_statistics) for member in members]
     means, doubts = zip(*opinions, strict=True)
     trust = [confidence(doubt, **weighting) for doubt in doubts]
     targets = [fused_target(means, trust, own, hard) for own in range(len(members))]
-    seen = augmentation.random_appearance(moved, generator) if strong else clean
+    seen = augmentation.random_appearance(patches, generator) if strong else clean
     pairs = zip(members, targets, strict=True)
     unlabelled = sum(view_loss(member, seen, target) for member, target in pairs)
     maps = {f"target_{own + 1}": target for own, target in enumerate(targets)}

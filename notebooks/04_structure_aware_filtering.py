@@ -77,7 +77,6 @@ import torch
 
 from ssl_lib.training.augmentation import (
     paste,
-    random_affine,
     random_appearance,
     random_boxes,
     standardise,
@@ -85,6 +84,7 @@ from ssl_lib.training.augmentation import (
 from ssl_lib.utils.errors import InputError
 from ssl_lib.data.cache import made_once
 from ssl_lib.training.run_key import step_source
+from ssl_lib.training.geometry import as_seen, moved
 from ssl_lib.training.losses import cross_entropy, segmentation_loss
 from ssl_lib.models.ensemble import students
 from ssl_lib.models.teacher import gaussian_ramp
@@ -758,20 +758,22 @@ explore(
 
 
 # %% tags=["definition"]
-def random_gamma(images, generator):
+def random_gamma(images, generator, settings=None):
     """The released photometric change: with probability 1/2 a gamma between 0.5 and 1.5."""
     shape, axes = (len(images), *[1] * (images.ndim - 1)), tuple(range(1, images.ndim))
     low, high = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
     gamma = 0.5 + torch.rand(shape, generator=generator, device=images.device)
     chosen = torch.rand(shape, generator=generator, device=images.device) < 0.5
     unit = (images - low) / (high - low).clamp_min(1e-6)
+    if settings is not None and as_seen(unit, settings) is unit:  # grey levels are to stay
+        return torch.where(chosen, low + (high - low) * unit**gamma, images)
     return standardise(torch.where(chosen, unit**gamma, unit))
 
 
 # %% tags=["definition"]
 def what_each_sees(images, moment, gate, strong):
     """The two networks' versions of a batch, each with an appearance of its own."""
-    change = random_appearance if strong else random_gamma
+    change = random_appearance if strong else partial(random_gamma, settings=moment.settings)
     channels = choose_versions(len(images), gate, moment.generator, images.device)
     return [change(pick(images, channel), moment.generator) for channel in channels]
 
@@ -790,18 +792,19 @@ def copy_paste(pair, labels, generator):
 
 
 # %% tags=["definition"]
-def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True):
+def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1):
     """Two networks, two versions of each scan, each network the other's teacher."""
-    pair, generator, flips = students(networks), moment.generator, moment.settings.flip_axes
-    images, labels = random_affine(batch.images, batch.labels, generator, flip_axes=flips)
-    clean, _ = random_affine(batch.unlabelled, None, generator, flip_axes=flips)
+    pair, generator = students(networks), moment.generator
+    images, labels = moved(batch.images, batch.labels, moment)
+    clean, _ = moved(batch.unlabelled, None, moment)
     known = what_each_sees(images, moment, gate, strong)
     if strong:
         known, labels = copy_paste(known, labels, generator)
     seen = what_each_sees(clean, moment, gate, strong)
     supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
     cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
-    ramp = weight * gaussian_ramp(moment.iteration, full_at * moment.iterations)
+    reached = moment.iteration // every * every
+    ramp = weight * gaussian_ramp(reached, full_at * moment.iterations)
     losses = {"supervised": sum(supervised), "cross": ramp * cross}
     return StepOutput(losses, {"known": known, "seen": seen, "guesses": guesses, "labels": labels})
 

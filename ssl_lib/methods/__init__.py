@@ -41,6 +41,13 @@ _records = (
         notebook=BASELINES,
     ),
     Method(
+        name="supervised_weak",
+        title="Weak baseline",
+        step=baselines.supervised_weak_step,
+        warm_up=baselines.supervised_weak_step,
+        notebook=BASELINES,
+    ),
+    Method(
         name="supervised_strong",
         title="Strong baseline (few labels, strong augmentation)",
         step=_strong,

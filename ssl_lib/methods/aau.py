@@ -17,7 +17,6 @@ from torch import nn
 
 from ssl_lib.training.augmentation import (
     paste,
-    random_affine,
     random_appearance,
     random_boxes,
     standardise,
@@ -25,6 +24,8 @@ from ssl_lib.training.augmentation import (
 from ssl_lib.training.augmentation import strong_augmentation
 from ssl_lib.inference import evaluating, pad_to
 from ssl_lib.training.losses import dice_squared_foreground, one_hot, segmentation_loss
+from ssl_lib.methods import baselines
+from ssl_lib.training.geometry import inner_size, moved
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
@@ -174,14 +175,16 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(maps))
 
 
-def denoising_step(networks, batch, moment, *, squares=False):
+def denoising_step(networks, batch, moment, *, squares=False, jitter=0.0):
     """Labelled scans' maps only: move them, damage them, and ask for what they were."""
     network, generator = networks.student, moment.generator
-    flips = moment.settings.flip_axes
-    _, labels = random_affine(batch.images, batch.labels, generator, flip_axes=flips)
+    _, labels = moved(batch.images, batch.labels, moment)
     damaged = corrupt(labels, generator, network.n_classes)
     target = one_hot(labels, network.n_classes)
-    logits = network(one_hot(damaged, network.n_classes)).float()
+    heard = one_hot(damaged, network.n_classes)
+    if jitter:  # as released; of an ordinal map the noise of class 1 reaches the network as it is
+        heard = baselines.noisy(heard, generator, jitter)
+    logits = network(heard).float()
     first = F.mse_loss(logits.sigmoid(), target) if squares else (
         F.binary_cross_entropy_with_logits(logits, target))  # fmt: skip
     loss = 0.5 * (first + dice_squared_foreground(logits.sigmoid(), target))
@@ -195,11 +198,15 @@ def new_autoencoder(study, latent=64, **options):
         return Autoencoder(study.cohort.n_classes, study.settings.patch, latent, **options)
 
 
-def train_autoencoder(study, network, *, share=1.0, squares=False, validate=None):
-    """On the labelled scans' maps, twice the method's iterations (times `share`)."""
-    iterations = max(2, round(2 * share * study.settings.schedule.iterations))
-    options = {"learning_rate": 4e-3, "optimiser": "adamw", "decay": "cosine"}
-    step = partial(denoising_step, squares=squares)
+def train_autoencoder(
+    study, network, *, share=1.0, squares=False, jitter=0.0, validate=None, iterations=None
+):
+    """On the labelled scans' maps, twice the method's iterations (times `share`), or as many as
+    are asked for."""
+    iterations = iterations or max(2, round(2 * share * study.settings.schedule.iterations))
+    options = {"learning_rate": 4e-3, "optimiser": "adamw", "decay": "cosine", "decay_over": None}
+    parts = {"squares": squares, **({"jitter": jitter} if jitter else {})}
+    step = partial(denoising_step, **parts)
     done = study.pretrain(
         "autoencoder", step, network, validate=validate, iterations=iterations, **options
     )
@@ -335,16 +342,18 @@ def entropy_gate(moment, n_classes, ln2=False):
 def judged_step(networks, batch, moment, judge, half=False):
     """The mean teacher with weights: `judge(networks, images, answer, moment)` gives maps."""
     settings, generator = moment.settings, moment.generator
-    flips = settings.flip_axes
-    images, labels = strong_augmentation(batch.images, batch.labels, generator, flip_axes=flips)
+    images, labels = strong_augmentation(
+        batch.images, batch.labels, generator, flip_axes=settings.flip_axes,
+        inner=inner_size(settings),
+    )  # fmt: skip
     supervised = segmentation_loss(networks.student(images), labels)
-    moved, _ = random_affine(batch.unlabelled, None, generator, flip_axes=flips)
+    patches, _ = moved(batch.unlabelled, None, moment)
     with torch.no_grad():
-        answer = networks.teacher(standardise(moved)).float().softmax(dim=1)
-    view = random_appearance(moved, generator)
+        answer = networks.teacher(standardise(patches)).float().softmax(dim=1)
+    view = random_appearance(patches, generator)
     boxes = random_boxes(view.shape[2:], len(view), generator, view.device)
     logits = networks.student(paste(view.roll(1, 0), view, boxes))
-    maps = judge(networks, moved, answer, moment)
+    maps = judge(networks, patches, answer, moment)
     target, weight = (
         paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
     )
@@ -362,9 +371,14 @@ def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
     return {"projection": projection, "doubt": doubt, "clean weight": trust(doubt, gamma)}
 
 
-def aau_step(networks, batch, moment, *, gamma=5.0, hard=True, per_class=False, half=False):
+def aau_step(
+    networks, batch, moment, *, gamma=5.0, hard=True, per_class=False, half=False, released=False,
+    **options,
+):  # fmt: skip
     """Anatomically aware uncertainty; gamma 0 is the mean teacher."""
     judge = partial(aau_judge, gamma=gamma, hard=hard, per_class=per_class)
+    if released:
+        return baselines.released_step(networks, batch, moment, judge=judge, **options)
     return judged_step(networks, batch, moment, judge, half)
 
 
@@ -376,12 +390,32 @@ def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
     return {"doubt": doubt, "clean weight": (doubt < gate).float()}
 
 
-def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False):
+def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
+    """The same as released: the patches twice in each forward pass, their grey levels as they are,
+    the gate's ramp in its own length."""
+    twice = images.repeat(2, *[1] * (images.ndim - 1))
+    with torch.no_grad():
+        found = [
+            networks.teacher(baselines.noisy(twice, moment.generator)).float().softmax(dim=1)
+            for _ in range(passes // 2)
+        ]
+    mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
+    doubt = entropy(mean)
+    gate = entropy_gate(moment, answer.shape[1], ln2)
+    return {"doubt": doubt, "clean weight": (doubt < gate).float()}
+
+
+def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):
     """UA-MT: only voxels that dropout passes agree on."""
+    if released:
+        judge = partial(released_ua_mt_judge, passes=passes, ln2=ln2)
+        return baselines.released_step(networks, batch, moment, judge=judge, **options)
     return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
 
 
-def prepare_autoencoder(study, **options):
+def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **options):
     """What AAU needs before its first update: the autoencoder, trained and frozen."""
-    autoencoder, _ = train_autoencoder(study, new_autoencoder(study, **options))
+    network = new_autoencoder(study, **options)
+    how = {"squares": squares, "jitter": jitter, "iterations": iterations}
+    autoencoder, _ = train_autoencoder(study, network, **how)
     return Prepared(frozen={"autoencoder": autoencoder})

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ssl_lib.training.augmentation import paste, random_affine, random_appearance, standardise
+from ssl_lib.training.augmentation import paste, random_appearance, standardise
+from ssl_lib.training.geometry import as_seen, moved
 from ssl_lib.training.losses import dice_squared_all, segmentation_loss
 from ssl_lib.training.loop import StepOutput
 
@@ -97,9 +98,11 @@ def filter_threads():
 
 
 @torch.no_grad()
-def pseudo_labels(teacher, images, *, components=True, connectivity=None):
+def pseudo_labels(
+    teacher, images, *, components=True, connectivity=None, show=standardise, parts=1
+):
     """The teacher's classes on clean images, before and after the filter."""
-    logits = teacher(standardise(images))
+    logits = torch.cat([teacher(part) for part in show(images).chunk(parts)])
     raw = logits.argmax(dim=1).byte()
     if not components:
         return raw, raw
@@ -115,21 +118,28 @@ def two_region_loss(logits, kept, pasted, mask, weights, dice=dice_squared_all):
     )
 
 
-def appearance(images, generator, strong):
+def appearance(images, moment, strong):
     """What the student sees of a source image before it is cut: strong or weak."""
-    return random_appearance(images, generator) if strong else standardise(images)
+    strongly = partial(random_appearance, generator=moment.generator)
+    return strongly(images) if strong else as_seen(images, moment.settings)
 
 
 def pretraining_step(
-    networks, batch, moment, *, strong=True, halves=False, dice=dice_squared_all, **mask_options
-):
-    """Copy-paste among the labelled: all labels are true."""
-    generator, flips = moment.generator, moment.settings.flip_axes
-    images, labels = random_affine(batch.images, batch.labels, generator, flip_axes=flips)
-    images = appearance(images, generator, strong)
-    mask = copy_paste_mask(images.shape[2:], generator, images.device, **mask_options)
-    mixed, truth = mix(*partners(images, halves), mask), mix(*partners(labels, halves), mask)
-    loss = segmentation_loss(networks.student(mixed), truth, dice=dice)
+    networks, batch, moment, *, strong=True, halves=False, regions=False, dice=dice_squared_all,
+    **mask_options,
+):  # fmt: skip
+    """Copy-paste among the labelled: all labels are true, and the loss asks for them on the whole
+    mixture or, with `regions`, on both regions with weight 1."""
+    images, labels = moved(batch.images, batch.labels, moment)
+    images = appearance(images, moment, strong)
+    mask = copy_paste_mask(images.shape[2:], moment.generator, images.device, **mask_options)
+    pair, truths = partners(images, halves), partners(labels, halves)
+    mixed, truth = mix(*pair, mask), mix(*truths, mask)
+    logits = networks.student(mixed)
+    if regions:
+        loss = sum(two_region_loss(logits, *truths, mask, (1.0, 1.0), dice))
+    else:
+        loss = segmentation_loss(logits, truth, dice=dice)
     return StepOutput({"supervised": loss}, {"mask": mask, "images": mixed, "labels": truth})
 
 
@@ -149,15 +159,15 @@ def bcp_step(
     halves=False, components=True, connectivity=None, dice=dice_squared_all, **mask_options,
 ):  # fmt: skip
     """The teacher guesses clean images, the student sees mixed ones."""
-    generator, flips = moment.generator, moment.settings.flip_axes
-    images, labels = random_affine(batch.images, batch.labels, generator, flip_axes=flips)
-    clean, _ = random_affine(batch.unlabelled, None, generator, flip_axes=flips)
+    images, labels = moved(batch.images, batch.labels, moment)
+    clean, _ = moved(batch.unlabelled, None, moment)
     raw, guess = pseudo_labels(
-        networks.teacher, clean, components=components, connectivity=connectivity
-    )
-    mask = copy_paste_mask(images.shape[2:], generator, images.device, **mask_options)
-    labelled = (appearance(images, generator, strong), labels)
-    unlabelled = (appearance(clean, generator, strong), guess)
+        networks.teacher, clean, components=components, connectivity=connectivity,
+        show=partial(as_seen, settings=moment.settings), parts=2 if halves else 1,
+    )  # fmt: skip
+    mask = copy_paste_mask(images.shape[2:], moment.generator, images.device, **mask_options)
+    labelled = (appearance(images, moment, strong), labels)
+    unlabelled = (appearance(clean, moment, strong), guess)
     both = mixtures(labelled, unlabelled, mask, halves)
     used = {direction: both[direction] for direction in directions}
     losses = mixture_loss(networks.student, used, mask, alpha, dice)

@@ -56,12 +56,17 @@ def random_affine(
     scale: float = 0.15,
     shift: float = 0.08,
     flip_axes: tuple[int, ...] = (),
+    inner: tuple[int, ...] | None = None,
 ) -> tuple[Images, Labels | None]:
     """Rotate by up to `angle` degrees in each plane, scale, shift by a fraction of the side, flip.
 
     Images are interpolated linearly, labels by nearest neighbour, with one and the same grid; what
-    comes in from outside is the edge of the image and background in the label.
+    comes in from outside is the edge of the image and background in the label. With `inner` only
+    its middle of that size (voxels) is made, out of all that the images show around it; what still
+    comes from outside is then the edge of the label, too.
     """
+    if inner is not None:
+        return _inner_affine(images, labels, generator, (angle, scale, shift), flip_axes, inner)
     matrices = _affine_matrices(images, generator, angle, scale, shift, flip_axes)
     grid = _affine_grid(matrices, images.shape[2:])
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
@@ -72,6 +77,50 @@ def random_affine(
     return moved, moved_labels.squeeze(1).to(labels.dtype)
 
 
+def _inner_affine(
+    images: Images,
+    labels: Labels | None,
+    generator: Generator,
+    ranges: tuple[float, float, float],
+    flip_axes: tuple[int, ...],
+    inner: tuple[int, ...],
+) -> tuple[Images, Labels | None]:
+    """`random_affine` of the middle of larger images, which shows what lies around it."""
+    grid = inner_grid(images, generator, ranges, flip_axes, inner)
+    options = {"padding_mode": "border", "align_corners": False}
+    moved = F.grid_sample(images, grid, **options)
+    if labels is None:
+        return moved, None
+    floats = labels.unsqueeze(1).to(images.dtype)
+    moved_labels = F.grid_sample(floats, grid, mode="nearest", **options)
+    return moved, moved_labels.squeeze(1).to(labels.dtype)
+
+
+def inner_grid(
+    images: Images,
+    generator: Generator,
+    ranges: tuple[float, float, float],
+    flip_axes: tuple[int, ...],
+    inner: tuple[int, ...],
+) -> Float[Tensor, "batch *inner axis"]:
+    """Where each voxel of the middle comes from, in units of the larger images (-1 to 1).
+
+    The map is that of `random_affine` on the middle alone; only its units are larger.
+    """
+    middle = images[:, :1].expand(len(images), 1, *images.shape[2:])
+    middle = middle[(..., *[slice(0, side) for side in inner])]  # its sides alone are asked for
+    grid = _affine_grid(_affine_matrices(middle, generator, *ranges, flip_axes), inner)
+    return torch.stack(
+        [
+            one * (side / whole)
+            for one, side, whole in zip(
+                grid.unbind(-1), inner[::-1], images.shape[:1:-1], strict=True
+            )
+        ],
+        dim=-1,
+    )
+
+
 def strong_augmentation(
     images: Images,
     labels: Labels,
@@ -79,13 +128,14 @@ def strong_augmentation(
     *,
     flip_axes: tuple[int, ...] = (),
     copy_paste: float = 0.5,
+    inner: tuple[int, ...] | None = None,
 ) -> tuple[Images, Labels]:
     """What every row but the plainest gets: move, change the appearance, copy and paste.
 
     With probability `copy_paste` a sample receives a box, voxels and labels, of its neighbour in
     the batch: copy-paste among the labelled, the control that methods which paste must beat.
     """
-    images, labels = random_affine(images, labels, generator, flip_axes=flip_axes)
+    images, labels = random_affine(images, labels, generator, flip_axes=flip_axes, inner=inner)
     images = random_appearance(images, generator)
     boxes = random_boxes(
         images.shape[2:], len(images), generator, images.device, probability=copy_paste

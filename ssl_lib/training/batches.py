@@ -20,6 +20,14 @@ from jaxtyping import Float, Float32, Integer
 from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.training.geometry import (
+    Cut,
+    check_geometry,
+    margins,
+    published_cut,
+    rotated,
+    taken,
+)
 from ssl_lib.utils.errors import InputError
 
 Companions = Mapping[str, Float32[np.ndarray, "channel *space"]]
@@ -89,6 +97,7 @@ class Patches:
 
     `companions` are further images of each scan, by identity: they become its channels 1 to k.
     Scans lie on the device, unless they are `stored`: then each patch is cut where its scan is.
+    `geometry` and `margin` (a share of the patch's sides) are those of the settings.
     """
 
     def __init__(
@@ -100,7 +109,11 @@ class Patches:
         companions: Companions | None = None,
         *,
         stored: bool = False,
+        geometry: str = "ours",
+        margin: float = 0.0,
     ) -> None:
+        check_geometry(geometry, patch)
+        self.geometry, self.margin = geometry, margins(patch, margin)
         pairs = [(_with_companions(case, companions), case.label) for case in cases]
         if dimensions == 2:
             pairs = [
@@ -131,6 +144,10 @@ class Patches:
             )
             for number in order
         ]
+        if self.geometry == "published":
+            return self._turned(order, seed, stream, iteration)
+        if self.margin:
+            places = [Cut(place, self.margin) for place in places]
         images = self._stack(self.images, order, places)
         return images, self._stack(self.labels, order, places)[:, 0] if self.labels else None
 
@@ -138,11 +155,21 @@ class Patches:
         self, scans: list[HeldScan] | list[StoredScan], order: list[int], places: list[tuple]
     ) -> Tensor:
         """One patch of each scan in the order given, on the device."""
-        patches = [scans[i].cut(place) for i, place in zip(order, places, strict=True)]
+        patches = [taken(scans[i], place) for i, place in zip(order, places, strict=True)]
         stacked = torch.stack(patches)
         if stacked.device.type != self.device.type:  # pinned: the copy need not be waited for
             stacked = stacked.pin_memory()
         return stacked.to(self.device, non_blocking=True)
+
+    def _turned(
+        self, order: list[int], seed: int, stream: str, iteration: int
+    ) -> tuple[Float[Tensor, "batch channel *space"], Integer[Tensor, "batch *space"] | None]:
+        """Patches of scans that were turned and mirrored before the crop, as published."""
+        random = np.random.default_rng(derived_seed(seed, stream, "turn", iteration))
+        cuts = [published_cut(self.images[number].space, self.patch, random) for number in order]
+        images = self._stack(self.images, order, cuts)
+        labels = self._stack(self.labels, order, cuts)[:, 0] if self.labels else None
+        return rotated(images, labels, [cut.degrees for cut in cuts])
 
     def _order(self, size: int, seed: int, stream: str, iteration: int) -> list[int]:
         """Scan numbers of this batch: an endless row of shuffled epochs, cut into batches."""
@@ -207,12 +234,15 @@ class TwoStreams:
         seed: int,
         device: torch.device,
         companions: Companions | None = None,
+        geometry: str = "ours",
+        margin: float = 0.0,
     ) -> None:
         self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
         unseen = cohort.unlabelled if unlabelled else ()
         needed = sum(_bytes(case, companions) for case in (*cohort.labelled, *unseen))
         stored = needed > room_for_scans(device)
         cut = partial(Patches, dimensions=cohort.dimensions, patch=patch, device=device)
+        cut = partial(cut, geometry=geometry, margin=margin)
         self.labelled = cut(cohort.labelled, companions=companions, stored=stored)
         self.unlabelled = cut(unseen, companions=companions, stored=stored)
         self.reader = ThreadPoolExecutor(1) if stored else None

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl_lib.models.teacher import update_teacher
+from ssl_lib.models.teacher import update_teacher, warm_decay
 from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
 from ssl_lib.utils.errors import InputError
@@ -57,7 +57,10 @@ class Schedule:
     """Optimiser and learning rate of one training.
 
     `decay` is how the rate falls: 'cosine' to zero, 'poly' with power 0.9, 'steps' by 10 every 2500
-    iterations (the left-atrium benchmark's), or 'none'.
+    iterations (the left-atrium benchmark's), or 'none'. `decay_over` is the number of iterations
+    after which it has fallen, where that is not where training ends. The teacher's decay rises as
+    1 - 1 / (t + 1) to `teacher_decay` with `teacher_warm_up`, and its normalisation statistics are
+    averaged with `teacher_buffers`; both as some released codes do.
     """
 
     iterations: int
@@ -66,10 +69,13 @@ class Schedule:
     decay: str = "cosine"
     weight_decay: float = 1e-4
     teacher_decay: float = 0.97
+    decay_over: int | None = None
+    teacher_warm_up: bool = False
+    teacher_buffers: bool = False
 
     def rate(self, iteration: int) -> float:
         """Learning rate at an iteration (counted from 0)."""
-        done = iteration / max(1, self.iterations)
+        done = iteration / max(1, self.decay_over or self.iterations)
         factors = {
             "cosine": 0.5 * (1 + math.cos(math.pi * done)),
             "poly": (1 - done) ** 0.9,
@@ -79,6 +85,12 @@ class Schedule:
         if self.decay not in factors:
             raise InputError(f"unknown decay {self.decay!r}", expected=", ".join(factors))
         return self.learning_rate * factors[self.decay]
+
+    def averaging(self, iteration: int) -> float:
+        """What share of itself the teacher keeps at the update of an iteration (from 0)."""
+        if self.teacher_warm_up:
+            return warm_decay(iteration, self.teacher_decay)
+        return self.teacher_decay
 
     def build(self, networks: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
         """One optimiser over the weights of all trained networks."""
@@ -103,6 +115,7 @@ class Training:
     labels_used: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     settings: Any = None
+    optimiser: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,13 +151,16 @@ def fit(
     store: Path | None = None,
     title: str = "training",
     checkpoint_seconds: float = 20.0,
+    momentum: Mapping[str, Any] | None = None,
+    keep_momentum: bool = False,
 ) -> Training:
     """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
     **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
     teacher averages which network; `frozen` networks are seen by the step and never change;
     `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose
-    name must identify the run (see `ssl_lib.training.study`).
+    name must identify the run (see `ssl_lib.training.study`). `keep_momentum` leaves the
+    optimiser's state in the training, for a next stage that begins with it as `momentum`.
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
@@ -154,6 +170,9 @@ def fit(
         step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
     )
     vars(run.view).update(frozen or {})
+    run.keep_momentum = keep_momentum
+    if momentum:
+        run.optimiser.load_state_dict(dict(momentum))
     if store is None or not run.restore(store):
         run.train(store, title, checkpoint_seconds)
     return run.result
@@ -172,7 +191,7 @@ class _Run:
         self.view = SimpleNamespace(**networks)
         self.trained = {k: v for k, v in networks.items() if k not in teachers}
         self.optimiser = schedule.build(self.trained)
-        self.iteration = 0
+        self.iteration, self.keep_momentum = 0, False
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
 
     def train(self, store: Path | None, title: str, checkpoint_seconds: float) -> None:
@@ -193,6 +212,8 @@ class _Run:
                     checkpoint.save(store / "run.pt", self.state(finished=False))
                     saved = now
         self.flush()
+        if self.keep_momentum:
+            self.result.optimiser = self.optimiser.state_dict()
         if store is not None:
             checkpoint.save(store / "run.pt", self.state(finished=True))
             checkpoint.previous(store / "run.pt").unlink(missing_ok=True)
@@ -216,7 +237,8 @@ class _Run:
             update_teacher(
                 self.result.networks[teacher],
                 self.result.networks[student],
-                self.schedule.teacher_decay,
+                self.schedule.averaging(iteration),
+                self.schedule.teacher_buffers,
             )
         self.waiting.append((iteration, {k: v.detach() for k, v in output.losses.items()}))
         self.iteration += 1
@@ -263,7 +285,7 @@ class _Run:
             "iteration": self.iteration,
             "finished": finished,
             "networks": {name: net.state_dict() for name, net in result.networks.items()},
-            "optimiser": {} if finished else self.optimiser.state_dict(),
+            "optimiser": result.optimiser if finished else self.optimiser.state_dict(),
             "history": result.history,
             "validation": result.validation,
             "film": result.film,
@@ -279,7 +301,9 @@ class _Run:
         try:
             for name, network in self.result.networks.items():
                 network.load_state_dict(state["networks"][name])
-            if not state["finished"]:
+            if state["finished"]:
+                self.result.optimiser = state["optimiser"]
+            else:
                 self.optimiser.load_state_dict(state["optimiser"])
             self.iteration = state["iteration"]
             for name in ("history", "validation", "film", "best", "seconds"):

@@ -139,6 +139,7 @@ class Study:
             unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
             frozen=prepared.frozen,
             companions=prepared.auxiliary,
+            momentum=starts[0].optimiser if count == 1 else None,
         )
         start = starts[0]
         done.labels_used = self.cohort.n_labelled
@@ -290,6 +291,7 @@ class Study:
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
             "grid": settings.grid,
+            "normalise": settings.geometry == "ours",
         }
 
     def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
@@ -318,6 +320,7 @@ class Study:
         frozen: Mapping[str, nn.Module] | None = None,
         companions: Companions | None = None,
         watch: Watch | None = None,
+        momentum: Mapping[str, Any] | None = None,
     ) -> Training:
         """One stage, found again by content: its networks, as they start, are part of its name."""
         seed = derived_seed(self.seed, *stage)
@@ -329,6 +332,8 @@ class Study:
             seed=seed,
             device=self.device,
             companions=companions,
+            geometry=self.settings.geometry,
+            margin=self.settings.margin,
         )
         watch = watch or Watch(
             validate=self.validate,
@@ -351,6 +356,8 @@ class Study:
             watch=watch,
             store=self.runs_dir and self.runs_dir / self.key(step, *parts),
             title=name,
+            momentum=momentum,
+            keep_momentum=self.settings.keep_momentum and stage[0] == "fresh",
         )
 
 
