@@ -105,6 +105,9 @@ class PlainBatches:
         for number in self.random.integers(0, len(cases), size):
             image, label = cases[number].image, cases[number].label
             label = np.zeros(image.shape, np.uint8) if label is None else label
+            if len(self.patch) == 2:  # one slice of the stack
+                place = int(self.random.integers(0, len(image)))
+                image, label = image[place], label[place]
             yield moved(*cropped(image, label, self.patch, self.random), self.random)
 
     def sent(self, arrays: list[np.ndarray]) -> Tensor:

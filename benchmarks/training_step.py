@@ -1,13 +1,16 @@
 """How fast is a training step? Ours against the same mathematics written plainly.
 
-python benchmarks/training_step.py [--repeats 15] [--cases small vnet] [--tiny]
+python benchmarks/training_step.py [--repeats 15] [--cases small vnet unet] [--tiny]
 
-Every method as one whole update with its data; the V-Net with those that do not bring a network of
-their own. The plain steps stand in benchmarks/plain.py. Both take turns, and ratios are taken
-within a turn, so that a busy machine slows both. On the CPU one thread is used and the processor
+Every method as one whole update of `fit` with its data; the V-Net at the size of the left-atrium
+benchmark and the U-Net at that of ACDC with those that do not bring a network of their own. The
+plain steps stand in benchmarks/plain.py. Both take turns, and ratios are taken within a turn, so
+that a busy machine slows both. On the CPU one thread is used and the processor
 time of this process is compared; on a GPU the time until the device is done. `arithmetic` is the
 share of our step that the networks' passes, gradients and the optimiser take, measured alone on
-tensors of the same shapes, for the methods with a student and a teacher.
+tensors of the same shapes, for the methods with a student and a teacher. On a GPU, `alone` is the
+time of an update among many, `idle` the share of it in which the GPU computes nothing, and `waits`
+counts the calls in an update that make the host wait for it.
 Writes benchmarks/results/training_step-cpu.json or -cuda.json.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,27 +32,17 @@ from plain import PlainBatches, plain_update
 from ssl_lib.config import Settings, best_device, settings_for
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.load import load_cohort
+from ssl_lib.methods import aau, baselines, bcp, dsaif, umct
 from ssl_lib.models.ensemble import student_name, students
-from ssl_lib.models.teacher import make_teacher, update_teacher
-from ssl_lib.notebook.source import load_method
-from ssl_lib.training.batches import TwoStreams, generator_at
-from ssl_lib.training.loop import Moment
+from ssl_lib.models.teacher import make_teacher
+from ssl_lib.training.batches import TwoStreams
+from ssl_lib.training.loop import Loop
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.provenance import device_name, package_versions
 
 RESULTS = Path(__file__).parent / "results"
 GOALS = {"cpu": 1.8, "cuda": 3.0}
-baselines, bcp, umct, aau, dsaif = (
-    load_method(name)
-    for name in (
-        "00_few_labels_many_scans",
-        "01_bidirectional_copy_paste",
-        "02_uncertainty_co_training",
-        "03_anatomically_aware_uncertainty",
-        "04_structure_aware_filtering",
-    )
-)
 STEPS = {
     "supervised": baselines.supervised_step,
     "mean_teacher": baselines.mean_teacher_step,
@@ -66,17 +60,17 @@ def case_of(name: str, tiny: bool) -> tuple[Cohort, Settings]:
 
     The phantom's voxels are repeated for the V-Net: only the size matters here.
     """
-    cohort = load_cohort("phantom_3d", 4, max_scans=16)
+    cohort = load_cohort("phantom" if name == "unet" else "phantom_3d", 4, max_scans=16)
     settings = settings_for("quick", cohort)
-    if name == "vnet":
-        patch, batch = ((32, 32, 16), 2) if tiny else ((112, 112, 80), 4)
+    if name != "small":
+        patch, batch = SIZES[name, tiny]
         groups = {
             group: tuple(enlarged(case, patch) for case in cases)
             for group, cases in cohort.groups.items()
         }
         cohort = replace(cohort, **groups, sealed=type(cohort.sealed)({}))
         settings = replace(
-            settings, network="vnet", width=16, patch=patch,
+            settings, network=name, width=16, patch=patch,
             labelled_batch=batch, unlabelled_batch=batch,
         )  # fmt: skip
     elif tiny:
@@ -84,10 +78,21 @@ def case_of(name: str, tiny: bool) -> tuple[Cohort, Settings]:
     return cohort, settings
 
 
+SIZES = {
+    ("vnet", False): ((112, 112, 80), 4),
+    ("vnet", True): ((32, 32, 16), 2),
+    ("unet", False): ((256, 256), 12),
+    ("unet", True): ((64, 64), 2),
+}
+"""Patch and half of the batch, by network and whether it is the miniature."""
+
+
 def enlarged(case: object, shape: tuple[int, ...]) -> object:
-    """The scan repeated until it is a little larger than `shape`."""
-    times = [-(-(wanted + 8) // have) for wanted, have in zip(shape, case.image.shape, strict=True)]
-    cut = tuple(slice(wanted + 8) for wanted in shape)
+    """The scan repeated until it is a little larger than `shape`; of a stack, each slice."""
+    space = case.image.shape[-len(shape) :]
+    times = [-(-(wanted + 8) // have) for wanted, have in zip(shape, space, strict=True)]
+    times = [1] * (case.image.ndim - len(shape)) + times
+    cut = (..., *[slice(wanted + 8) for wanted in shape])
     label = None if case.label is None else np.tile(case.label, times)[cut]
     return replace(case, image=np.tile(case.image, times)[cut], label=label)
 
@@ -108,26 +113,42 @@ def networks_of(method: str, study: Study) -> SimpleNamespace:
     return SimpleNamespace(**networks)
 
 
-def our_update(method: str, study: Study, batches: TwoStreams) -> Callable[[int], None]:
-    """One iteration as `ssl_lib.training.loop` does it, logged numbers left on the device."""
-    networks = networks_of(method, study)
-    trained = {student_name(i): member for i, member in enumerate(students(networks))}
-    optimiser = replace(study.settings.schedule, iterations=1).build(trained)
-    waiting = []
+def our_loop(method: str, study: Study, batches: TwoStreams) -> Loop:
+    """The loop of `fit`, ready to advance by one update; logged numbers stay on the device."""
+    networks = vars(networks_of(method, study))
+    frozen = {name: networks.pop(name) for name in ("autoencoder",) if name in networks}
+    schedule = replace(study.settings.schedule, iterations=100_000)
+    return Loop(
+        STEPS[method], networks, batches, schedule=schedule, seed=0, device=study.device,
+        settings=study.settings, frozen=frozen,
+        teachers={"teacher": "student"} if "teacher" in networks else None,
+    )  # fmt: skip
 
-    def update(iteration: int) -> None:
-        generator = generator_at(study.device, iteration)
-        moment = Moment(iteration, 800, generator, study.settings)
-        with torch.autocast(study.device.type, torch.bfloat16, study.device.type == "cuda"):
-            losses = STEPS[method](networks, batches.at(iteration), moment).losses
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimiser.step()
-        if hasattr(networks, "teacher"):
-            update_teacher(networks.teacher, networks.student, 0.97)
-        waiting.append({name: value.detach() for name, value in losses.items()})
 
-    return update
+def on_a_gpu(loop: Loop, updates: int = 30) -> dict[str, float]:
+    """Milliseconds of an update among many, the GPU's idle share, and waits in one update."""
+    device = loop.device
+    started = seconds(device)
+    for _ in range(updates):
+        loop.advance()
+    spent = seconds(device) - started
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(updates):
+            loop.advance()
+        torch.cuda.synchronize()
+    busy = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loop.advance()
+    torch.cuda.set_sync_debug_mode("default")
+    waits = [str(one.message) for one in caught if "synchroniz" in str(one.message)]
+    return {
+        "alone": 1000 * spent / updates,
+        "kernels": 1000 * busy / updates,
+        "idle": max(0.0, 1 - busy / spent),
+        "waits": len(waits),
+    }
 
 
 def arithmetic(method: str, study: Study) -> Callable[[int], None]:
@@ -163,9 +184,10 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
     weights = [weight for member in plain.members for weight in member.parameters()]
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-4, fused=False)
     theirs = PlainBatches(cohort, settings.patch, sizes, study.device, versions)
+    loop = our_loop(method, study, ours)
     runs = {
         "plain": plain_update(method, plain, optimiser, theirs, cohort.n_classes),
-        "ours": our_update(method, study, ours),
+        "ours": lambda iteration: loop.advance(),
     }
     if method in PASSES:
         runs["arithmetic"] = arithmetic(method, study)
@@ -183,6 +205,8 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
         "ratio_quartiles": np.quantile(ratios, (0.25, 0.75)).tolist(),
         "milliseconds": {name: 1000 * float(np.median(value)) for name, value in times.items()},
     }
+    if study.device.type == "cuda":
+        found |= on_a_gpu(loop)
     if "arithmetic" in times:
         share = times["arithmetic"] / times["ours"]
         found["arithmetic_share"] = float(np.median(share))
@@ -210,28 +234,39 @@ def plain_networks(method: str, study: Study) -> SimpleNamespace:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--cases", nargs="+", default=["small"], choices=["small", "vnet"])
+    parser.add_argument("--cases", nargs="+", default=["small"], choices=["small", "vnet", "unet"])
     parser.add_argument("--tiny", action="store_true", help="small sizes, nothing is written")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the result")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = True  # as in `fit`; for both sides
     device = best_device()
-    cases = {
-        name: {
-            method: compare(method, *case_of(name, options.tiny), options.repeats)
-            for method in STEPS
-            if name == "small" or method in PASSES
-        }
-        for name in options.cases
-    }
-    for name, methods in cases.items():
-        for method, found in methods.items():
-            low, high = found["ratio_quartiles"]
-            said = f"plain takes {found['ratio']:.2f} times ours [{low:.2f}, {high:.2f}]"
-            if "arithmetic_share" in found:
-                said += f", {found['arithmetic_share']:.0%} of ours is network arithmetic"
-            print(f"{name}, {method}: {said}")
-    if options.tiny:
-        return
+    cases: dict[str, dict[str, object]] = {}
+    for name in options.cases:
+        for method in STEPS if name == "small" else PASSES:
+            found = compare(method, *case_of(name, options.tiny), options.repeats)
+            cases.setdefault(name, {})[method] = found
+            print(f"{name}, {method}: {said(found)}", flush=True)
+            if not options.tiny:
+                write(cases, options, device)
+
+
+def said(found: dict[str, object]) -> str:
+    """The numbers of one method in words."""
+    low, high = found["ratio_quartiles"]
+    words = f"plain takes {found['ratio']:.2f} times ours [{low:.2f}, {high:.2f}]"
+    if "arithmetic_share" in found:
+        words += f", {found['arithmetic_share']:.0%} of ours is network arithmetic"
+    if "idle" in found:
+        words += (
+            f"; {found['alone']:.1f} ms an update, GPU idle {found['idle']:.0%},"
+            f" {found['waits']} waits"
+        )
+    return words
+
+
+def write(cases: dict[str, object], options: argparse.Namespace, device: torch.device) -> None:
+    """The result so far: a machine with a time limit keeps what was measured."""
     result = {
         "cases": cases,
         "goal": GOALS[device.type],
@@ -240,7 +275,7 @@ def main() -> None:
         "device": device_name(device.type),
         "versions": package_versions(),
     }
-    file = RESULTS / f"training_step-{device.type}.json"
+    file = options.out / f"training_step-{device.type}.json"
     write_atomically(file, (json.dumps(result, indent=1) + "\n").encode())
 
 

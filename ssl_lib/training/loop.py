@@ -166,10 +166,10 @@ def fit(
     """
     keep_freed_memory()
     torch.backends.cudnn.benchmark = device.type == "cuda"  # patches never change their size
-    run = _Run(
-        step, networks, batches, schedule, seed, device, settings, teachers or {}, watch or Watch()
-    )
-    vars(run.view).update(frozen or {})
+    run = Loop(
+        step, networks, batches, schedule=schedule, seed=seed, device=device, settings=settings,
+        teachers=teachers, frozen=frozen, watch=watch,
+    )  # fmt: skip
     run.keep_momentum = keep_momentum
     if momentum:
         run.optimiser.load_state_dict(dict(momentum))
@@ -178,17 +178,32 @@ def fit(
     return run.result
 
 
-class _Run:
-    """The state of one `fit`: everything here is saved, restored, or derived from the arguments."""
+class Loop:
+    """The state of one `fit`: everything here is saved, restored, or derived from the arguments.
+
+    `advance()` makes one update; benchmarks time it, and tests look into it.
+    """
 
     def __init__(
-        self, step, networks, batches, schedule, seed, device, settings, teachers, watch
+        self,
+        step: Step,
+        networks: dict[str, nn.Module],
+        batches: Any,
+        *,
+        schedule: Schedule,
+        seed: int,
+        device: torch.device,
+        settings: Any = None,
+        teachers: Mapping[str, str] | None = None,
+        frozen: Mapping[str, nn.Module] | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        teachers, watch = teachers or {}, watch or Watch()
         self.settings = settings
         self.step, self.batches, self.schedule, self.seed = step, batches, schedule, seed
         self.device, self.teachers, self.watch = device, teachers, watch
         self.result = Training(networks)
-        self.view = SimpleNamespace(**networks)
+        self.view = SimpleNamespace(**networks, **(frozen or {}))
         self.trained = {k: v for k, v in networks.items() if k not in teachers}
         self.optimiser = schedule.build(self.trained)
         self.iteration, self.keep_momentum = 0, False
@@ -211,7 +226,8 @@ class _Run:
                     self.flush()
                     checkpoint.save(store / "run.pt", self.state(finished=False))
                     saved = now
-        self.flush()
+        self.flush()  # waits for the device
+        self.result.seconds = before + time.monotonic() - started
         if self.keep_momentum:
             self.result.optimiser = self.optimiser.state_dict()
         if store is not None:
