@@ -133,8 +133,9 @@ def _two_networks(data: str, **prepare: Any) -> Published:
 
 def _umct(**config: Any) -> Published:
     """UMCT, by the article and by others' notes on it, on data that it was not tried on."""
+    weak = {"strong": False, "strong_labelled": False}
     return Published(
-        {"strong": False, "passes": 8, "weight": 0.2, "batch_statistics": False, **config},
+        {**weak, "passes": 8, "weight": 0.2, "batch_statistics": False, **config},
         {"strong": False},
         settings=_UMCT,
     )

@@ -46,7 +46,7 @@ GEOMETRY = ("geometry", "margin")
 """Fields of the settings that a method keeps in `paper_equal`."""
 
 OURS = {"geometry": "ours", "margin": 0.25}
-_AS_RELEASED = ("strong", "released", "everywhere", "silent")
+_AS_RELEASED = ("strong", "strong_labelled", "released", "everywhere", "silent")
 
 
 def as_published(study: Study, method: Method) -> tuple[Study, Method]:

@@ -11,7 +11,6 @@ import torch
 
 from ssl_lib import config as profiles
 from ssl_lib.config import (
-    PROFILES,
     best_device,
     earlier_settings,
     is_todays,
