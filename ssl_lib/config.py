@@ -76,27 +76,6 @@ class Settings:
         constant = replace(self.schedule, decay="none", learning_rate=self.warm_up_rate)
         return replace(constant, iterations=self.warm_up)
 
-    def with_changes(self, changes: Mapping[str, Any]) -> Settings:
-        """The same settings with some fields changed, those of the schedule as `schedule.NAME`.
-
-        Raises `InputError` for a field that there is not.
-        """
-        own = {name: value for name, value in changes.items() if "." not in name}
-        inner = {
-            name.removeprefix("schedule."): value
-            for name, value in changes.items()
-            if name.startswith("schedule.")
-        }
-        known = {f.name for f in fields(self)} | {f"schedule.{f.name}" for f in fields(Schedule)}
-        for name in changes:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                raise InputError(
-                    f"the settings have no field {name!r}",
-                    fix=f"did you mean {near[0]}?" if near else "",
-                )
-        return replace(self, **{"schedule": replace(self.schedule, **inner), **own})
-
 
 ON_PAPER = ("la2018", "acdc")
 """Data sets for which a schedule is published."""
@@ -203,7 +182,8 @@ def overridden(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
 
 def _same_kind(value: Any, default: Any) -> bool:
     kinds = (int, float) if isinstance(default, float) else type(default)
-    return default is None or (isinstance(value, kinds) and not isinstance(value, bool))
+    alike = isinstance(value, bool) == isinstance(default, bool)
+    return default is None or (isinstance(value, kinds) and alike)
 
 
 def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:

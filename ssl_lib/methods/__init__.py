@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ssl_lib.methods import aau, baselines, bcp, dsaif, umct
+from ssl_lib.methods.published import published_for
 from ssl_lib.training.method import Method
 
 __all__ = ["METHODS", "ROW_NAMES", "ablations", "base_row", "in_order", "is_exhibit", "row_name"]
@@ -180,7 +182,9 @@ _records = (
     ),
 )
 
-METHODS: dict[str, Method] = {method.name: method for method in _records}
+METHODS: dict[str, Method] = {
+    method.name: replace(method, published=published_for(method.name)) for method in _records
+}
 """Every method by its name, in the order of all tables."""
 
 AVERAGED = "_ensemble"

@@ -99,10 +99,10 @@ def filter_threads():
 
 @torch.no_grad()
 def pseudo_labels(
-    teacher, images, *, components=True, connectivity=None, show=standardise, parts=1
+    teacher, images, *, components=True, connectivity=None, levels=standardise, parts=1
 ):
     """The teacher's classes on clean images, before and after the filter."""
-    logits = torch.cat([teacher(part) for part in show(images).chunk(parts)])
+    logits = torch.cat([teacher(part) for part in levels(images).chunk(parts)])
     raw = logits.argmax(dim=1).byte()
     if not components:
         return raw, raw
@@ -163,7 +163,7 @@ def bcp_step(
     clean, _ = moved(batch.unlabelled, None, moment)
     raw, guess = pseudo_labels(
         networks.teacher, clean, components=components, connectivity=connectivity,
-        show=partial(as_seen, settings=moment.settings), parts=2 if halves else 1,
+        levels=partial(as_seen, settings=moment.settings), parts=2 if halves else 1,
     )  # fmt: skip
     mask = copy_paste_mask(images.shape[2:], moment.generator, images.device, **mask_options)
     labelled = (appearance(images, moment, strong), labels)

@@ -68,7 +68,7 @@ def constants_of(method: Method, data: str) -> list[Line]:
 def values_at_paper(method: Method, data: str) -> dict[str, Any]:
     """Every parameter of a method's training in the profile `paper`, by its dotted path."""
     record = PUBLISHED[method.name, data]
-    settings = record.changed(paper_settings(data))
+    settings = record.changed(paper_settings(data), "paper")
     parts = {
         "config": {**parameters_of(method.step), **method.config, **record.config},
         "warm_up": {

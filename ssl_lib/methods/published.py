@@ -12,10 +12,9 @@ CT, GuGuLL123/DSAIF-SEMI, and for UMCT, which has no code, the article and notes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from ssl_lib.config import PAPER_PROFILES, Settings
 from ssl_lib.training.losses import (
     DiceLoss,
     dice_linear,
@@ -23,56 +22,19 @@ from ssl_lib.training.losses import (
     dice_squared_bare,
     dice_squared_foreground,
 )
+from ssl_lib.training.published import OURS, Published
 
-if TYPE_CHECKING:
-    from ssl_lib.training.method import Method
-    from ssl_lib.training.study import Study
 
 DATA_SETS = ("la2018", "acdc")
 """The benchmarks with a published protocol."""
 
-
-@dataclass(frozen=True)
-class Published:
-    """What a method changes on one data set to be trained as released.
-
-    `config`, `warm_up_config` and `prepare_config` are keyword arguments of the method's step,
-    warm-up and preparation; `settings` are fields of the settings, `schedule.NAME` those of the
-    schedule (see `Settings.with_changes`).
-    """
-
-    config: Mapping[str, Any] = field(default_factory=dict)
-    warm_up_config: Mapping[str, Any] = field(default_factory=dict)
-    prepare_config: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def changed(self, settings: Settings, profile: str = "paper") -> Settings:
-        """The profile's settings with this method's changes; of `paper_equal` only its geometry."""
-        wanted = self.settings
-        if profile == "paper_equal":
-            wanted = {name: value for name, value in wanted.items() if name in GEOMETRY}
-        return settings.with_changes(wanted)
-
-    def in_our_geometry(self) -> Published:
-        """The same schedule with our affine map, strong appearance and standardised patches."""
-        config = {k: v for k, v in self.config.items() if k not in _AS_RELEASED}
-        warm_up = {k: v for k, v in self.warm_up_config.items() if k not in _AS_RELEASED}
-        settings = {**self.settings, **OURS}
-        return replace(self, config=config, warm_up_config=warm_up, settings=settings)
-
-
-GEOMETRY = ("geometry", "margin")
-"""Fields of the settings that a method keeps in `paper_equal`."""
-
-OURS = {"geometry": "ours", "margin": 0.25}
-_AS_RELEASED = ("strong", "released", "everywhere", "silent")
 
 DICE: Mapping[str, DiceLoss] = {"la2018": dice_squared_foreground, "acdc": dice_squared_all}
 """The Dice of the supervised, mean teacher and UA-MT codes: UA-MT on LA, SSL4MIS on ACDC."""
 
 # Schedules. The profile's own are those of bidirectional copy-paste, without a change.
 _BENCHMARK = {
-    "la2018": {"warm_up": 0, "schedule.iterations": 6000, "warm_up_rate": None},
+    "la2018": {"warm_up": 0, "schedule.iterations": 6000},
     "acdc": {
         "warm_up": 0,
         "schedule.iterations": 30000,
@@ -171,8 +133,9 @@ def _two_networks(data: str, **prepare: Any) -> Published:
 
 def _umct(**config: Any) -> Published:
     """UMCT, by the article and by others' notes on it, on data that it was not tried on."""
+    weak = {"strong": False, "strong_labelled": False}
     return Published(
-        {"strong": False, "passes": 8, "weight": 0.2, "batch_statistics": False, **config},
+        {**weak, "passes": 8, "weight": 0.2, "batch_statistics": False, **config},
         {"strong": False},
         settings=_UMCT,
     )
@@ -207,24 +170,6 @@ PUBLISHED: Mapping[tuple[str, str], Published] = {
     (name, data): record for data in DATA_SETS for name, record in _records(data).items()
 }
 """What each method changes on each data set, by (method, data set)."""
-
-
-def at_paper(study: Study, method: Method) -> tuple[Study, Method]:
-    """A study and a method as the study's profile trains them: as released, in `paper` and
-    `paper_equal`, on a data set with a published protocol; else as they are.
-
-    Parameters that somebody changed by hand (`Method.with_config`) stay as changed.
-    """
-    record = PUBLISHED.get((method.name, study.cohort.name))
-    if record is None or study.profile not in PAPER_PROFILES:
-        return study, method
-    changed = replace(
-        method,
-        config={**method.config, **record.config, **dict(method.changes)},
-        warm_up_config={**method.warm_up_config, **record.warm_up_config},
-        prepare_config={**method.prepare_config, **record.prepare_config},
-    )
-    return replace(study, settings=record.changed(study.settings, study.profile)), changed
 
 
 def published_for(name: str) -> dict[str, Published]:

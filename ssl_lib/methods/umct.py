@@ -213,11 +213,11 @@ def fused_target(means, confidences, own, hard=False):
 
 def umct_step(
     networks, batch, moment, *, passes=4, weight=0.2, batch_statistics=True, strong=True,
-    hard=False, **weighting,
+    strong_labelled=True, hard=False, **weighting,
 ):  # fmt: skip
     """The views label the moved scan for each other; each learns it in another appearance."""
     members, generator = students(networks), moment.generator
-    labelled = labelled_loss(members, batch, moment, strong)
+    labelled = labelled_loss(members, batch, moment, strong_labelled)
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
     opinions = [opinion(member, clean, passes, batch_statistics) for member in members]

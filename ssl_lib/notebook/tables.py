@@ -16,7 +16,9 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.figures.comparison import SCORE_NAMES
-from ssl_lib.methods import ROW_NAMES, row_name
+from ssl_lib.methods import METHODS, ROW_NAMES, row_name
+from ssl_lib.methods.constants import Line, constants_of
+from ssl_lib.methods.published import DATA_SETS
 
 Result = Mapping[str, object]
 Cell = Callable[[str], str]
@@ -54,6 +56,28 @@ def row_table(
         f"that of “{escape(row_name(reference))}”.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+CONSTANTS = ("Constant", "Paper", "Released code", "Ours at `paper`", "Same, or why not")
+
+
+def constants_table(*names: str) -> HTML:
+    """The constants of methods on LA 2018 and ACDC, line by line, ours looked up where the training
+    looks. Raises `InputError` for a method without such a table."""
+    return HTML("".join(_constants(name, data) for name in names for data in DATA_SETS))
+
+
+def _constants(name: str, data: str) -> str:
+    caption = f"<caption>{escape(row_name(name))} on {escape(data)}</caption>"
+    head = "".join(f'<th scope="col">{escape(title.replace("`", ""))}</th>' for title in CONSTANTS)
+    body = "".join(_constant(line) for line in constants_of(METHODS[name], data))
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _constant(line: Line) -> str:
+    cells = (line.paper, line.released, line.ours, line.verdict)
+    rest = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{escape(line.what)}</th>{rest}</tr>'
 
 
 def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:

@@ -20,6 +20,7 @@ from ssl_lib.training.loop import Step
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
+    from ssl_lib.training.published import Published
     from ssl_lib.training.study import Study
 
 
@@ -65,6 +66,7 @@ class Method:
     notebook: str = ""
     ablation: str = ""
     averaged: bool = False
+    published: Mapping[str, Published] = field(default_factory=dict)
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property

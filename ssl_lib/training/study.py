@@ -34,6 +34,7 @@ from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Companions, TwoStreams, derived_seed
 from ssl_lib.training.loop import Schedule, Step, Training, Watch, fit
 from ssl_lib.training.method import Method, Prepared
+from ssl_lib.training.published import as_published
 from ssl_lib.training.run_key import arrays_hash, changed_fields, step_identity, weights_hash
 from ssl_lib.utils.errors import InputError
 
@@ -91,9 +92,10 @@ class Study:
 
     def for_method(self, method: Method) -> tuple[Study, Method]:
         """The study and the method as a row is trained: with the study's changed settings in the
-        row's name."""
+        row's name, and as published where the profile says so."""
+        study, method = as_published(self, method)
         changes = tuple(sorted({*method.changes, *self.changes}))
-        return self, replace(method, changes=changes)
+        return study, replace(method, changes=changes)
 
     def with_all_labels(self) -> Study:
         """The same study with every training label opened: the reference row only."""
@@ -124,6 +126,9 @@ class Study:
         """
         if method.all_labels:
             return self.with_all_labels().train(replace(method, all_labels=False))
+        study, method = as_published(self, method)
+        if study.settings != self.settings:
+            return study.train(method)
         prepared = method.prepare(self, **method.prepare_config) if method.prepare else Prepared()
         count = prepared.networks if method.prepare else method.networks
         settings, (step, warm_up) = self.settings, method.bound()
@@ -150,6 +155,7 @@ class Study:
         done.validation = start.validation + [
             (iteration + settings.warm_up, dice) for iteration, dice in done.validation
         ]
+        _remember_geometry(done)
         return done
 
     def rows(self, method: Method) -> dict[str, Training]:
@@ -236,11 +242,11 @@ class Study:
 
     def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
         """Label maps (uint8) of some scans by identity."""
-        return predict_cohort(network, cases, **self._inference)
+        return predict_cohort(network, cases, **self._inference_of(network))
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
         """Softmax (class, *space) of one scan, on the device."""
-        return predict_probabilities(network, case.image, **self._inference)
+        return predict_probabilities(network, case.image, **self._inference_of(network))
 
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
@@ -291,8 +297,13 @@ class Study:
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
             "grid": settings.grid,
-            "normalise": settings.geometry == "ours",
         }
+
+    def _inference_of(self, network: nn.Module) -> dict[str, Any]:
+        """How a network is shown a scan: with the grey levels that it was trained on. Rows of one
+        study may differ in that (see `ssl_lib.training.published`)."""
+        geometry = getattr(network, "geometry", self.settings.geometry)
+        return {**self._inference, "normalise": geometry == "ours"}
 
     def _warm_up(self, name: str, step: Step, member: int, build: Build | None) -> Training:
         """One network trained with labels only, from fresh weights."""
@@ -304,7 +315,9 @@ class Study:
 
     def _tested_as(self, training: Training, network: nn.Module) -> Training:
         """A training whose tested network is another one, with that one's validation Dice."""
-        end = self.settings.warm_up + self.settings.schedule.iterations
+        settings = training.settings or self.settings
+        end = settings.warm_up + settings.schedule.iterations
+        network.geometry = settings.geometry
         validation = [(end, self.validate(network))]
         return replace(training, networks={"student": network}, validation=validation, best={})
 
@@ -359,6 +372,12 @@ class Study:
             momentum=momentum,
             keep_momentum=self.settings.keep_momentum and stage[0] == "fresh",
         )
+
+
+def _remember_geometry(training: Training) -> None:
+    """Write onto each network whether it was trained on standardised patches."""
+    for network in training.networks.values():
+        network.geometry = training.settings.geometry
 
 
 def join(

@@ -11,7 +11,6 @@ import torch
 
 from ssl_lib import config as profiles
 from ssl_lib.config import (
-    PROFILES,
     best_device,
     earlier_settings,
     is_todays,
@@ -99,7 +98,32 @@ def test_smoke_is_quick_in_small():
     assert smoke.warm_up + smoke.schedule.iterations <= 10
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+def test_the_gpu_profile_alone_cuts_a_margin():
+    cohort = cohort_of(*[(32, 32, 32)] * 4)
+    found = {p: settings_for(p, cohort) for p in ("smoke", "quick", "gpu")}
+    assert {p: s.margin for p, s in found.items()} == {"smoke": 0, "quick": 0, "gpu": 0.25}
+    assert {s.geometry for s in found.values()} == {"ours"}
+
+
+def test_a_result_from_before_a_setting_existed_is_todays():
+    chosen = asdict(settings_for("quick", cohort_of(*[(40, 40, 40)] * 4)))
+    stored = {k: v for k, v in chosen.items() if k not in ("geometry", "margin", "ramp_every")}
+    assert is_todays("quick", stored)
+    assert not is_todays("quick", {**stored, "geometry": "published"})
+
+
+def test_a_warm_up_may_have_a_constant_rate_of_its_own():
+    chosen = replace(
+        settings_for("paper", cohort_of(*[(32, 32, 32)] * 4, name="la2018")),
+        warm_up=6000,
+        warm_up_rate=0.007,
+    )
+    first = chosen.supervised_schedule
+    assert {first.rate(i) for i in (0, 2600, 5999)} == {0.007}
+    assert chosen.schedule.rate(2600) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("profile", ("smoke", "quick", "gpu"))
 def test_the_warm_up_has_the_schedule_of_the_method(profile):
     settings = settings_for(profile, cohort_of(*[(32, 32, 32)] * 4, name="la2018"))
     first = settings.supervised_schedule
@@ -113,7 +137,10 @@ def test_the_warm_up_has_the_schedule_of_the_method(profile):
 )
 def test_the_papers_profile_is_the_published_one(name, dimensions, network, iterations):
     shapes = [(32, 32, 32)] * 4
-    settings = settings_for("paper", cohort_of(*shapes, name=name, dimensions=dimensions))
+    cohort = cohort_of(*shapes, name=name, dimensions=dimensions)
+    settings = settings_for("paper", cohort)
+    assert settings_for("paper_equal", cohort) == settings
+    assert settings.geometry == "published" and not settings.margin
     assert settings.network == network
     assert (settings.warm_up, settings.schedule.iterations) == iterations
     assert settings.schedule.optimiser == "sgd" and settings.schedule.rate(0) == 0.01

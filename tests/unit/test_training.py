@@ -330,3 +330,65 @@ def test_predictions_on_the_gpu_are_close_to_those_of_the_cpu(kind, dimensions):
     torch.testing.assert_close(there, here, atol=5e-3, rtol=0)
     mixed = predict_probabilities(network, image, device="cuda", use_autocast=True, **options)
     torch.testing.assert_close(mixed.cpu(), here, atol=5e-2, rtol=0)
+
+
+def test_momentum_that_is_kept_makes_two_stages_one(tmp_path):
+    """SGD without decay, cut in two: with the optimiser's state handed on, the same weights."""
+    schedule = Schedule(6, 0.05, optimiser="sgd", decay="none")
+
+    class Later(Toy):
+        def at(self, iteration: int) -> Batch:
+            return super().at(iteration + 3)
+
+    def stage(networks, batches, iterations, **more):
+        networks = {"student": networks["student"]}
+        part = Schedule(iterations, 0.05, optimiser="sgd", decay="none")
+        return fit(plain_step, networks, batches, schedule=part, seed=5, device=CPU, **more)
+
+    whole = fit(
+        plain_step, {"student": plain_network()}, Toy(), schedule=schedule, seed=5, device=CPU
+    )
+    weights = {}
+    for kept in (True, False):
+        networks = {"student": plain_network()}
+        store = tmp_path / str(kept)
+        first = stage(networks, Toy(), 3, keep_momentum=kept, store=store)
+        again = stage({"student": plain_network()}, Toy(), 3, keep_momentum=kept, store=store)
+        assert bool(first.optimiser) == bool(again.optimiser) == kept
+        second = stage(again.networks, Later(), 3, momentum=again.optimiser)
+        weights[kept] = weights_hash(second.networks["student"])
+    assert weights[True] == weights_hash(whole.networks["student"]) != weights[False]
+
+
+def plain_network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Conv2d(1, 2, 3, padding=1)
+
+
+def plain_step(networks: SimpleNamespace, batch: Batch, moment: Moment) -> StepOutput:
+    logits = networks.student(batch.images)
+    return StepOutput({"supervised": nn.functional.cross_entropy(logits, batch.labels.long())})
+
+
+def test_a_decay_may_end_after_the_training():
+    rates = [Schedule(8, 0.1, decay="cosine", decay_over=10).rate(i) for i in range(8)]
+    assert rates[0] == 0.1 and rates[5] == pytest.approx(0.05) and rates[7] > 0.02
+    assert Schedule(8, 0.1).rate(8) == pytest.approx(0)
+
+
+def test_a_teacher_that_warms_up_copies_the_student_first():
+    schedule = Schedule(9, 0.1, teacher_decay=0.99, teacher_warm_up=True)
+    assert [schedule.averaging(i) for i in (0, 1, 3)] == [0, 0.5, 0.75]
+    assert schedule.averaging(500) == 0.99 and Schedule(9, 0.1).averaging(0) == 0.97
+    done = toy_fit(iterations=1, schedule=Schedule(1, 0.02, teacher_warm_up=True))
+    pairs = zip(*(done.networks[n].parameters() for n in ("student", "teacher")), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_teacher_may_average_statistics_too():
+    found = {}
+    for buffers in (False, True):
+        schedule = Schedule(4, 0.02, teacher_decay=0.5, teacher_buffers=buffers)
+        done = toy_fit(iterations=4, schedule=schedule)
+        found[buffers] = done.networks["teacher"][1].running_mean.clone()
+    assert not torch.equal(found[True], found[False])

@@ -1,0 +1,69 @@
+"""`Published`: what a method changes, on one data set, to be trained as its authors released it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ssl_lib.config import PAPER_PROFILES, Settings, overridden
+
+if TYPE_CHECKING:
+    from ssl_lib.training.method import Method
+    from ssl_lib.training.study import Study
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a method changes on one data set to be trained as released.
+
+    `config`, `warm_up_config` and `prepare_config` are keyword arguments of the method's step,
+    warm-up and preparation; `settings` are fields of the settings, `schedule.NAME` those of the
+    schedule (see `ssl_lib.config.overridden`).
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    warm_up_config: Mapping[str, Any] = field(default_factory=dict)
+    prepare_config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def changed(self, settings: Settings, profile: str = "paper") -> Settings:
+        """The profile's settings with this method's changes; of `paper_equal` only its geometry."""
+        wanted = self.settings
+        if profile == "paper_equal":
+            wanted = {name: value for name, value in wanted.items() if name in GEOMETRY}
+        return overridden(settings, wanted)
+
+    def in_our_geometry(self) -> Published:
+        """The same schedule with our affine map, strong appearance and standardised patches."""
+        config = {k: v for k, v in self.config.items() if k not in _AS_RELEASED}
+        warm_up = {k: v for k, v in self.warm_up_config.items() if k not in _AS_RELEASED}
+        settings = {**self.settings, **OURS}
+        return replace(self, config=config, warm_up_config=warm_up, settings=settings)
+
+
+GEOMETRY = ("geometry", "margin")
+"""Fields of the settings that a method keeps in `paper_equal`."""
+
+OURS = {"geometry": "ours", "margin": 0.25}
+_AS_RELEASED = ("strong", "strong_labelled", "released", "everywhere", "silent")
+
+
+def as_published(study: Study, method: Method) -> tuple[Study, Method]:
+    """A study and a method as the study's profile trains them: as released, in `paper` and
+    `paper_equal`, on a data set with a published protocol; else as they are.
+
+    Parameters and settings that somebody changed by hand (`Method.with_config`,
+    `Study.with_overrides`) stay as changed. What was changed once is not changed by a second call.
+    """
+    record = method.published.get(study.cohort.name)
+    if record is None or study.profile not in PAPER_PROFILES:
+        return study, method
+    changed = replace(
+        method,
+        config={**method.config, **record.config, **dict(method.changes)},
+        warm_up_config={**method.warm_up_config, **record.warm_up_config},
+        prepare_config={**method.prepare_config, **record.prepare_config},
+    )
+    settings = overridden(record.changed(study.settings, study.profile), dict(study.changes))
+    return replace(study, settings=settings), changed
