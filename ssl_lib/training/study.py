@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ssl_lib.config import Settings, best_device, open_cohort, overridden, settings_for
 from ssl_lib.data.cohort import Case, Cohort
 from ssl_lib.data.grid import training_scans
+from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result
 from ssl_lib.inference import predict_cohort, predict_probabilities
@@ -189,15 +190,22 @@ class Study:
         return self._tested_as(training, Ensemble(students(training.networks)))
 
     def score(self, training: Training) -> dict[str, Any]:
-        """The row of a result file: last weights on the test scans, and the validation curve."""
+        """The row of a result file: last weights on the test scans, the same with the largest part
+        of each class alone (`largest_component`), and the validation curve."""
         student, settings = training.networks["student"], training.settings or self.settings
-        row = score_cohort(self.predict(student, self.cohort.test), self.cohort)
+        predicted = self.predict(student, self.cohort.test)
+        row = score_cohort(predicted, self.cohort)
+        cleaned = {
+            name: largest_components(label, self.cohort.n_classes)
+            for name, label in predicted.items()
+        }
         best = max(training.validation, key=lambda pair: pair[1], default=(0, float("nan")))
         return {
             **row,
             "seconds": training.seconds,
             "iterations": settings.warm_up + settings.schedule.iterations,
             "labels_used": training.labels_used,
+            "largest_component": score_cohort(cleaned, self.cohort),
             "config": training.config,
             "parameters": asdict(settings),
             "validation_best": {"iteration": best[0], "dice": best[1]},
