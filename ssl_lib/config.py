@@ -190,12 +190,12 @@ def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:
     """Slices on a common grid: a small network at 64 or 128 voxels a side, the benchmark's U-Net at
     256. Nothing here was tuned: rates and decays are those of the other cohorts, by habit."""
     if profile == "gpu":
-        schedule = Schedule(iterations=6000, learning_rate=1e-3, teacher_decay=0.99)
+        schedule = Schedule(iterations=4000, learning_rate=1e-3, teacher_decay=0.99)
         return Settings(
             network="unet",
             width=16,
             patch=(256, 256),
-            warm_up=2000,
+            warm_up=1000,
             schedule=schedule,
             labelled_batch=12,
             unlabelled_batch=12,
