@@ -6,12 +6,14 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
+from ssl_lib.data.parallel import in_processes
 from ssl_lib.utils.atomic import write_atomically
 
 Array = Shaped[np.ndarray, "..."]
@@ -53,6 +55,34 @@ def made_once(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, array=array)
     write_atomically(path, buffer.getvalue())
+    return array
+
+
+def all_made_once(
+    folder: Path | str | None,
+    parts: Mapping[str, tuple[object, ...]],
+    make: Callable[..., Array],
+    calls: Mapping[str, tuple[tuple, dict]],
+    workers: int = 1,
+) -> dict[str, Array]:
+    """`made_once` for many arrays by name, those that are missing made by `workers` processes.
+
+    `calls` holds the arguments and options of `make` for each name. Each array is stored as it is
+    finished, so that a kill costs one of them. Raises what `made_once` and `in_processes` do.
+    """
+    found: dict[str, Array] = {}
+    for name in calls:
+        stored = _read(Path(folder) / f"{content_name(*parts[name])}.npz") if folder else None
+        if stored is not None:
+            found[name] = stored
+    missing = [name for name in calls if name not in found]
+    arrays = in_processes(make, [calls[name] for name in missing], workers)
+    for name, array in zip(missing, arrays, strict=True):
+        found[name] = made_once(folder, parts[name], partial(_given, array))
+    return {name: found[name] for name in calls}
+
+
+def _given(array: Array) -> Array:
     return array
 
 

@@ -5,6 +5,7 @@ Edit the notebook, not this file.
 
 
 import math
+import os
 from functools import partial
 from importlib.metadata import version
 from itertools import product
@@ -22,8 +23,8 @@ from ssl_lib.training.augmentation import (
     standardise,
 )
 from ssl_lib.utils.errors import InputError
-from ssl_lib.data.cache import made_once
-from ssl_lib.training.run_key import step_source
+from ssl_lib.data.cache import all_made_once
+from ssl_lib.training.run_key import library_twin, step_source
 from ssl_lib.training.geometry import as_seen, moved
 from ssl_lib.training.losses import cross_entropy, segmentation_loss
 from ssl_lib.models.ensemble import students
@@ -128,17 +129,18 @@ def filter_scan(image, dimensions, **options):
     return np.stack(both).reshape(2, *image.shape)
 
 
+WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
+
+
 def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by identity, made once and kept in `folder`."""
-    code = (step_source(filter_scan), version("higra"))
-    return {
-        scan.identity: made_once(
-            folder,
-            (scan.image, dimensions, sorted(options.items()), code),
-            partial(filter_scan, scan.image, dimensions, **options),
-        )
-        for scan in scans
-    }
+    """Both filtered versions of each scan by identity, made once and kept in `folder`; large scans
+    by a process for each core."""
+    code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
+    parts = {scan.identity: (scan.image, dimensions, chosen, code) for scan in scans}
+    calls = {scan.identity: ((scan.image, dimensions), options) for scan in scans}
+    worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
+    workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
+    return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
 
 
 def prepare_filtered(study, *, area=None):
