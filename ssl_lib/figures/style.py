@@ -33,9 +33,11 @@ INK, QUIET, FAINT = "#22262b", "#5b626b", "#d7dade"
 
 CLASS_COLOURS: tuple[str, ...] = (ORANGE, SKY, GREEN, PURPLE, YELLOW, VERMILLION, BLUE)
 
-# A row keeps its colour in every figure; "without the idea" is the method's colour, dashed.
+# A row keeps its colour in every figure; an ablation is the method's colour, dashed.
 ROW_COLOURS: dict[str, str] = {
     "supervised_few": "#8a9099",
+    "supervised_weak": "#a0522d",
+    "supervised_pair": QUIET,
     "supervised_strong": INK,
     "mean_teacher": SKY,
     "bcp": ORANGE,
@@ -99,7 +101,7 @@ def row_look(row: str) -> dict[str, str]:
     """
     known = [name for name in ROW_COLOURS if row == name or row.startswith(f"{name}_")]
     colour = ROW_COLOURS[max(known, key=len)] if known else QUIET
-    without = "_without_" in row
+    without = "_ablation" in row
     return {
         "color": colour,
         "linestyle": "--" if without else "-",

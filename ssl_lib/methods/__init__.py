@@ -37,7 +37,7 @@ _pair = {"warm_up": _strong, "networks": 2, "averaged": True, "notebook": DSAIF}
 _records = (
     Method(
         name="supervised_few",
-        title="Supervised, few labels",
+        title="Supervised, no augmentation",
         step=baselines.supervised_plain_step,
         warm_up=baselines.supervised_plain_step,
         notebook=BASELINES,
@@ -51,7 +51,7 @@ _records = (
     ),
     Method(
         name="supervised_strong",
-        title="Strong baseline (few labels, strong augmentation)",
+        title="Strong baseline",
         step=_strong,
         warm_up=_strong,
         notebook=BASELINES,

@@ -16,7 +16,7 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.figures.comparison import SCORE_NAMES
-from ssl_lib.methods import METHODS, ROW_NAMES, row_name
+from ssl_lib.methods import METHODS, row_name
 from ssl_lib.methods.constants import Line, constants_of
 from ssl_lib.methods.published import DATA_SETS
 
@@ -37,8 +37,7 @@ def row_table(
     Every number is computed from the results given. Raises `InputError` if they do not belong
     together.
     """
-    present = [row for row in ROW_NAMES if any(row in r["rows"] for r in results)]
-    present += sorted({row for r in results for row in r["rows"]} - set(ROW_NAMES))
+    present = in_order(row for result in results for row in result["rows"])
     columns = _columns(results, reference)
     head = "".join(
         f'<th scope="col"{" class=number" * (place > 0)}>{escape(name)}</th>'

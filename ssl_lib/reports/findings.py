@@ -12,41 +12,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ssl_lib.config import earlier_settings
+from ssl_lib.data.load import DATASETS
+from ssl_lib.data.published import PUBLISHED
 from ssl_lib.evaluation.decisions import Comparison, compare_rows
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.methods import row_name
+from ssl_lib.methods import ablations, row_name
 from ssl_lib.notebook.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
 START, END = "<!-- findings -->", "<!-- end of findings -->"
 CONTROL = "supervised_strong"
-METHODS = ("mean_teacher", "bcp", "umct", "ua_mt", "aau", "dsaif")
+METHODS = tuple(ablations())
 CEILING = "supervised_all"
 COHORT = ("dataset", "n_labelled", "profile", "cohort_hash")
-FEWEST_METHODS = 3
+FEWEST_METHODS = 2
 
 Results = Sequence[Mapping[str, object]]
 
 
 def cohorts(results: Results) -> dict[str, Results]:
-    """The runs of each cohort that has enough methods, by its name in words."""
+    """The runs of each named cohort that has enough methods, all of today's settings, by its name."""
     found: dict[tuple, list[Mapping[str, object]]] = {}
     for result in results:
         found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
     return {
-        cohort_name(*key[:3]) + earlier_settings(runs): runs
+        cohort_name(*key[:3]): runs
         for key, runs in sorted(found.items())
         if len(measured(runs)) >= FEWEST_METHODS
+        and key[0] in DATASETS
+        and not earlier_settings(runs)
     }
 
 
 def cohort_name(dataset: str, n_labelled: int, profile: str = "quick") -> str:
     """A cohort in words; the profile is named unless it is the default one."""
-    name = f"{dataset}, {n_labelled} label{'s' * (n_labelled > 1)}"
+    unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
+    name = f"{dataset}, {n_labelled} labelled {unit}{'s' * (n_labelled > 1)}"
     return name if profile == "quick" else f"{name}, {profile}"
 
 
@@ -57,7 +62,7 @@ def measured(results: Results) -> list[str]:
 
 def table() -> str:
     """The table in Markdown: one line a row, one column a cohort."""
-    stored = cohorts(read_results(RESULTS, profile="quick"))
+    stored = cohorts([r for r in read_rows(RESULTS) if r["profile"] != "smoke"])
     lines = [["Dice", *stored], ["---"] * (len(stored) + 1)]
     lines += table_lines(stored)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

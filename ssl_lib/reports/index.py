@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ssl_lib.config import earlier_settings
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
-from ssl_lib.evaluation.results import read_result
+from ssl_lib.evaluation.results import read_result, read_rows
 from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.methods import ROW_NAMES, is_exhibit, row_name
+from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.offline import check_page
@@ -33,13 +33,7 @@ from ssl_lib.utils.provenance import git_commit, package_versions
 
 Result = Mapping[str, object]
 RUN_KEYS = ("dataset", "profile", "n_labelled")
-HEADLINES = {
-    "00": "mean_teacher",
-    "01": "bcp",
-    "02": "umct",
-    "03": "aau",
-    "04": "dsaif",
-}
+HEADLINES = {method.notebook[:2]: name for name, method in METHODS.items() if method.ablation}
 """The row that a notebook's cards compare with the control, by the number of the notebook."""
 
 
@@ -95,15 +89,19 @@ class Board:
 def write_index(pages_dir: Path, results_dir: Path) -> Path:
     """Write the index anew; returns its path. A broken result file is named on the page."""
     results, problems = stored_results(results_dir)
+    try:
+        rows = read_rows(results_dir)
+    except InputError as error:
+        rows, problems = [], [*problems, error.problem]
     html = (
         environment()
         .get_template("index.html.j2")
         .render(
             cards=_cards(pages_dir, results),
-            findings=_findings(results),
+            findings=_findings(rows),
             verdicts={mark: verdict for verdict, mark in VERDICT_MARKERS.items()},
             margin=MARGINS["dice"],
-            boards=boards(results),
+            boards=boards(rows),
             problems=problems,
             provenance=_provenance(),
             style=template_text("style.css"),
@@ -181,9 +179,8 @@ def _lines(results: Sequence[Result]) -> list[Line]:
 
 def _rows(results: Sequence[Result]) -> list[str]:
     """The rows that any result has, in the order that holds everywhere; no spoilt trainings."""
-    found = {row for result in results for row in result["rows"] if not is_exhibit(row)}
-    order = list(ROW_NAMES)
-    return sorted(found, key=lambda row: (order.index(row) if row in order else len(order), row))
+    rows = (row for result in results for row in result["rows"])
+    return in_order(row for row in rows if not is_exhibit(row))
 
 
 def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from promises import PROMISES, table
+from promises import PROMISES, path_of, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +65,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 def test_the_readme_names_every_promise_and_the_tests_that_hold_it():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for names in PROMISES.values():
-        assert all((ROOT / "tests" / f"{name}.py").exists() for name in names), names
+        assert all((ROOT / path_of(name)).exists() for name in names), names
     for line in table({}).splitlines():
         without_its_count = line.rsplit("|", 2)[0]
         assert without_its_count in readme

@@ -20,7 +20,7 @@ def scaled_step(networks, batch, moment, *, alpha=0.5):
 
 
 def test_rows_have_readable_names():
-    assert row_name("supervised_few") == "Supervised, few labels"
+    assert row_name("supervised_few") == "Supervised, no augmentation"
     assert row_name("dsaif_ensemble") == "Structure-aware filtering (DSAIF), averaged"
     assert row_name("bcp[alpha=0.3,beta=0.5]") == (
         "Bidirectional copy-paste (BCP) (alpha=0.3, beta=0.5)"

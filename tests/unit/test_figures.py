@@ -174,8 +174,8 @@ def test_rows_stand_in_their_order_with_paired_differences():
     figure = figures.row_comparison(runs)
     labels = [text.get_text().replace("\n", " ") for text in figure.axes[0].get_yticklabels()]
     assert labels == [
-        "Supervised, few labels",
-        "Supervised, few labels, strong augmentation",
+        "Supervised, no augmentation",
+        "Strong baseline",
         "Bidirectional copy-paste (BCP)",
         "Own method",
     ]
