@@ -2,8 +2,8 @@
 # make test      everything that must hold; LONG=1 for the long tests, too
 # make bench     speed against named baselines, as ratios; writes benchmarks/results;
 #                VNET=1 with the large network, NOTEBOOKS=all with whole notebooks
-# make gpu       all that wants a GPU: its tests, speed with the V-Net, real scans at full
-#                resolution, and the papers' schedule on la2018; resumable
+# make gpu       all that wants a GPU: its tests, speed, then rows at full scale in the order of
+#                their value; MINUTES=n starts no row that cannot end in time; resumable
 # make rows      rows of tables without notebooks, time-boxed and resumed:
 #                make rows DATASET=phantom METHODS="bcp bcp_ablation" SEEDS="0 1" MINUTES=30 JOBS=2
 #                SETTINGS="schedule.learning_rate=0.01" CONFIG="alpha=0.3" change one at a time
@@ -72,14 +72,12 @@ bench: $(READY)
 gpu: $(READY)
 	$(BIN)/python -c 'import torch; torch.cuda.is_available() or exit("make gpu: PyTorch sees no GPU")'
 	$(BIN)/python -m pytest tests -m gpu -rs
-	$(BIN)/python benchmarks/training_step.py --cases small vnet
-	$(BIN)/python benchmarks/scoring.py
-	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/summary.py
-	$(BIN)/python -m ssl_lib.reports --profile gpu --datasets hippocampus --notebooks "00 01 02 03 04"
+	$(BIN)/python benchmarks/training_step.py --cases unet vnet small
+	$(BIN)/python data_download.py fetch acdc
 	$(BIN)/python data_download.py fetch la2018
-	$(BIN)/python -m ssl_lib.reports --profile paper --datasets la2018 --n-labelled "8 4" --notebooks "00 01"
-	$(BIN)/python -m ssl_lib.reports --profile paper --datasets la2018 --n-labelled 8 --notebooks "04 03 02"
+	$(BIN)/python -m ssl_lib.reports.gpu $(if $(MINUTES),--minutes $(MINUTES)) --jobs $(if $(JOBS),$(JOBS),4)
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/summary.py
 
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebook sync

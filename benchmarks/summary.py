@@ -12,7 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = {"mean_teacher": "mean teacher", **{x: x.upper() for x in ("bcp", "aau", "umct", "dsaif")}}
-CASES = {"small": "small 3D network", "vnet": "V-Net, 4 + 4 patches of 112 x 112 x 80"}
+CASES = {
+    "small": "small 3D network",
+    "vnet": "V-Net, 4 + 4 patches of 112 x 112 x 80",
+    "unet": "U-Net, 12 + 12 slices of 256 x 256",
+}
 
 
 def stored(name: str) -> dict[str, object] | None:

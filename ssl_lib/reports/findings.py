@@ -1,9 +1,10 @@
-"""The README's table of findings, from the stored results.
+"""The README's tables of findings, from the stored results.
 
-python -m ssl_lib.reports.findings      rewrites the table
+python -m ssl_lib.reports.findings      rewrites the tables
 
-Every cohort of the quick profile on which at least three methods were measured: Dice of each row
-minus Dice of the strong control, paired, averaged over test scans and seeds.
+One has every named cohort on which at least two methods were measured: Dice of each row minus Dice
+of the strong baseline, paired, averaged over test scans and seeds. The other has all rows of the
+cohort that the README leads with.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from ssl_lib.data.published import PUBLISHED
 from ssl_lib.evaluation.decisions import Comparison, compare_rows
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
-from ssl_lib.evaluation.statistics import scan_scores
+from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.methods import ablations, row_name
+from ssl_lib.methods import ablations, in_order, row_name
 from ssl_lib.notebook.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
-START, END = "<!-- findings -->", "<!-- end of findings -->"
+LEADING = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
 CONTROL = "supervised_strong"
 METHODS = tuple(ablations())
 CEILING = "supervised_all"
@@ -35,7 +36,7 @@ Results = Sequence[Mapping[str, object]]
 
 
 def cohorts(results: Results) -> dict[str, Results]:
-    """The runs of each named cohort that has enough methods, all of today's settings, by its name."""
+    """The runs of each named cohort that has enough methods at today's settings, by its name."""
     found: dict[tuple, list[Mapping[str, object]]] = {}
     for result in results:
         found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
@@ -68,6 +69,29 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def leading_table() -> str:
+    """All rows of the leading cohort in Markdown: scores of the last weights, and the Dice with
+    only the largest part of each class."""
+    results = read_rows(RESULTS, **LEADING)
+    lines = [
+        "| row | Dice | 95HD (voxels) | Dice, largest parts alone | seeds |",
+        "|---|---|---|---|---|",
+    ]
+    for row in in_order(row for result in results for row in result["rows"]):
+        dice, distance = (scan_scores(results, row, score).values for score in ("dice", "hd95"))
+        largest = [r["rows"][row]["largest_component"]["dice"] for r in results if row in r["rows"]]
+        interval = bootstrap_interval(dice)
+        lines.append(
+            f"| {row_name(row)} | {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] |"
+            f" {nan_mean(distance):.1f} | {nan_mean(largest):.3f} | {interval.n_seeds} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {"findings": table, "acdc": leading_table}
+"""What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
+
+
 def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
     """The lines of the table: the level of the control, then each row's difference to it."""
     columns = [differences(results) for results in stored.values()]
@@ -94,9 +118,12 @@ def cell(one: Comparison | None) -> str:
 
 def main() -> None:
     readme = ROOT / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(START)
-    after = rest.split(END)[1]
-    write_text(readme, f"{before}{START}\n{table()}\n{END}{after}")
+    text = readme.read_text(encoding="utf-8")
+    for name, written in TABLES.items():
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{written()}\n{end}{rest.split(end)[1]}"
+    write_text(readme, text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from ssl_lib.evaluation.decisions import Comparison
-from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.reports import findings
 
@@ -21,11 +21,12 @@ def test_the_readme_shows_the_committed_results() -> None:
     )
     if changed.returncode or changed.stdout.strip():
         pytest.skip("the results here are not the committed ones")
-    assert findings.table() in (findings.ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (findings.ROOT / "README.md").read_text(encoding="utf-8")
+    assert findings.table() in readme and findings.leading_table() in readme
 
 
-def test_every_column_has_methods_and_three_seeds() -> None:
-    cohorts = findings.cohorts(read_results(findings.RESULTS, profile="quick"))
+def test_every_column_of_the_quick_profile_has_methods_and_three_seeds() -> None:
+    cohorts = findings.cohorts(read_rows(findings.RESULTS, profile="quick"))
     assert len(cohorts) >= 3
     for results in cohorts.values():
         assert len(findings.measured(results)) >= findings.FEWEST_METHODS
@@ -44,8 +45,9 @@ def test_a_cell_says_verdict_mean_and_interval() -> None:
 def test_only_what_stands_between_the_marks_is_rewritten(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(findings, "ROOT", tmp_path)
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{findings.START}\nold\n{findings.END}\nafter\n", encoding="utf-8")
+    marked = (f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in findings.TABLES)
+    readme.write_text(f"before\n{''.join(marked)}after\n", encoding="utf-8")
     findings.main()
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert findings.table() in text

@@ -10,7 +10,7 @@ import pytest
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import build_result, write_result
 from ssl_lib.notebook.tables import number, row_table
-from ssl_lib.reports.picture import draw_picture
+from ssl_lib.reports.picture import COHORT, draw_picture
 from ssl_lib.utils.errors import InputError
 
 
@@ -72,7 +72,7 @@ def test_a_number_that_is_undefined_says_so() -> None:
 
 
 def test_the_picture_is_drawn_from_result_files(tmp_path) -> None:
-    with pytest.raises(InputError, match="no stored run"):
+    with pytest.raises(InputError, match="no stored row"):
         draw_picture(tmp_path)
-    write_result(stored(0), tmp_path / "results")
+    write_result({**stored(0), **COHORT}, tmp_path / "results")
     assert draw_picture(tmp_path).read_bytes().startswith(b"\x89PNG")
