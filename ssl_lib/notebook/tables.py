@@ -16,7 +16,7 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.figures.comparison import SCORE_NAMES
-from ssl_lib.methods import METHODS, row_name
+from ssl_lib.methods import METHODS, in_order, row_name
 from ssl_lib.methods.constants import Line, constants_of
 from ssl_lib.methods.published import DATA_SETS
 
