@@ -70,7 +70,8 @@ def row_comparison(
     unit = next(r["rows"][rows[0]]["units"][score] for r in results if rows[0] in r["rows"])
     better = "higher" if score in ("dice", "jaccard") else "lower"
     name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
-    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylabel="")
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
