@@ -56,6 +56,7 @@ rows: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m ssl_lib.notebook check
 	$(BIN)/python -m pytest tests -rs --record=build/tests.json $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
 

@@ -9,25 +9,77 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
-from ssl_lib.data.cohort import Cohort
-from ssl_lib.data.downsampling import shrunk
-from ssl_lib.data.load import load_cohort
-from ssl_lib.training.geometry import GeometryName
-from ssl_lib.training.loop import Schedule
 from ssl_lib.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from ssl_lib.data.cohort import Cohort
+
+GeometryName = Literal["ours", "published", "unmoved"]
+"""How patches are moved; see `ssl_lib.training.geometry`."""
 
 PROFILES = ("smoke", "quick", "evening", "gpu", "paper_equal", "paper")
 
 PAPER_PROFILES = ("paper_equal", "paper")
 """Profiles that take a data set with a published protocol and follow it."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Optimiser and learning rate of one training.
+
+    `decay` is how the rate falls: 'cosine' to zero, 'poly' with power 0.9, 'steps' by 10 every 2500
+    iterations (the left-atrium benchmark's), or 'none'. `decay_over` is the number of iterations
+    after which it has fallen, where that is not where training ends. The teacher's decay rises as
+    1 - 1 / (t + 1) to `teacher_decay` with `teacher_warm_up`, and its normalisation statistics are
+    averaged with `teacher_buffers`; both as some released codes do.
+    """
+
+    iterations: int
+    learning_rate: float
+    optimiser: str = "adamw"
+    decay: str = "cosine"
+    weight_decay: float = 1e-4
+    teacher_decay: float = 0.97
+    decay_over: int | None = None
+    teacher_warm_up: bool = False
+    teacher_buffers: bool = False
+
+    def rate(self, iteration: int) -> float:
+        """Learning rate at an iteration (counted from 0)."""
+        done = iteration / max(1, self.decay_over or self.iterations)
+        factors = {
+            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+            "poly": (1 - done) ** 0.9,
+            "steps": 0.1 ** (iteration // 2500),
+            "none": 1.0,
+        }
+        if self.decay not in factors:
+            raise InputError(f"unknown decay {self.decay!r}", expected=", ".join(factors))
+        return self.learning_rate * factors[self.decay]
+
+    def averaging(self, iteration: int) -> float:
+        """What share of itself the teacher keeps at the update of an iteration (from 0)."""
+        if self.teacher_warm_up:
+            return warm_decay(iteration, self.teacher_decay)
+        return self.teacher_decay
+
+    def build(self, networks: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
+        """One optimiser over the weights of all trained networks."""
+        weights = [p for network in networks.values() for p in network.parameters()]
+        if self.optimiser == "adamw":
+            return torch.optim.AdamW(weights, weight_decay=self.weight_decay, fused=True)
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(weights, momentum=0.9, weight_decay=self.weight_decay, lr=0.01)
+        raise InputError(f"unknown optimiser {self.optimiser!r}", expected="'adamw' or 'sgd'")
 
 
 @dataclass(frozen=True)
@@ -85,18 +137,6 @@ SCANS_AT_MOST = {"smoke": 12}
 
 LARGEST_SIDE = {"smoke": 64, "quick": 64, "evening": 64}
 """Voxels along an axis of the median volume; larger volumes are downsampled."""
-
-
-def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
-    """The cohort as a profile sees it: part of its scans, or smaller ones.
-
-    Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
-    """
-    check_choice(dataset, profile, n_labelled)
-    cohort = load_cohort(
-        dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
-    )
-    return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
 
 
 def check_choice(dataset: str, profile: str, n_labelled: int) -> None:

@@ -20,8 +20,17 @@ from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.grid import resize
-from ssl_lib.training.augmentation import standardise
 from ssl_lib.utils.errors import InputError
+
+
+def standardise(images: Float[Tensor, "batch 1 *space"]) -> Float[Tensor, "batch 1 *space"]:
+    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros.
+
+    Training does it to its patches, inference to its windows: one and the same function.
+    """
+    axes = tuple(range(2, images.ndim))
+    centred = images - images.mean(axes, keepdim=True)
+    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-6)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ KEPT: tuple[Broken, ...] = (
         ("a width of 10000", described("network.width", 10**4), "another shape"),
         ("a network of 5D", described("network.dimensions", 5), "classes and geometry"),
         ("an unknown network", described("network.kind", "big"), "no 3D network"),
-        ("code elsewhere", described("network.notebook", "../x"), "no name of a notebook"),
+        ("code elsewhere", described("network.kind", "../x"), "no kind of network"),
         ("members of members", described("network", {"members": [{"members": []}]}), "network"),
         (
             "a class too many",

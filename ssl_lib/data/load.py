@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data import download
 from ssl_lib.data.cohort import Case, Cohort, seal
+from ssl_lib.data.downsampling import shrunk
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import folder_at, folder_fingerprint
 from ssl_lib.data.phantom import phantom_cohort
@@ -26,6 +28,18 @@ DATASETS: dict[str, str] = {
 """Names that `load_cohort` knows, with a line on each. A folder of NIfTI files is named by path."""
 
 FETCHED_BY_ITSELF = ("hippocampus",)
+
+
+def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
+    """The cohort as a profile sees it: part of its scans, or smaller ones.
+
+    Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
+    """
+    check_choice(dataset, profile, n_labelled)
+    cohort = load_cohort(
+        dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
+    )
+    return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
 
 
 def load_cohort(

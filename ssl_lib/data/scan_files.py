@@ -6,17 +6,28 @@ import tempfile
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import torch
 
 from ssl_lib.data.cohort import Case
-from ssl_lib.training.batches import room_for_scans
 from ssl_lib.utils.errors import InputError
+
+SHARE_FOR_SCANS = 0.4
+"""Scans that fit into this share of the device's free memory lie there; others stay where they are.
+"""
+
+
+def room_for_scans(device: torch.device) -> int:
+    """Bytes of the device's memory that scans may take for good."""
+    if device.type == "cuda":
+        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[0])
+    return int(SHARE_FOR_SCANS * psutil.virtual_memory().available)
 
 
 class Shelf:
     """Takes scans as they are read: in memory while there is room, after that in files.
 
-    `room` is in bytes (default: `sampling.room_for_scans` of the CPU). Arrays in files are read
+    `room` is in bytes (default: `room_for_scans` of the CPU). Arrays in files are read
     page by page as they are used; patches of them are cut ahead of training (see
     `ssl_lib.training.batches`).
     """

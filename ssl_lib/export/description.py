@@ -13,9 +13,11 @@ from ssl_lib.data.fingerprint import Survey
 from ssl_lib.data.own_scans import OwnScans
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.models.ensemble import Ensemble
-from ssl_lib.notebook.source import PACKAGE
 from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
+
+VIEW = "view"
+"""The kind of a view's network (notebook 02); others are `build_network`'s."""
 
 
 def describe(
@@ -54,9 +56,8 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
         "width": study.settings.width,
     }
     module = type(network).__module__
-    if module.startswith(f"{PACKAGE}.") and type(network).__name__ == "ViewNetwork":
-        view = [list(part) for part in network.view]
-        return {"notebook": module.removeprefix(f"{PACKAGE}."), "view": view, **common}
+    if type(network).__name__ == "ViewNetwork":
+        return {"kind": VIEW, "view": [list(part) for part in network.view], **common}
     if module != "ssl_lib.models.networks":
         raise InputError(
             f"a network of the class {type(network).__name__} cannot be kept",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +20,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ssl_lib.export.checks import checked_description
+from ssl_lib.export.description import VIEW
 from ssl_lib.inference import evaluating
+from ssl_lib.methods import umct
 from ssl_lib.models.ensemble import Ensemble
 from ssl_lib.models.networks import build_network
-from ssl_lib.notebook.source import load_method
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 
-FORMAT = "ssl_lib kept network 1"
+FORMAT = "ssl_lib exported network 2"
+KINDS = ("small", "unet", "vnet", VIEW)
 PROBE_SIDE = 16
 PROBE_TOLERANCE = 0.01
 """Largest difference of a probability between the kept answer and the loaded network's."""
@@ -141,10 +142,12 @@ def _build(description: Mapping[str, Any], device: str) -> nn.Module:
     if "members" in description:
         return Ensemble([_build(member, device) for member in description["members"]])
     sizes = {key: description[key] for key in ("dimensions", "n_classes", "width")}
-    if "notebook" not in description:
+    if description["kind"] not in KINDS:
+        raise InputError(
+            f"{description['kind']!r} is no kind of network", expected=", ".join(KINDS)
+        )
+    if description["kind"] != VIEW:
         return build_network(description["kind"], **sizes, seed=0)
-    if not re.fullmatch(r"\d\d_[a-z0-9_]+", description["notebook"]):
-        raise InputError(f"{description['notebook']!r} is no name of a notebook")
     stand_in = SimpleNamespace(
         cohort=SimpleNamespace(dimensions=sizes["dimensions"], n_classes=sizes["n_classes"]),
         settings=SimpleNamespace(width=sizes["width"]),
@@ -152,4 +155,4 @@ def _build(description: Mapping[str, Any], device: str) -> nn.Module:
         device=torch.device(device),
     )
     view = tuple(tuple(part) for part in description["view"])
-    return load_method(description["notebook"]).view_network(stand_in, 0, views=[view])
+    return umct.view_network(stand_in, 0, views=[view])

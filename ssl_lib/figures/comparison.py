@@ -55,10 +55,10 @@ def row_comparison(
     rows = list(rows or _ordered_rows(results))
     figure = new_figure(height=0.6 * len(rows) + 1.3)
     ax, right = figure.subplots(1, 2, width_ratios=(2.4, 1), sharey=True)
+    everything = {row: scan_scores(results, row, score) for row in rows}
+    _points(ax, everything)
     for place, row in enumerate(rows):
-        scores = scan_scores(results, row, score)
-        interval = bootstrap_interval(scores.values)
-        _points(ax, place, scores, row)
+        interval = bootstrap_interval(everything[row].values)
         _mean(ax, place, interval)
         right.text(
             0,
@@ -70,7 +70,8 @@ def row_comparison(
     unit = next(r["rows"][rows[0]]["units"][score] for r in results if rows[0] in r["rows"])
     better = "higher" if score in ("dice", "jaccard") else "lower"
     name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
-    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylabel="")
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
@@ -99,10 +100,15 @@ def label_curve(
     means = [nan_mean(points[number]) for number in numbers]
     figure = new_figure(height=3.1)
     ax = figure.subplots()
-    for number in numbers:
-        scores = points[number]
-        ax.plot([number] * len(scores), scores, "o", color=BLUE, alpha=0.35, markersize=5)
-    ax.plot(numbers, means, "o-", color=BLUE, label="Supervised")
+    import seaborn  # brings pandas along: only where it draws
+
+    pairs = [(number, dice) for number in numbers for dice in points[number]]
+    places, scores = map(list, zip(*pairs, strict=True))
+    seaborn.scatterplot(x=places, y=scores, color=BLUE, alpha=0.35, s=28, linewidth=0, ax=ax)
+    seaborn.lineplot(
+        x=places, y=scores, errorbar=("pi", 100), color=BLUE, marker="o", markeredgewidth=0,
+        label="Supervised; band: all seeds", ax=ax,
+    )  # fmt: skip
     if level is not None and n_labelled is not None:
         _draw_level(ax, numbers, means, level, n_labelled, level_name)
     ax.set_xscale("log")
@@ -152,19 +158,35 @@ def _wrapped(row: str) -> str:
     return name[:middle] + "\n" + name[middle + 1 :]
 
 
-def _points(ax: Axes, place: int, scores: ScanScores, row: str) -> None:
-    """One marker for each scan and seed, above the mean; the shape tells the seed."""
-    heights = np.linspace(-0.32, -0.08, len(scores.seeds)) if len(scores.seeds) > 1 else [-0.18]
-    for number, (values, height) in enumerate(zip(scores.values, heights, strict=True)):
-        ax.plot(
-            values,
-            np.full(values.size, place + height),
-            MARKERS[number % len(MARKERS)],
-            color=row_look(row)["color"],
-            markersize=4.5,
-            alpha=0.5,
-            markeredgewidth=0,
-        )
+def _points(ax: Axes, everything: Mapping[str, ScanScores]) -> None:
+    """One marker for each scan and seed of all rows, above the mean; the shape tells the seed."""
+    import seaborn  # brings pandas along: only where it draws
+
+    seeds = sorted({seed for scores in everything.values() for seed in scores.seeds})
+    points: dict[str, list] = {"score": [], "place": [], "row": [], "seed": []}
+    for place, (row, scores) in enumerate(everything.items()):
+        count = len(scores.seeds)
+        heights = np.linspace(-0.32, -0.08, count) if count > 1 else [-0.18]
+        for seed, values, height in zip(scores.seeds, scores.values, heights, strict=True):
+            points["score"] += values.tolist()
+            points["place"] += [place + height] * values.size
+            points["row"] += [row] * values.size
+            points["seed"] += [seed] * values.size
+    seaborn.scatterplot(
+        points,
+        x="score",
+        y="place",
+        hue="row",
+        palette={row: row_look(row)["color"] for row in everything},
+        style="seed",
+        style_order=seeds,
+        markers=[MARKERS[number % len(MARKERS)] for number in range(len(seeds))],
+        s=24,
+        alpha=0.5,
+        linewidth=0,
+        legend=False,
+        ax=ax,
+    )
 
 
 def _mean(ax: Axes, place: int, interval: Interval) -> None:

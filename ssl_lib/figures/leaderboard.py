@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -95,21 +94,40 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
 
 @house_style()
 def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
-    """Mean Dice of each row against the number of labelled scans; dots are single seeds."""
+    """Mean Dice of each row against the number of labelled scans; bars reach over all seeds."""
     numbers = sorted({result["n_labelled"] for result in results})
     figure = new_figure(height=3.6)
     ax = figure.subplots()
-    for place, row in enumerate(rows):
-        shift = 0.09 * (place - (len(rows) - 1) / 2)
-        means = [_seed_means([r for r in results if r["n_labelled"] == n], row) for n in numbers]
-        look = row_look(row)
-        for at, seeds in enumerate(means):
-            ax.plot([at + shift] * len(seeds), seeds, "o", color=look["color"], alpha=0.35)
-        line = [nan_mean(seeds) if seeds else np.nan for seeds in means]
-        ax.plot(
-            np.arange(len(numbers)) + shift, line, marker=_marker(row), label=row_name(row), **look
-        )
-    ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    import seaborn  # brings pandas along: only where it draws
+
+    means = [
+        (str(n), row_name(row), dice)
+        for row in rows
+        for n in numbers
+        for dice in _seed_means([r for r in results if r["n_labelled"] == n], row)
+    ]
+    data = dict(zip(("labels", "row", "dice"), map(list, zip(*means, strict=True)), strict=True))
+    looks = {row_name(row): row_look(row) for row in rows}
+    shared = {
+        "data": data,
+        "x": "labels",
+        "y": "dice",
+        "order": [str(number) for number in numbers],
+        "hue": "row",
+        "hue_order": list(looks),
+        "palette": {name: look["color"] for name, look in looks.items()},
+        "ax": ax,
+    }
+    seaborn.pointplot(
+        **shared,
+        dodge=0.09 * (len(rows) - 1),
+        errorbar=("pi", 100),
+        markers=[_marker(row) for row in rows],
+        linestyles=[look["linestyle"] for look in looks.values()],
+        linewidth=1.6,
+        legend=True,
+    )
+    ax.legend_.remove()
     ax.set(xlabel="labelled scans", ylabel="Dice, mean over test scans")
     ax.set_xlim(-0.5, len(numbers) - 0.5)
     figure.legend(loc="outside lower center", ncols=2)

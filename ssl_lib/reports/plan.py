@@ -168,7 +168,8 @@ def usable_data(job: Job, folders: Folders) -> str:
 
     Raises `InputError` if it cannot be used.
     """
-    from ssl_lib.config import open_cohort, settings_for
+    from ssl_lib.config import settings_for
+    from ssl_lib.data.load import open_cohort
 
     if job.only_reads:
         return ""

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
+from ssl_lib.inference import standardise
+
 Images = Float[Tensor, "batch 1 *space"]
 Labels = Integer[Tensor, "batch *space"]
 
@@ -28,16 +30,6 @@ def full_precision(augment: Callable) -> Callable:
             return augment(images, *arguments, **options)
 
     return precise
-
-
-def standardise(images: Images) -> Images:
-    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros.
-
-    Training does it to its patches, inference to its windows: one and the same function.
-    """
-    axes = tuple(range(2, images.ndim))
-    centred = images - images.mean(axes, keepdim=True)
-    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-6)
 
 
 def uniform(low: float, high: float, batch: int, like: Tensor, generator: Generator) -> Tensor:

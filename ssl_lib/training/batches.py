@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Integer
 from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case, Cohort
+from ssl_lib.data.scan_files import room_for_scans
 from ssl_lib.training.geometry import (
     Cut,
     check_geometry,
@@ -53,18 +53,6 @@ def derived_seed(*parts: object) -> int:
 def generator_at(device: torch.device | str, *parts: object) -> Generator:
     """A generator on the device, seeded from the parts (seed, purpose, iteration, ...)."""
     return Generator(device=device).manual_seed(derived_seed(*parts))
-
-
-SHARE_FOR_SCANS = 0.4
-"""Scans that fit into this share of the device's free memory lie there; others stay where they are.
-"""
-
-
-def room_for_scans(device: torch.device) -> int:
-    """Bytes of the device's memory that scans may take for good."""
-    if device.type == "cuda":
-        return int(SHARE_FOR_SCANS * torch.cuda.mem_get_info(device)[0])
-    return int(SHARE_FOR_SCANS * psutil.virtual_memory().available)
 
 
 class HeldScan:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Generator, Tensor
 
+from ssl_lib.config import GeometryName
 from ssl_lib.training.augmentation import random_affine, standardise
 from ssl_lib.utils.errors import InputError
 
-GeometryName = Literal["ours", "published", "unmoved"]
 GEOMETRIES: tuple[GeometryName, ...] = ("ours", "published", "unmoved")
 
 Images = Float[Tensor, "batch channel *space"]

@@ -23,7 +23,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from tqdm.auto import tqdm
 
-from ssl_lib.models.teacher import update_teacher, warm_decay
+from ssl_lib.config import Schedule
+from ssl_lib.models.teacher import update_teacher
 from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
 from ssl_lib.utils.errors import InputError
@@ -50,56 +51,6 @@ class StepOutput:
 
 
 Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Optimiser and learning rate of one training.
-
-    `decay` is how the rate falls: 'cosine' to zero, 'poly' with power 0.9, 'steps' by 10 every 2500
-    iterations (the left-atrium benchmark's), or 'none'. `decay_over` is the number of iterations
-    after which it has fallen, where that is not where training ends. The teacher's decay rises as
-    1 - 1 / (t + 1) to `teacher_decay` with `teacher_warm_up`, and its normalisation statistics are
-    averaged with `teacher_buffers`; both as some released codes do.
-    """
-
-    iterations: int
-    learning_rate: float
-    optimiser: str = "adamw"
-    decay: str = "cosine"
-    weight_decay: float = 1e-4
-    teacher_decay: float = 0.97
-    decay_over: int | None = None
-    teacher_warm_up: bool = False
-    teacher_buffers: bool = False
-
-    def rate(self, iteration: int) -> float:
-        """Learning rate at an iteration (counted from 0)."""
-        done = iteration / max(1, self.decay_over or self.iterations)
-        factors = {
-            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-            "poly": (1 - done) ** 0.9,
-            "steps": 0.1 ** (iteration // 2500),
-            "none": 1.0,
-        }
-        if self.decay not in factors:
-            raise InputError(f"unknown decay {self.decay!r}", expected=", ".join(factors))
-        return self.learning_rate * factors[self.decay]
-
-    def averaging(self, iteration: int) -> float:
-        """What share of itself the teacher keeps at the update of an iteration (from 0)."""
-        if self.teacher_warm_up:
-            return warm_decay(iteration, self.teacher_decay)
-        return self.teacher_decay
-
-    def build(self, networks: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
-        """One optimiser over the weights of all trained networks."""
-        weights = [p for network in networks.values() for p in network.parameters()]
-        if self.optimiser == "adamw":
-            return torch.optim.AdamW(weights, weight_decay=self.weight_decay, fused=True)
-        if self.optimiser == "sgd":
-            return torch.optim.SGD(weights, momentum=0.9, weight_decay=self.weight_decay, lr=0.01)
-        raise InputError(f"unknown optimiser {self.optimiser!r}", expected="'adamw' or 'sgd'")
 
 
 @dataclass

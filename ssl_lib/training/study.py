@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_lib.config import Settings, best_device, open_cohort, overridden, settings_for
+from ssl_lib.config import Settings, best_device, overridden, settings_for
 from ssl_lib.data.cohort import Case, Cohort
 from ssl_lib.data.grid import training_scans
+from ssl_lib.data.load import open_cohort
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result

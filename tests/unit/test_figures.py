@@ -89,7 +89,7 @@ def test_predictions_carry_the_dice_of_the_whole_scan(cohort):
     square, spot = 5 / 6, 1 / 2  # a square of 6 rows and a spot of 2, both moved by one row
     assert f"Dice {(square + spot) / 2:.2f}" in shown
     assert "Dice 1.00" in shown and "Dice 0.00" in shown
-    assert "Supervised, few\nlabels" in shown and "All empty" in shown
+    assert "Supervised, no\naugmentation" in shown and "All empty" in shown
     assert len(grey_limits(figure)) == 1
 
 

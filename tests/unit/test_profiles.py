@@ -14,11 +14,11 @@ from ssl_lib.config import (
     best_device,
     earlier_settings,
     is_todays,
-    open_cohort,
     quick_settings,
     settings_for,
 )
 from ssl_lib.data.cohort import Case, Cohort, seal
+from ssl_lib.data.load import open_cohort
 from ssl_lib.models.networks import SmallUNet, UNet, VNet
 from ssl_lib.utils.errors import InputError
 
