@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl_lib.training import losses
 from ssl_lib.training.losses import (
     cross_entropy,
     dice_linear,
@@ -148,3 +149,23 @@ def test_half_precision_logits_are_computed_in_float32():
     loss = segmentation_loss(rounded, labels)
     assert loss.dtype == torch.float32
     assert float(loss) == float(segmentation_loss(rounded.float(), labels))
+
+
+@pytest.mark.parametrize("loss", [losses.dice_squared_all, losses.dice_linear])
+def test_mixed_precision_changes_no_bit_of_a_dice(loss):
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(2, 3, 8, 8, generator=generator).softmax(1)
+    target = losses.one_hot(torch.randint(0, 3, (2, 8, 8), generator=generator), 3)
+    exact = loss(maps, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = loss(maps, target)
+    assert mixed.dtype == torch.float32 and torch.equal(mixed, exact)
+
+
+def test_mixed_precision_changes_no_bit_of_the_supervised_loss():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator)
+    labels = torch.randint(0, 3, (2, 8, 8), generator=generator)
+    exact = losses.segmentation_loss(logits, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(losses.segmentation_loss(logits, labels), exact)
