@@ -32,6 +32,11 @@ PAPER_PROFILES = ("paper_equal", "paper")
 """Profiles that take a data set with a published protocol and follow it."""
 
 
+def warm_decay(iteration: int, decay: float) -> float:
+    """min(1 - 1 / (t + 1), decay) with t from 0: the first update copies the student (UA-MT)."""
+    return min(1 - 1 / (iteration + 1), decay)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Optimiser and learning rate of one training.

@@ -8,6 +8,10 @@ import math
 import torch
 from torch import nn
 
+from ssl_lib.config import warm_decay
+
+__all__ = ["gaussian_ramp", "make_teacher", "update_teacher", "warm_decay"]
+
 
 def make_teacher(student: nn.Module) -> nn.Module:
     """A copy of the student that never receives gradients.
@@ -34,11 +38,6 @@ def update_teacher(
         pairs = zip(teacher.buffers(), student.buffers(), strict=True)
         for mine, theirs in pairs:
             mine.copy_(mine.lerp(theirs, 1 - decay) if mine.is_floating_point() else theirs)
-
-
-def warm_decay(iteration: int, decay: float) -> float:
-    """min(1 - 1 / (t + 1), decay) with t from 0: the first update copies the student (UA-MT)."""
-    return min(1 - 1 / (iteration + 1), decay)
 
 
 def gaussian_ramp(t: float, length: float) -> float:

@@ -3,7 +3,8 @@
 python -m ssl_lib.reports.gpu --minutes 60 --jobs 4
 
 First ACDC with three labelled patients at `gpu`, three seeds; then the left atrium with eight
-labels by the papers' own schedules; then the other methods, and one schedule for all.
+labels by the papers' own schedules; then the other methods, one schedule for all, and the papers'
+rows again with our geometry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ssl_lib.reports.rows import Folders, Row, run
 from ssl_lib.utils.errors import InputError
@@ -32,12 +34,14 @@ PLAN: tuple[tuple[str, str, int, tuple[int, ...], tuple[str, ...]], ...] = (
 
 def rows() -> list[Row]:
     """All rows of the plan in their order; within a line seed after seed."""
-    return [
+    planned = [
         Row(dataset, profile, n_labelled, seed, method)
         for dataset, profile, n_labelled, seeds, methods in PLAN
         for seed in seeds
         for method in methods
     ]
+    published = (row for row in planned if row.profile == "paper")
+    return planned + [replace(row, config=(("geometry", "ours"),)) for row in published]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

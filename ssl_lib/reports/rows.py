@@ -212,7 +212,10 @@ def _study(row: Row, folders: Folders) -> Study:
 def _method(row: Row) -> Method:
     if row.method not in METHODS:
         raise InputError(f"there is no method {row.method!r}", expected=", ".join(METHODS))
-    return METHODS[row.method].with_config(**dict(row.config))
+    config = dict(row.config)
+    ours = config.pop("geometry", "") == "ours"  # beside the published geometry, at paper
+    method = METHODS[row.method].with_config(**config)
+    return method.in_our_geometry() if ours else method
 
 
 def _stored(study: Study, method: Method, row: Row, folders: Folders) -> dict[str, Any] | None:

@@ -129,6 +129,10 @@ def fit(
     return run.result
 
 
+WRITING = 50
+"""Training goes on for at least so many times as long as writing the last checkpoint took."""
+
+
 class Loop:
     """The state of one `fit`: everything here is saved, restored, or derived from the arguments.
 
@@ -163,7 +167,7 @@ class Loop:
     def train(self, store: Path | None, title: str, checkpoint_seconds: float) -> None:
         """Iterate to the end from wherever the state stands."""
         total, saved, started = self.schedule.iterations, time.monotonic(), time.monotonic()
-        before = self.result.seconds
+        before, pause = self.result.seconds, checkpoint_seconds
         quiet = bool(os.environ.get("SSL_STATIC"))
         with tqdm(
             total=total, initial=self.iteration, desc=title, disable=quiet, leave=True
@@ -173,10 +177,12 @@ class Loop:
                 bar.update()
                 now = time.monotonic()
                 self.result.seconds = before + now - started
-                if store is not None and now - saved > checkpoint_seconds:
+                if store is not None and now - saved > pause:
                     self.flush()
                     checkpoint.save(store / "run.pt", self.state(finished=False))
-                    saved = now
+                    saved = time.monotonic()
+                    if checkpoint_seconds > 0:
+                        pause = max(checkpoint_seconds, WRITING * (saved - now))
         self.flush()  # waits for the device
         self.result.seconds = before + time.monotonic() - started
         if self.keep_momentum:

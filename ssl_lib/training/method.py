@@ -99,6 +99,15 @@ class Method:
             changes=tuple(sorted({**dict(self.changes), **changed}.items())),
         )
 
+    def in_our_geometry(self) -> Method:
+        """The same method where the paper's protocol is followed with our affine map, strong
+        appearance and standardised patches: the row beside the published one."""
+        return replace(
+            self,
+            published={name: one.in_our_geometry() for name, one in self.published.items()},
+            changes=tuple(sorted({**dict(self.changes), "geometry": "ours"}.items())),
+        )
+
     def defined_by(self, namespace: Mapping[str, Any]) -> Method:
         """The same method with its functions taken, by name, from a notebook's `globals()`.
 

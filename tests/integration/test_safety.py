@@ -29,6 +29,8 @@ MAY_USE_NETWORK = {
     "ssl_lib/data/archive.py",
     "ssl_lib/reports/cluster.py",  # asks whether the scheduler that the user named is there
 }
+MAY_UNPICKLE = {"ssl_lib/data/parallel.py"}
+"""Its processes are its own children, and what they say comes through a pipe from them alone."""
 MAY_EXECUTE = {"ssl_lib/notebook/source.py"}
 """Cells of this project's own notebooks are loaded as modules there."""
 
@@ -70,7 +72,8 @@ def of_any(names: set[str], roots: set[str]) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_source_unpickles_calls_a_shell_or_reaches_for_the_network(path: Path) -> None:
     place, modules = path.relative_to(ROOT).as_posix(), imported(path)
-    assert not of_any(modules, UNPICKLERS)
+    if place not in MAY_UNPICKLE:
+        assert not of_any(modules, UNPICKLERS)
     if place not in MAY_USE_NETWORK:
         assert not of_any(modules, NETWORK)
     for name, options in calls(path):

@@ -79,3 +79,11 @@ def test_an_edited_cell_is_trained_and_an_unchanged_one_finds_the_librarys_run()
     assert edited.step is scaled_step and edited.warm_up is scaled_step
     assert made.key(edited.step) != made.key(method.step)
     assert replace(edited, name="other").label == "other"
+
+
+def test_a_published_row_has_one_in_our_geometry_beside_it():
+    ours = METHODS["bcp"].in_our_geometry()
+    assert ours.label == "bcp[geometry=ours]"
+    assert ours.published["acdc"].settings["geometry"] == "ours"
+    assert "strong" not in ours.published["acdc"].config
+    assert ours.published["acdc"].config["halves"] is True, "the rest is as published"
