@@ -135,7 +135,7 @@ KEPT: tuple[Broken, ...] = (
         ("a width of a billion", described("network.width", 10**9), "network"),
         ("a width of 10000", described("network.width", 10**4), "another shape"),
         ("a network of 5D", described("network.dimensions", 5), "classes and geometry"),
-        ("an unknown network", described("network.kind", "big"), "no 3D network"),
+        ("an unknown network", described("network.kind", "big"), "no kind of network"),
         ("code elsewhere", described("network.kind", "../x"), "no kind of network"),
         ("members of members", described("network", {"members": [{"members": []}]}), "network"),
         (

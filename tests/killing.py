@@ -21,7 +21,7 @@ import workshop
 from tiny_server import CONTENT
 
 from ssl_lib.evaluation.result_form import check_result
-from ssl_lib.evaluation.results import read_result
+from ssl_lib.evaluation.results import ROWS, read_result, read_row
 
 Moment = dict[str, object]
 
@@ -78,6 +78,8 @@ def assert_whole(folder: Path) -> None:
             with zipfile.ZipFile(path) as archive:
                 assert archive.testzip() is None
             torch.load(path, weights_only=True)
+        elif path.suffix == ".json" and ROWS in path.parts:
+            read_row(path)
         elif path.suffix == ".json" and "results" in path.parts:
             check_result(read_result(path))
         elif path.suffix == ".json":
@@ -110,7 +112,7 @@ def some(events: Sequence[str], count: int) -> list[Moment]:
     drawn: list[Moment] = []
     for turn in range(count):
         if turn % 2:
-            drawn.append({"moment": draw.choice(opened), "limit_bytes": draw.choice([0, 700])})
+            drawn.append({"moment": draw.choice(opened), "limit_bytes": draw.choice([0, 300])})
         else:
             drawn.append({"moment": draw.randrange(len(events))})
     return drawn

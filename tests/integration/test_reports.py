@@ -92,7 +92,7 @@ def page_of(root: Path, name: str) -> str:
     ("arguments", "message"),
     [
         (["--notebooks", "00_gud"], "did you mean 00_good?"),
-        (["--profile", "quik"], "expected: smoke, quick, gpu, paper"),
+        (["--profile", "quik"], "expected: smoke, quick, evening, gpu, paper_equal, paper"),
         (["--seeds", "0 one"], "whole numbers"),
         (["--datasets", "phantoms"], "phantom_3d"),
         (["--datasets", "phantom", "--profile", "paper"], "la2018"),

@@ -4,7 +4,6 @@ its result file says."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from ssl_lib.data.load import DATASETS
 from ssl_lib.data.preprocessing import orientation_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
+from ssl_lib.evaluation.results import read_result
 from ssl_lib.export.model import predict_scan
 from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import cell_tags, read_cells
@@ -74,7 +74,7 @@ def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNam
             OUTPUT_DIR=str(root / "out"),
         )
     (result,) = (root / "results").glob("*/*.json")
-    content = json.loads(result.read_text())
+    content = read_result(result)
     return SimpleNamespace(folder=folder, root=root, result=content, names=names)
 
 
