@@ -22,7 +22,8 @@
 # for their number, differences too small to mind, and what each method costs.
 #
 # - **Time:** seconds; nothing is trained.
-# - **Data:** the result files in `reports/results/`, one for each run of notebooks 00 to 04.
+# - **Data:** the result files in `reports/results/rows/`, one for each row and seed, whoever
+#   trained it: notebooks 00 to 04 or `make rows`.
 # - **You need** notebook 00, and one method that you would like to believe in.
 # - **You will be able to** read a leaderboard without being fooled by it, tell "no difference" from
 #   "no evidence", and say which run is missing before anybody else does.
@@ -68,7 +69,7 @@ from ssl_lib.evaluation.decisions import (
     MARGINS,
     compare_rows,
     holm,
-    missing_runs,
+    missing_rows,
     practical_verdict,
 )
 from ssl_lib.notebook.explore import Knob, explore
@@ -88,8 +89,8 @@ work_in_project()  # relative paths start there, wherever the kernel was started
 stored = read_rows(RESULTS_DIR, profile=PROFILE)
 everything = [r for r in stored if not any(map(is_exhibit, r["rows"]))]
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
-print(f"{len(everything)} runs of the profile {PROFILE}, {len(results)} of them for ", end="")
-print(f"{DATASET} with {N_LABELLED} labelled scans")
+print(f"profile {PROFILE}: {len(everything)} cohorts and seeds are stored, {len(results)} of them")
+print(f"for {DATASET} with N_LABELLED={N_LABELLED}")
 
 # %% [markdown]
 # A method is represented by the network that its paper would test, one network each, so that an
@@ -140,24 +141,21 @@ else:
 # %% [markdown]
 # ## What is there, and what is missing?
 #
-# A comparison is as good as its holes are visible. A run is one notebook with one seed.
+# A comparison is as good as its holes are visible. Here are the seeds of every cohort, and what
+# three seeds of every method and its ablation would still need.
 
 # %%
-NOTEBOOKS = {run["notebook"] for run in everything}
 for name, runs in cohorts.items():
-    done = {book: [r["seed"] for r in runs if r["notebook"] == book] for book in sorted(NOTEBOOKS)}
-    words = ", ".join(f"{book[:2]}: seeds {sorted(seeds)}" for book, seeds in done.items() if seeds)
-    print(f"{name:>24}  {words}")
+    print(f"{name:>40}  seeds {sorted({run['seed'] for run in runs})}")
 
 # %%
-lacking = missing_runs(everything, sorted(NOTEBOOKS), seeds=(0, 1, 2))
-for (dataset, profile, n_labelled), books in lacking.items():
-    for book, seeds in books.items():
+wanted = [*CONTROLS, *METHODS, *sorted(set(IDEAS.values()) - set(CONTROLS)), "supervised_all"]
+for (dataset, profile, n_labelled), groups in missing_rows(everything, wanted, (0, 1, 2)).items():
+    for seeds, names in groups.items():
         print(
-            f"make reports DATASET={dataset} PROFILE={profile} N_LABELLED={n_labelled} "
-            f'NOTEBOOKS="{book[:2]}" SEEDS="{" ".join(map(str, seeds))}"'
+            f"make rows DATASET={dataset} PROFILE={profile} N_LABELLED={n_labelled} "
+            f'SEEDS="{" ".join(map(str, seeds))}" METHODS="{" ".join(names)}"'
         )
-print(f"{sum(map(len, lacking.values()))} lines above name what three seeds everywhere would need")
 
 # %% [markdown]
 # ## What do you expect?
@@ -168,7 +166,7 @@ print(f"{sum(map(len, lacking.values()))} lines above name what three seeds ever
 
 # %% tags=["predict"]
 def best_method():
-    """The method with the largest mean gain over the strong control, and that gain."""
+    """The method with the largest mean gain over the strong baseline, and that gain."""
     made = compare_rows(results, [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]])
     if not made:
         return "Not measured yet", "Run notebooks 00 to 04 and come back."
@@ -191,7 +189,7 @@ predict(
 # ## Who leads, and by how much?
 #
 # The full table, every stored row. Means over seeds and scans; the column *difference* is paired
-# with the strong control, scan by scan.
+# with the strong baseline, scan by scan.
 
 # %% tags=["results"]
 if results:
@@ -225,7 +223,7 @@ for low, high in ((0.002, 0.03), (-0.004, 0.006), (-0.02, 0.03)):
 # %% tags=["figure"]
 pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
 against_strong = compare_rows(results, pairs)
-ALT_FOREST = "Differences to the strong control for each method, with intervals and verdicts."
+ALT_FOREST = "Differences to the strong baseline for each method, with intervals and verdicts."
 if against_strong:
     show(figures.forest(against_strong, margin=MARGINS["dice"]), alt=ALT_FOREST)
 
@@ -242,7 +240,7 @@ MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
 
 # %% tags=["widget"]
 def forest_of(cohort, measure):
-    """The forest of one cohort and one measure, against the strong control."""
+    """The forest of one cohort and one measure, against the strong baseline."""
     score = MEASURES[measure]
     made = compare_rows(cohorts[cohort], pairs, score=score)
     return figures.forest(made, margin=MARGINS[score], quantity=measure)
@@ -253,7 +251,7 @@ comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs
 if len(comparable) > 1:
     explore(
         forest_of,
-        alt=lambda cohort, measure: f"Differences in {measure} to the strong control, {cohort}.",
+        alt=lambda cohort, measure: f"Differences in {measure} to the strong baseline, {cohort}.",
         cohort=Knob("cohort", comparable, comparable[0]),
         measure=Knob("measure", tuple(MEASURES), "Dice"),
     )
@@ -319,7 +317,7 @@ if shown:
     show(figures.dice_against_seconds(results, shown), alt=ALT_COST)
 
 # %% tags=["results"]
-print("seconds of training, as multiples of the strong control's")
+print("seconds of training, as multiples of the strong baseline's")
 for row in shown:
     seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
     base = nan_mean([r["rows"]["supervised_strong"]["seconds"] for r in results])

@@ -136,22 +136,22 @@ def chosen_looks(
     }
 
 
-def missing_runs(
-    results: Sequence[Result], notebooks: Sequence[str], seeds: Sequence[int]
-) -> Mapping[tuple[str, str, int], dict[str, list[int]]]:
-    """For each (dataset, profile, labelled scans) that has any result: the seeds that each of the
-    notebooks lacks."""
+def missing_rows(
+    results: Sequence[Result], rows: Sequence[str], seeds: Sequence[int]
+) -> Mapping[tuple[str, str, int], dict[tuple[int, ...], list[str]]]:
+    """For each (dataset, profile, labelled scans) that has any result: the rows that lack seeds,
+    by the seeds that they lack."""
     there: dict[tuple[str, str, int], set[tuple[str, int]]] = {}
     for result in results:
         key = (result["dataset"], result["profile"], result["n_labelled"])
-        there.setdefault(key, set()).add((result["notebook"], result["seed"]))
-    lacking = {
-        key: {name: [s for s in seeds if (name, s) not in found] for name in notebooks}
-        for key, found in sorted(there.items())
-    }
-    return {
-        key: {name: left for name, left in names.items() if left} for key, names in lacking.items()
-    }
+        there.setdefault(key, set()).update((row, result["seed"]) for row in result["rows"])
+    lacking: dict[tuple[str, str, int], dict[tuple[int, ...], list[str]]] = {}
+    for key, found in sorted(there.items()):
+        for row in rows:
+            left = tuple(seed for seed in seeds if (row, seed) not in found)
+            if left:
+                lacking.setdefault(key, {}).setdefault(left, []).append(row)
+    return lacking
 
 
 def _meet(results: Sequence[Result], row: str, reference: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ssl_lib.data.published import PUBLISHED
+
 Result = Mapping[str, object]
 
 
@@ -11,7 +13,7 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
     """The run card: what ran on what, for how long, on which data and code."""
     result = _result_of(notes, results)
     facts = [
-        ("Data", f"{notes.get('dataset', '?')}, {notes.get('n_labelled', '?')} labelled scans"),
+        ("Data", f"{notes.get('dataset', '?')}, {_labelled(notes)}"),
         ("Profile", str(notes.get("profile", "?"))),
         *(_seed_facts(notes, results) if _has_seed(notes) else []),
         ("Notebook took", duration(float(notes.get("seconds", 0)))),
@@ -25,6 +27,13 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
             ("Data hash", str(result["cohort_hash"])),
         ]
     return facts
+
+
+def _labelled(notes: Mapping[str, object]) -> str:
+    """How many are labelled, in the unit of the data set's split."""
+    number, dataset = notes.get("n_labelled", "?"), notes.get("dataset")
+    unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
+    return f"{number} labelled {unit}{'s' * (number != 1)}"
 
 
 def run_details(

@@ -16,7 +16,7 @@ from ssl_lib.evaluation.decisions import (
     chosen_looks,
     compare_rows,
     holm,
-    missing_runs,
+    missing_rows,
     practical_verdict,
     signed_rank_p,
 )
@@ -183,11 +183,12 @@ def test_an_unknown_score_is_refused():
         compare_rows(two_runs(0.1), [("bcp", "supervised_strong")], score="dise")
 
 
-def test_missing_runs_are_named_by_cohort_and_notebook():
-    results = [run(0, {}), run(1, {}), run(0, {}, notebook="02"), run(0, {}, n_labelled=1)]
-    lacking = missing_runs(results, ("01", "02"), seeds=(0, 1))
-    assert lacking[("phantom", "quick", 4)] == {"02": [1]}
-    assert lacking[("phantom", "quick", 1)] == {"01": [1], "02": [0, 1]}
+def test_missing_rows_are_named_by_cohort_and_seeds():
+    both = {"bcp": [0.5], "mean_teacher": [0.5]}
+    results = [run(0, both), run(1, {"bcp": [0.5]}), run(0, {"bcp": [0.5]}, n_labelled=1)]
+    lacking = missing_rows(results, ("bcp", "mean_teacher", "aau"), seeds=(0, 1))
+    assert lacking[("phantom", "quick", 4)] == {(1,): ["mean_teacher"], (0, 1): ["aau"]}
+    assert lacking[("phantom", "quick", 1)] == {(1,): ["bcp"], (0, 1): ["mean_teacher", "aau"]}
 
 
 def test_the_figures_show_every_comparison_and_the_margin():
