@@ -1,7 +1,7 @@
 """Every notebook that trains runs on every benchmark's file layout, in miniature.
 
-The hippocampus is run on real scans by `.ci/run`. Three runs are made each time, the
-others with `--long`.
+The hippocampus is run on real scans by `.ci/run`. Three runs are made each time, the others with
+`--long`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from ssl_lib.evaluation.results import read_results
 from ssl_lib.notebook.files import cell_tags
 from ssl_lib.notebook.source import NOTEBOOKS_DIR
 
-TRAINING_NOTEBOOKS = [
-    NOTEBOOKS_DIR / f"{path.stem}.ipynb" for path in NOTEBOOKS_DIR.glob("0[0-4]*.py")
-]
+TRAINING_NOTEBOOKS = sorted(NOTEBOOKS_DIR.glob("0[0-4]*.ipynb"))
 SHORT = {("acdc", "00"), ("acdc", "01"), ("la2018", "00")}
 CASES = [
     pytest.param(
