@@ -58,7 +58,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m ssl_lib.notebook check
-	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest tests -n 2 --dist loadfile -rs --record=build/tests.json $(if $(LONG),--long) --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python tests/run.py $(if $(LONG),--long)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/tree_filter.py
