@@ -19,14 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, SECOND, THIRD, FOURTH, FIFTH = (
-    f"notebooks/{name}.py"
-    for name in (
-        "00_few_labels_many_scans",
-        "01_bidirectional_copy_paste",
-        "02_uncertainty_co_training",
-        "03_anatomically_aware_uncertainty",
-        "04_structure_aware_filtering",
-    )
+    f"ssl_lib/methods/{name}.py" for name in ("baselines", "bcp", "umct", "aau", "dsaif")
 )
 pytestmark = pytest.mark.slow
 
