@@ -138,8 +138,8 @@ DEFECTS = (
     Defect(
         "image and label move apart",
         "ssl_lib/training/augmentation.py",
-        'F.grid_sample(floats, grid, mode="nearest"',
-        'F.grid_sample(floats, grid.flip(0), mode="nearest"',
+        'F.grid_sample(floats, grid, mode="nearest", align_corners=False)',
+        'F.grid_sample(floats, grid.flip(0), mode="nearest", align_corners=False)',
         ("augmentation", "move_together"),
     ),
     Defect(
