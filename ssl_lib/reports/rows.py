@@ -15,10 +15,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+
+import psutil
 
 from ssl_lib.config import PROFILES, same_settings
 from ssl_lib.evaluation.results import read_row, row_path, write_row
@@ -193,7 +195,8 @@ def _client(jobs: int, scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         for worker in cluster.workers.values():  # a row that is cut off must not hold the end up
-            worker.process.process.kill() if worker.process else None
+            with suppress(psutil.Error):
+                psutil.Process(worker.pid).kill()
         client.close(timeout=2)
         cluster.close(timeout=5)
 

@@ -1,5 +1,6 @@
 """`make rows`: written as they end, found again, boxed in time, by workers as well as here."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def test_a_method_with_several_networks_gives_the_row_of_their_average(folders):
 
 
 def test_workers_give_the_same_rows(folders, tmp_path):
+    asyncio.set_event_loop(None)  # as after a notebook or a browser in the same process
     apart = Folders(runs=str(tmp_path / "runs 2"), results=str(tmp_path / "results 2"))
     rows = [replace(ROW, seed=seed) for seed in range(2)]
     here = {done.row: done.dice for done in run(rows, folders, say=list)}
