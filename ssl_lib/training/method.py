@@ -46,9 +46,9 @@ class Method:
     **Arguments:** `config` holds keyword arguments of `step` (alpha, T, gamma, ...),
     `warm_up_config` those of `warm_up`, `prepare_config` those of `prepare(study, **config)`.
     `networks` is used where `prepare` names no number. `teacher` adds a mean teacher; `all_labels`
-    opens every training label. `ablation_of` names the method whose idea is switched off here;
-    `ablation` the row that a method is compared with to measure its idea. `averaged` says that the
-    row with the mean of all networks' probabilities is scored too, as `<name>_ensemble`.
+    opens every training label. `ablation` is the row that a method is compared with to measure its
+    idea. `averaged` says that the row with the mean of all networks' probabilities is scored too,
+    as `<name>_ensemble`.
     `published` holds, for each data set with a published protocol, what `PROFILE=paper` changes.
     """
 

@@ -49,6 +49,16 @@ def step_identity(step: Callable) -> dict[str, Any]:
     return {"step": name, "config": config, "text": _digest(texts)}
 
 
+def edited_texts(**steps: Callable) -> dict[str, dict[str, str]]:
+    """The hashes of the texts of those steps that are not the library's own, by their part.
+
+    They stand in the row's result: a row of an edited cell never passes for the method's.
+    """
+    texts = {part: step_identity(step).get("text") for part, step in steps.items()}
+    found = {part: text[:16] for part, text in texts.items() if text}
+    return {"edited": found} if found else {}
+
+
 def _digest(texts: list[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -71,8 +81,8 @@ def changed_fields(record: Any) -> dict[str, Any]:
 def _is_the_librarys(name: str, texts: list[str]) -> bool:
     """Whether a function or class of `ssl_lib.methods` has this name and these very texts."""
     modules = [m for key, m in sys.modules.items() if key.startswith(METHODS_PACKAGE)]
-    twins = [getattr(module, name) for module in modules if hasattr(module, name)]
-    return any(_texts("step", twin) == texts for twin in twins)
+    known = [getattr(module, name) for module in modules if hasattr(module, name)]
+    return any(_texts("step", original) == texts for original in known)
 
 
 def library_twin(function: Callable) -> Callable:
@@ -80,9 +90,9 @@ def library_twin(function: Callable) -> Callable:
     can import; the function itself where there is none."""
     name, texts = function.__name__, step_source(function)
     for key, module in list(sys.modules.items()):
-        twin = getattr(module, name, None) if key.startswith(METHODS_PACKAGE) else None
-        if twin is not None and _texts("step", twin) == texts:
-            return twin
+        original = getattr(module, name, None) if key.startswith(METHODS_PACKAGE) else None
+        if original is not None and _texts("step", original) == texts:
+            return original
     return function
 
 

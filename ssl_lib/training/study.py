@@ -37,7 +37,13 @@ from ssl_lib.training.batches import Companions, TwoStreams, derived_seed
 from ssl_lib.training.loop import Schedule, Step, Training, Watch, fit
 from ssl_lib.training.method import Method, Prepared
 from ssl_lib.training.published import as_published
-from ssl_lib.training.run_key import arrays_hash, changed_fields, step_identity, weights_hash
+from ssl_lib.training.run_key import (
+    arrays_hash,
+    changed_fields,
+    edited_texts,
+    step_identity,
+    weights_hash,
+)
 from ssl_lib.utils.errors import InputError
 
 Build = Callable[["Study", int], nn.Module]
@@ -150,7 +156,8 @@ class Study:
         )
         start = starts[0]
         done.labels_used = self.cohort.n_labelled
-        done.config, done.settings = method.recorded(), settings
+        done.config = {**method.recorded(), **edited_texts(step=step, warm_up=warm_up)}
+        done.settings = settings
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
         done.film = join(start.film, done.film, settings.warm_up)

@@ -81,6 +81,13 @@ def test_an_edited_cell_is_trained_and_an_unchanged_one_finds_the_librarys_run()
     assert replace(edited, name="other").label == "other"
 
 
+def test_the_result_of_an_edited_cell_says_so_and_the_methods_own_does_not():
+    made, method = tiny_study.tiny_study(), METHODS["supervised_strong"]
+    assert "edited" not in made.train(method).config
+    edited = made.train(method.defined_by({"supervised_step": scaled_step})).config
+    assert edited["edited"].keys() == {"step", "warm_up"}
+
+
 def test_a_published_row_has_one_in_our_geometry_beside_it():
     ours = METHODS["bcp"].in_our_geometry()
     assert ours.label == "bcp[geometry=ours]"
