@@ -103,6 +103,9 @@ class Settings:
     unlabelled weight rise in steps of so many iterations, as released. The warm-up may have a
     learning rate of its own (`warm_up_rate`), and hand the optimiser's momentum on
     (`keep_momentum`).
+
+    `test_curve` scores the test scans, too, at every look: an oracle that nothing uses, stored to
+    show what choosing the checkpoint by the test set would have been worth.
     """
 
     network: Literal["small", "unet", "vnet"]
@@ -124,6 +127,7 @@ class Settings:
     ramp_every: int = 1
     warm_up_rate: float | None = None
     keep_momentum: bool = False
+    test_curve: bool = False
 
     @property
     def supervised_schedule(self) -> Schedule:
@@ -192,9 +196,8 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
     if profile == "quick":
         return quick
     if profile == "evening":
-        return replace(
-            quick, warm_up=1000, schedule=replace(quick.schedule, iterations=6000), looks=10
-        )
+        schedule = replace(quick.schedule, iterations=6000)
+        return replace(quick, warm_up=1000, schedule=schedule, looks=10, test_curve=True)
     tiny = replace(quick.schedule, iterations=4)
     return replace(quick, width=4, warm_up=4, schedule=tiny, looks=2, label_curve=(1,))
 
@@ -251,7 +254,7 @@ def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:
     if profile == "evening":
         schedule = Schedule(iterations=6000, learning_rate=4e-3)
         evening = Settings("small", 16, (128, 128), 1000, schedule, flip_axes=flips)
-        return replace(evening, grid=(128, 128), label_curve=CURVE)
+        return replace(evening, grid=(128, 128), label_curve=CURVE, looks=10, test_curve=True)
     quick = replace(quick_settings((128, 128), flips), grid=(128, 128))
     if profile == "quick":
         return quick

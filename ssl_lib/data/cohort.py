@@ -20,8 +20,13 @@ from jaxtyping import Float32, UInt8
 
 from ssl_lib.utils.errors import InputError
 
-Purpose = Literal["final score", "teaching picture", "fully supervised reference"]
-PURPOSES: tuple[str, ...] = ("final score", "teaching picture", "fully supervised reference")
+Purpose = Literal["final score", "teaching picture", "fully supervised reference", "test curve"]
+PURPOSES: tuple[str, ...] = (
+    "final score",
+    "teaching picture",
+    "fully supervised reference",
+    "test curve",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,7 @@ class Training:
     networks: dict[str, nn.Module]
     history: list[dict[str, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    test_curve: list[tuple[int, float]] = field(default_factory=list)
     film: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -74,10 +75,12 @@ class Watch:
     """What is looked at during training, `times` times and at the end, without changing it.
 
     `validate(student) -> Dice` scores validation scans; `picture(networks) -> dict of uint8 maps`
-    is one frame of the film.
+    is one frame of the film. `test(student) -> Dice` scores the test scans: it is stored beside
+    the training and chooses nothing.
     """
 
     validate: Callable[[nn.Module], float] | None = None
+    test: Callable[[nn.Module], float] | None = None
     picture: Callable[[SimpleNamespace], dict[str, Tensor]] | None = None
     times: int = 6
 
@@ -247,6 +250,8 @@ class Loop:
                 weights = {k: v.detach().clone() for k, v in student.state_dict().items()}
                 best = {"iteration": self.iteration, "dice": dice, "weights": weights}
                 self.result.best = best
+        if self.watch.test is not None:
+            self.result.test_curve.append((self.iteration, self.watch.test(student)))
         if self.watch.picture is not None:
             maps = {k: v.cpu() for k, v in self.watch.picture(self.view).items()}
             self.result.film.append({"iteration": self.iteration, **maps})
@@ -261,6 +266,7 @@ class Loop:
             "optimiser": result.optimiser if finished else self.optimiser.state_dict(),
             "history": result.history,
             "validation": result.validation,
+            "test_curve": result.test_curve,
             "film": result.film,
             "best": result.best,
             "seconds": result.seconds,
@@ -282,6 +288,7 @@ class Loop:
             for name in ("history", "validation", "film", "best", "seconds"):
                 setattr(self.result, name, state[name])
             self.result.validation = [tuple(pair) for pair in self.result.validation]
+            self.result.test_curve = [tuple(pair) for pair in state.get("test_curve", [])]
             return state["finished"]
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise InputError(

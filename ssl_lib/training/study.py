@@ -8,6 +8,7 @@ baseline is trained once and found again by every notebook, and a killed run con
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -161,9 +162,8 @@ class Study:
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
         done.film = join(start.film, done.film, settings.warm_up)
-        done.validation = start.validation + [
-            (iteration + settings.warm_up, dice) for iteration, dice in done.validation
-        ]
+        done.validation = start.validation + _later(done.validation, settings.warm_up)
+        done.test_curve = start.test_curve + _later(done.test_curve, settings.warm_up)
         _remember_geometry(done)
         return done
 
@@ -215,6 +215,7 @@ class Study:
             "labels_used": training.labels_used,
             "largest_component": score_cohort(cleaned, self.cohort),
             **self._score_of_the_average(training, settings),
+            **self._scores_of_selection(training),
             "config": training.config,
             "parameters": asdict(settings),
             "validation_best": {"iteration": best[0], "dice": best[1]},
@@ -230,6 +231,17 @@ class Study:
         return {
             "averaged_weights": score_cohort(self.predict(teacher, self.cohort.test), self.cohort)
         }
+
+    def _scores_of_selection(self, training: Training) -> dict[str, Any]:
+        """What choosing a checkpoint is worth, where the test curve was asked for: the test scores
+        of the weights that were best on validation, and the test Dice at every look, whose largest
+        is an oracle. The row itself is that of the last weights."""
+        if not training.test_curve or not training.best:
+            return {}
+        chosen = copy.deepcopy(training.networks["student"])
+        chosen.load_state_dict(training.best["weights"])
+        row = score_cohort(self.predict(chosen, self.cohort.test), self.cohort)
+        return {"best_on_validation": row, "test_curve": [list(p) for p in training.test_curve]}
 
     def save(
         self,
@@ -283,6 +295,15 @@ class Study:
             for case in self.cohort.validation
         ]
         return nan_mean(dice)
+
+    def test_dice(self, network: nn.Module) -> float:
+        """Mean Dice over test scans and foreground classes, for the test curve: an oracle."""
+        predictions, scores = self.predict(network, self.cohort.test), []
+        for case in self.cohort.test:
+            truth = self.cohort.sealed.open(case.identity, "test curve")
+            predicted = predictions[case.identity]
+            scores.append(mean_dice(predicted, truth, n_classes=self.cohort.n_classes))
+        return nan_mean(scores)
 
     @property
     def film_case(self) -> Case | None:
@@ -346,7 +367,9 @@ class Study:
         end = settings.warm_up + settings.schedule.iterations
         network.geometry = settings.geometry
         validation = [(end, self.validate(network))]
-        return replace(training, networks={"student": network}, validation=validation, best={})
+        return replace(
+            training, networks={"student": network}, validation=validation, best={}, test_curve=[]
+        )
 
     def _fit(
         self,
@@ -377,6 +400,7 @@ class Study:
         )
         watch = watch or Watch(
             validate=self.validate,
+            test=self.test_dice if self.settings.test_curve else None,
             picture=self.picture if self.film_case is not None else None,
             times=self.settings.looks,
         )
@@ -405,6 +429,11 @@ def _remember_geometry(training: Training) -> None:
     """Write onto each network whether it was trained on standardised patches."""
     for network in training.networks.values():
         network.geometry = training.settings.geometry
+
+
+def _later(curve: Sequence[tuple[int, float]], shift: int) -> list[tuple[int, float]]:
+    """A curve whose iterations are counted from the start of the first stage."""
+    return [(iteration + shift, value) for iteration, value in curve]
 
 
 def join(

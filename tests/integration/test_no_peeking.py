@@ -171,6 +171,32 @@ def test_no_method_opens_a_label_before_it_is_scored(method, marked, openings, t
     assert openings == [], "found again, a training opens none either"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_test_curve_opens_test_scans_only_and_changes_no_bit(method, marked, openings, tmp_path):
+    """The oracle is stored beside the training: no weight and no other number differs by it."""
+    plain = small(marked, tmp_path).rows(REGISTRY[method])
+    assert openings == []
+    quiet = small(marked, tmp_path)
+    study = replace(quiet, settings=replace(quiet.settings, test_curve=True))
+    watched = trained(study, method)
+    tests = {case.identity for case in marked.test}
+    assert {purpose for _, purpose in openings} == {"test curve"}
+    assert {name for name, _ in openings} == tests
+    for name, row in plain.items():
+        first, second = row.networks["student"], watched[name].networks["student"]
+        assert weights_hash(first) == weights_hash(second)
+        assert row.validation == watched[name].validation
+        assert row.test_curve == []
+    row = watched[method]
+    scored = study.score(row)
+    assert scored["test_curve"] == [list(pair) for pair in row.test_curve]
+    assert [i for i, _ in row.test_curve] == [i for i, _ in row.validation]
+    assert scored["test_curve"][-1][1] == pytest.approx(study.test_dice(row.networks["student"]))
+    assert row.best["dice"] == max(dice for _, dice in row.validation[-1:])
+    assert {"dice", "per_case"} <= scored["best_on_validation"].keys()
+    assert "test_curve" not in small(marked).score(plain[method])
+
+
 def test_only_the_reference_row_opens_labels_of_unlabelled_scans(marked, openings):
     small(marked).with_all_labels()
     wanted = {(case.identity, "fully supervised reference") for case in marked.unlabelled}
