@@ -5,6 +5,9 @@ training. This is the other half of the bargain: whoever changes what a method l
 raises `RECIPE_VERSION`, and stores the new losses:
 
     python tests/methods/test_recipe.py [METHOD ...]
+
+Another processor rounds differently, and a pseudo-label at the threshold may turn: of the stored
+losses one differed by 0.13 % on a second one. A change of a recipe moves them by more than that.
 """
 
 import json
@@ -22,6 +25,7 @@ from ssl_lib.methods import METHODS
 from ssl_lib.training.run_key import RECIPE_VERSION
 from ssl_lib.training.study import Study
 
+TOLERANCE = 5e-3
 STORED = Path(__file__).with_name("recipe.json")
 CASES = [(name, n) for name in METHODS for n in (2, 3) if (name, n) != ("umct_six_views", 2)]
 
@@ -52,7 +56,7 @@ def test_a_training_loses_what_it_lost(name, dimensions):
     found = losses(name, dimensions)
     assert [row.keys() for row in found] == [row.keys() for row in expected]
     for one, other in zip(found, expected, strict=True):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-7), "raise RECIPE_VERSION"
+        assert one == pytest.approx(other, rel=TOLERANCE, abs=1e-6), "raise RECIPE_VERSION"
 
 
 def test_the_stored_losses_are_of_this_version():
