@@ -21,7 +21,7 @@
 # Most projects do not fail at the loss function. They fail at a label map that lies mirrored beside
 # its image, at one patient on both sides of the split, at a prediction saved without its affine. So
 # half of this notebook is about files. The other half ranks the methods on *your* test scans, says
-# how little a few scans can prove, and keeps the networks for tomorrow's scan.
+# how little a few scans can prove, and exports the models for tomorrow's scan.
 #
 # - **Time:** minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
@@ -49,7 +49,7 @@ PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
 N_LABELLED = 4  # scans whose labels training may see
 SEED = 0  # initial weights, batches and augmentation
 METHODS = "supervised_few mean_teacher bcp"  # also umct aau dsaif; supervised_strong always
-LEAVE_OUT_BROKEN = True  # name what cannot be used and go on; False refuses the folder
+EXCLUDE_BROKEN = True  # name what cannot be used and go on; False refuses the folder
 DATA_DIR = "data"  # where the example folder is written
 RESULTS_DIR = "reports/results"  # where result files are written and read
 RUNS_DIR = "build/runs"  # where trainings are stored and found again
@@ -84,7 +84,7 @@ from scipy.stats import spearmanr
 from ssl_lib import figures
 from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
-from ssl_lib.export.model import keep, load_kept, predict_scan
+from ssl_lib.export.model import export_model, load_model, predict_scan
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
@@ -99,7 +99,7 @@ from ssl_lib.methods import row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.tables import interval_text, row_table
+from ssl_lib.notebook.tables import interval_text, number, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 
@@ -107,8 +107,8 @@ NOTEBOOK = "06_your_own_scans"
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
-scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, leave_out_broken=LEAVE_OUT_BROKEN)
-survey, cohort = scans.survey, scans.cohort
+scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, exclude_broken=EXCLUDE_BROKEN)
+fingerprint, cohort = scans.fingerprint, scans.cohort
 settings = settings_for(PROFILE, cohort)
 study = Study(cohort, settings, PROFILE, SEED, best_device(), Path(RUNS_DIR))
 run_name = f"{safe_name(DATASET)}-{PROFILE}-n{N_LABELLED}-seed{SEED}"
@@ -141,9 +141,9 @@ else:
 # ## What do you expect?
 
 # %% tags=["predict"]
-count = len(survey.left_out)
+count = len(fingerprint.excluded)
 predict(
-    f"The folder holds {len(survey.listing.images)} usable images. How many files cannot be used?",
+    f"{len(fingerprint.listing.images)} images in this folder are usable. How many files are not?",
     options=("None", "One or two", "Three or more"),
     answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
     because=f"It is {count}. The table of the next section names each one.",
@@ -155,15 +155,15 @@ predict(
 # Every file was read to its last byte. First what is usable:
 
 # %% tags=["results"]
-description_table(survey)
+description_table(fingerprint)
 
 # %% [markdown]
-# And what is not, or should be looked at. **Left out** is what cannot be used: a broken image drops
-# out; a scan whose *label map* is wrong stays, as an unlabelled one. A **likely mistake** is used
-# as it is, because only you can tell. A **note** asks for nothing.
+# And what is not, or should be looked at. **Excluded** is what cannot be used: a broken image drops
+# out; a scan whose *label map* is wrong stays, as an unlabelled one. A **warning** is about files
+# that are used as they are, because only you can tell. A **note** asks for nothing.
 
 # %% tags=["results"]
-findings_table(survey.findings)
+findings_table(fingerprint.findings)
 
 # %% [markdown]
 # Four of these checks find what hurts most and shows least:
@@ -171,21 +171,22 @@ findings_table(survey.findings)
 # - **A mirrored label map.** Image and label map each carry an *affine*, the matrix from voxels to
 #   millimetres. If somebody's tool wrote the array of one orientation with the affine of another,
 #   the two lie mirrored to each other, and left becomes right. A label map whose header disagrees
-#   with that of its image is left out. Where both agree and still the flipped label map would suit
-#   the grey levels much better, you are told.
+#   with that of its image is excluded. Where both agree and still the label map would suit the grey
+#   levels much better when flipped, or with two axes exchanged, you are told.
 # - **The same scan twice.** On both sides of a split it is tested on what it has learnt.
-# - **One patient, several scans.** Names such as `p07_a` and `p07_b` are taken for one patient and
-#   kept on one side. Say it yourself in `patients.csv`; a guess is a guess.
+# - **One patient, several scans.** Names such as `p07_a` and `p07_b`, or `sub-07_ses-1` and
+#   `sub-07_ses-2`, are taken for one patient and kept on one side. A guess is a guess:
+#   `patients.csv` decides.
 # - **Padding.** CT scanners fill the corners with values far below air. Scans are standardised by
 #   their own mean and deviation, so such corners squeeze all tissue into a narrow range.
 #
-# The next figure shows all usable scans, those with a likely mistake in another colour.
+# The next figure shows all usable scans, those with a warning in another colour.
 
 # %% tags=["figure"]
 ALT_FOLDER = (
     "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size."
 )
-show(figures.folder_overview(survey), alt=ALT_FOLDER)
+show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 
 # %% [markdown]
 # **How to read it.** Different lengths of the lines are normal for MRI, whose grey levels have no
@@ -275,8 +276,8 @@ ALT_CURVES = "Losses and validation Dice over the iterations, one line for each 
 show(figures.training_curves(trainings), alt=ALT_CURVES)
 
 # %% tags=["results"]
-left_out = [f"{one.file}: {one.problem}" for one in survey.left_out]
-result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, left_out=left_out)
+excluded = [str(one) for one in fingerprint.excluded]
+result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, excluded=excluded)
 
 # %% [markdown]
 # ## Which one is best here?
@@ -302,7 +303,7 @@ ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
 print(f"   {'row':<44}  Dice  over the control")
 for place, row in enumerate(ranking, start=1):
     words = "(the control)" if row == "supervised_strong" else gain(row)
-    print(f"{place}. {row_name(row):<44} {dice[row]:.3f}  {words}")
+    print(f"{place}. {row_name(row):<44} {number(dice[row])}  {words}")
 print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 
 # %% [markdown]
@@ -315,7 +316,7 @@ print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
 best = max(validation, key=lambda row: np.nan_to_num(validation[row], nan=-1.0))
 for row, dice in sorted(validation.items(), key=lambda pair: -np.nan_to_num(pair[1], nan=-1.0)):
-    print(f"{row_name(row):>45}: validation Dice {dice:.3f}")
+    print(f"{row_name(row):>45}: validation Dice {number(dice)}")
 print(f"{row_name(best)} is used from here on ({len(cohort.validation)} validation scans).")
 
 # %% [markdown]
@@ -323,7 +324,7 @@ print(f"{row_name(best)} is used from here on ({len(cohort.validation)} validati
 # without the test scans.
 
 # %% [markdown]
-# ## What is kept?
+# ## What is exported?
 #
 # One file for each row, in the *safetensors* format: plain numbers, no pickle that could run code
 # when it is opened. With the weights it holds the classes, the geometry, what the training scans
@@ -333,7 +334,7 @@ print(f"{row_name(best)} is used from here on ({len(cohort.validation)} validati
 
 # %%
 weights = {
-    row: keep(output / "weights", row, training.networks["student"],
+    row: export_model(output / "weights", row, training.networks["student"],
               study=study, scans=scans, result=result)
     for row, training in trainings.items()
 }  # fmt: skip
@@ -342,26 +343,30 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # %% [markdown]
 # ## Do the files say the same as the table?
 #
-# Now the kept weights are loaded again and predict from the NIfTI files, as they would for a
+# Now the exported weights are loaded again and predict from the NIfTI files, as they would for a
 # stranger. Each prediction is turned back to the orientation of its scan and written with its shape
 # and affine. Then both files are read anew and scored. If anything on the way from array to file
 # and back were wrong, the two columns below would differ.
 
 # %%
-kept = {row: load_kept(path, study.device) for row, path in weights.items()}
+exported = {row: load_model(path, study.device) for row, path in weights.items()}
 test_names = [case.identity for case in cohort.test]
-for row, network in kept.items():
-    predict_files(network, survey, test_names, output / "predictions" / row)
+refused = {}
+for row, model in exported.items():
+    _, refused[row] = predict_files(model, fingerprint, test_names, output / "predictions" / row)
+for name, error in {name: e for row in refused.values() for name, e in row.items()}.items():
+    print(f"{name} was not predicted:\n{error}")
 
 # %% tags=["results"]
 full_size = max(scans.geometry.factors) == 1
 print(f"{'Dice':>45}  table  files" + ("" if full_size else "  (table: shrunk scans)"))
 for row in trainings:
-    from_files, _ = score_files(output / "predictions" / row, survey, test_names)
+    there = [name for name in test_names if name not in refused[row]]
+    from_files, _ = score_files(output / "predictions" / row, fingerprint, there)
     table = result["rows"][row]["dice"]
-    print(f"{row_name(row):>45}  {table:.4f} {from_files['dice']:.4f}")
-    if full_size:
-        assert abs(table - from_files["dice"]) < 1e-3, row
+    print(f"{row_name(row):>45}  {number(table, 4)} {number(from_files['dice'], 4)}")
+    if full_size and there == test_names:
+        assert np.isclose(table, from_files["dice"], atol=1e-3, equal_nan=True), row
 
 # %% [markdown]
 # For shrunk scans the second column is the one that counts for your files: it is measured at full
@@ -374,9 +379,13 @@ for row in trainings:
 # %%
 groups = scan_groups(scans)
 others = [name for name in groups if name not in test_names]
-predicted = predict_files(kept[best], survey, [*test_names, *others], output / "predictions" / best)
-write_list(output / "predictions" / f"{best}.csv", predicted, groups)
+predicted, not_predicted = predict_files(
+    exported[best], fingerprint, [*test_names, *others], output / "predictions" / best
+)
+write_list(output / "predictions" / f"{best}.csv", predicted, groups, not_predicted)
 print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
+for name, error in not_predicted.items():
+    print(f"{name} ({groups[name]}) was not predicted:\n{error}")
 for name, one in predicted.items():
     for warning in one.warnings:
         print(textwrap.fill(f"{name} ({groups[name]}): {warning}", 90))
@@ -394,15 +403,16 @@ for name, one in predicted.items():
 # %%
 def opened(name):
     """A scan, its true label map, if it has one, and its written prediction."""
-    volume = read_nifti(survey.listing.images[name])
-    files = (survey.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
-    labels = (path and read_classes(path, volume, survey.values) for path in files)
+    volume = read_nifti(fingerprint.listing.images[name])
+    files = (fingerprint.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
+    labels = (path and read_classes(path, volume, fingerprint.values) for path in files)
     return Scan(volume.voxels, volume.spacing, *labels)
 
 
 # %% tags=["widget"]
-unseen = [name for name in groups if groups[name] == "outside"] or others
-shown_scans = {f"{name} ({groups[name]})": name for name in (*test_names[:2], unseen[-1])}
+unseen = [name for name in predicted if groups[name] == "outside"] or list(predicted)
+some = [name for name in test_names if name in predicted][:2] + unseen[-1:]
+shown_scans = {f"{name} ({groups[name]})": name for name in some}
 look_through(
     {title: opened(name) for title, name in shown_scans.items()},
     class_names=cohort.class_names,
@@ -477,7 +487,7 @@ if cohort.unlabelled and len(trainings) > 1:
 # ```
 
 # %%
-new_scan = survey.listing.images[unseen[-1]]
+new_scan = fingerprint.listing.images[unseen[-1]]
 done = predict_scan(weights[best], new_scan, output / "new" / "one_scan.nii.gz")
 for name, size in done.millilitres.items():
     print(f"{name}: {size:.1f} ml")
@@ -572,7 +582,7 @@ predict(
 # %% [markdown]
 # ## What stays?
 #
-# - Look at the folder first. What was left out is named in the table and in the result file.
+# - Look at the folder first. What was excluded is named in the table and in the result file.
 # - Test scans judge, validation scans choose, and the control is trained, always.
 # - A prediction is done when its file lies on its scan, and was scored *as a file*.
 # - Weights without their classes, geometry and scores are numbers. Here they travel together.

@@ -507,7 +507,7 @@ for name, test in TESTS.items():
 # It does, in code that is cited a lot, and it happened to us. Four cases:
 #
 # - In the released code of bidirectional copy-paste, the ACDC mask of the background class was one
-#   everywhere, so that its Dice loss mixed both regions with each region's label. It was mended in
+#   everywhere, so that its Dice loss mixed both regions with each region's label. It was fixed in
 #   October 2023, after the paper's numbers and the released weights.
 # - In the same code the average of the teacher covers only the parameters in one script and the
 #   running statistics too in the other: exhibit G shows what can depend on it.
@@ -516,7 +516,7 @@ for name, test in TESTS.items():
 #   another doubt at each call. And its options take the word `False` for true, as any text that is
 #   not empty.
 # - In this repository two of the first defects that we switched on in a copy were noticed by no
-#   test. One showed a test that was too weak, since mended; the other turned out to be no defect.
+#   test. One showed a test that was too weak, since fixed; the other turned out to be no defect.
 
 # %% [markdown]
 # ## Can you break it?

@@ -49,7 +49,7 @@ def write_example_folder(folder: Path) -> Path:
         except (OSError, ValueError):
             content = None
         if not isinstance(content, dict) or content.get("name") != EXAMPLE:
-            return folder  # not ours to replace; the survey says what is wrong with it
+            return folder  # not ours to replace; the fingerprint says what is wrong with it
         if content.get("release") == RELEASE:
             return folder
         shutil.rmtree(folder)

@@ -1,8 +1,8 @@
-"""Look at a folder of scans before anything is learnt from it: what is there, what cannot be used,
-and what is likely a mistake.
+"""The fingerprint of a folder of scans: what is there, what cannot be used, and what is likely a
+mistake, before anything is learnt from it.
 
 Every file is read once and only its description is kept. Nothing is refused here: a file that
-cannot be used is left out by name, with what was expected and how to mend it, and the rest goes on.
+cannot be used is excluded by name, with what was expected and how to fix it, and the rest goes on.
 What lies where in the folder is told in `ssl_lib.data.folder_files`.
 """
 
@@ -10,63 +10,78 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from ssl_lib.data.folder_files import Listing, Problems, list_folder
-from ssl_lib.data.preprocessing import is_placed, orientation_of, slice_axis
-from ssl_lib.data.reading import Volume, as_image, as_label, read_nifti, same_grid
+from ssl_lib.data.folder_files import Finding, Findings, Listing, list_folder, refuse_together
+from ssl_lib.data.label_fit import Fit, better_fit
+from ssl_lib.data.patients import guess_patients
+from ssl_lib.data.preprocessing import Header, header_of, slice_axis
+from ssl_lib.data.reading import (
+    BESIDE_NOTED,
+    Volume,
+    as_image,
+    as_label,
+    nan_share,
+    read_nifti,
+    same_grid,
+    value_counts,
+)
 from ssl_lib.utils.errors import InputError
 
 QUANTILES: tuple[float, ...] = (0.01, 0.25, 0.5, 0.75, 0.99)
-Weight = Literal["left out", "likely mistake", "note"]
+SAMPLED = 2_000_000
+"""Grey levels of larger scans are described by every second, third, ... voxel."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing to know about a file: left out, likely a mistake, or only a note."""
-
-    weight: Weight
-    file: str
-    problem: str
-    expected: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Facts:
+class ScanProperties:
     """One usable scan: `shape` and `spacing` (mm) along x (right), y (front), z (top).
 
-    `orientation` is that of the file; `placed` whether its header states one. `quantiles` are grey
-    levels at `QUANTILES`, `lowest` the two lowest different ones, `padding` the share of voxels at
-    the lowest, `levels` how many different there are (counted up to 11). `classes` counts the
-    voxels of each value of the label map, empty without one. `content` and `label_content` are
-    hashes of the voxels. `mirrored` is the axis along which the flipped label map suits the image
-    much better than the label map as it is, if there is one.
+    `millilitres` is the volume of one voxel. `header` says where the file's axes point.
+    `quantiles` are grey levels at `QUANTILES`, `lowest` the two lowest different ones, `padding`
+    the share of voxels at the lowest, `levels` how many different there are (counted up to 11),
+    `undefined` the share that was NaN and is filled with the lowest. `classes` counts the voxels of
+    each value of the label map, empty without one. `content` and `label_content` are hashes of the
+    voxels. `fit` is how the label map would suit the image much better, if it would; `gaps` the
+    axis along which outlined slices alternate with empty ones, if they do; `beside` how many voxels
+    it lies beside its image.
     """
 
     scan: str
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
-    orientation: str
-    placed: bool
+    millilitres: float
+    header: Header
     quantiles: tuple[float, ...]
     lowest: tuple[float, float]
     padding: float
     levels: int
     content: str
+    undefined: float
     classes: Mapping[int, int]
     label_content: str = ""
-    mirrored: int | None = None
+    fit: Fit | None = None
+    gaps: int | None = None
+    beside: float = 0.0
+
+    @property
+    def orientation(self) -> str:
+        """Where the axes of the file point: three letters of R, L, A, P, S, I."""
+        return self.header.orientation
+
+    @property
+    def foreground(self) -> int:
+        """Voxels of the label map that are not background."""
+        return sum(count for value, count in self.classes.items() if value > 0)
 
 
 @dataclass(frozen=True)
-class Survey:
+class Fingerprint:
     """A folder's usable scans, and what was found about all of its files.
 
     `listing` names usable files only. `class_names` and `values` are the classes and the numbers
@@ -76,107 +91,150 @@ class Survey:
 
     folder: Path
     listing: Listing
-    facts: Mapping[str, Facts]
+    properties: Mapping[str, ScanProperties]
     findings: tuple[Finding, ...]
     class_names: tuple[str, ...]
     values: tuple[int, ...]
     axis: int | None
 
     @property
-    def left_out(self) -> tuple[Finding, ...]:
-        """Files that cannot be used."""
-        return tuple(one for one in self.findings if one.weight == "left out")
+    def excluded(self) -> tuple[Finding, ...]:
+        """Files that cannot be used, and why."""
+        return tuple(one for one in self.findings if one.weight == "excluded")
 
 
-class Findings(Problems):
-    """Problems as findings: those that a reader reports mean that the file is left out."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.found: list[Finding] = []
-
-    def add(self, path: str | Path | None, problem: str, expected: str = "", fix: str = "") -> None:
-        """A file that cannot be used."""
-        self.found.append(Finding("left out", self.name_of(path), problem, expected, fix))
-
-
-def survey(folder: str | Path) -> Survey:
+def take_fingerprint(folder: str | Path) -> Fingerprint:
     """Read every file of the folder once and describe what is usable.
 
     A scan whose label map cannot be used stays as an unlabelled one; of scans with the same voxels
     the first (a labelled one before others) stays. Raises `InputError` only if there is no image,
     or none that can be read.
     """
-    from ssl_lib.data.integrity import likely_mistakes  # it describes what is defined here
+    from ssl_lib.data.integrity import integrity_checks  # it describes what is defined here
 
     folder = Path(folder)
     findings = Findings(folder)
     listing = list_folder(folder, findings)
-    facts: dict[str, Facts] = {}
+    properties: dict[str, ScanProperties] = {}
     for scan in listing.images:
         with findings.collected():
-            facts[scan] = _look_at(listing, scan, findings)
-    if not facts:
-        raise InputError(
-            f"none of its {len(listing.images)} scans can be read",
-            where=folder,
-            expected="NIfTI files with one volume each",
-            fix="; ".join(f"{one.file}: {one.problem}" for one in findings.found[:3]),
+            properties[scan] = _look_at(listing, scan, findings)
+    _exclude_scouts(listing, properties, findings)
+    if not properties:
+        excluded = [one for one in findings.found if one.weight == "excluded"]
+        raise refuse_together(
+            folder, excluded, f"none of its {len(listing.images)} scans can be used"
         )
-    _leave_out_twins(listing, facts, findings)
-    names, values = _classes(listing, facts, findings)
-    usable = _only(listing, facts)
-    guessed, patients = _with_patients(usable)
-    found = [*findings.found, *guessed, *likely_mistakes(facts, patients, names, values)]
+    _exclude_duplicates(listing, properties, findings)
+    names, values = _classes(listing, properties, findings)
+    usable = _with_patients(_only(listing, properties), findings)
+    found = [*findings.found, *integrity_checks(properties, usable, names, values)]
     axis = slice_axis(
-        [one.shape for one in facts.values()], [one.spacing for one in facts.values()]
+        [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
     )
-    return Survey(folder, patients, facts, tuple(found), names, values, axis)
+    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis)
 
 
-def _look_at(listing: Listing, scan: str, findings: Findings) -> Facts:
-    """The facts of one scan; a label map that cannot be used is noted and passed over."""
+def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
+    """The properties of one scan; a label map that cannot be used is noted and passed over."""
     path = listing.images[scan]
     volume = read_nifti(path)
-    image = as_image(volume.voxels, path)
-    lowest = np.unique(image)[:11]
-    facts = Facts(
+    undefined = nan_share(volume.voxels)
+    image = as_image(volume.voxels, path, fill_nan=True)
+    sample = sampled(image)
+    levels = np.unique(sample)[:11]
+    lowest = float(image.min())
+    next_level = float(np.min(image, where=image > lowest, initial=np.inf))
+    properties = ScanProperties(
         scan=scan,
         shape=image.shape,
         spacing=volume.spacing,
-        orientation=orientation_of(path),
-        placed=is_placed(path),
-        quantiles=tuple(float(level) for level in np.quantile(image, QUANTILES)),
-        lowest=(float(lowest[0]), float(lowest[1])),
-        padding=float(np.mean(image == lowest[0])),
-        levels=len(lowest),
+        millilitres=volume.millilitres,
+        header=header_of(path),
+        quantiles=tuple(float(level) for level in np.quantile(sample, QUANTILES)),
+        lowest=(lowest, next_level),
+        padding=float(np.mean(image == lowest)),
+        levels=len(levels),
         content=_hash(image),
+        undefined=undefined,
         classes={},
     )
     with findings.collected():
         if scan in listing.labels:
-            label = read_label(volume, listing.labels[scan])
-            values, counts = np.unique(label, return_counts=True)
-            facts = replace(
-                facts,
-                classes=dict(zip(values.tolist(), counts.tolist(), strict=True)),
+            label, beside = label_beside(volume, listing.labels[scan])
+            _refuse_ignored(label, listing, scan)
+            counts = value_counts(label)
+            properties = replace(
+                properties,
+                classes={int(value): int(counts[value]) for value in np.flatnonzero(counts)},
                 label_content=_hash(label) if label.any() else "",
-                mirrored=mirrored_axis(image, label),
+                fit=better_fit(image, label, properties.quantiles),
+                gaps=sparse_axis(label),
+                beside=beside,
             )
-    return facts
+            if beside > BESIDE_NOTED:
+                findings.note(
+                    listing.labels[scan],
+                    f"lies {beside:.2g} voxels beside its image: used as if it lay on it",
+                )
+    return properties
+
+
+def sampled(image: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "*space"]:
+    """The image, or about `SAMPLED` of its voxels, evenly spread along every axis."""
+    step = max(1, round((image.size / SAMPLED) ** (1 / 3)))
+    return image[::step, ::step, ::step]
+
+
+def _refuse_ignored(label: UInt8[np.ndarray, "x y z"], listing: Listing, scan: str) -> None:
+    """Voxels that nobody outlined are neither background nor a class."""
+    if listing.ignored is None:
+        return
+    count = int(np.count_nonzero(label == listing.ignored))
+    if count:
+        raise InputError(
+            f"leaves {count} voxels open (value {listing.ignored}, 'ignore' in dataset.json):"
+            " label maps with open voxels are not supported",
+            where=listing.labels[scan],
+            expected="a class or background for every voxel",
+            fix="outline the whole scan, or remove its label map: it then counts as unlabelled",
+        )
+
+
+def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
+    """The axis along which outlined slices alternate with empty ones inside the organ, or None.
+
+    It alternates if half of the slices between the first and the last outlined one are empty, in
+    two gaps or more, and no more than two outlined slices lie together; or if a third of them are,
+    in three gaps or more. Two organs side by side have one gap.
+    """
+    for axis in range(3):
+        there = label.any(axis=tuple(other for other in range(3) if other != axis))
+        inside = there[there.argmax() : len(there) - there[::-1].argmax()]
+        runs = np.diff(np.flatnonzero(np.diff(np.r_[0, inside.astype(np.int8), 0])))
+        gaps, empty = len(runs) // 2, float(np.mean(~inside)) if inside.size else 0.0
+        thin = gaps >= 2 and empty >= 1 / 2 and runs[::2].max() <= 2
+        if thin or (gaps >= 3 and empty >= 1 / 3):
+            return axis
+    return None
 
 
 def read_label(image: Volume, path: Path) -> UInt8[np.ndarray, "x y z"]:
-    """The label map of an image, on its voxels.
+    """The label map of an image, on its voxels; see `label_beside`."""
+    return label_beside(image, path)[0]
+
+
+def label_beside(image: Volume, path: Path) -> tuple[UInt8[np.ndarray, "x y z"], float]:
+    """The label map of an image, on its voxels, and how many voxels it lies beside it.
 
     Raises `InputError` for a file that is no label map or lies elsewhere; the message says so where
     the two headers differ in the direction of an axis.
     """
     volume = read_nifti(path)
     try:
-        same_grid(image, volume)
+        beside = same_grid(image, volume)
     except InputError as error:
-        theirs, ours = orientation_of(path), orientation_of(image.path)
+        theirs, ours = header_of(path).orientation, header_of(image.path).orientation
         if theirs == ours or volume.voxels.shape != image.voxels.shape:
             raise
         raise InputError(
@@ -186,134 +244,133 @@ def read_label(image: Volume, path: Path) -> UInt8[np.ndarray, "x y z"]:
             expected=error.expected,
             fix="look at both in a viewer, then give the label map the affine of its image",
         ) from None
-    return as_label(volume.voxels, path)
+    return as_label(volume.voxels, path), beside
 
 
-def mirrored_axis(
-    image: Float[np.ndarray, "x y z"], label: UInt8[np.ndarray, "x y z"]
-) -> int | None:
-    """The axis along which the flipped label map explains the grey levels much better, or None.
-
-    Compared is the share of the grey levels' variance that lies between the classes. Much better:
-    more than twice as much, and by more than a tenth of the variance.
-    """
-    if not label.any():
-        return None
-    low, high = np.quantile(image, (0.01, 0.99))
-    grey = np.clip(image, low, high)
-    own = explained_variance(grey, label)
-    flipped = [explained_variance(grey, np.flip(label, axis)) for axis in range(3)]
-    best = int(np.argmax(flipped))
-    return best if flipped[best] > max(2 * own, own + 0.1) else None
-
-
-def explained_variance(
-    image: Float[np.ndarray, "*space"], label: UInt8[np.ndarray, "*space"]
-) -> float:
-    """The variance between the means of the classes over the whole variance, 0 to 1."""
-    counts = np.bincount(label.ravel())
-    sums = np.bincount(label.ravel(), weights=image.ravel())
-    there = counts > 0
-    means = sums[there] / counts[there]
-    whole = image.mean(dtype=np.float64)
-    between = (counts[there] * (means - whole) ** 2).sum() / counts.sum()
-    return float(between / max(image.var(dtype=np.float64), 1e-12))
+def _exclude_scouts(
+    listing: Listing, properties: dict[str, ScanProperties], findings: Findings
+) -> None:
+    """Single slices among volumes: overviews that a scanner takes before a series."""
+    if not properties:
+        return
+    axis = slice_axis(
+        [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
+    )
+    for scan, one in list(properties.items()):
+        thin = [a for a in range(3) if one.shape[a] == 1 and a != axis]
+        if thin:
+            findings.exclude(
+                listing.images[scan],
+                f"is a single slice of {' x '.join(map(str, one.shape))} voxels",
+                "volumes, as most scans are" if axis is None else "slices of the usual plane",
+                "remove it: it is probably an overview (scout)",
+            )
+            del properties[scan]
 
 
-def _leave_out_twins(listing: Listing, facts: dict[str, Facts], findings: Findings) -> None:
+def _exclude_duplicates(
+    listing: Listing, properties: dict[str, ScanProperties], findings: Findings
+) -> None:
     """Of scans with the same voxels keep the first, a labelled one before others."""
     first: dict[str, str] = {}
-    for scan in sorted(facts, key=lambda scan: not facts[scan].classes):
-        kept = first.setdefault(facts[scan].content, scan)
+    for scan in sorted(properties, key=lambda scan: not properties[scan].classes):
+        kept = first.setdefault(properties[scan].content, scan)
         if kept != scan:
-            findings.add(
+            findings.exclude(
                 listing.images[scan],
                 f"has the same voxels as {findings.name_of(listing.images[kept])}",
                 "each scan once: on both sides of a split it would be tested on what it learnt",
                 "remove one of the two",
             )
-            del facts[scan]
+            del properties[scan]
 
 
 def _classes(
-    listing: Listing, facts: dict[str, Facts], findings: Findings
+    listing: Listing, properties: dict[str, ScanProperties], findings: Findings
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and values of the classes; label maps with other values lose their labels.
 
     Without names in dataset.json, the classes are the values that at least two label maps use (or
     the only one, if there is only one).
     """
-    labelled = [scan for scan in facts if facts[scan].classes]
-    uses = Counter(value for scan in labelled for value in facts[scan].classes)
+    labelled = [scan for scan in properties if properties[scan].classes]
+    uses = Counter(value for scan in labelled for value in properties[scan].classes)
     names = listing.description.get("labels")
     if names is None:
         least = 1 if len(labelled) < 2 else 2
         values = tuple(sorted({0, *(value for value, n in uses.items() if n >= least)}))
         names = ("background", *(f"class {value}" for value in values[1:]))
-        fix = "mend it; if it is a class, name all classes in dataset.json"
+        fix = "fix it; if it is a class, name all classes in dataset.json"
         expected = f"values that other label maps use, too: {', '.join(map(str, values))}"
     else:
         values = tuple(range(len(names)))
-        expected, fix = f"0 to {len(names) - 1}, as dataset.json names them", "mend one of the two"
+        expected, fix = f"0 to {len(names) - 1}, as dataset.json names them", "fix one of the two"
     for scan in labelled:
-        extra = sorted(facts[scan].classes.keys() - set(values))
+        extra = sorted(properties[scan].classes.keys() - set(values))
         if extra:
             problem = f"holds the value {', '.join(map(str, extra))}"
-            findings.add(listing.labels[scan], problem, expected, fix)
-            facts[scan] = replace(facts[scan], classes={}, label_content="", mirrored=None)
+            findings.exclude(listing.labels[scan], problem, expected, fix)
+            properties[scan] = replace(
+                properties[scan], classes={}, label_content="", fit=None, gaps=None, beside=0.0
+            )
     return tuple(names), values
 
 
-def _only(listing: Listing, facts: Mapping[str, Facts]) -> Listing:
+def _only(listing: Listing, properties: Mapping[str, ScanProperties]) -> Listing:
     """The listing without files that cannot be used."""
     return replace(
         listing,
-        images={scan: path for scan, path in listing.images.items() if scan in facts},
+        images={scan: path for scan, path in listing.images.items() if scan in properties},
         labels={
             scan: path
             for scan, path in listing.labels.items()
-            if scan in facts and facts[scan].classes
+            if scan in properties and properties[scan].classes
         },
-        test=tuple(scan for scan in listing.test if scan in facts),
+        test=tuple(scan for scan in listing.test if scan in properties),
     )
 
 
-def _with_patients(listing: Listing) -> tuple[list[Finding], Listing]:
-    """Patients guessed from names where no table states them: noted, and kept together."""
-    if listing.patients:
-        return [], listing
-    guess = guess_patients(tuple(listing.images))
-    if not guess:
-        return [], listing
-    several = {p: [s for s in guess if guess[s] == p] for p in sorted(set(guess.values()))}
-    example = max(several.values(), key=len)
-    note = Finding(
-        "note",
-        "imagesTr",
-        f"names suggest patients with several scans, such as {', '.join(example[:3])}:"
-        f" {len(several)} of them, each kept on one side of the split",
-        "patients.csv, if the guess is wrong",
-        "write a line scan,patient for each scan",
-    )
-    return [note], replace(listing, patients=guess)
+def _with_patients(listing: Listing, findings: Findings) -> Listing:
+    """Patients guessed from the names of scans that no table names: told, and kept together."""
+    guess = guess_patients(tuple(listing.images), listing.patients)
+    unnamed = [scan for scan in listing.images if scan not in listing.patients]
+    if listing.patients and unnamed:
+        some = ", ".join(unnamed[:6]) + (f" and {len(unnamed) - 6} more" if unnamed[6:] else "")
+        findings.warn(
+            "patients.csv",
+            f"does not name {some}: their patients are guessed from their names",
+            "a line for every scan",
+            "add them, a patient's scans with one name",
+        )
+    several = {p: [s for s in guess if guess[s] == p] for p in dict.fromkeys(guess.values())}
+    several = {patient: scans for patient, scans in several.items() if len(scans) > 1}
+    if several:
+        example = max(several.values(), key=len)
+        findings.note(
+            "imagesTr",
+            f"names suggest {len(several)} patients with several scans, such as"
+            f" {', '.join(example[:3])}: each is kept on one side of the split",
+            "patients.csv, if the guess is wrong: it decides",
+            "write a line scan,patient for each scan",
+        )
+    test = set(listing.test)
+    both = [p for p, scans in several.items() if {s in test for s in scans} == {True, False}]
+    if both:
+        scans = several[both[0]]
+        findings.warn(
+            "imagesTs",
+            f"names suggest that {', '.join(scans[:3])} are one patient, some in imagesTr and some"
+            " in imagesTs: those in imagesTs are taken for other patients",
+            "each patient in one of the two folders",
+            "if it is one patient, say so in patients.csv, which decides",
+        )
+        guess = {s: p for s, p in guess.items() if not (p in both and s in test)}
+    return replace(listing, guessed=guess)
 
 
-def guess_patients(scans: Sequence[str]) -> dict[str, str]:
-    """Scans whose names agree up to the last `_` or `-` part, if that beginning holds a number.
-
-    Returns the guessed patient of scans that share one; {} if that would make one patient of all,
-    or of more than four scans and a quarter of the folder: then it is a year, or a study's name.
-    """
-    beginnings = {scan: scan[: max(scan.rfind("_"), scan.rfind("-"), 0)] for scan in scans}
-    counts = Counter(part for part in beginnings.values() if any(c.isdigit() for c in part))
-    guess = {scan: part for scan, part in beginnings.items() if counts[part] > 1}
-    several = len(set(guess.values())) + len(scans) - len(guess) > 1
-    largest = max(Counter(guess.values()).values(), default=0)
-    return guess if several and largest <= max(4, len(scans) / 4) else {}
-
-
-def _hash(array: np.ndarray) -> str:
+def _hash(array: Shaped[np.ndarray, "*space"]) -> str:
     """A hash of shape and voxels."""
     digest = hashlib.sha256(repr(array.shape).encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    for part in array:  # a copy of one slice at a time
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()[:16]

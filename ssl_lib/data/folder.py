@@ -1,112 +1,142 @@
-"""A folder of one's own NIfTI files as a cohort; `folder_files` says what may lie in it.
+"""A folder of one's own NIfTI files as a cohort, by what its fingerprint found usable.
 
-Two doors lead in. `folder_cohort` is strict: all problems of the files are reported together, a
-line each, and refused. `surveyed_cohort` takes what `fingerprint` found usable and says what was
-left out. A folder without problems gives the same cohort by both.
+`folder_files` says what may lie in a folder, `fingerprint` what of it can be used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import shrink_factors, shrink_note
-from ssl_lib.data.fingerprint import Survey, read_label
-from ssl_lib.data.folder_files import Listing, Problems, list_folder
-from ssl_lib.data.preprocessing import Geometry, slice_axis
-from ssl_lib.data.reading import as_image, as_label, normalise, only_classes, read_nifti, same_grid
+from ssl_lib.data.fingerprint import Fingerprint, read_label
+from ssl_lib.data.folder_files import Listing, told
+from ssl_lib.data.preprocessing import Geometry
+from ssl_lib.data.reading import as_image, normalise, read_nifti
 from ssl_lib.data.scan_files import Shelf
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
+MOST_NAMED = 12
+"""Excluded files that a caveat names; the findings name all of them."""
 
 
 def folder_cohort(
-    folder: Path, n_labelled: int, max_scans: int | None = None, split_seed: int = 0
-) -> Cohort:
-    """The cohort of a folder: spacing in mm, axes to the right, front and top, z-scored per scan.
-
-    Raises `InputError` for an empty folder, too few labelled scans, and for broken files.
-    """
-    problems = Problems(folder)
-    listing = list_folder(folder, problems)
-    try:
-        whole = folder_split(folder, listing, n_labelled, split_seed)
-    except InputError:
-        problems.refuse()  # a misnamed file is the likelier cause of too few label maps
-        raise
-    split = cap(whole, max_scans)
-    cases, reader = {}, Shelf()
-    for scan in split.all:
-        with problems.collected():
-            cases[scan] = reader.keep(_read_case(listing, scan))
-    class_names = _class_names(listing, cases, problems)
-    problems.refuse()
-    axis = slice_axis(
-        [case.image.shape for case in cases.values()], [case.spacing for case in cases.values()]
-    )
-    geometry, shelf = Geometry(axis), Shelf()
-    cases = {scan: shelf.keep(geometry.case(case)) for scan, case in cases.items()}
-    caveat = _caveat(listing, whole, geometry)
-    return _sealed(folder, listing, split, cases, class_names, geometry, caveat)
-
-
-def surveyed_cohort(
-    survey: Survey,
+    fingerprint: Fingerprint,
     n_labelled: int,
     *,
     max_scans: int | None = None,
     largest_side: int | None = None,
     split_seed: int = 0,
 ) -> tuple[Cohort, Geometry]:
-    """The cohort of what a survey found usable, and how its scans are shown to a network.
+    """The cohort of a folder's usable scans, and how they are shown to a network.
 
-    Volumes whose median side is over `largest_side` are shrunk as they are read, so that no more
-    than one is held whole (see `downsampling`). Scans that do not fit into memory are kept in
-    files (see `scan_files`). Raises `InputError` if too few labelled scans remain, or if the
-    disk has no room either.
+    Spacing is in mm, axes to the right, front and top, grey levels z-scored per scan. Volumes whose
+    median side is over `largest_side` are downsampled as they are read, so that no more than one is
+    held whole (see `downsampling`). Scans that do not fit into memory are kept in files (see
+    `scan_files`). Raises `InputError` if too few labelled scans remain, if none of those that are
+    to be learnt from holds a class, or if the disk has no room either.
     """
-    listing, folder = survey.listing, survey.folder
-    try:
-        whole = folder_split(folder, listing, n_labelled, split_seed)
-    except InputError as error:
-        raise _too_little(survey, error) from None
+    listing, folder = fingerprint.listing, fingerprint.folder
+    whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)
-    shapes = [survey.facts[scan].shape for scan in split.all]
-    limit = largest_side if survey.axis is None else None
-    geometry = Geometry(survey.axis, shrink_factors(shapes, limit))
+    missing = _missing_classes(fingerprint, split)
+    shapes = [fingerprint.properties[scan].shape for scan in split.all]
+    limit = largest_side if fingerprint.axis is None else None
+    geometry = Geometry(fingerprint.axis, shrink_factors(shapes, limit))
     shelf = Shelf()
-    cases = {scan: shelf.keep(geometry.case(_read_usable(survey, scan))) for scan in split.all}
-    caveat = _caveat(listing, whole, geometry)
-    if survey.left_out:
-        files = ", ".join(finding.file for finding in survey.left_out)
-        caveat = f"Left out because they cannot be used: {files}. {caveat}"
-    cohort = _sealed(folder, listing, split, cases, survey.class_names, geometry, caveat)
+    cases = {
+        scan: shelf.keep(geometry.case(_read(fingerprint, listing, scan))) for scan in split.all
+    }
+    excluded = [one.file for one in fingerprint.excluded]
+    more = f" and {len(excluded) - MOST_NAMED} more" if excluded[MOST_NAMED:] else ""
+    some = ", ".join(excluded[:MOST_NAMED]) + more
+    sentences = [f"Excluded because they cannot be used: {some}."] if excluded else []
+    sentences += [alone] if alone else []
+    sentences += [missing] if missing else []
+    sentences.append(_caveat(listing, whole, geometry))
+    caveat = " ".join(sentences)
+    cohort = _sealed(folder, listing, split, cases, fingerprint.class_names, geometry, caveat)
     return cohort, geometry
 
 
-def _too_little(survey: Survey, error: InputError) -> InputError:
-    """The refusal of a split, with the files that were left out before."""
-    lost = [f"{one.file}: {one.problem}" for one in survey.left_out]
-    fix = "label more scans, ask for fewer (N_LABELLED)"
-    if lost:
-        fix += " or mend what was left out:" + "".join(f"\n    {line}" for line in lost)
+TOGETHER_NO_MORE = (
+    "Names suggest patients with several scans, but keeping them together leaves too little to"
+    " train on: each scan is taken for a patient of its own. patients.csv decides."
+)
+
+
+def _split_with_patients(
+    fingerprint: Fingerprint, n_labelled: int, seed: int
+) -> tuple[Split, Listing, str]:
+    """The split; the listing with the patients that it keeps together; and a sentence if guessed
+    patients had to be given up, because keeping them together leaves too little."""
+    listing, folder = fingerprint.listing, fingerprint.folder
+    try:
+        return folder_split(folder, listing, n_labelled, seed), listing, ""
+    except InputError as error:
+        if listing.guessed:
+            free = replace(listing, guessed={})
+            try:
+                split = folder_split(folder, free, n_labelled, seed)
+            except InputError:
+                pass
+            else:
+                return split, free, TOGETHER_NO_MORE
+        raise _too_little(fingerprint, error) from None
+
+
+def _too_little(fingerprint: Fingerprint, error: InputError) -> InputError:
+    """The refusal of a split, with the files that were excluded before."""
+    lost = fingerprint.excluded
+    if not lost:
+        return error
+    fix = "; ".join(part for part in (error.fix, "or fix what was excluded:") if part)
+    fix += "".join(f"\n    {line}" for line in told(lost))
     return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
 
 
-def _read_usable(survey: Survey, scan: str) -> Case:
-    """A scan that the survey has read before, the values of its label map turned into classes."""
-    listing = survey.listing
+def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
+    """In words, which classes no labelled training scan holds. Raises `InputError` if none holds
+    any: nothing could be learnt."""
+    labelled = [fingerprint.properties[scan].classes for scan in split.labelled]
+    held = {value for classes in labelled for value in classes}
+    names = dict(zip(fingerprint.values, fingerprint.class_names, strict=True))
+    missing = [name for value, name in names.items() if value > 0 and value not in held]
+    if not missing and len(names) > 1:
+        return ""
+    which = ", ".join(split.labelled[:6]) + (" and more" if split.labelled[6:] else "")
+    if len(missing) == len(names) - 1:
+        every = [one for one in fingerprint.properties.values() if one.classes]
+        found = sum(one.foreground > 0 for one in every)
+        raise InputError(
+            f"none of the {len(labelled)} labelled training scans ({which}) holds anything but"
+            f" background: nothing can be learnt from them; {found} of the {len(every)} label maps"
+            " of the folder hold a class",
+            where=fingerprint.folder,
+            expected="outlines in the label maps of labelsTr",
+            fix="outline them, remove the empty label maps, or ask for more labelled scans"
+            " (N_LABELLED)",
+        )
+    return (
+        f"None of the {len(labelled)} labelled training scans ({which}) holds"
+        f" {', '.join(missing)}: what they do not show cannot be learnt."
+    )
+
+
+def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
+    """A scan that was read for the fingerprint before, its label's values turned into classes."""
     volume = read_nifti(listing.images[scan])
     label = None
     if scan in listing.labels:
         values = read_label(volume, listing.labels[scan])
-        label = np.searchsorted(survey.values, values).astype(np.uint8)
-    voxels = normalise(as_image(volume.voxels, volume.path))
+        label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
+    voxels = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
     return Case(scan, listing.patient_of(scan), voxels, volume.spacing, label, volume.path)
 
 
@@ -143,8 +173,17 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
     out are in no group. Raises `InputError` if too few labelled scans remain for training.
     """
     labelled = [scan for scan in listing.training if scan in listing.labels]
-    if not labelled:
-        raise InputError("no scan has a label map", where=folder, expected="labelsTr/NAME.nii.gz")
+    least = 2 if listing.scored_test else 3
+    if len(labelled) < least:
+        aims = "one to train on, one to validate on" + ("" if least == 2 else ", one to test on")
+        have = f"{len(labelled)} of them have" if len(labelled) != 1 else "1 of them has"
+        raise InputError(
+            f"of {len(listing.training)} usable training scans {have} a usable label map",
+            where=folder,
+            expected=f"{least} or more: {aims}"
+            + ("" if listing.scored_test else " (labelsTs holds no label map of a test scan)"),
+            fix="outline more scans (labelsTr/NAME.nii.gz)",
+        )
     patient_of = listing.patient_of
     test = listing.scored_test or hold_out(
         labelled, _share(TEST_SHARE, labelled), patient_of, seed=seed
@@ -158,8 +197,10 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
             f"{n_labelled} labelled scans were asked for; of {len(labelled)} in labelsTr,"
             f" {len(labelled) - len(pool)} are held out and {len(pool)} remain for training",
             where=folder,
-            expected=f"1 to {len(pool)}" if pool else "more label maps in labelsTr",
-            fix="set N_LABELLED to a number in that range" if pool else "",
+            expected=f"1 to {len(pool)}" if pool else "label maps of more patients in labelsTr",
+            fix="set N_LABELLED to a number in that range, or outline more scans"
+            if pool
+            else "outline scans of other patients: scans of one are kept together",
         )
     away = {patient_of(scan) for scan in (*validation, *test)}
     unlabelled = [scan for scan in listing.training if scan not in listing.labels]
@@ -177,11 +218,13 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
     sentences = [
         f"Drawn by us from the labelled scans: {test}{len(split.validation)} validation scans."
     ]
-    if not listing.patients:
+    if listing.guessed:
+        sentences.append("Patients are guessed from the names of scans; patients.csv decides.")
+    elif not listing.patients:
         sentences.append("Each scan is taken for a patient of its own (there is no patients.csv).")
     lost = set(listing.training) - set(split.all)
     if lost:
-        sentences.append(f"{len(lost)} unlabelled scans of held-out patients are left out.")
+        sentences.append(f"{len(lost)} unlabelled scans of held-out patients are not used.")
     unscored = len(listing.test) - len(listing.scored_test)
     if unscored:
         sentences.append(
@@ -192,32 +235,3 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
     if max(geometry.factors) > 1:
         sentences.append(shrink_note(geometry.factors))
     return " ".join(sentences)
-
-
-def _read_case(listing: Listing, scan: str) -> Case:
-    image = read_nifti(listing.images[scan])
-    label = None
-    if scan in listing.labels:
-        volume = read_nifti(listing.labels[scan])
-        same_grid(image, volume)
-        label = as_label(volume.voxels, volume.path)
-    voxels = normalise(as_image(image.voxels, image.path))
-    return Case(scan, listing.patient_of(scan), voxels, image.spacing, label, image.path)
-
-
-def _class_names(
-    listing: Listing, cases: Mapping[str, Case], problems: Problems
-) -> tuple[str, ...]:
-    """The names in dataset.json, else a number for each value; notes label maps that do not fit."""
-    names = listing.description.get("labels")
-    labels = {scan: case.label for scan, case in cases.items() if case.label is not None}
-    if names is None:
-        used = sorted({0}.union(*(np.unique(label).tolist() for label in labels.values())))
-        n_classes = next((n for n, value in enumerate(used) if n != value), len(used))
-        names = ("background", *(f"class {value}" for value in range(1, n_classes)))
-    for scan, label in labels.items():
-        with problems.collected():
-            only_classes(label, len(names), listing.labels[scan])
-    if labels and not any(label.any() for label in labels.values()):
-        problems.add("labelsTr", "no label map holds anything but 0")
-    return names

@@ -12,24 +12,54 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ssl_lib.utils.errors import InputError, is_text, printable
 
 SUFFIXES = (".nii.gz", ".nii")
-OTHER_FORMATS = (".dcm", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz")
-"""Endings of scans that are not read here: said, not passed over."""
+OTHER_FORMATS = (
+    ".dcm", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mnc",
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".h5", ".hdf5", ".mat",
+    ".zip", ".tar", ".gz", ".7z", ".part", ".crdownload", ".tmp",
+)  # fmt: skip
+"""Endings of files that may hold scans and are not read here."""
+PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+TEST_MARK = "_imagesTs"
+"""What is added to a test scan's id if a training scan has its name."""
+IGNORED = "ignore"
+"""The label, in dataset.json, of voxels that nobody outlined (nnU-Net)."""
+
+Weight = Literal["excluded", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a file: excluded, to be looked at (a warning), or only a note."""
+
+    weight: Weight
+    file: str
+    problem: str
+    expected: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        more = [f"expected: {self.expected}"] if self.expected else []
+        more += [f"fix: {self.fix}"] if self.fix else []
+        return f"{self.file}: {self.problem}" + (f" ({'; '.join(more)})" if more else "")
 
 
 @dataclass
-class Problems:
-    """What is wrong with the files of a folder, a line each."""
+class Findings:
+    """What is found about the files of a folder; whatever a reader refuses is excluded."""
 
     folder: Path
-    lines: list[str] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -37,51 +67,81 @@ class Problems:
         try:
             yield
         except InputError as error:
-            self.add(error.where, error.problem, error.expected, error.fix)
+            self.exclude(error.where, error.problem, error.expected, error.fix)
 
-    def add(self, path: str | Path | None, problem: str, expected: str = "", fix: str = "") -> None:
-        """Note one problem of one file."""
-        self.lines.append(f"{self.name_of(path)}: {problem}")
+    def exclude(
+        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
+    ) -> None:
+        """A file that cannot be used."""
+        self.found.append(Finding("excluded", self.name_of(path), problem, expected, fix))
+
+    def warn(
+        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
+    ) -> None:
+        """A file that is used, although it should be looked at."""
+        self.found.append(Finding("warning", self.name_of(path), problem, expected, fix))
+
+    def note(
+        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
+    ) -> None:
+        """Something that asks for nothing."""
+        self.found.append(Finding("note", self.name_of(path), problem, expected, fix))
 
     def name_of(self, path: str | Path | None) -> str:
         """A file as messages call it: by its path inside the folder."""
         inside = isinstance(path, Path) and path.is_relative_to(self.folder)
         return printable(path.relative_to(self.folder).as_posix() if inside else path)
 
-    def refuse(self) -> None:
-        """Raise `InputError` with all lines, if there is any."""
-        if self.lines:
-            raise InputError(
-                f"{len(self.lines)} problem{'s' if len(self.lines) > 1 else ''} in this folder"
-                + "".join(f"\n    {line}" for line in self.lines),
-                where=self.folder,
-                fix="mend or remove these files",
-            )
+
+def told(findings: Collection[Finding]) -> list[str]:
+    """A line for each kind of finding, with every file that it was found in."""
+    alike: dict[Finding, list[str]] = {}
+    for one in findings:
+        alike.setdefault(replace(one, file=""), []).append(one.file)
+    return [str(replace(one, file=", ".join(files))) for one, files in alike.items()]
+
+
+def refuse_together(folder: Path, findings: Collection[Finding], problem: str = "") -> InputError:
+    """One refusal for a folder that tells all findings and all files."""
+    count = len(findings)
+    problem = problem or f"{count} file{'s' if count > 1 else ''} in this folder cannot be used"
+    return InputError(
+        problem + "".join(f"\n    {line}" for line in told(findings)),
+        where=folder,
+        fix="fix or remove these files",
+    )
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder by scan name, and what its two optional tables say."""
+    """The files of a folder by scan id, and what its two optional tables say.
+
+    `guessed` are patients by the names of scans that patients.csv does not name. `ignored` is the
+    value of voxels that nobody outlined, if dataset.json states one.
+    """
 
     images: Mapping[str, Path]
     labels: Mapping[str, Path]
     test: tuple[str, ...]
     patients: Mapping[str, str]
     description: Mapping[str, object]
+    guessed: Mapping[str, str] = field(default_factory=dict)
+    ignored: int | None = None
 
     @property
     def training(self) -> list[str]:
-        """Names of all scans of imagesTr."""
-        return [scan for scan in self.images if scan not in set(self.test)]
+        """Ids of all scans of imagesTr."""
+        test = set(self.test)
+        return [scan for scan in self.images if scan not in test]
 
     @property
     def scored_test(self) -> tuple[str, ...]:
-        """Names of the scans of imagesTs that have a label map."""
+        """Ids of the scans of imagesTs that have a label map."""
         return tuple(scan for scan in self.test if scan in self.labels)
 
     def patient_of(self, scan: str) -> str:
-        """The patient of a scan; without a table, each scan is a patient of its own."""
-        return self.patients.get(scan, scan)
+        """The patient of a scan: as the table says, as its name suggests, else the scan itself."""
+        return self.patients.get(scan, self.guessed.get(scan, scan))
 
 
 def folder_at(path: str) -> Path | None:
@@ -93,114 +153,304 @@ def folder_at(path: str) -> Path | None:
         return None
 
 
-def list_folder(folder: Path, problems: Problems) -> Listing:
-    """Find images, labels and tables. Raises `InputError` if there is no image at all."""
-    images = _volumes(folder / "imagesTr", problems, channels=True)
-    labels = _volumes(folder / "labelsTr", problems)
-    test_images = _volumes(folder / "imagesTs", problems, channels=True)
-    test_labels = _volumes(folder / "labelsTs", problems)
+def list_folder(folder: Path, findings: Findings) -> Listing:
+    """Find images, labels and tables.
+
+    Raises `InputError` if there is no image at all, and for a table that cannot be used: names of
+    classes and patients are decisions, which must not be lost.
+    """
+    tables = Findings(folder)
+    parts = {part: _files(folder / part, findings) for part in PARTS}
+    description = _description(folder / "dataset.json", tables)
+    by_channel = _channels_in(parts, description)
+    images, test_images = (
+        _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
+    )
+    labels, test_labels = (
+        _by_scan(parts[part], findings, frozenset()) for part in ("labelsTr", "labelsTs")
+    )
     if not images:
-        raise InputError(
-            "there is no scan in this folder", where=folder, expected="imagesTr/NAME.nii.gz"
-        )
-    for lone in sorted(labels.keys() - images.keys()):
-        problems.add(labels[lone], "has no image of this name in imagesTr")
-    for lone in sorted(test_labels.keys() - test_images.keys()):
-        problems.add(test_labels[lone], "has no image of this name in imagesTs")
-    for twice in sorted(images.keys() & test_images.keys()):
-        problems.add(test_images[twice], "an image of this name is in imagesTr, too")
+        raise _no_scan(folder, findings)
+    _refuse_lone_labels(images, labels, "imagesTr", findings)
+    _refuse_lone_labels(test_images, test_labels, "imagesTs", findings)
+    ids = {scan: scan + TEST_MARK if scan in images else scan for scan in test_images}
+    for scan, called in ids.items():
+        if called != scan:
+            findings.warn(
+                test_images[scan],
+                f"has the name of a scan in imagesTr: it is called {called} here, and taken for"
+                " another patient",
+                "a name for each scan",
+                f"rename one of the two; if it is one patient, name {called} in patients.csv",
+            )
+    every = {**images, **{ids[scan]: path for scan, path in test_images.items()}}
+    patients = _patients(folder / "patients.csv", every, tables)
+    wrong = [one for one in tables.found if one.weight == "excluded"]
+    if wrong:
+        raise refuse_together(folder, wrong)
+    findings.found += tables.found
     return Listing(
-        images={**test_images, **images},
-        labels={**test_labels, **labels},
-        test=tuple(scan for scan in test_images if scan not in images),
-        patients=_patients(folder / "patients.csv", {**images, **test_images}, problems),
-        description=_description(folder / "dataset.json", problems),
+        images={**{ids[scan]: path for scan, path in test_images.items()}, **images},
+        labels={**{ids[s]: p for s, p in test_labels.items() if s in ids}, **labels},
+        test=tuple(ids.values()),
+        patients=patients,
+        description=description,
+        ignored=description.get("ignored"),
     )
 
 
-def _volumes(folder: Path, problems: Problems, *, channels: bool = False) -> dict[str, Path]:
-    """NIfTI files of a folder by scan name, sorted; hidden files are passed over."""
+def _no_scan(folder: Path, findings: Findings) -> InputError:
+    """What to say of a folder without a scan: what is there instead, and where scans belong."""
+    there = sorted(path.name for path in folder.glob("[!.]*"))
+    deeper = [*folder.glob("*/imagesTr"), *folder.glob("*/*/imagesTr")]
+    inside = sorted(path.parent.relative_to(folder).as_posix() for path in deeper)
+    nifti = [name for name in there if name.lower().endswith(SUFFIXES)]
+    fix = "put the scans there"
+    if inside:
+        fix = f"give the path of a folder inside it: {printable(', '.join(inside[:6]))}"
+    elif nifti:
+        fix = f"move its {len(nifti)} NIfTI files into imagesTr/"
+    elif findings.found:
+        fix = "fix these:" + "".join(f"\n    {line}" for line in told(findings.found))
+    elif there:
+        fix += f"; it holds {printable(', '.join(there[:6]))}"
+    return InputError(
+        "there is no scan in this folder",
+        where=folder,
+        expected="imagesTr/NAME.nii.gz",
+        fix=fix,
+    )
+
+
+def _refuse_lone_labels(
+    images: Mapping[str, Path], labels: Mapping[str, Path], part: str, findings: Findings
+) -> None:
+    for lone in sorted(labels.keys() - images.keys()):
+        findings.exclude(
+            labels[lone],
+            f"has no image of this name in {part}",
+            f"{part}/{lone}.nii.gz",
+            "name image and label map alike",
+        )
+
+
+def _files(folder: Path, findings: Findings) -> dict[str, Path]:
+    """NIfTI files of a folder by their names without ending, sorted. Hidden files are passed over,
+    everything else that is not read is named in one line."""
     found: dict[str, Path] = {}
+    unread: list[Path] = []
     for path in sorted(folder.glob("[!.]*")):
-        suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
-        if suffix is None:
-            if path.name.lower().endswith((*SUFFIXES, *OTHER_FORMATS)):
-                problems.add(path, "is no NIfTI file by its name", fix="convert it to .nii.gz")
+        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+        if suffix is None or path.is_dir():
+            unread.append(path)
             continue
         if not is_text(path.name):
-            problems.add(path, "its name holds characters that are no text", fix="rename it")
+            findings.exclude(path, "its name holds characters that are no text", fix="rename it")
             continue
-        scan = path.name.removesuffix(suffix)
-        scan = scan.removesuffix("_0000") if channels else scan
-        if scan in found:
-            problems.add(path, f"the same scan as {found[scan].name}")
-        found[scan] = path
-    if channels:
-        for scan in [scan for scan in found if scan.removesuffix("_0001") in found.keys() - {scan}]:
-            problems.add(found.pop(scan), "a second channel; only scans with one are understood")
+        name = unicodedata.normalize("NFC", path.name[: -len(suffix)])
+        if name in found:
+            alike = path.name.lower() == found[name].name.lower() + ".gz"
+            findings.exclude(
+                path,
+                f"is a second file of the scan {name}: {found[name].name} is used",
+                "one file for each scan",
+                "remove one of the two"
+                + ("" if alike else "; the two names look alike, but are written in other bytes"),
+            )
+            continue
+        found[name] = path
+    _tell_unread(folder, unread, findings)
     return found
 
 
-def _patients(path: Path, images: Mapping[str, Path], problems: Problems) -> dict[str, str]:
+def _tell_unread(folder: Path, unread: Collection[Path], findings: Findings) -> None:
+    if not unread:
+        return
+    likely = [path for path in unread if path.is_dir() or _may_hold_a_scan(path)]
+    names = [path.name + ("/" if path.is_dir() else "") for path in (likely or unread)]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    say = findings.warn if likely else findings.note
+    count = len(names)
+    say(
+        folder,
+        f"{count} file{'s' if count > 1 else ''} or folder{'s' if count > 1 else ''} in it"
+        f" {'are' if count > 1 else 'is'} not read: {printable(', '.join(names[:8]))}{more}",
+        "files that end in .nii.gz or .nii, none of them in a sub-folder",
+        "convert scans of another format to .nii.gz, and move them here" if likely else "",
+    )
+
+
+def _may_hold_a_scan(path: Path) -> bool:
+    """By its name: another image format, a packed or unfinished file, or no ending (DICOM)."""
+    name = path.name.lower()
+    return name.endswith(OTHER_FORMATS) or "." not in name
+
+
+NUMBERED = re.compile(r"(.+)_(\d{4})$")
+"""NAME_0001: a second channel of a scan (nnU-Net), or a folder's own numbering."""
+
+
+def _channels_in(
+    parts: Mapping[str, Mapping[str, Path]], description: Mapping[str, object]
+) -> frozenset[str]:
+    """Names of scans whose images end in the number of a channel.
+
+    Decided by the label maps: NAME.nii.gz means that NAME_0000.nii.gz is a channel (as an image
+    of that name does), and NAME_0000.nii.gz that it is a scan. What has no label map follows the
+    others; without any, several scans with the same numbers, or `channel_names` in dataset.json,
+    mean channels.
+    """
+    numbers: dict[str, set[str]] = {}
+    for part in ("imagesTr", "imagesTs"):
+        for name in parts[part]:
+            if match := NUMBERED.match(name):
+                numbers.setdefault(match[1], set()).add(match[2])
+    labels = {*parts["labelsTr"], *parts["labelsTs"]}
+    plain = {*parts["imagesTr"], *parts["imagesTs"]}
+    channel = {name for name in numbers if name in labels or name in plain}
+    own = {name for name in numbers if any(f"{name}_{n}" in labels for n in numbers[name])}
+    open_ones = numbers.keys() - channel - own
+    stated = "channel_names" in description or "modality" in description
+    first_only = all(numbers[name] == {"0000"} for name in open_ones)
+    alike = len(open_ones) > 1 and len({frozenset(numbers[name]) for name in open_ones}) == 1
+    if channel or (not own and (stated or first_only or alike)):
+        channel |= open_ones
+    return frozenset(channel - own)
+
+
+def _by_scan(
+    files: Mapping[str, Path], findings: Findings, by_channel: Collection[str]
+) -> dict[str, Path]:
+    """Files by scan: of several channels the first, the others excluded by name."""
+    found: dict[str, Path] = {}
+    for name, path in files.items():
+        match = NUMBERED.match(name)
+        if match is None or match[1] not in by_channel:
+            if name in found:
+                findings.exclude(
+                    path, f"is a second file of the scan {name}", fix="remove one of the two"
+                )
+                continue
+            found[name] = path
+        elif match[2] == "0000" and match[1] not in found:
+            found[match[1]] = path
+        elif match[2] == "0000":
+            findings.exclude(
+                path,
+                f"is a second file of the scan {match[1]}: {found[match[1]].name} is used",
+                "one file for each scan",
+                "remove one of the two",
+            )
+        else:
+            findings.exclude(
+                path,
+                "is a further channel of its scan: only the first one (_0000) is used",
+                "scans with one channel",
+                "to use another channel, make a folder in which it is the only one",
+            )
+    return found
+
+
+def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dict[str, str]:
     """The table of scans and patients; without the file, an empty one."""
     if not path.exists():
         return {}
+    form = 'lines "scan,patient" under these two headings, in UTF-8'
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problems.add(path, f"cannot be read as a table ({error})")
+    except (OSError, UnicodeDecodeError, csv.Error):
+        findings.exclude(path, "cannot be read as a table", form, "save it anew as CSV (UTF-8)")
         return {}
     if not rows or rows[0] != ["scan", "patient"] or any(len(row) != 2 for row in rows):
-        problems.add(path, "needs the two columns scan,patient under these headings")
+        findings.exclude(path, "needs the two columns scan,patient under these headings", form)
         return {}
     patients: dict[str, str] = {}
-    for scan, patient in ((_scan_name(scan), patient) for scan, patient in rows[1:]):
+    for scan, patient in ((_scan_name(scan, images), patient) for scan, patient in rows[1:]):
         if not patient:
-            problems.add(path, f"names no patient for the scan {scan!r}")
+            findings.exclude(path, f"names no patient for the scan {scan!r}", form)
         elif patients.setdefault(scan, patient) != patient:
-            problems.add(path, f"names two patients for the scan {scan!r}")
-    for unknown in sorted(patients.keys() - images.keys()):
-        problems.add(path, f"names the scan {unknown!r}, which is not there")
+            findings.exclude(path, f"names two patients for the scan {scan!r}", "one line a scan")
+    unknown = sorted(patients.keys() - images.keys())
+    if unknown:
+        findings.warn(
+            path,
+            f"names scans that are not there: {printable(', '.join(unknown))}",
+            "names of files in imagesTr or imagesTs, without .nii.gz",
+            "correct these names, or remove their lines",
+        )
     return patients
 
 
-def _scan_name(cell: str) -> str:
+def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
+    """The id that a cell of patients.csv means: with or without an ending, or a channel."""
+    cell = unicodedata.normalize("NFC", cell)
     for suffix in SUFFIXES:
-        cell = cell.removesuffix(suffix)
-    return cell.removesuffix("_0000")
+        cell = cell[: -len(suffix)] if cell.lower().endswith(suffix) else cell
+    return cell if cell in images else cell.removesuffix("_0000")
 
 
-def _description(path: Path, problems: Problems) -> dict[str, object]:
-    """The content of dataset.json, its labels turned into a tuple of names under "labels"."""
+def _description(path: Path, findings: Findings) -> dict[str, object]:
+    """The content of dataset.json: its labels as a tuple of names under "labels", and the value of
+    ignored voxels, which is no class, under "ignored"."""
     if not path.exists():
         return {}
+    form = '{"labels": {"background": 0, "organ": 1}}'
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict):
             raise ValueError("it holds no table of names and values")
         if "labels" in content:
-            content["labels"] = _label_names(content["labels"])
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        problems.add(path, f"cannot be used ({error})")
+            content["labels"], content["ignored"] = _label_names(content["labels"])
+    except json.JSONDecodeError as error:
+        findings.exclude(
+            path,
+            f"cannot be used: it is no valid JSON at line {error.lineno}, column {error.colno}",
+            form,
+            "check brackets, commas and quotation marks there",
+        )
+        return {}
+    except UnicodeDecodeError:
+        findings.exclude(path, "cannot be used: it is no text in UTF-8", form, "save it as UTF-8")
+        return {}
+    except RecursionError:
+        findings.exclude(path, "cannot be used: it is nested too deep", form)
+        return {}
+    except OSError:
+        findings.exclude(path, "cannot be used: it is no file that can be read", form)
+        return {}
+    except ValueError as error:
+        findings.exclude(path, f"cannot be used: {error}", form)
         return {}
     return content
 
 
-def _label_names(labels: Mapping[str, object]) -> tuple[str, ...]:
-    """Names in the order of their values, from {"0": "background", ...} or {"background": 0, ...}.
+def _label_names(labels: object) -> tuple[tuple[str, ...], int | None]:
+    """Names in the order of their values, from {"0": "background", ...} or {"background": 0, ...},
+    and the value of ignored voxels, which must be the highest.
 
-    Raises `ValueError` unless the values are 0, 1, 2, ... without a gap.
+    Raises `ValueError`, in words, unless the values are 0, 1, 2, ... without a gap.
     """
-    pairs = [(key, name) if key.isdigit() else (name, key) for key, name in labels.items()]
-    if not all(isinstance(value, (int, str)) for value, _ in pairs):
+    if not isinstance(labels, Mapping):
+        raise ValueError('"labels" must be a table of names and values')
+    pairs = [(key, name) if key.isdecimal() else (name, key) for key, name in labels.items()]
+    whole = [
+        isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+        for value, _ in pairs
+    ]
+    if not all(whole):
         raise ValueError('"labels" must name whole numbers')
     by_value = {int(value): str(name) for value, name in pairs}
-    if len(by_value) < 2 or sorted(by_value) != list(range(len(pairs))):
+    last = max(by_value, default=0)
+    ignored = last if by_value.get(last, "").lower() == IGNORED else None
+    classes = {value: name for value, name in by_value.items() if value != ignored}
+    if len(classes) < 2 or sorted(classes) != list(range(len(classes))):
         raise ValueError('"labels" must name the values 0, 1, 2, ... without a gap')
+    if len(by_value) != len(pairs):
+        raise ValueError('"labels" names one value twice')
     if not all(map(is_text, by_value.values())):
         raise ValueError('"labels" holds a name with characters that are no text')
-    return tuple(by_value[value] for value in sorted(by_value))
+    return tuple(classes[value] for value in sorted(classes)), ignored
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -1,7 +1,7 @@
-"""Likely mistakes in a folder of scans: nothing is left out for them, everything is said.
+"""Integrity checks of a folder of scans: nothing is excluded for them, everything is said.
 
-Each check is a function from the facts of all usable scans to findings. A single scan is compared
-with the median scan, so a folder must hold a few before anything can stand out.
+Each check is a function from the properties of all usable scans to findings. A single scan is
+compared with the median scan, so a folder must hold a few before anything can stand out.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl_lib.data.fingerprint import Facts, Finding
-from ssl_lib.data.folder_files import Listing
+from ssl_lib.data.fingerprint import ScanProperties
+from ssl_lib.data.folder_files import Finding, Listing
+from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
+from ssl_lib.data.reading import MM_PER_UNIT
 
 SPACING_RATIO = 1.5
 SHAPE_RATIO = 2.0
 VOLUME_RATIO = 5.0
 FEWEST = 4
 """Fewer scans than this have no outlier."""
-AXES = ("x (left to right)", "y (back to front)", "z (bottom to top)")
+APART = 0.1
+"""Voxels that sform and qform may differ without a word."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What every check sees: the facts of the usable scans, their files, and the classes."""
+    """What every check sees: the properties of the usable scans, their files, and the classes."""
 
-    facts: Mapping[str, Facts]
+    properties: Mapping[str, ScanProperties]
     listing: Listing
     names: Sequence[str]
     values: Sequence[int]
 
     @property
-    def labelled(self) -> list[Facts]:
-        """Facts of scans with a label map."""
-        return [one for one in self.facts.values() if one.classes]
+    def labelled(self) -> list[ScanProperties]:
+        """ScanProperties of scans with a label map."""
+        return [one for one in self.properties.values() if one.classes]
 
     def image(self, scan: str) -> str:
         """The scan's file as messages call it."""
@@ -49,11 +52,14 @@ class Folder:
         return f"{path.parent.name}/{path.name}"
 
 
-def likely_mistakes(
-    facts: Mapping[str, Facts], listing: Listing, names: Sequence[str], values: Sequence[int]
+def integrity_checks(
+    properties: Mapping[str, ScanProperties],
+    listing: Listing,
+    names: Sequence[str],
+    values: Sequence[int],
 ) -> list[Finding]:
     """What every check finds, in the order of the checks."""
-    folder = Folder(facts, listing, names, values)
+    folder = Folder(properties, listing, names, values)
     return [finding for check in CHECKS for finding in check(folder)]
 
 
@@ -61,7 +67,7 @@ def spacings(folder: Folder) -> Iterator[Finding]:
     """Voxels much larger or smaller than those of the median scan."""
     for one, median in _outliers(folder, "spacing", SPACING_RATIO):
         yield Finding(
-            "likely mistake",
+            "warning",
             folder.image(one.scan),
             f"voxels of {_sizes(one.spacing)} mm; the median scan has {_sizes(median)} mm",
             "voxels of similar size: nothing is resampled here",
@@ -73,7 +79,7 @@ def shapes(folder: Folder) -> Iterator[Finding]:
     """Scans with far more or fewer voxels along an axis than the median scan."""
     for one, median in _outliers(folder, "shape", SHAPE_RATIO):
         yield Finding(
-            "likely mistake",
+            "warning",
             folder.image(one.scan),
             f"{_sizes(one.shape)} voxels; the median scan has {_sizes(median)}",
             "scans of one body region",
@@ -83,7 +89,7 @@ def shapes(folder: Folder) -> Iterator[Finding]:
 
 def orientations(folder: Folder) -> Iterator[Finding]:
     """Files stored in different orientations: handled, but worth knowing."""
-    counts = Counter(one.orientation for one in folder.facts.values())
+    counts = Counter(one.orientation for one in folder.properties.values())
     if len(counts) > 1:
         words = ", ".join(f"{count} {name}" for name, count in counts.most_common())
         yield Finding(
@@ -92,14 +98,33 @@ def orientations(folder: Folder) -> Iterator[Finding]:
             f"stored in {len(counts)} orientations ({words})",
             "nothing to do: all are turned for training, and written back as they were stored",
         )
-    for one in folder.facts.values():
-        if not one.placed:
+    for one in folder.properties.values():
+        if not one.header.placed:
             yield Finding(
-                "likely mistake",
+                "warning",
                 folder.image(one.scan),
                 "its header states no orientation: left and right are a guess",
-                "a qform or an sform code above 0",
+                "a valid qform or sform (a code above 0)",
                 "convert it anew from the original series",
+            )
+        if one.header.apart > APART:
+            yield Finding(
+                "warning",
+                folder.image(one.scan),
+                f"its sform and its qform differ by up to {one.header.apart:.3g} voxels: the sform"
+                " is used, and other programs may use the qform",
+                "one place for each voxel",
+                "open it beside its label map in the program that it was outlined with; if the two"
+                " lie on each other, copy the qform into the sform",
+            )
+        if one.header.unit in MM_PER_UNIT:
+            yield Finding(
+                "note" if 0.001 < max(one.spacing) < 100 else "warning",
+                folder.image(one.scan),
+                f"its header states {one.header.unit}s: voxels are taken for"
+                f" {_sizes(one.spacing)} mm",
+                "a unit that its sizes fit",
+                "correct the unit in its header if the sizes are millimetres already",
             )
 
 
@@ -107,14 +132,14 @@ def slices(folder: Folder) -> Iterator[Finding]:
     """Stacks of thick slices that run along another axis than most."""
     across = {
         scan: int(np.argmax(one.spacing))
-        for scan, one in folder.facts.items()
+        for scan, one in folder.properties.items()
         if max(one.spacing) >= THICK * sorted(one.spacing)[1]
     }
     usual = Counter(across.values()).most_common(1)
     for scan, axis in across.items():
         if axis != usual[0][0]:
             yield Finding(
-                "likely mistake",
+                "warning",
                 folder.image(scan),
                 f"its slices follow each other along {AXES[axis]}, most along {AXES[usual[0][0]]}",
                 "one plane of acquisition",
@@ -124,24 +149,33 @@ def slices(folder: Folder) -> Iterator[Finding]:
 
 def greys(folder: Folder) -> Iterator[Finding]:
     """Padding far below all tissue, too few grey levels, and another modality among the scans."""
-    negative = [one.scan for one in folder.facts.values() if one.quantiles[0] < -200]
-    odd = [] if len(negative) > len(folder.facts) / 2 else negative
-    for one in folder.facts.values():
+    negative = [one.scan for one in folder.properties.values() if one.quantiles[0] < -200]
+    odd = [] if len(negative) > len(folder.properties) / 2 else negative
+    for one in folder.properties.values():
         file = folder.image(one.scan)
         gap = one.lowest[1] - one.lowest[0]
         spread = max(one.quantiles[-1] - one.lowest[1], 1e-6)
         if one.padding > 0.01 and gap > 0.1 * spread and one.levels > 10:
             yield Finding(
-                "likely mistake",
+                "warning",
                 file,
                 f"{one.padding:.0%} of its voxels hold {one.lowest[0]:g}, far below the next value"
                 f" {one.lowest[1]:g}: padding outside of the field of view",
                 "air as the lowest value: padding squeezes all tissue into a narrow range",
                 f"set these voxels to {one.lowest[1]:g}",
             )
+        if one.undefined:
+            yield Finding(
+                "warning",
+                file,
+                f"{one.undefined:.1%} of its voxels are NaN: filled with its lowest value,"
+                f" {one.lowest[0]:g}",
+                "a number in every voxel",
+                "nothing, if they lie outside of the body",
+            )
         if one.levels <= 10:
             yield Finding(
-                "likely mistake",
+                "warning",
                 file,
                 f"has only {one.levels} different grey levels",
                 "an image",
@@ -149,7 +183,7 @@ def greys(folder: Folder) -> Iterator[Finding]:
             )
         if one.scan in odd:
             yield Finding(
-                "likely mistake",
+                "warning",
                 file,
                 f"grey levels from {one.quantiles[0]:g}, as in CT; most scans have none so low",
                 "one modality",
@@ -160,30 +194,78 @@ def greys(folder: Folder) -> Iterator[Finding]:
 def classes(folder: Folder) -> Iterator[Finding]:
     """Empty label maps, and classes that are missing somewhere or in use only once."""
     labelled = folder.labelled
+    coded = list(_codings(folder))
+    yield from coded
     for value, name in list(zip(folder.values, folder.names, strict=True))[1:]:
         having = [one.scan for one in labelled if value in one.classes]
         lacking = [one.scan for one in labelled if value not in one.classes]
         if len(having) == 1 and len(labelled) > 1:
             text = f"is the only label map with the value {value} ({name})"
-            yield Finding("likely mistake", folder.label(having[0]), text, "a class in most scans")
-        elif lacking and len(having) > 0:
+            yield Finding("warning", folder.label(having[0]), text, "a class in most scans")
+        elif lacking and having and not coded:
             text = f"the value {value} ({name}) is missing in {_some(lacking)}"
             whole = f"{len(lacking)} of {len(labelled)} label maps lack it"
             yield Finding("note", "label maps", text, whole, "is the organ absent, or forgotten?")
         elif labelled and not having:
             text = f"no label map holds the value {value} ({name})"
-            yield Finding("likely mistake", "label maps", text, "each named class somewhere")
+            yield Finding("warning", "label maps", text, "each named class somewhere")
     for one in labelled:
-        if set(one.classes) <= {0}:
-            text = "holds nothing but 0"
-            yield Finding("likely mistake", folder.label(one.scan), text, "an outline", "remove it")
+        if not one.foreground:
+            yield Finding(
+                "warning",
+                folder.label(one.scan),
+                "holds nothing but 0: the scan counts as one without the organ",
+                "an outline, or a scan without the organ",
+                "remove the file if the scan was not outlined",
+            )
+
+
+def _codings(folder: Folder) -> Iterator[Finding]:
+    """One class written in two values, and values that leave a gap and stand in some maps only."""
+    if "labels" in folder.listing.description:
+        return
+    single = {
+        one.scan: next(value for value in one.classes if value > 0)
+        for one in folder.labelled
+        if sum(value > 0 for value in one.classes) == 1
+    }
+    values = sorted(set(single.values()))
+    if len(single) == sum(one.foreground > 0 for one in folder.labelled) and len(values) > 1:
+        who = [f"{v} in {_files(folder, [s for s in single if single[s] == v])}" for v in values]
+        yield Finding(
+            "warning",
+            "label maps",
+            f"each holds one class, but not the same value: {'; '.join(who)}. They are taken for"
+            f" {len(values)} classes",
+            "one value for one class",
+            "write one value in all of them if it is one class; if not, name the classes in"
+            " dataset.json",
+        )
+        return
+    gap = next((n for n, value in enumerate(folder.values) if n != value), len(folder.values))
+    for value in folder.values[gap:]:
+        having = [one.scan for one in folder.labelled if value in one.classes]
+        if having and len(having) < len(folder.labelled):
+            yield Finding(
+                "warning",
+                "label maps",
+                f"the value {value} stands in {_files(folder, having)} only: it is taken for a"
+                " class",
+                "values 0, 1, 2, ... for classes",
+                "does it mean voxels that nobody outlined, or another coding? Then change it; if it"
+                " is a class, name it in dataset.json",
+            )
+
+
+def _files(folder: Folder, scans: Sequence[str]) -> str:
+    return _some([folder.label(scan) for scan in scans])
 
 
 def volumes(folder: Folder) -> Iterator[Finding]:
     """Organs far larger or smaller than the median one, in ml."""
     for value, name in list(zip(folder.values, folder.names, strict=True))[1:]:
         sizes = {
-            one.scan: one.classes[value] * float(np.prod(one.spacing)) / 1000
+            one.scan: one.classes[value] * one.millilitres
             for one in folder.labelled
             if value in one.classes
         }
@@ -193,7 +275,7 @@ def volumes(folder: Folder) -> Iterator[Finding]:
         for scan, size in sizes.items():
             if not median / VOLUME_RATIO <= size <= median * VOLUME_RATIO:
                 yield Finding(
-                    "likely mistake",
+                    "warning",
                     folder.label(scan),
                     f"{name} of {size:.3g} ml; the median is {median:.3g} ml",
                     "organs of similar size",
@@ -201,27 +283,41 @@ def volumes(folder: Folder) -> Iterator[Finding]:
                 )
 
 
-def mirrors(folder: Folder) -> Iterator[Finding]:
-    """Label maps that suit their image much better when flipped."""
+def fits(folder: Folder) -> Iterator[Finding]:
+    """Label maps that suit their image much better when flipped, or with axes exchanged."""
     for one in folder.labelled:
-        if one.mirrored is not None:
+        if one.fit is not None:
             yield Finding(
-                "likely mistake",
+                "warning",
                 folder.label(one.scan),
-                f"suits its image much better when flipped along {AXES[one.mirrored]}",
+                f"suits its image much better {one.fit}",
                 "outlines on edges of the image",
                 "look at it in a viewer; is its header that of its image?",
             )
 
 
-def twin_labels(folder: Folder) -> Iterator[Finding]:
+def gaps(folder: Folder) -> Iterator[Finding]:
+    """Outlined slices that alternate with empty ones."""
+    for one in folder.labelled:
+        if one.gaps is not None:
+            yield Finding(
+                "warning",
+                folder.label(one.scan),
+                f"outlined slices alternate with empty ones along {AXES[one.gaps]}: empty slices"
+                " are learnt as background",
+                "an outline on every slice of the organ",
+                "fill in the slices between, or remove the label map",
+            )
+
+
+def duplicate_labels(folder: Folder) -> Iterator[Finding]:
     """The same label map under two names, although the images differ."""
     first: dict[str, str] = {}
     for one in folder.labelled:
         kept = first.setdefault(one.label_content, one.scan) if one.label_content else one.scan
         if kept != one.scan:
             yield Finding(
-                "likely mistake",
+                "warning",
                 folder.label(one.scan),
                 f"has the same voxels as {folder.label(kept)}, whose image is another",
                 "a label map for each image",
@@ -237,20 +333,21 @@ CHECKS: tuple[Callable[[Folder], Iterator[Finding]], ...] = (
     greys,
     classes,
     volumes,
-    mirrors,
-    twin_labels,
+    fits,
+    gaps,
+    duplicate_labels,
 )
 
 
 def _outliers(
     folder: Folder, what: str, ratio: float
-) -> Iterator[tuple[Facts, tuple[float, float, float]]]:
+) -> Iterator[tuple[ScanProperties, tuple[float, float, float]]]:
     """Scans that differ from the median along an axis by more than the ratio, and that median."""
-    if len(folder.facts) < FEWEST:
+    if len(folder.properties) < FEWEST:
         return
-    table = np.array([getattr(one, what) for one in folder.facts.values()], dtype=float)
+    table = np.array([getattr(one, what) for one in folder.properties.values()], dtype=float)
     median = np.median(table, axis=0)
-    for one, row in zip(folder.facts.values(), table, strict=True):
+    for one, row in zip(folder.properties.values(), table, strict=True):
         if np.maximum(row / median, median / row).max() > ratio:
             yield one, tuple(median.tolist())
 

@@ -10,8 +10,10 @@ from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data import download
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import shrunk
+from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.folder import folder_cohort
-from ssl_lib.data.folder_files import folder_at, folder_fingerprint
+from ssl_lib.data.folder_files import Finding, folder_at, folder_fingerprint, told
+from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.data.published import PUBLISHED, PublishedSet
 from ssl_lib.data.published_scans import read_scan
@@ -33,9 +35,16 @@ FETCHED_BY_ITSELF = ("hippocampus",)
 def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Path | None) -> Cohort:
     """The cohort as a profile sees it: part of its scans, or smaller ones.
 
-    Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
+    Files of a folder that cannot be used are excluded by name, as everywhere (see `own_scans`), and
+    told. Raises `InputError` for an unknown dataset or profile, or too many labelled scans.
     """
     check_choice(dataset, profile, n_labelled)
+    if dataset not in DATASETS:
+        _existing_folder(dataset)
+        scans = open_own_scans(dataset, profile, n_labelled, data_dir)
+        _tell(scans.fingerprint.excluded)
+        _say(f"{scans.cohort.name}: {scans.cohort.caveat}")
+        return scans.cohort
     cohort = load_cohort(
         dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
     )
@@ -66,7 +75,9 @@ def load_cohort(
         return _published_cohort(
             PUBLISHED[dataset], folder, n_labelled, subset, max_scans, split_seed
         )
-    return folder_cohort(_existing_folder(dataset), n_labelled, max_scans, split_seed)
+    fingerprint = take_fingerprint(_existing_folder(dataset))
+    _tell(fingerprint.excluded)
+    return folder_cohort(fingerprint, n_labelled, max_scans=max_scans, split_seed=split_seed)[0]
 
 
 def data_fingerprint(dataset: str, data_dir: str | Path | None = None) -> str:
@@ -148,6 +159,12 @@ def _make_ready(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None
         _say(download.cite(entry.name))
         download.fetch_files(entry, folder, paths, say=_say)
     download.require(entry, folder, paths)
+
+
+def _tell(excluded: Sequence[Finding]) -> None:
+    """Name the files of a folder that cannot be used; the cohort's caveat names them, too."""
+    for line in told(excluded):
+        _say(f"excluded: {line}")
 
 
 def _say(line: str) -> None:

@@ -33,13 +33,13 @@ AGAIN = "copy or download the file again"
 
 
 def nifti_bytes(path: Path) -> bytes:
-    """Header and voxels of a `.nii` or `.nii.gz` file; a packed one is read to its check sum.
+    """Header and voxels of a `.nii` or `.nii.gz` file; a packed one is read to its checksum.
 
     Raises `InputError` for a file of another kind, one that is cut off or damaged, and for a header
     that does not describe one volume of numbers that fits into memory.
     """
     _refuse_other_files(path)
-    is_packed = path.suffix == ".gz"
+    is_packed = path.name.lower().endswith(".gz")
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -52,7 +52,7 @@ def nifti_bytes(path: Path) -> bytes:
                 raise
             _refuse_too_large(announced, size * (MOST_PACKED if is_packed else 1), path)
             stream.seek(0)
-            content = stream.read(announced)
+            content = with_unit_quaternion(stream.read(announced))
             _read_to_the_end(stream, is_packed, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"is cut off or damaged ({error})", where=path, fix=AGAIN) from None
@@ -63,14 +63,40 @@ def nifti_bytes(path: Path) -> bytes:
     return content
 
 
+LONG = 1e-3
+"""A quaternion may be longer than 1 by this: it was rounded when it was stored."""
+
+
+def nifti_kind(content: bytes) -> type[nibabel.Nifti1Image]:
+    """NIfTI-1 or NIfTI-2, by the size of the header."""
+    return nibabel.Nifti2Image if _kind(content) is nibabel.Nifti2Header else nibabel.Nifti1Image
+
+
+def with_unit_quaternion(content: bytes) -> bytes:
+    """The same file with a quaternion of length 1, where rounding made it a little longer.
+
+    The three stored numbers of a rotation by half a turn have length 1; if rounding makes it more,
+    the fourth number would be the root of a negative one, and nibabel refuses the header.
+    """
+    kind = _kind(content)
+    header = kind(content[: kind.sizeof_hdr], check=False)
+    names = ("quatern_b", "quatern_c", "quatern_d")
+    length = math.sqrt(sum(float(header[name]) ** 2 for name in names))
+    if not 1 < length <= 1 + LONG:
+        return content
+    for name in names:
+        header[name] = header[name] / (length * (1 + 1e-7))
+    return header.binaryblock + content[kind.sizeof_hdr :]
+
+
 def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
-    """The header at the start of a file, its promises checked: one volume, numbers, voxel sizes.
+    """The header at the start of a file, its statements checked: one volume, numbers, voxel sizes.
 
     Raises `InputError` for every other header.
     """
     try:
         kind = _kind(start)
-        header = kind(start[: kind.sizeof_hdr], check=False)
+        header = kind(with_unit_quaternion(start)[: kind.sizeof_hdr], check=False)
         shape, dtype = header.get_data_shape(), header.get_data_dtype()
         offset, magic = header.get_data_offset(), bytes(header["magic"])
     except KeyError as error:
@@ -92,6 +118,20 @@ def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
     only_numbers(dtype, path)
     _refuse_wrong_sizes(header, path)
     return header
+
+
+def stored_header(path: Path) -> nibabel.Nifti1Header:
+    """The header of a file, without reading its voxels. Raises `InputError` as `nifti_bytes`."""
+    _refuse_other_files(path)
+    try:
+        with path.open("rb") as file:
+            is_packed = path.name.lower().endswith(".gz")
+            stream = gzip.GzipFile(fileobj=file) if is_packed else file
+            return read_header(stream.read(max(SIZES)), path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"is cut off or damaged ({error})", where=path, fix=AGAIN) from None
+    except OSError as error:
+        raise InputError(error.strerror or str(error), where=path) from None
 
 
 def only_numbers(dtype: np.dtype, path: Path) -> None:
@@ -135,7 +175,7 @@ def _announced(header: nibabel.Nifti1Header) -> int:
 
 
 def _refuse_other_files(path: Path) -> None:
-    if not path.name.endswith(ENDINGS):
+    if not path.name.lower().endswith(ENDINGS):
         raise InputError(
             "is no NIfTI file by its name",
             where=path,
@@ -171,7 +211,7 @@ def _refuse_too_large(announced: int, most: int, path: Path) -> None:
 
 
 def _read_to_the_end(stream: BinaryIO, is_packed: bool, path: Path) -> None:
-    """Read what follows the voxels of a packed file: nothing, but then its check sum is tested."""
+    """Read what follows the voxels of a packed file: nothing, but then its checksum is tested."""
     for _ in range(MOST_BEHIND if is_packed else 0):
         if not stream.read(2**20):
             return

@@ -1,4 +1,4 @@
-"""One's own scans, from a folder's name to a study: surveyed, split, and ready to be trained on."""
+"""One's own scans, from a folder's name to a study: checked, split, ready to be trained on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.download import data_folder
 from ssl_lib.data.example_folder import EXAMPLE, write_example_folder
-from ssl_lib.data.fingerprint import Survey, survey
-from ssl_lib.data.folder import surveyed_cohort
-from ssl_lib.data.folder_files import Problems, folder_at
+from ssl_lib.data.fingerprint import Fingerprint, take_fingerprint
+from ssl_lib.data.folder import folder_cohort
+from ssl_lib.data.folder_files import folder_at, refuse_together
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.utils.errors import InputError
 
@@ -21,17 +21,18 @@ from ssl_lib.utils.errors import InputError
 class OwnScans:
     """A folder as it was found, the cohort that was made of it, and how scans are shown."""
 
-    survey: Survey
+    fingerprint: Fingerprint
     cohort: Cohort
     geometry: Geometry
 
     @property
     def content_hash(self) -> str:
-        """The cohort's hash, and one of all usable scans and of what was left out: scans outside
+        """The cohort's hash, and one of all usable scans and of what was excluded: scans outside
         the cohort are predicted, too."""
-        facts = [(f.scan, f.content, f.label_content) for f in self.survey.facts.values()]
-        left = [(one.file, one.problem) for one in self.survey.left_out]
-        digest = hashlib.sha256(repr((sorted(facts), left)).encode()).hexdigest()
+        every = self.fingerprint.properties.values()
+        usable = sorted((one.scan, one.content, one.label_content) for one in every)
+        left = [(one.file, one.problem) for one in self.fingerprint.excluded]
+        digest = hashlib.sha256(repr((usable, left)).encode()).hexdigest()
         return self.cohort.content_hash + digest[:16]
 
 
@@ -41,22 +42,19 @@ def open_own_scans(
     n_labelled: int,
     data_dir: str | Path | None = None,
     *,
-    leave_out_broken: bool = True,
+    exclude_broken: bool = True,
 ) -> OwnScans:
-    """Survey the folder `dataset` (or the example folder) and make the cohort a profile sees.
+    """Fingerprint the folder `dataset` (or the example folder) and make the cohort a profile sees.
 
-    Files that cannot be used are left out by name; without `leave_out_broken` they are refused,
+    Files that cannot be used are excluded by name; without `exclude_broken` they are refused,
     all together. Raises `InputError` for a folder that does not exist, an unknown profile, or if
     too little remains.
     """
     check_choice(dataset, profile, n_labelled)
-    found = survey(folder_of(dataset, data_dir))
-    if found.left_out and not leave_out_broken:
-        problems = Problems(found.folder)
-        for one in found.left_out:
-            problems.add(one.file, one.problem)
-        problems.refuse()
-    cohort, geometry = surveyed_cohort(
+    found = take_fingerprint(folder_of(dataset, data_dir))
+    if found.excluded and not exclude_broken:
+        raise refuse_together(found.folder, found.excluded)
+    cohort, geometry = folder_cohort(
         found,
         n_labelled,
         max_scans=SCANS_AT_MOST.get(profile),
@@ -110,7 +108,7 @@ def how_much_to_believe(n_scans: int) -> str:
 
 def scan_groups(scans: OwnScans) -> dict[str, str]:
     """The group of every usable scan by name; "outside" for those that are in none."""
-    groups = dict.fromkeys(scans.survey.listing.images, "outside")
+    groups = dict.fromkeys(scans.fingerprint.listing.images, "outside")
     for name, cases in scans.cohort.groups.items():
         groups.update({case.identity: name for case in cases})
     return groups

@@ -8,6 +8,8 @@ Every step is undone here, so that a predicted file lies on the voxels of its sc
 from __future__ import annotations
 
 import gzip
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.downsampling import block_means, smaller
+from ssl_lib.data.nifti_bytes import nifti_bytes, nifti_kind, stored_header
 from ssl_lib.data.reading import Volume, as_image, normalise
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
@@ -69,9 +72,10 @@ class Geometry:
     def shown(self, volume: Volume) -> Float32[np.ndarray, "*space"]:
         """The normalised image as a network sees it: (slice, height, width) or (x, y, z).
 
-        Raises `InputError` for an image with NaN, infinite values or a single value.
+        NaN becomes the lowest value. Raises `InputError` for an image with infinite values or a
+        single value.
         """
-        image = normalise(as_image(volume.voxels, volume.path))
+        image = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
         return block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
 
     def turned(self, array: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "*space"]:
@@ -130,18 +134,41 @@ def _spread(
     return np.pad(winner.cpu().numpy(), rest, mode="edge")
 
 
-def orientation_of(path: Path) -> str:
-    """Where the axes of a NIfTI file point as it is stored: three letters of R, L, A, P, S, I.
+@dataclass(frozen=True)
+class Header:
+    """What a NIfTI header says of the place of its voxels.
 
-    Raises `InputError` for a file whose header cannot be read.
+    `orientation` is where its axes point (three letters of R, L, A, P, S, I), `placed` whether it
+    states that at all. `apart` is how many voxels sform and qform differ where both are valid (the
+    sform is used), `unit` the stated unit of length.
     """
-    return "".join(nibabel.aff2axcodes(_header_of(path).affine))
+
+    orientation: str
+    placed: bool
+    apart: float
+    unit: str
 
 
-def is_placed(path: Path) -> bool:
-    """False if the header says nothing of directions: then left and right are a guess."""
-    header = _header_of(path).header
-    return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+def header_of(path: Path) -> Header:
+    """What the header of a file says. Raises `InputError` for one that cannot be read."""
+    header = stored_header(path)
+    affine = header.get_best_affine()
+    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    apart = 0.0
+    if sform is not None and qform is not None:
+        corners = np.array([[0, 0, 0, 1], [*header.get_data_shape()[:3], 1]]).T
+        smallest = min(nibabel.affines.voxel_sizes(affine))
+        apart = float(np.abs((sform - qform) @ corners).max() / smallest)
+    return Header(
+        orientation="".join(nibabel.aff2axcodes(affine)),
+        placed=bool(header["qform_code"] > 0 or header["sform_code"] > 0),
+        apart=apart,
+        unit=header.get_xyzt_units()[0],
+    )
+
+
+WRITTEN = "ssl_lib prediction "
+"""How the description in the header of a written label map begins; a hash of its voxels follows."""
 
 
 def write_label_map(
@@ -155,33 +182,67 @@ def write_label_map(
     `label` has its axes to the right, front and top, as `read_nifti` gives images; `values` are the
     numbers to write for the classes 0, 1, ... (default: those). Voxels are uint8; a fourth axis of
     length 1 is not written. Returns `path`. Raises `InputError` if the name is not that of a NIfTI
-    file, if the scan cannot be read, or if the shapes differ.
+    file, if the scan cannot be read, if the shapes differ, and if `path` is the scan itself, a link
+    to it, or any file that was not written here or was changed since.
     """
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(
             "is no name for a label map", where=path, expected="a name that ends in .nii.gz or .nii"
         )
-    source = _header_of(scan)
-    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(source.affine))
+    header = stored_header(scan)
+    _refuse_to_replace(path, scan)
+    affine, shape = header.get_best_affine(), header.get_data_shape()[:3]
+    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(affine))
     stored = apply_orientation(label if values is None else np.take(values, label), back)
-    if stored.shape != source.shape[:3]:
+    if stored.shape != shape:
         raise InputError(
-            f"the label map has the shape {stored.shape}, its scan {source.shape[:3]}", where=scan
+            f"the label map has the shape {stored.shape}, its scan {shape}", where=scan
         )
-    header = source.header.copy()
+    stored = np.ascontiguousarray(stored, dtype=np.uint8)
+    header = header.copy()
     header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
     header.set_slope_inter(1, 0)
     header["cal_min"], header["cal_max"] = 0, 0
-    image = type(source)(np.ascontiguousarray(stored, dtype=np.uint8), source.affine, header)
-    content = image.to_bytes()
-    packed = gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content
-    write_atomically(path, packed)
+    header["descrip"] = (WRITTEN + _voxel_hash(stored)).encode()
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    content = kind(stored, affine, header).to_bytes()
+    is_packed = path.name.lower().endswith(".gz")
+    write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
     return path
 
 
-def _header_of(path: Path) -> nibabel.Nifti1Image:
-    """The file with its header read and its voxels not."""
+def _voxel_hash(voxels: UInt8[np.ndarray, "x y z"]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(voxels).data).hexdigest()[:16]
+
+
+def _refuse_to_replace(path: Path, scan: Path) -> None:
+    """Refuse to write over the scan, or over anything that was not written here."""
+    if not path.exists():
+        return
+    if os.path.samefile(path, scan):
+        raise InputError(
+            "is the scan itself: the label map would replace it",
+            where=path,
+            expected="another file for the label map",
+            fix="choose another name or folder for the output",
+        )
+    if not _is_written_here(path):
+        raise InputError(
+            "is there already, and was not written by this project or was changed since",
+            where=path,
+            expected="a new name, or a label map that was predicted before",
+            fix="move the file away, or choose another name for the output",
+        )
+
+
+def _is_written_here(path: Path) -> bool:
+    """Whether a file is a label map that `write_label_map` wrote, with the same voxels still."""
     try:
-        return nibabel.load(path)
-    except Exception as error:  # nibabel raises many kinds for a damaged header
-        raise InputError(f"cannot be read as NIfTI ({error})", where=path) from None
+        content = nifti_bytes(path)
+        image = nifti_kind(content).from_bytes(content)
+        said = bytes(image.header["descrip"]).decode(errors="replace").strip("\0")
+        voxels = np.asanyarray(image.dataobj)
+    except Exception:  # a damaged file, which is somebody's all the same
+        return False
+    return voxels.dtype == np.uint8 and said == WRITTEN + _voxel_hash(voxels)

@@ -11,14 +11,27 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
-from jaxtyping import Float, Float32, Integer, Shaped, UInt8
+from jaxtyping import Float, Float32, Int, Integer, Shaped, UInt8
 
-from ssl_lib.data.nifti_bytes import AGAIN, fits_into_memory, nifti_bytes, only_numbers
+from ssl_lib.data.nifti_bytes import (
+    AGAIN,
+    fits_into_memory,
+    nifti_bytes,
+    nifti_kind,
+    only_numbers,
+)
 from ssl_lib.utils.errors import InputError
 
-MOST_CLASSES = 64
-"""A label map with more distinct values than this is taken for an image."""
-GRID_TOLERANCE_MM = 0.01
+MOST_CLASSES = 256
+"""Values that a label map can hold: it is stored in bytes."""
+MANY_CLASSES, ALIKE = 64, 0.5
+"""A map of more than `MANY_CLASSES` values is an image unless this share of neighbours is alike."""
+WHOLE = 1e-3
+"""A value so close to a whole number is one: labels that were scaled by a header are not exact."""
+BESIDE, BESIDE_NOTED = 0.1, 1e-3
+"""Voxels that a label map may lie beside its image: up to the first it is used, with a note."""
+MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+"""Millimetres of the units that a header may state; everything else is taken for millimetres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,27 +47,33 @@ class Volume:
         """Voxel size along x, y and z in mm."""
         return tuple(float(round(size, 6)) for size in nibabel.affines.voxel_sizes(self.affine))
 
+    @property
+    def millilitres(self) -> float:
+        """The volume of one voxel in ml: oblique axes span less than the product of their sizes."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
 
 def read_nifti(path: Path) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file, its axes turned or flipped to right, front, top.
 
-    A fourth axis of length 1 is dropped. Raises `InputError` for a file that is missing, cut off,
-    damaged, not three-dimensional, without a valid voxel size, or of complex numbers or colours.
+    A fourth axis of length 1 is dropped; an affine in metres or micrometres becomes one in
+    millimetres. Raises `InputError` for a file that is missing, cut off, damaged, not
+    three-dimensional, without a valid voxel size, or of complex numbers or colours.
     """
     content = nifti_bytes(path)
     try:
-        kind = nibabel.Nifti2Image if content[:4] in _NIFTI2_STARTS else nibabel.Nifti1Image
-        image = kind.from_bytes(content)
+        image = nifti_kind(content).from_bytes(content)
         if len(image.shape) == 4:
             image = image.slicer[..., 0]
         image = nibabel.as_closest_canonical(image)
         voxels = np.asanyarray(image.dataobj)
-    except Exception as error:  # nibabel raises many kinds for a damaged header
-        raise InputError(f"cannot be read as NIfTI ({error})", where=path) from None
-    return Volume(voxels, image.affine, path)
-
-
-_NIFTI2_STARTS = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # header size 540 in either byte order
+        units = image.header.get_xyzt_units()[0]
+    except Exception:  # nibabel raises many kinds for a damaged header
+        raise InputError(
+            "cannot be read as NIfTI: its header contradicts itself", where=path, fix=AGAIN
+        ) from None
+    in_mm = np.diag([*[MM_PER_UNIT.get(units, 1.0)] * 3, 1.0]) @ image.affine
+    return Volume(voxels, in_mm, path)
 
 
 def read_hdf5(path: Path) -> tuple[Float32[np.ndarray, "*space"], UInt8[np.ndarray, "*space"]]:
@@ -111,50 +130,127 @@ def _stored(content: h5py.File, name: str, path: Path) -> Shaped[np.ndarray, "..
     return np.asarray(found)
 
 
-def as_image(voxels: Shaped[np.ndarray, "*space"], path: Path) -> Float32[np.ndarray, "*space"]:
-    """The voxels as float32.
+def as_image(
+    voxels: Shaped[np.ndarray, "*space"], path: Path, *, fill_nan: bool = False
+) -> Float32[np.ndarray, "*space"]:
+    """The voxels as float32; with `fill_nan`, NaN becomes the lowest value (see `nan_share`).
 
-    Raises `InputError` for NaN, infinite or constant values, and for anything but real numbers.
+    Raises `InputError` for infinite or constant values, for NaN where it is not filled, and for
+    anything but real numbers.
     """
     only_numbers(voxels.dtype, path)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused
         image = np.asarray(voxels, dtype=np.float32)
-    bad = int(image.size - np.count_nonzero(np.isfinite(image)))
-    if bad:
-        raise InputError(f"{bad} voxels are NaN or infinite", where=path)
-    if image.min() == image.max():
-        raise InputError(f"every voxel has the value {image.flat[0]:g}", where=path)
+    if voxels.dtype.kind == "f":
+        image = _without_nan(image, path, fill_nan)
+    lowest = image.min()
+    if lowest == image.max():
+        raise InputError(
+            f"every voxel has the value {lowest:g}",
+            where=path,
+            expected="an image with structure",
+            fix="export the series again, or remove the file",
+        )
     return image
 
 
-def as_label(voxels: Shaped[np.ndarray, "*space"], path: Path) -> UInt8[np.ndarray, "*space"]:
-    """The voxels as uint8 classes; floats are welcome if they are whole numbers.
+def nan_share(voxels: Shaped[np.ndarray, "*space"]) -> float:
+    """The share of voxels that are NaN: many tools write it outside of the body or of a mask."""
+    return float(np.isnan(voxels).mean()) if voxels.dtype.kind == "f" else 0.0
 
-    Raises `InputError` for fractions, NaN, negative values, values over 255, and for so many
-    different values that the file must be an image.
+
+def _without_nan(
+    image: Float32[np.ndarray, "*space"], path: Path, fill_nan: bool
+) -> Float32[np.ndarray, "*space"]:
+    undefined = np.isnan(image)
+    count = int(np.count_nonzero(undefined))
+    infinite = int(image.size - np.count_nonzero(np.isfinite(image))) - count
+    if infinite:
+        raise InputError(
+            f"{infinite} voxels are infinite",
+            where=path,
+            expected="finite grey levels",
+            fix="replace them by a grey level: numpy.nan_to_num(voxels, posinf=..., neginf=...)",
+        )
+    if count and (not fill_nan or count == image.size):
+        raise InputError(
+            f"{count} voxels are NaN",
+            where=path,
+            expected="a number in every voxel",
+            fix="replace them by the value of air: numpy.nan_to_num(voxels, nan=...)",
+        )
+    return np.where(undefined, np.nanmin(image), image) if count else image
+
+
+def as_label(voxels: Shaped[np.ndarray, "*space"], path: Path) -> UInt8[np.ndarray, "*space"]:
+    """The voxels as uint8 classes; floats are welcome if they are whole numbers (to `WHOLE`).
+
+    Raises `InputError` for fractions, NaN, negative values, values over 255, and for a map of so
+    many values, and so few neighbours alike, that it must be an image.
     """
     only_numbers(voxels.dtype, path)
-    values = np.unique(voxels)
-    if not np.all(np.isfinite(values)):
-        raise InputError("the label map holds NaN or infinite values", where=path)
-    if len(values) > MOST_CLASSES:
+    label = _whole(voxels, path)
+    present = np.flatnonzero(value_counts(label))
+    if len(present) > MANY_CLASSES and _alike(label) < ALIKE:
+        _refuse_image(present, path)
+    return label
+
+
+def _refuse_image(values: Shaped[np.ndarray, " value"], path: Path) -> None:
+    """Refuse what holds so many values that it is no label map; few values say nothing."""
+    if len(values) > MANY_CLASSES:
         raise InputError(
             f"holds {len(values)} different values up to {values[-1]:g}: an image, not a label map",
             where=path,
+            expected="areas of one value: 0 for background, 1, 2, ... for classes",
             fix="put the label map in its place",
         )
-    if np.any(values != np.round(values)) or values[0] < 0 or values[-1] > 255:
+
+
+def _whole(voxels: Shaped[np.ndarray, "*space"], path: Path) -> UInt8[np.ndarray, "*space"]:
+    """Whole numbers from 0 to 255 as bytes; refuses everything else."""
+    if voxels.dtype.kind in "bui":
+        whole = voxels
+        odd = [v for v in (voxels.min(), voxels.max()) if not 0 <= v < MOST_CLASSES]
+    else:
+        if not np.isfinite(voxels).all():
+            raise InputError(
+                "the label map holds NaN or infinite values",
+                where=path,
+                expected="a whole number in every voxel",
+                fix="replace NaN by 0 where it stands for background",
+            )
+        whole = np.rint(voxels)
+        odd = voxels[(np.abs(voxels - whole) > WHOLE) | (whole < 0) | (whole >= MOST_CLASSES)][:1]
+    if len(odd):
+        _refuse_image(np.unique(voxels.ravel(order="K")[:: max(1, voxels.size // 10**5)]), path)
+        fraction = float(odd[0]) != round(float(odd[0]))
         raise InputError(
-            f"the label map holds values such as {_odd_value(values):g}",
+            f"the label map holds values such as {float(odd[0]):g}",
             where=path,
-            expected="whole numbers from 0 (background) to the number of classes minus 1",
+            expected="whole numbers from 0 (background) to 255",
+            fix="resample label maps with the nearest neighbour, or threshold them"
+            if fraction
+            else "number the classes 0, 1, 2, ...",
         )
-    return np.asarray(voxels).astype(np.uint8)
+    return whole.astype(np.uint8)
 
 
-def _odd_value(values: Shaped[np.ndarray, " value"]) -> float:
-    odd = (values != np.round(values)) | (values < 0) | (values > 255)
-    return float(values[odd][0])
+def value_counts(label: UInt8[np.ndarray, "*space"]) -> Int[np.ndarray, " value"]:
+    """How many voxels hold each value from 0 to 255, counted in parts to spare memory."""
+    flat, part = label.ravel(order="K"), 2**20
+    starts = range(0, max(1, flat.size), part)
+    return sum(np.bincount(flat[start : start + part], minlength=MOST_CLASSES) for start in starts)
+
+
+def _alike(label: UInt8[np.ndarray, "*space"]) -> float:
+    """The share of neighbouring voxels with one value, the mean over the axes."""
+    shares = [
+        float(np.mean(np.take(label, range(1, n), axis) == np.take(label, range(n - 1), axis)))
+        for axis, n in enumerate(label.shape)
+        if n > 1
+    ]
+    return float(np.mean(shares)) if shares else 1.0
 
 
 def only_classes(label: Integer[np.ndarray, "*space"], n_classes: int, path: Path) -> None:
@@ -178,19 +274,45 @@ def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path) -> No
         )
 
 
-def same_grid(image: Volume, label: Volume) -> None:
-    """Raise `InputError`, naming the label's file, if the two do not lie on the same voxels."""
+def same_grid(image: Volume, label: Volume) -> float:
+    """How far the label map lies beside its image, in voxels of the image.
+
+    Raises `InputError`, naming the label's file, where the two do not lie on the same voxels: if
+    their shapes differ, or by more than `BESIDE` voxels at a corner.
+    """
     same_shape(image.voxels.shape, label.voxels.shape, label.path)
     corners = np.array([[0, 0, 0, 1], [*image.voxels.shape, 1]]).T
-    shift = np.abs(image.affine @ corners - label.affine @ corners).max()
-    turned = np.abs(image.affine[:3, :3] - label.affine[:3, :3]).max()
-    if max(shift, turned) > GRID_TOLERANCE_MM:
+    apart = (label.affine - image.affine) @ corners
+    voxels = float(np.abs(np.linalg.solve(image.affine, apart))[:3].max())
+    turned = np.abs(label.affine[:3, :3] - image.affine[:3, :3]).max() / min(image.spacing)
+    beside = max(voxels, float(turned))
+    if beside > BESIDE:
         raise InputError(
-            f"lies up to {max(shift, turned):.3g} mm beside its image {image.path.name}",
+            f"lies up to {np.abs(apart).max():.3g} mm ({beside:.3g} voxels) beside its image"
+            f" {image.path.name}{_how_it_differs(image, label)}",
             where=label.path,
             expected="the same origin, directions and voxel size in both headers",
-            fix="is it the label of another scan?",
+            fix="is it the label map of another scan? If its voxels are those of the image, save"
+            " it with the affine of the image",
         )
+    return beside
+
+
+def _how_it_differs(image: Volume, label: Volume) -> str:
+    """In words, which part of two affines differs."""
+    sizes, ours = np.array(label.spacing), np.array(image.spacing)
+    if np.allclose(np.abs(label.affine), np.eye(4)) and not np.allclose(ours, 1.0, atol=0.01):
+        return ": its header holds the identity, as if no affine had been given"
+    if np.abs(sizes / ours - 1).max() > 0.01:
+        return f": its voxels are {_mm(sizes)} mm, those of the image {_mm(ours)} mm"
+    if np.abs(label.affine[:3, :3] - image.affine[:3, :3]).max() / ours.min() <= BESIDE:
+        away = label.affine[:3, 3] - image.affine[:3, 3]
+        return f": its origin differs by {_mm(away)} mm, its directions are the same"
+    return ": its axes point elsewhere"
+
+
+def _mm(values: Float[np.ndarray, " 3"]) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)
 
 
 def normalise(image: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "*space"]:

@@ -1,4 +1,4 @@
-"""A page of Markdown for a kept network: made from its description alone."""
+"""A page of Markdown for an exported network: made from its description alone."""
 
 from __future__ import annotations
 

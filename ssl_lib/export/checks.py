@@ -1,4 +1,4 @@
-"""Is the description of a kept network one that its file can be used by?
+"""Is the description of an exported network one that its file can be used by?
 
 A checksum shows that a file is whole, not that whoever wrote it meant well: every value that is
 used later is looked at here, before anything is built from it.
@@ -21,7 +21,7 @@ Check = Callable[[Any], bool]
 
 
 def checked_description(text: str, path: Path) -> Mapping[str, Any]:
-    """The description in a file of kept weights.
+    """The description in a file of exported weights.
 
     Raises `InputError` that names the file and what it lacks.
     """
@@ -42,7 +42,7 @@ def checked_description(text: str, path: Path) -> Mapping[str, Any]:
         raise InputError(
             f"its description has no usable {', '.join(wrong)}",
             where=path,
-            fix="keep the network anew with this version of the code",
+            fix="export the network anew with this version of the code",
         )
     return config
 

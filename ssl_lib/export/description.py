@@ -1,4 +1,4 @@
-"""What a kept network says of itself: classes, geometry, training scans, scores, provenance."""
+"""What an exported network says of itself: classes, geometry, training, scores, provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ssl_lib.data.fingerprint import Survey
+from ssl_lib.data.fingerprint import Fingerprint
 from ssl_lib.data.own_scans import OwnScans
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.models.ensemble import Ensemble
@@ -30,14 +30,14 @@ def describe(
         "row": row,
         **{key: result[key] for key in known},
         "class_names": list(cohort.class_names),
-        "values": list(scans.survey.values),
+        "values": list(scans.fingerprint.values),
         "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
         "inference": {
             "window": None if geometry.dimensions == 2 else list(settings.patch),
             "stride": settings.stride and list(settings.stride),
         },
         "network": _network_description(network, study),
-        "training": _training_description(study, scans.survey),
+        "training": _training_description(study, scans.fingerprint),
         "scores": _scores(row, result, cohort.class_names),
         "parameters": asdict(settings),
         "licence": cohort.licence,
@@ -60,24 +60,27 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
         return {"kind": VIEW, "view": [list(part) for part in network.view], **common}
     if module != "ssl_lib.models.networks":
         raise InputError(
-            f"a network of the class {type(network).__name__} cannot be kept",
+            f"a network of the class {type(network).__name__} cannot be exported",
             expected="a network of this library, a view of notebook 02, or an Ensemble of them",
         )
     return {"kind": study.settings.network, **common}
 
 
-def _training_description(study: Study, survey: Survey) -> dict[str, Any]:
+def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, Any]:
     """The scans that training saw, and what they look like."""
     trained = study.cohort.labelled + study.cohort.unlabelled
-    facts = [survey.facts[case.identity] for case in trained]
-    spacings = np.array([one.spacing for one in facts])
+    properties = [fingerprint.properties[case.identity] for case in trained]
+    spacings = np.array([one.spacing for one in properties])
     return {
         "labelled": len(study.cohort.labelled),
         "unlabelled": len(study.cohort.unlabelled),
         "spacing": np.median(spacings, axis=0).tolist(),
-        "shape": np.median([one.shape for one in facts], axis=0).tolist(),
-        "orientations": sorted({one.orientation for one in facts}),
-        "grey": [min(one.quantiles[0] for one in facts), max(one.quantiles[-1] for one in facts)],
+        "shape": np.median([one.shape for one in properties], axis=0).tolist(),
+        "orientations": sorted({one.orientation for one in properties}),
+        "grey": [
+            min(one.quantiles[0] for one in properties),
+            max(one.quantiles[-1] for one in properties),
+        ],
     }
 
 

@@ -1,6 +1,6 @@
-"""The file of a kept network: weights, description, a checksum over both, and a probe.
+"""The file of an exported network: weights, description, a checksum over both, and a probe.
 
-The probe is a small input with the answer that the network gave when it was kept. Whatever has
+The probe is a small input with the answer that the network gave when it was exported. Whatever has
 changed since (the file, a network's definition, a library), a network that is read either answers
 alike or is refused.
 """
@@ -25,14 +25,14 @@ from ssl_lib.inference import evaluating
 from ssl_lib.methods import umct
 from ssl_lib.models.ensemble import Ensemble
 from ssl_lib.models.networks import build_network
-from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
 FORMAT = "ssl_lib exported network 2"
 KINDS = ("small", "unet", "vnet", VIEW)
 PROBE_SIDE = 16
 PROBE_TOLERANCE = 0.01
-"""Largest difference of a probability between the kept answer and the loaded network's."""
+"""Largest difference of a probability between the stored answer and the loaded network's."""
 
 
 def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> 
     tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
     text = json.dumps(config, sort_keys=True, default=str)
     metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
-    write_atomically(path, save(tensors, metadata))
+    replace_own(path, save(tensors, metadata), lambda start: FORMAT.encode() in start)
 
 
 def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
@@ -58,14 +58,14 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
     text = metadata.get("config", "")
     if metadata.get("format") != FORMAT:
         raise InputError(
-            "holds weights, but none that were kept by this repository",
+            "holds weights, but none that were exported by this repository",
             where=path,
             expected=f"a file of the format {FORMAT!r}",
-            fix="keep the network anew, with ssl_lib.export.model.keep",
+            fix="export the network anew, with ssl_lib.export.model.export_model",
         )
     if metadata.get("sha256") != _checksum(tensors, text):
         raise InputError(
-            "weights or description were changed after they were kept",
+            "weights or description were changed after they were exported",
             where=path,
             expected=f"the checksum {metadata.get('sha256', '')[:12]}...",
             fix="take the original file",
@@ -82,11 +82,11 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
         raise InputError(
             f"weights and description do not fit each other ({str(error).partition(chr(10))[0]})",
             where=path,
-            fix="keep the network anew with this version of the code",
+            fix="export the network anew with this version of the code",
         ) from None
     if not same:
         raise InputError(
-            "the network of this version of the code answers differently than when it was kept",
+            "the network of this version of the code answers differently than when it was exported",
             where=path,
             expected=f"the code of commit {config.get('commit', 'unknown')}",
         )
@@ -104,7 +104,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise InputError(
             f"is no safetensors file, or a damaged one ({error})",
             where=path,
-            fix="give the path of the .safetensors file that was kept",
+            fix="give the path of the .safetensors file that was exported",
         ) from None
 
 

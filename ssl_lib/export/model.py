@@ -4,7 +4,7 @@ python -m ssl_lib.export WEIGHTS SCAN OUTPUT     predict one new scan
 
 The file holds the weights, a JSON description (classes, geometry, network, training data, scores),
 a checksum over both, and a probe: a small input with the answer that the network gave when it was
-kept. No pickle is read or written, and nothing in the file names code other than the networks of
+model. No pickle is read or written, and nothing in the file names code other than the networks of
 this repository. A model card in Markdown lies beside it.
 """
 
@@ -22,8 +22,9 @@ import torch
 from jaxtyping import UInt8
 from torch import nn
 
+from ssl_lib.data.fingerprint import sampled
 from ssl_lib.data.own_scans import OwnScans
-from ssl_lib.data.preprocessing import Geometry, is_placed, orientation_of, write_label_map
+from ssl_lib.data.preprocessing import Geometry, header_of, write_label_map
 from ssl_lib.data.reading import Volume, read_nifti
 from ssl_lib.export.card import model_card
 from ssl_lib.export.description import describe
@@ -31,15 +32,15 @@ from ssl_lib.export.file import read_network, write_network
 from ssl_lib.inference import predict_probabilities
 from ssl_lib.models.networks import to_channels_last
 from ssl_lib.training.study import Study
-from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
 SPACING_RATIO = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """A network that was kept, ready to predict; `config` is its description."""
+class ExportedModel:
+    """An exported network, ready to predict; `config` is its description."""
 
     network: nn.Module
     config: Mapping[str, Any]
@@ -75,9 +76,9 @@ class Kept:
         )
         return geometry.classes(probabilities, volume.voxels.shape)
 
-    def doubts(self, volume: Volume) -> list[str]:
+    def warnings(self, volume: Volume) -> list[str]:
         """In words: how a scan differs from those that the network was trained on."""
-        return list(_doubts(volume, self.config["training"], self.geometry))
+        return list(_warnings(volume, self.config["training"], self.geometry))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,28 +95,30 @@ class Predicted:
     warnings: tuple[str, ...]
 
 
-def predict_scan(weights: str | Path | Kept, scan: str | Path, output: str | Path) -> Predicted:
-    """Predict one NIfTI scan with kept weights and write its label map to `output`.
+def predict_scan(
+    weights: str | Path | ExportedModel, scan: str | Path, output: str | Path
+) -> Predicted:
+    """Predict one NIfTI scan with exported weights and write its label map to `output`.
 
     The file lies on the voxels of its scan (see `geometry.write_label_map`) and holds the values
     that the training label maps used. Raises `InputError` for weights or a scan that cannot be
     used; differences from the training scans are `warnings` in words.
     """
-    kept = weights if isinstance(weights, Kept) else load_kept(weights)
+    model = weights if isinstance(weights, ExportedModel) else load_model(weights)
     volume = read_nifti(Path(scan))
-    label = kept.segment(volume)
-    path = write_label_map(Path(output), label, volume.path, kept.config["values"])
-    voxel = float(np.prod(volume.spacing)) / 1000
-    counts = np.bincount(label.ravel(), minlength=len(kept.config["class_names"]))
-    names = kept.config["class_names"]
+    label = model.segment(volume)
+    path = write_label_map(Path(output), label, volume.path, model.config["values"])
+    voxel = volume.millilitres
+    counts = np.bincount(label.ravel(), minlength=len(model.config["class_names"]))
+    names = model.config["class_names"]
     millilitres = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
-    warnings = kept.doubts(volume)
+    warnings = model.warnings(volume)
     if not label.any():
         warnings.append("nothing was found: every voxel is background")
     return Predicted(path, label, millilitres, tuple(warnings))
 
 
-def keep(
+def export_model(
     folder: str | Path,
     row: str,
     network: nn.Module,
@@ -132,12 +135,13 @@ def keep(
     config = describe(row, network, study, scans, result)
     path = Path(folder) / f"{row}.safetensors"
     write_network(path, network, config)
-    write_atomically(path.with_suffix(".md"), model_card(config, path.name).encode())
+    card = model_card(config, path.name).encode()
+    replace_own(path.with_suffix(".md"), card, lambda start: b"\n\nWeights in `" in start)
     return path
 
 
-def load_kept(path: str | Path, device: torch.device | str = "cpu") -> Kept:
-    """Read kept weights, check them, and build their network.
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> ExportedModel:
+    """Read exported weights, check them, and build their network.
 
     Raises `InputError` for a file that is missing or of another kind, for weights or a description
     that were changed, and for a network that this version of the code builds otherwise.
@@ -146,10 +150,10 @@ def load_kept(path: str | Path, device: torch.device | str = "cpu") -> Kept:
     network, config = read_network(path)
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     network = to_channels_last(network, dimensions).to(device).eval()
-    return Kept(network, config, device)
+    return ExportedModel(network, config, device)
 
 
-def _doubts(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:
+def _warnings(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:
     """Differences from the training scans, one sentence each."""
     said = []
     usual, own = np.array(training["spacing"]), np.array(volume.spacing)
@@ -158,18 +162,19 @@ def _doubts(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> 
             f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
             " and nothing is resampled: expect less"
         )
-    orientation = orientation_of(volume.path)
+    header = header_of(volume.path)
+    orientation = header.orientation
     if orientation not in training["orientations"]:
         known = ", ".join(training["orientations"])
         said.append(
             f"it is stored as {orientation}, training scans as {known}: it was turned, which is"
             " right if its header is"
         )
-    if not is_placed(volume.path):
+    if not header.placed:
         said.append("its header states no orientation: left and right are a guess")
     if geometry.axis is not None and own.argmax() != geometry.axis and own.max() > 2 * own.min():
         said.append("its slices run along another axis than those of the training scans")
-    low, high = np.quantile(volume.voxels, (0.01, 0.99))
+    low, high = np.nanquantile(sampled(volume.voxels), (0.01, 0.99))
     if (
         high < training["grey"][0]
         or low > training["grey"][1]
@@ -189,9 +194,11 @@ def _sizes(values: Sequence[float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Predict one scan; returns 0, or 2 with one message if something cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m ssl_lib.export", description="Predict one new scan with kept weights."
+        prog="python -m ssl_lib.export", description="Predict one new scan with exported weights."
     )
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="a kept .safetensors file")
+    parser.add_argument(
+        "weights", type=Path, metavar="WEIGHTS", help="an exported .safetensors file"
+    )
     parser.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI file")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="the label map to write")
     options = parser.parse_args(arguments)

@@ -12,31 +12,46 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ssl_lib.data.fingerprint import Survey, read_label
+from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.reading import Volume, read_nifti
 from ssl_lib.evaluation.metrics import score_scan, summarise
-from ssl_lib.export.model import Kept, Predicted, predict_scan
-from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.export.model import ExportedModel, Predicted, predict_scan
+from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
 
 def predict_files(
-    kept: Kept, survey: Survey, scans: Iterable[str], folder: str | Path
-) -> dict[str, Predicted]:
-    """Predict scans of a folder into `folder/SCAN.nii.gz`; what was predicted by scan name."""
-    return {
-        scan: predict_scan(kept, survey.listing.images[scan], Path(folder) / f"{scan}.nii.gz")
-        for scan in scans
-    }
+    model: ExportedModel, fingerprint: Fingerprint, scans: Iterable[str], folder: str | Path
+) -> tuple[dict[str, Predicted], dict[str, InputError]]:
+    """Predict scans of a folder into `folder/SCAN.nii.gz`.
+
+    Returns what was predicted, and why the other scans could not be, by scan: one bad file, or one
+    label map that somebody has changed, does not stop the others.
+    """
+    done, refused = {}, {}
+    for scan in scans:
+        path = fingerprint.listing.images[scan]
+        try:
+            done[scan] = predict_scan(model, path, Path(folder) / f"{scan}.nii.gz")
+        except InputError as error:
+            refused[scan] = error
+    return done, refused
+
+
+LIST_START = b"scan,group,"
 
 
 def write_list(
-    path: str | Path, predicted: Mapping[str, Predicted], groups: Mapping[str, str]
+    path: str | Path,
+    predicted: Mapping[str, Predicted],
+    groups: Mapping[str, str],
+    refused: Mapping[str, InputError] | None = None,
 ) -> Path:
     """A table (CSV) of predicted scans: group, volume of each class in ml, what to be careful of.
 
-    `groups` names the group of each scan, such as "labelled": a reader must know which scans the
-    network has learnt from. Returns `path`.
+    Scans that were `refused` are listed with the reason and without volumes. `groups` names the
+    group of each scan, such as "labelled": a reader must know which scans the network has learnt
+    from. Returns `path`. Raises `InputError` if another file is there.
     """
     names = list(next(iter(predicted.values())).millilitres) if predicted else []
     text = io.StringIO()
@@ -47,7 +62,11 @@ def write_list(
         sizes = [f"{one.millilitres[name]:.3f}" for name in names]
         cells = [scan, groups.get(scan, "outside"), *sizes, "; ".join(one.warnings)]
         table.writerow(map(_no_formula, cells))
-    write_atomically(Path(path), text.getvalue().encode())
+    for scan, error in (refused or {}).items():
+        reason = f"not predicted: {error.where}: {error.problem}"
+        cells = [scan, groups.get(scan, "outside"), *("" for _ in names), reason]
+        table.writerow(map(_no_formula, cells))
+    replace_own(Path(path), text.getvalue().encode(), lambda start: start.startswith(LIST_START))
     return Path(path)
 
 
@@ -72,7 +91,7 @@ def read_classes(path: Path, image: Volume, values: Sequence[int]) -> UInt8[np.n
 
 
 def score_files(
-    folder: str | Path, survey: Survey, scans: Sequence[str]
+    folder: str | Path, fingerprint: Fingerprint, scans: Sequence[str]
 ) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
     """Scores of written predictions against the folder's label maps, read anew from both files.
 
@@ -83,12 +102,12 @@ def score_files(
     """
     per_case = []
     for scan in scans:
-        if scan not in survey.listing.labels:
+        if scan not in fingerprint.listing.labels:
             raise InputError(f"scan {scan!r} has no label map to be scored against")
-        image = read_nifti(survey.listing.images[scan])
-        files = (Path(folder) / f"{scan}.nii.gz", survey.listing.labels[scan])
-        predicted, truth = (read_classes(file, image, survey.values) for file in files)
-        n_classes = len(survey.values)
+        image = read_nifti(fingerprint.listing.images[scan])
+        files = (Path(folder) / f"{scan}.nii.gz", fingerprint.listing.labels[scan])
+        predicted, truth = (read_classes(file, image, fingerprint.values) for file in files)
+        n_classes = len(fingerprint.values)
         for score in score_scan(predicted, truth, n_classes=n_classes, spacing=image.spacing):
             entry = asdict(score)
             per_case.append({"id": scan, "class": entry.pop("class_index"), **entry})

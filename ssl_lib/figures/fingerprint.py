@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ssl_lib.data.fingerprint import Facts, Survey
+from ssl_lib.data.fingerprint import Fingerprint, ScanProperties
 from ssl_lib.figures.style import BLUE, INK, ORANGE, QUIET, SKY, VERMILLION, house_style, new_figure
 
 MOST_NAMES = 48
@@ -16,20 +16,20 @@ SIZE_MARKS = (("x", "o", BLUE), ("y", "s", ORANGE), ("z", "^", SKY))
 
 
 @house_style()
-def folder_overview(survey: Survey) -> Figure:
+def folder_overview(fingerprint: Fingerprint) -> Figure:
     """One line a scan: left its grey levels, right its voxel sizes along x, y and z in mm.
 
     The thin line runs from the 1st to the 99th percentile, the thick one over the middle half, the
-    dot is the median. Scans with a likely mistake are drawn in another colour with a mark beside
-    their name. Scans that were left out are not shown.
+    dot is the median. Scans with a warning are drawn in another colour with a mark beside their
+    name. Excluded scans are not shown.
     """
-    scans = [survey.facts[name] for name in sorted(survey.facts)]
+    scans = [fingerprint.properties[name] for name in sorted(fingerprint.properties)]
     named = len(scans) <= MOST_NAMES
     pitch = 0.155 if named else max(0.02, 7.5 / len(scans))
     figure = new_figure(height=pitch * len(scans) + 1.2)
     greys, sizes = figure.subplots(1, 2, width_ratios=(2, 1), sharey=True)
-    odd = {one.file for one in survey.findings if one.weight == "likely mistake"}
-    marked = [_is_marked(survey, one.scan, odd) for one in scans]
+    odd = {one.file for one in fingerprint.findings if one.weight == "warning"}
+    marked = [_is_marked(fingerprint, one.scan, odd) for one in scans]
     for place, (one, mark) in enumerate(zip(scans, marked, strict=True)):
         _grey_line(greys, place, one, VERMILLION if mark else INK)
     _size_marks(sizes, scans)
@@ -46,19 +46,19 @@ def folder_overview(survey: Survey) -> Figure:
     return figure
 
 
-def _is_marked(survey: Survey, scan: str, odd: set[str]) -> bool:
-    files = (survey.listing.images.get(scan), survey.listing.labels.get(scan))
+def _is_marked(fingerprint: Fingerprint, scan: str, odd: set[str]) -> bool:
+    files = (fingerprint.listing.images.get(scan), fingerprint.listing.labels.get(scan))
     return any(path is not None and f"{path.parent.name}/{path.name}" in odd for path in files)
 
 
-def _grey_line(ax: Axes, place: int, one: Facts, colour: str) -> None:
+def _grey_line(ax: Axes, place: int, one: ScanProperties, colour: str) -> None:
     low, first, middle, third, high = one.quantiles
     ax.plot([low, high], [place, place], color=colour, linewidth=0.9, solid_capstyle="butt")
     ax.plot([first, third], [place, place], color=colour, linewidth=3.2, solid_capstyle="butt")
     ax.plot(middle, place, "o", color="white", markeredgecolor=colour, markersize=3.4)
 
 
-def _size_marks(ax: Axes, scans: list[Facts]) -> None:
+def _size_marks(ax: Axes, scans: list[ScanProperties]) -> None:
     table = np.array([one.spacing for one in scans])
     handles = []
     for number, ((name, marker, colour), column) in enumerate(

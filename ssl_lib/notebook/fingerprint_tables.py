@@ -1,4 +1,4 @@
-"""What a survey found, as tables for a page."""
+"""The fingerprint of a folder, as tables for a page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.data.fingerprint import Finding, Survey
+from ssl_lib.data.fingerprint import Finding, Fingerprint
 
-WEIGHTS = ("left out", "likely mistake", "note")
+WEIGHTS = ("excluded", "warning", "note")
 MOST_FILES = 6
 
 
-def description_table(survey: Survey) -> HTML:
+def description_table(fingerprint: Fingerprint) -> HTML:
     """One line a property: scans, shapes, voxel sizes, orientations, grey levels, organ volumes."""
-    facts, listing = list(survey.facts.values()), survey.listing
+    properties, listing = list(fingerprint.properties.values()), fingerprint.listing
     labelled = [scan for scan in listing.training if scan in listing.labels]
     rows = {
         "training scans with a label map": str(len(labelled)),
@@ -25,17 +25,13 @@ def description_table(survey: Survey) -> HTML:
         "test scans with a label map, without": (
             f"{len(listing.scored_test)}, {len(listing.test) - len(listing.scored_test)}"
         ),
-        "voxels along x, y, z": _ranges([one.shape for one in facts], "voxels"),
-        "voxel size along x, y, z": _ranges([one.spacing for one in facts], "mm"),
-        "orientation of the files": _counts([one.orientation for one in facts]),
-        "median grey level": _range([one.quantiles[2] for one in facts]),
+        "voxels along x, y, z": _ranges([one.shape for one in properties], "voxels"),
+        "voxel size along x, y, z": _ranges([one.spacing for one in properties], "mm"),
+        "orientation of the files": _counts([one.orientation for one in properties]),
+        "median grey level": _range([one.quantiles[2] for one in properties]),
     }
-    for value, name in list(zip(survey.values, survey.class_names, strict=True))[1:]:
-        sizes = [
-            one.classes[value] * float(np.prod(one.spacing)) / 1000
-            for one in facts
-            if value in one.classes
-        ]
+    for value, name in list(zip(fingerprint.values, fingerprint.class_names, strict=True))[1:]:
+        sizes = [one.classes[value] * one.millilitres for one in properties if value in one.classes]
         words = f"{_range(sizes)} ml in {len(sizes)} label maps" if sizes else "in no label map"
         rows[f"{name} (value {value})"] = words
     body = "".join(
@@ -52,7 +48,7 @@ def findings_table(findings: Sequence[Finding]) -> HTML:
         return HTML("<p>Nothing to report: every file can be used.</p>")
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("What", "File", "Problem", "Expected", "How to mend it")
+        for name in ("What", "File", "Problem", "Expected", "How to fix it")
     )
 
     alike: dict[tuple, list[str]] = {}

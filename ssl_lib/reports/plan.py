@@ -17,7 +17,7 @@ from ssl_lib.notebook.source import check_parameters, read_parameters
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import safe_name
 
-READS_FOLDERS = "LEAVE_OUT_BROKEN"
+READS_FOLDERS = "EXCLUDE_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
 LIBRARY = Path(__file__).resolve().parents[1]
 PROJECT = LIBRARY.parent
@@ -179,7 +179,7 @@ def usable_data(job: Job, folders: Folders) -> str:
     if READS_FOLDERS in defaults:
         from ssl_lib.data.own_scans import open_own_scans
 
-        strict = {"leave_out_broken": bool(defaults[READS_FOLDERS])}
+        strict = {"exclude_broken": bool(defaults[READS_FOLDERS])}
         own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
         settings_for(job.profile, own.cohort)
         return own.content_hash

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,27 @@ def write_atomically(path: Path, content: bytes, keep_previous: bool = False) ->
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def replace_own(path: Path, content: bytes, is_ours: Callable[[bytes], bool]) -> None:
+    """Write a file, but never over one that was not written here.
+
+    `is_ours` is asked about the first megabyte of a file that is there already. Raises
+    `InputError` if it says no, and as `write_atomically`.
+    """
+    path = Path(path)
+    try:
+        start = path.open("rb").read(2**20) if path.is_file() else b""
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if start and not is_ours(start):
+        raise InputError(
+            "is there already, and was not written by this project",
+            where=path,
+            expected="a new name, or a file of an earlier run",
+            fix="move the file away, or choose another folder",
+        )
+    write_atomically(path, content)
 
 
 def previous(path: Path) -> Path:

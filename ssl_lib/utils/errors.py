@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend.
+"""The one kind of error that is the user's to fix.
 
 Everything that can be wrong with a file, a parameter or a label map ends here, as a message that
 says what was wrong, where, what was expected and how to fix it. Command lines print the message and

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 from ssl_lib.utils.errors import InputError
 
+NAMED = ("phantom", "phantom_3d", "phantom_folder", "hippocampus", "la2018", "acdc")
+"""Data sets that have a name; everything else is the path of a folder."""
+
 
 def safe_name(dataset: str) -> str:
-    """The dataset's name, or the last part of a folder's path, fit for a file name."""
+    """The dataset's name; of a folder the last part of its path and a hash of the whole path, fit
+    for a file name.
+
+    Two folders of one name share nothing, neither results nor predictions. What is no path (a name
+    that was made here before) stays as it is.
+    """
+    if not dataset.strip():
+        raise InputError("no name can be made of an empty name", where="DATASET")
     name = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(dataset).name).strip("._")
-    if not name:
-        raise InputError(f"no name can be made from the dataset {dataset!r}")
-    return name
+    if not _is_path(dataset):
+        made = re.sub(r"[^A-Za-z0-9_.-]+", "_", dataset).strip("._-")
+        if not made:
+            raise InputError(f"no name can be made from the dataset {dataset!r}")
+        return made
+    try:
+        whole = str(Path(dataset).expanduser().resolve())
+    except (OSError, RuntimeError):  # nobody's home folder: refused where the folder is opened
+        whole = dataset
+    digest = hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()[:6]
+    return f"{name or 'scans'}-{digest}"
+
+
+def _is_path(dataset: str) -> bool:
+    """Whether a dataset is a folder: by a separator in its name, or because it is there."""
+    if dataset in NAMED:
+        return False
+    try:
+        return "/" in dataset or "\\" in dataset or "~" in dataset or Path(dataset).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -11,14 +11,14 @@ from breaking import Broken
 from broken_folders import given, open_study, strict
 from broken_hdf5 import hdf5
 from broken_inputs import BROKEN
-from broken_kept import kept
+from broken_models import exported
 from broken_nifti import label, packed, read_image, read_labels, scan
 from broken_runs import bytes_of_checkpoint, result
 from tiny_scans import write_folder
 
 from ssl_lib.data.reading import read_hdf5
 from ssl_lib.evaluation.results import read_result
-from ssl_lib.export.model import load_kept
+from ssl_lib.export.model import load_model
 from ssl_lib.training import checkpoint
 from ssl_lib.utils.errors import InputError
 
@@ -51,7 +51,7 @@ def test_the_table_holds_every_kind_of_input_under_its_own_name() -> None:
         (hdf5(), read_hdf5),
         (result(), read_result),
         (bytes_of_checkpoint(bytes), checkpoint.load),
-        (kept(bytes), load_kept),
+        (exported(bytes), load_model),
         (lambda folder: write_folder(folder, labelled=4, unlabelled=0), strict),
         (given(), open_study),
     ],

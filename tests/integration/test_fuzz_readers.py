@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from broken_folders import strict
 from broken_hdf5 import hdf5
-from broken_kept import kept_bytes
+from broken_models import exported_bytes
 from broken_nifti import nifti_bytes, read_labels
 from broken_runs import RESULT, saved
 from hypothesis import HealthCheck, given, settings
@@ -31,8 +31,8 @@ from tiny_scans import tiny_image, tiny_label, write_folder
 
 from ssl_lib.data.reading import Volume, as_image, read_hdf5, read_nifti
 from ssl_lib.evaluation.results import read_result
-from ssl_lib.export import file as kept_file
-from ssl_lib.export.model import load_kept
+from ssl_lib.export import file as model_file
+from ssl_lib.export.model import load_model
 from ssl_lib.notebook.tables import row_table
 from ssl_lib.reports.index import boards
 from ssl_lib.training import checkpoint
@@ -140,10 +140,10 @@ def checkpoint_is_usable(path: Path) -> None:
     assert isinstance(checkpoint.load(path), dict)
 
 
-def kept_is_usable(path: Path) -> None:
-    kept = load_kept(path)
+def model_is_usable(path: Path) -> None:
+    model = load_model(path)
     volume = Volume(tiny_image(0, (17, 16, 18)), np.diag([1.0, 1.0, 1.0, 1.0]), path)
-    assert kept.segment(volume).shape == (17, 16, 18)
+    assert model.segment(volume).shape == (17, 16, 18)
 
 
 def folder_is_usable(path: Path) -> None:
@@ -168,12 +168,12 @@ def repacked_zip(content: bytes, steps: list[tuple[str, int, bytes]]) -> bytes:
 
 
 def resealed(path: Path, exchanges: list[tuple[int, object]]) -> bytes:
-    """Kept weights with another description, their checksum renewed."""
+    """ExportedModel weights with another description, their checksum renewed."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata())
     metadata["config"] = json.dumps(exchanged(json.loads(metadata["config"]), exchanges))
-    metadata["sha256"] = kept_file._checksum(tensors, metadata["config"])
+    metadata["sha256"] = model_file._checksum(tensors, metadata["config"])
     return save(tensors, metadata)
 
 
@@ -208,8 +208,8 @@ def inside_checkpoint(folder: Path):
     return folder / "run.pt", lambda steps: repacked_zip(content, steps)
 
 
-def inside_kept(folder: Path):
-    sound = kept_bytes(folder / "sound.safetensors")
+def inside_model(folder: Path):
+    sound = exported_bytes(folder / "sound.safetensors")
     return folder / "row.safetensors", lambda exchanges: resealed(sound, exchanges)
 
 
@@ -230,10 +230,10 @@ WAYS = {
         "run.pt", once(lambda f: saved(f / "sound.pt")), checkpoint_is_usable
     ),
     "checkpoint, packed again": (CHANGES, inside_checkpoint, checkpoint_is_usable),
-    "kept weights": as_they_are(
-        "row.safetensors", once(lambda f: kept_bytes(f / "sound.safetensors")), kept_is_usable
+    "exported weights": as_they_are(
+        "row.safetensors", once(lambda f: exported_bytes(f / "sound.safetensors")), model_is_usable
     ),
-    "kept weights, sealed again": (EXCHANGES, inside_kept, kept_is_usable),
+    "exported weights, sealed again": (EXCHANGES, inside_model, model_is_usable),
     "dataset.json": folder_with("dataset.json", NAMES),
     "patients.csv": folder_with("patients.csv", PATIENTS),
 }

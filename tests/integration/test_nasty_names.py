@@ -11,12 +11,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from broken_kept import DESCRIPTION
+from broken_models import DESCRIPTION
 from broken_runs import RESULT, ROW
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from organ_scans import write_organs
 
-from ssl_lib.data.fingerprint import Finding, survey
+from ssl_lib.data.fingerprint import Finding, take_fingerprint
 from ssl_lib.evaluation.results import read_result
 from ssl_lib.export.card import model_card
 from ssl_lib.export.model import Predicted
@@ -73,7 +73,7 @@ def same_elements(build, nasty: str) -> Elements:
 
 
 def table_of_findings(name: str) -> str:
-    return findings_table([Finding("left out", name, name, name, name)]).data
+    return findings_table([Finding("excluded", name, name, name, name)]).data
 
 
 def table_of_rows(name: str) -> str:
@@ -150,8 +150,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_with_nasty_names_is_surveyed_and_drawn(folder: Path) -> None:
-    found = survey(folder)
-    assert MARKUP in found.facts
+    found = take_fingerprint(folder)
+    assert MARKUP in found.properties
     html = findings_table(found.findings).data + description_table(found).data
     assert {"script", "img", "b"}.isdisjoint(Elements(html).tags)
     assert "imagesTr/<b>.nii.gz" in Elements(html).shown

@@ -14,9 +14,9 @@ import pytest
 from organ_scans import CODES, organ, write_organs, write_oriented
 
 from ssl_lib.config import settings_for
-from ssl_lib.data.fingerprint import survey
+from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.load import DATASETS
-from ssl_lib.data.preprocessing import orientation_of
+from ssl_lib.data.preprocessing import header_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.evaluation.results import read_result
@@ -86,8 +86,8 @@ def ran(tmp_path_factory) -> SimpleNamespace:
 
 
 def test_the_broken_file_is_named_and_left_out(ran):
-    assert [line.split(":")[0] for line in ran.result["left_out"]] == ["imagesTr/a04.nii.gz"]
-    assert "damaged" in ran.result["left_out"][0]
+    assert [line.split(":")[0] for line in ran.result["excluded"]] == ["imagesTr/a04.nii.gz"]
+    assert "damaged" in ran.result["excluded"][0]
     assert "imagesTr/a04.nii.gz" in ran.names["cohort"].caveat
 
 
@@ -100,8 +100,8 @@ def test_every_other_scan_is_predicted_on_its_own_voxels(ran):
         stored, scan = nibabel.load(written), nibabel.load(image)
         np.testing.assert_array_equal(stored.affine, scan.affine)
         assert stored.shape == scan.shape and stored.get_data_dtype() == np.uint8
-        assert orientation_of(written) == orientation_of(image)
-    assert len({orientation_of(image) for image in images}) > 2
+        assert header_of(written).orientation == header_of(image).orientation
+    assert len({header_of(image).orientation for image in images}) > 2
 
 
 def test_scores_equal_those_of_the_written_files(ran):
@@ -219,4 +219,4 @@ def test_folders_are_planned_and_named_data_sets_passed_by(ran, tmp_path):
     (again,) = plan.plan(plan.Request(("06",), (str(ran.folder),), **request), folders)
     shutil.rmtree(extra.parent)
     assert again.data_hash != job.data_hash, "a scan that is only predicted counts, too"
-    assert survey(ran.folder).left_out
+    assert take_fingerprint(ran.folder).excluded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from organ_scans import organ, write_organs, write_oriented
 
 from ssl_lib import figures
-from ssl_lib.data.fingerprint import Finding, survey
+from ssl_lib.data.fingerprint import Finding, take_fingerprint
 from ssl_lib.notebook.fingerprint_tables import findings_table
 
 
@@ -13,22 +13,22 @@ def test_every_usable_scan_has_its_line_and_mistakes_are_marked(tmp_path):
     folder = write_organs(tmp_path)
     (folder / "imagesTr" / "a00.nii.gz").write_bytes(b"")
     write_oriented(folder / "imagesTr" / "u00.nii.gz", organ(50)[0], spacing=(3.0, 1.5, 2.0))
-    found = survey(folder)
+    found = take_fingerprint(folder)
     greys, sizes = figures.folder_overview(found).axes
     names = [text.get_text() for text in greys.get_yticklabels()]
     assert names == [*(f"a0{n}" for n in range(1, 7)), "▸ u00", "u01"]
-    assert len(greys.lines) == 3 * len(found.facts)
+    assert len(greys.lines) == 3 * len(found.properties)
     for line, axis in zip(sizes.lines, range(3), strict=True):
-        expected = [found.facts[name.removeprefix("▸ ")].spacing[axis] for name in names]
+        expected = [found.properties[name.removeprefix("▸ ")].spacing[axis] for name in names]
         assert line.get_xdata().tolist() == expected
 
 
 def test_findings_share_a_line_and_the_gravest_come_first():
     findings = [
         Finding("note", "folder", "a note"),
-        *(Finding("left out", f"imagesTr/{n}.nii.gz", "is <empty>") for n in range(9)),
+        *(Finding("excluded", f"imagesTr/{n}.nii.gz", "is <empty>") for n in range(9)),
     ]
     html = findings_table(findings).data
-    assert html.count("<tr>") == 3 and html.index("left out") < html.index("a note")
+    assert html.count("<tr>") == 3 and html.index("excluded") < html.index("a note")
     assert "and 3 more" in html and "is &lt;empty&gt;" in html
     assert "Nothing to report" in findings_table([]).data

@@ -88,11 +88,34 @@ def test_a_header_without_voxel_size_is_refused(tmp_path):
     assert "a.nii" in refusal_of(reading.read_nifti, tmp_path / "a.nii")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_images_with_undefined_voxels_are_refused(value):
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite")])
+def test_images_with_undefined_voxels_are_refused(value, word):
     image = tiny_image(0)
     image[1, 2, 3] = value
-    assert "1 voxels are NaN or infinite" in refusal_of(reading.as_image, image, HERE)
+    message = refusal_of(reading.as_image, image, HERE)
+    assert f"1 voxels are {word}" in message and "numpy.nan_to_num" in message
+
+
+def test_nan_is_filled_with_the_lowest_value_where_that_is_asked_for():
+    image = tiny_image(0)
+    image[:2] = np.nan
+    filled = reading.as_image(image, HERE, fill_nan=True)
+    np.testing.assert_array_equal(filled[2:], image[2:])
+    assert (filled[:2] == image[2:].min()).all() and reading.nan_share(image) == 2 / len(image)
+    with pytest.raises(InputError, match="are NaN"):
+        reading.as_image(np.full_like(image, np.nan), HERE, fill_nan=True)
+
+
+def test_values_that_a_header_scaled_are_whole_numbers():
+    label = tiny_label().astype(np.float64) * 0.99999999977
+    np.testing.assert_array_equal(reading.as_label(label, HERE), tiny_label())
+
+
+def test_many_classes_in_blocks_are_a_label_map_and_noise_is_not():
+    blocks = np.kron(np.arange(88).reshape(8, 11, 1), np.ones((3, 3, 4))).astype(np.int16)
+    np.testing.assert_array_equal(reading.as_label(blocks, HERE), blocks)
+    noise = np.random.default_rng(0).permutation(blocks.ravel()).reshape(blocks.shape)
+    assert "an image, not a label map" in refusal_of(reading.as_label, noise, HERE)
 
 
 def test_an_image_of_one_value_is_refused():

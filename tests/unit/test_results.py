@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 from ssl_lib.data.cohort import Case, seal
+from ssl_lib.data.example_folder import EXAMPLE
+from ssl_lib.data.load import DATASETS
 from ssl_lib.evaluation import results
 from ssl_lib.evaluation.result_form import KEYS
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import NAMED
 from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
 
 
@@ -125,7 +129,7 @@ def test_selection(cohort, tmp_path):
     assert len(results.read_results(tmp_path)) == 3
     assert [r["seed"] for r in results.read_results(tmp_path, "00_a")] == [0, 1]
     assert len(results.read_results(tmp_path, profile="gpu")) == 1
-    assert len(results.read_results(tmp_path, dataset="somewhere/toy", n_labelled=2)) == 3
+    assert len(results.read_results(tmp_path, dataset="toy", n_labelled=2)) == 3
     assert results.read_results(tmp_path, cohort_hash="other") == []
     assert results.read_results(tmp_path / "nowhere") == []
 
@@ -181,10 +185,29 @@ def test_infinity_and_unknown_objects_are_not_written(cohort, tmp_path):
 
 
 def test_names_of_folders_are_made_safe():
-    assert results.safe_name("/home/someone/My scans (new)/") == "My_scans_new"
+    name = results.safe_name("/home/someone/My scans (new)/")
+    assert re.fullmatch(r"My_scans_new-[0-9a-f]{6}", name)
+    assert results.safe_name(name) == name, "a name that was made stays as it is"
     assert results.safe_name("phantom_3d") == "phantom_3d"
+    assert re.fullmatch(r"scans-[0-9a-f]{6}", results.safe_name("/home/someone/数据"))
     with pytest.raises(InputError):
-        results.safe_name("..")
+        results.safe_name("")
+
+
+def test_folders_of_one_name_have_names_of_their_own(tmp_path, monkeypatch):
+    for parent in "AB":
+        (tmp_path / parent / "data").mkdir(parents=True)
+    names = {results.safe_name(str(tmp_path / parent / "data")) for parent in "AB"}
+    assert len(names) == 2
+    monkeypatch.chdir(tmp_path / "A")
+    assert results.safe_name("data") in names, "a folder in the working directory is one, too"
+    assert results.safe_name("./data") == results.safe_name("data")
+    (tmp_path / "A" / "phantom").mkdir()
+    assert results.safe_name("phantom") == "phantom", "the data set of that name"
+
+
+def test_the_names_of_data_sets_are_known_where_files_are_named():
+    assert set(NAMED) == {*DATASETS, EXAMPLE}
 
 
 def test_provenance_says_what_ran():

@@ -14,7 +14,7 @@ from tiny_study import hashes, tiny_study, train
 
 from ssl_lib.data import scan_files as shelf
 from ssl_lib.data.cohort import Case
-from ssl_lib.data.folder import folder_cohort
+from ssl_lib.data.load import load_cohort
 from ssl_lib.data.scan_files import Shelf
 from ssl_lib.training import batches as sampling
 from ssl_lib.utils.errors import InputError
@@ -69,11 +69,11 @@ def test_a_full_disk_is_one_message(monkeypatch):
     assert "TMPDIR" in refusal.value.fix
 
 
-def test_the_strict_door_keeps_them_in_files_too(tmp_path, monkeypatch):
+def test_a_folder_keeps_them_in_files_too(tmp_path, monkeypatch):
     folder = write_organs(tmp_path / "mine")
-    held = folder_cohort(folder, 2)
+    held = load_cohort(str(folder), 2)
     monkeypatch.setattr(shelf, "room_for_scans", lambda device: 0)
-    stored = folder_cohort(folder, 2)
+    stored = load_cohort(str(folder), 2)
     assert all(isinstance(case.image, np.memmap) for case in stored.cases)
     assert stored.content_hash == held.content_hash
 

@@ -18,6 +18,7 @@ from tiny_scans import tiny_image, tiny_label, write_folder, write_hdf5, write_n
 from ssl_lib.data import download
 from ssl_lib.data import published as datasets
 from ssl_lib.data.load import DATASETS, data_fingerprint, load_cohort, published_split
+from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.published import PUBLISHED
 from ssl_lib.data.splits import Split, cap, hold_out
 from ssl_lib.utils.errors import InputError
@@ -204,8 +205,8 @@ def test_labels_that_are_not_asked_for_are_sealed(folder):
 
 
 def test_given_test_scans_are_the_test_set(folder):
-    for name in ("t1", "t2"):
-        write_nifti(folder / "imagesTs" / f"{name}_0000.nii.gz", tiny_image(7))
+    for number, name in enumerate(("t1", "t2")):
+        write_nifti(folder / "imagesTs" / f"{name}_0000.nii.gz", tiny_image(40 + number))
     write_nifti(folder / "labelsTs" / "t1.nii.gz", tiny_label())
     cohort = load_cohort(str(folder), 3)
     assert ids(cohort.test) == ["t1"]
@@ -266,7 +267,7 @@ def test_an_empty_folder_says_what_belongs_in_it(tmp_path):
 
 def test_a_folder_without_labels_says_so(tmp_path):
     write_folder(tmp_path, labelled=0)
-    assert "no scan has a label map" in refusal_of(str(tmp_path), 1)
+    assert "0 of them have a usable label map" in refusal_of(str(tmp_path), 1)
 
 
 def test_a_folder_with_too_few_labels_says_how_many_remain(folder):
@@ -279,7 +280,7 @@ def test_all_problems_are_reported_together_a_line_each(folder):
     truncated = images / "a00.nii.gz"
     truncated.write_bytes(truncated.read_bytes()[:-20])
     undefined = tiny_image(1)
-    undefined[0, 0, 0] = np.nan
+    undefined[0, 0, 0] = np.inf
     write_nifti(images / "a01.nii.gz", undefined)
     write_nifti(labels / "a02.nii.gz", tiny_image(2))
     write_nifti(labels / "a03.nii.gz", tiny_label()[:-1])
@@ -289,23 +290,26 @@ def test_all_problems_are_reported_together_a_line_each(folder):
     write_nifti(labels / "a05.nii.gz", extra)
     write_nifti(labels / "lone.nii.gz", tiny_label())
     write_nifti(images / "a06.nii", tiny_image(6))
-    write_nifti(images / "u00_0001.nii.gz", tiny_image(6))
-    message = refusal_of(str(folder), 1)
+    write_nifti(images / "u00_0001.nii.gz", tiny_image(50))
+    with pytest.raises(InputError) as refusal:
+        open_own_scans(str(folder), "quick", 1, exclude_broken=False)
+    message = str(refusal.value)
     expected = {
         "imagesTr/a00.nii.gz": "cut off or damaged",
-        "imagesTr/a01.nii.gz": "1 voxels are NaN",
+        "imagesTr/a01.nii.gz": "1 voxels are infinite",
         "labelsTr/a02.nii.gz": "an image, not a label map",
         "labelsTr/a03.nii.gz": "shape",
-        "labelsTr/a04.nii.gz": "beside its image",
+        "labelsTr/a04.nii.gz": "its voxels are 1 x 2 x 3.5 mm",
         "labelsTr/a05.nii.gz": "the value 7",
         "labelsTr/lone.nii.gz": "no image of this name",
-        "imagesTr/a06.nii.gz": "the same scan as a06.nii",
-        "imagesTr/u00_0001.nii.gz": "second channel",
+        "imagesTr/a06.nii.gz": "a06.nii is used",
+        "imagesTr/u00_0001.nii.gz": "further channel",
     }
     lines = {line.split(": ")[0].strip(): line for line in message.splitlines() if ": " in line}
     for file, problem in expected.items():
         assert problem in lines[file]
-    assert f"{len(expected)} problems" in message
+        assert file == "imagesTr/a06.nii.gz" or "fix: " in lines[file], "and a way out"
+    assert f"{len(expected)} files in this folder cannot be used" in message
 
 
 def test_a_value_without_a_name_in_the_description_is_refused(folder):
@@ -319,7 +323,7 @@ def test_a_description_that_cannot_be_used_is_refused(folder, text):
     assert "dataset.json" in refusal_of(str(folder), 1)
 
 
-@pytest.mark.parametrize("text", ["a00,A", "scan,patient\na00", "scan,patient\nnobody,A"])
+@pytest.mark.parametrize("text", ["a00,A", "scan,patient\na00", "scan,patient\na00,"])
 def test_a_table_of_patients_that_cannot_be_used_is_refused(folder, text):
     (folder / "patients.csv").write_text(text)
     assert "patients.csv" in refusal_of(str(folder), 1)
@@ -329,7 +333,7 @@ def test_empty_label_maps_are_refused(tmp_path):
     folder = write_folder(tmp_path / "mine")
     for label in (folder / "labelsTr").iterdir():
         write_nifti(label, np.zeros_like(tiny_label()))
-    assert "no label map holds anything but 0" in refusal_of(str(folder), 1)
+    assert "holds anything but background" in refusal_of(str(folder), 1)
 
 
 # ACDC and LA in miniature ---------------------------------------------------------------------

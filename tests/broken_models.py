@@ -1,4 +1,4 @@
-"""Files of kept weights that cannot be right, some of them sealed with a checksum that is."""
+"""Files of exported weights that cannot be right, some of them sealed with a checksum that is."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from broken_runs import Command
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ssl_lib.export import file as kept_file
+from ssl_lib.export import file as model_file
 from ssl_lib.export.file import write_network
-from ssl_lib.export.model import load_kept
+from ssl_lib.export.model import load_model
 from ssl_lib.models.networks import build_network
 
 SIZES = {"dimensions": 3, "n_classes": 3, "width": 4}
@@ -33,17 +33,17 @@ DESCRIPTION = {
 }
 
 
-def kept_bytes(path: Path) -> Path:
-    """A file of kept weights that were never trained."""
+def exported_bytes(path: Path) -> Path:
+    """A file of exported weights that were never trained."""
     write_network(path, build_network("small", **SIZES, seed=0), DESCRIPTION)
     return path
 
 
-def kept(change: Callable[[bytes], bytes]):
+def exported(change: Callable[[bytes], bytes]):
     """Makes `row.safetensors`, its bytes changed."""
 
     def make(folder: Path) -> Path:
-        path = kept_bytes(folder / "row.safetensors")
+        path = exported_bytes(folder / "row.safetensors")
         path.write_bytes(change(path.read_bytes()))
         return path
 
@@ -54,7 +54,7 @@ def rewritten(change: Callable[[SimpleNamespace], None], *, seal: bool = True):
     """Makes `row.safetensors` with other tensors, description or metadata, its checksum renewed."""
 
     def make(folder: Path) -> Path:
-        path = kept_bytes(folder / "row.safetensors")
+        path = exported_bytes(folder / "row.safetensors")
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata())
@@ -65,7 +65,7 @@ def rewritten(change: Callable[[SimpleNamespace], None], *, seal: bool = True):
         if "config" in metadata:
             metadata["config"] = getattr(parts, "text", None) or json.dumps(parts.config)
         if seal:
-            metadata["sha256"] = kept_file._checksum(tensors, metadata.get("config", ""))
+            metadata["sha256"] = model_file._checksum(tensors, metadata.get("config", ""))
         save_file(tensors, path, metadata)
         return path
 
@@ -90,22 +90,30 @@ def head(change: Callable[[torch.Tensor], torch.Tensor]):
     return rewritten(lambda p: p.tensors.update({"head.weight": change(p.tensors["head.weight"])}))
 
 
-KEPT: tuple[Broken, ...] = (
+EXPORTED: tuple[Broken, ...] = (
     *group(
-        "kept",
-        load_kept,
+        "exported",
+        load_model,
         ("nothing", missing("row.safetensors"), "no such file"),
-        ("empty", kept(lambda c: b""), "no safetensors file"),
-        ("cut off", kept(lambda c: c[:-40]), "damaged"),
-        ("a pickle", kept(lambda c: pickle.dumps(Command())), "no safetensors"),
-        ("a header of 2^63 bytes", kept(lambda c: struct.pack("<Q", 2**63) + c[8:]), "damaged"),
-        ("a header of a terabyte", kept(lambda c: struct.pack("<Q", 10**12) + c[8:]), "damaged"),
-        ("a header that is no JSON", kept(lambda c: c[:8] + b"[" + c[9:]), "damaged"),
-        ("no metadata", rewritten(lambda p: p.metadata.clear(), seal=False), "none that were kept"),
+        ("empty", exported(lambda c: b""), "no safetensors file"),
+        ("cut off", exported(lambda c: c[:-40]), "damaged"),
+        ("a pickle", exported(lambda c: pickle.dumps(Command())), "no safetensors"),
+        ("a header of 2^63 bytes", exported(lambda c: struct.pack("<Q", 2**63) + c[8:]), "damaged"),
+        (
+            "a header of a terabyte",
+            exported(lambda c: struct.pack("<Q", 10**12) + c[8:]),
+            "damaged",
+        ),
+        ("a header that is no JSON", exported(lambda c: c[:8] + b"[" + c[9:]), "damaged"),
+        (
+            "no metadata",
+            rewritten(lambda p: p.metadata.clear(), seal=False),
+            "none that were exported",
+        ),
         (
             "another format",
             rewritten(lambda p: p.metadata.update(format="pt")),
-            "none that were kept",
+            "none that were exported",
         ),
         (
             "changed weights",

@@ -1,4 +1,4 @@
-"""Kept weights: they predict as they did, say what they are, and refuse what cannot be right."""
+"""Exported models: they predict as they did, say what they are, refuse what cannot be right."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ssl_lib.data.downsampling import majority
 from ssl_lib.data.own_scans import OwnScans, open_own_scans, scan_groups
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
-from ssl_lib.export import file as kept_file
-from ssl_lib.export import model as kept
-from ssl_lib.export.model import load_kept, predict_scan
+from ssl_lib.export import file as model_file
+from ssl_lib.export import model as exporting
+from ssl_lib.export.model import load_model, predict_scan
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 from ssl_lib.training.loop import Schedule
 from ssl_lib.training.method import Method
@@ -43,19 +43,21 @@ def small_study(scans: OwnScans, iterations: int = 40) -> Study:
 
 
 def trained(folder: Path, scans: OwnScans, **options) -> SimpleNamespace:
-    """A supervised row of a folder: study, training, result and the path of the kept weights."""
+    """A supervised row of a folder: study, training, result and the path of the weights."""
     study = small_study(scans, **options)
     step = methods.baselines.supervised_plain_step
     done = study.train(Method("row", step, step))
     result = study.save("06_your_own_scans", "mine", {"supervised_few": done}, folder / "results")
     network = done.networks["student"]
-    path = kept.keep(folder, "supervised_few", network, study=study, scans=scans, result=result)
+    path = exporting.export_model(
+        folder, "supervised_few", network, study=study, scans=scans, result=result
+    )
     return SimpleNamespace(study=study, network=network, result=result, path=path, scans=scans)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("exported")
     scans = open_own_scans(str(write_organs(folder / "mine")), "gpu", 3)
     return trained(folder, scans)
 
@@ -65,11 +67,11 @@ def scan(tmp_path) -> Path:
     return write_oriented(tmp_path / "new.nii.gz", organ(77)[0], "LPS")
 
 
-# --- what was kept predicts as before
+# --- what was exported predicts as before
 
 
-def test_the_kept_network_predicts_what_the_trained_one_did(made, tmp_path):
-    loaded = load_kept(made.path)
+def test_the_exported_network_predicts_what_the_trained_one_did(made, tmp_path):
+    loaded = load_model(made.path)
     before = made.study.predict(made.network, made.scans.cohort.cases)
     for case in made.scans.cohort.cases:
         np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), before[case.identity])
@@ -77,8 +79,8 @@ def test_the_kept_network_predicts_what_the_trained_one_did(made, tmp_path):
 
 def test_scores_of_the_written_files_are_those_of_the_result(made, tmp_path):
     names = [case.identity for case in made.scans.cohort.test]
-    predict_files(load_kept(made.path), made.scans.survey, names, tmp_path)
-    means, entries = score_files(tmp_path, made.scans.survey, names)
+    predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
+    means, entries = score_files(tmp_path, made.scans.fingerprint, names)
     row = made.result["rows"]["supervised_few"]
     assert row["dice"] > 0.3, "the organ is found, so that scores say something"
     assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
@@ -100,9 +102,9 @@ def test_a_new_scan_is_written_on_its_voxels_with_volumes(made, scan, tmp_path):
 
 def test_the_command_line_says_what_it_found(made, scan, tmp_path, capsys):
     output = tmp_path / "label.nii.gz"
-    assert kept.main([str(made.path), str(scan), str(output)]) == 0
+    assert exporting.main([str(made.path), str(scan), str(output)]) == 0
     assert "class 1: " in capsys.readouterr().out and output.exists()
-    assert kept.main([str(scan), str(scan), str(output)]) == 2
+    assert exporting.main([str(scan), str(scan), str(output)]) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ") and "Traceback" not in printed.err
 
@@ -124,7 +126,7 @@ def test_the_card_says_what_a_stranger_must_know(made):
 
 def test_the_list_says_who_was_learnt_from(made, tmp_path):
     groups = scan_groups(made.scans)
-    done = predict_files(load_kept(made.path), made.scans.survey, ["a00", "u00"], tmp_path)
+    done, _ = predict_files(load_model(made.path), made.scans.fingerprint, ["a00", "u00"], tmp_path)
     lines = write_list(tmp_path / "list.csv", done, groups).read_text().splitlines()
     assert lines[0] == "scan,group,class 1 (ml),class 2 (ml),careful"
     assert lines[2].startswith("u00,unlabelled,")
@@ -135,7 +137,7 @@ def test_the_list_says_who_was_learnt_from(made, tmp_path):
 
 
 def tampered(path: Path, folder: Path, *, checksum: bool = False, **changes) -> Path:
-    """The kept file with its description changed, its checksum renewed or not."""
+    """The exported file with its description changed, its checksum renewed or not."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata())
@@ -147,7 +149,7 @@ def tampered(path: Path, folder: Path, *, checksum: bool = False, **changes) -> 
             config[name] = change
     metadata["config"] = json.dumps(config, sort_keys=True)
     if checksum:
-        metadata["sha256"] = kept_file._checksum(tensors, metadata["config"])
+        metadata["sha256"] = model_file._checksum(tensors, metadata["config"])
     save_file(tensors, folder / "changed.safetensors", metadata)
     return folder / "changed.safetensors"
 
@@ -166,8 +168,8 @@ def without_probe(tensors: dict[str, torch.Tensor]) -> None:
 
 def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
     for changes in ({"class_names": ["air", "back", "front"]}, {"tensor": doubled}):
-        with pytest.raises(InputError, match="changed after they were kept"):
-            load_kept(tampered(made.path, tmp_path, **changes))
+        with pytest.raises(InputError, match="changed after they were exported"):
+            load_model(tampered(made.path, tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -185,18 +187,18 @@ def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
 )
 def test_a_mismatched_description_is_refused_even_with_a_checksum(made, tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
-        load_kept(tampered(made.path, tmp_path, checksum=True, **changes))
+        load_model(tampered(made.path, tmp_path, checksum=True, **changes))
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        load_kept(tmp_path / "none.safetensors")
+        load_model(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("not weights")
     with pytest.raises(InputError, match="no safetensors file"):
-        load_kept(tmp_path / "text.safetensors")
+        load_model(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="none that were kept by this repository"):
-        load_kept(tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="none that were exported by this repository"):
+        load_model(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -217,22 +219,22 @@ def test_scans_that_cannot_be_predicted_are_refused(made, tmp_path, voxels, word
     assert not (tmp_path / "label.nii.gz").exists()
 
 
-def test_networks_that_cannot_be_described_are_not_kept(made, tmp_path):
+def test_networks_that_cannot_be_described_are_not_exported(made, tmp_path):
     options = {"study": made.study, "scans": made.scans, "result": made.result}
-    with pytest.raises(InputError, match="Conv3d cannot be kept"):
-        kept.keep(tmp_path, "supervised_few", torch.nn.Conv3d(1, 3, 1), **options)
+    with pytest.raises(InputError, match="Conv3d cannot be exported"):
+        exporting.export_model(tmp_path, "supervised_few", torch.nn.Conv3d(1, 3, 1), **options)
 
 
 def test_written_files_are_scored_only_where_they_lie_on_their_scan(made, tmp_path):
-    survey, name = made.scans.survey, made.scans.cohort.test[0].identity
+    fingerprint, name = made.scans.fingerprint, made.scans.cohort.test[0].identity
     write_oriented(tmp_path / f"{name}.nii.gz", organ(0, (24, 22, 19))[1])
     with pytest.raises(InputError, match="shape"):
-        score_files(tmp_path, survey, [name])
+        score_files(tmp_path, fingerprint, [name])
     with pytest.raises(InputError, match="no label map"):
-        score_files(tmp_path, survey, ["u00"])
-    image = read_nifti(survey.listing.images[name])
+        score_files(tmp_path, fingerprint, ["u00"])
+    image = read_nifti(fingerprint.listing.images[name])
     with pytest.raises(InputError, match="the value 2"):
-        read_classes(survey.listing.labels[name], image, (0, 1))
+        read_classes(fingerprint.listing.labels[name], image, (0, 1))
 
 
 # --- what is warned of
@@ -268,8 +270,8 @@ def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
     done = trained(tmp_path, scans)
     assert scans.cohort.dimensions == 2
     names = [case.identity for case in scans.cohort.test]
-    predicted = predict_files(load_kept(done.path), scans.survey, names, tmp_path / "out")
-    means, _ = score_files(tmp_path / "out", scans.survey, names)
+    predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
+    means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
     row = done.result["rows"]["supervised_few"]
     assert row["dice"] > 0.05, "slices without organ cost much; what is found must lie right"
     assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
@@ -278,14 +280,14 @@ def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
 
 
 def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
-    monkeypatch.setitem(kept.OwnScans.__init__.__globals__, "LARGEST_SIDE", {"gpu": 12})
+    monkeypatch.setitem(exporting.OwnScans.__init__.__globals__, "LARGEST_SIDE", {"gpu": 12})
     scans = open_own_scans(str(write_organs(tmp_path / "mine")), "gpu", 3)
     done = trained(tmp_path, scans, iterations=80)
     names = [case.identity for case in scans.cohort.test]
     assert scans.geometry.factors == (2, 2, 2)
-    predicted = predict_files(load_kept(done.path), scans.survey, names, tmp_path / "out")
-    means, _ = score_files(tmp_path / "out", scans.survey, names)
-    assert predicted[names[0]].label.shape == scans.survey.facts[names[0]].shape
+    predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
+    means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
+    assert predicted[names[0]].label.shape == scans.fingerprint.properties[names[0]].shape
     (case,) = scans.cohort.test
     small = done.study.predict(done.network, [case])[case.identity]
     again = majority(predicted[case.identity].label, (2, 2, 2))
@@ -296,14 +298,14 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
     assert "shrunk by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
 
 
-def test_views_of_a_notebook_and_their_average_are_kept(made, tmp_path):
+def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
     study = small_study(made.scans, iterations=2)
     rows = study.rows(replace(methods.METHODS["umct_views_supervised"], name="umct"))
     result = study.save("06_your_own_scans", "mine", rows, tmp_path / "results")
     for row, training in rows.items():
         network = training.networks["student"]
         options = {"study": study, "scans": made.scans, "result": result}
-        loaded = load_kept(kept.keep(tmp_path, row, network, **options))
+        loaded = load_model(exporting.export_model(tmp_path, row, network, **options))
         (case,) = made.scans.cohort.test
         expected = study.predict(network, [case])[case.identity]
         np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), expected)

@@ -1,4 +1,4 @@
-"""The survey: what cannot be used is named and left out, mistakes are told, clean folders are."""
+"""The fingerprint of a folder: what cannot be used is named and excluded, mistakes are told."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from ssl_lib.data.example_folder import (
     UNLABELLED,
     write_example_folder,
 )
-from ssl_lib.data.fingerprint import guess_patients, survey
-from ssl_lib.data.folder import folder_cohort, surveyed_cohort
+from ssl_lib.data.fingerprint import take_fingerprint
+from ssl_lib.data.folder import folder_cohort
+from ssl_lib.data.load import load_cohort, open_cohort
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
+from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.preprocessing import slice_axis
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
 from ssl_lib.utils.errors import InputError
@@ -40,7 +42,9 @@ def label_of(folder: Path, name: str) -> Path:
 
 def said(folder: Path, weight: str) -> dict[str, str]:
     """File and problem of every finding of that weight."""
-    return {one.file: one.problem for one in survey(folder).findings if one.weight == weight}
+    return {
+        one.file: one.problem for one in take_fingerprint(folder).findings if one.weight == weight
+    }
 
 
 def rewrite(path: Path, change) -> None:
@@ -52,19 +56,24 @@ def rewrite(path: Path, change) -> None:
 # --- a clean folder
 
 
-def test_a_clean_folder_has_nothing_wrong_and_the_same_cohort_through_both_doors(folder):
-    found = survey(folder)
+def test_a_clean_folder_has_nothing_wrong_and_the_same_cohort_through_every_door(folder):
+    found = take_fingerprint(folder)
     assert {one.weight for one in found.findings} <= {"note"}
-    lenient, _ = surveyed_cohort(found, 2)
-    strict = folder_cohort(folder, 2)
-    assert lenient.content_hash == strict.content_hash and lenient.caveat == strict.caveat
+    first, _ = folder_cohort(found, 2)
+    for other in (
+        load_cohort(str(folder), 2),
+        open_cohort(str(folder), "gpu", 2, None),
+        open_own_scans(str(folder), "gpu", 2).cohort,
+        open_own_scans(str(folder), "gpu", 2, exclude_broken=False).cohort,
+    ):
+        assert other.content_hash == first.content_hash and other.caveat == first.caveat
     assert found.values == (0, 1, 2) and found.axis is None
-    fact = found.facts["a01"]
+    fact = found.properties["a01"]
     assert fact.orientation == "LPS" and fact.shape == SHAPE and fact.spacing == SPACING
 
 
 def test_orientations_are_told_but_not_blamed(folder):
-    (note,) = [one for one in survey(folder).findings if "orientations" in one.problem]
+    (note,) = [one for one in take_fingerprint(folder).findings if "orientations" in one.problem]
     assert note.weight == "note" and "3 RAS" in note.problem and "2 SAL" in note.problem
 
 
@@ -84,8 +93,8 @@ def spoil_constant(folder: Path) -> None:
     rewrite(image_of(folder, "a00"), np.zeros_like)
 
 
-def spoil_nan(folder: Path) -> None:
-    rewrite(image_of(folder, "a00"), lambda voxels: np.where(voxels > 150, np.nan, voxels))
+def spoil_infinite(folder: Path) -> None:
+    rewrite(image_of(folder, "a00"), lambda voxels: np.where(voxels > 150, np.inf, voxels))
 
 
 def spoil_channels(folder: Path) -> None:
@@ -98,18 +107,19 @@ def spoil_channels(folder: Path) -> None:
         (spoil_empty, "0 bytes"),
         (spoil_cut_off, "damaged"),
         (spoil_constant, "every voxel"),
-        (spoil_nan, "NaN or infinite"),
+        (spoil_infinite, "voxels are infinite"),
         (spoil_channels, "the shape"),
     ],
 )
 def test_a_broken_image_is_left_out_by_name_and_the_rest_goes_on(folder, spoil, problem):
     spoil(folder)
-    assert problem in said(folder, "left out")["imagesTr/a00.nii.gz"]
-    cohort, _ = surveyed_cohort(survey(folder), 2)
+    assert problem in said(folder, "excluded")["imagesTr/a00.nii.gz"]
+    cohort, _ = folder_cohort(take_fingerprint(folder), 2)
     assert "a00" not in {case.identity for case in cohort.cases}
     assert "imagesTr/a00.nii.gz" in cohort.caveat
+    assert load_cohort(str(folder), 2).content_hash == cohort.content_hash
     with pytest.raises(InputError, match="a00"):
-        folder_cohort(folder, 2)
+        open_own_scans(str(folder), "quick", 2, exclude_broken=False)
 
 
 def spoil_mirrored_header(folder: Path) -> None:
@@ -142,37 +152,38 @@ def spoil_stray_value(folder: Path) -> None:
 )
 def test_a_scan_with_a_wrong_label_map_stays_without_it(folder, spoil, problem):
     spoil(folder)
-    assert problem in said(folder, "left out")["labelsTr/a00.nii.gz"]
-    cohort, _ = surveyed_cohort(survey(folder), 2)
+    assert problem in said(folder, "excluded")["labelsTr/a00.nii.gz"]
+    cohort, _ = folder_cohort(take_fingerprint(folder), 2)
     (case,) = [case for case in cohort.unlabelled if case.identity == "a00"]
     assert case.label is None and case.identity not in cohort.sealed
 
 
 def test_a_label_map_without_an_image_is_named(folder):
     image_of(folder, "a00").unlink()
-    assert "no image of this name" in said(folder, "left out")["labelsTr/a00.nii.gz"]
+    assert "no image of this name" in said(folder, "excluded")["labelsTr/a00.nii.gz"]
 
 
 def test_of_twins_the_labelled_one_stays(folder):
     image_of(folder, "u00").write_bytes(image_of(folder, "a03").read_bytes())
-    assert "imagesTr/a03.nii.gz" in said(folder, "left out")["imagesTr/u00.nii.gz"]
-    assert "a03" in survey(folder).listing.labels
+    assert "imagesTr/a03.nii.gz" in said(folder, "excluded")["imagesTr/u00.nii.gz"]
+    assert "a03" in take_fingerprint(folder).listing.labels
 
 
 def test_too_little_is_refused_with_everything_that_was_left_out(folder):
     for number in range(5):
         image_of(folder, f"a0{number}").write_bytes(b"")
     with pytest.raises(InputError) as refusal:
-        surveyed_cohort(survey(folder), 2)
+        folder_cohort(take_fingerprint(folder), 2)
     for number in range(5):
-        assert f"imagesTr/a0{number}.nii.gz: is empty" in str(refusal.value)
+        assert f"imagesTr/a0{number}.nii.gz" in str(refusal.value)
+    assert "is empty (0 bytes) (fix: copy or download" in str(refusal.value)
 
 
 def test_a_folder_of_broken_scans_and_no_folder_are_refused(tmp_path, folder):
     for image in (folder / "imagesTr").iterdir():
         image.write_bytes(b"")
-    with pytest.raises(InputError, match="none of its 9 scans can be read"):
-        survey(folder)
+    with pytest.raises(InputError, match="none of its 9 scans can be used"):
+        take_fingerprint(folder)
     with pytest.raises(InputError, match="there is no folder"):
         open_own_scans(str(tmp_path / "nowhere"), "smoke", 1)
 
@@ -181,16 +192,16 @@ def test_a_strict_reader_refuses_all_problems_at_once(folder):
     spoil_empty(folder)
     spoil_mirrored_header(folder)
     label_of(folder, "a01").write_bytes(b"")
-    with pytest.raises(InputError, match="2 problems") as refusal:
-        open_own_scans(str(folder), "smoke", 1, leave_out_broken=False)
+    with pytest.raises(InputError, match="2 files in this folder") as refusal:
+        open_own_scans(str(folder), "smoke", 1, exclude_broken=False)
     assert "imagesTr/a00" in str(refusal.value) and "labelsTr/a01" in str(refusal.value)
 
 
 def test_scans_larger_than_the_memory_are_kept_in_files(folder, monkeypatch):
-    found = survey(folder)
-    held, _ = surveyed_cohort(found, 2)
+    found = take_fingerprint(folder)
+    held, _ = folder_cohort(found, 2)
     monkeypatch.setattr("ssl_lib.data.scan_files.room_for_scans", lambda device: 9)
-    stored, _ = surveyed_cohort(found, 2)
+    stored, _ = folder_cohort(found, 2)
     assert all(isinstance(case.image, np.memmap) for case in stored.cases)
     assert not any(isinstance(case.image, np.memmap) for case in held.cases)
     assert stored.content_hash == held.content_hash
@@ -254,7 +265,7 @@ def tiny_organ(folder: Path) -> str:
 
 def mirrored_content(folder: Path) -> str:
     rewrite(label_of(folder, "a00"), lambda voxels: voxels[::-1])
-    return "labelsTr/a00.nii.gz: suits its image much better when flipped along x"
+    return "labelsTr/a00.nii.gz: suits its image much better flipped along x"
 
 
 def twin_label(folder: Path) -> str:
@@ -281,18 +292,16 @@ def twin_label(folder: Path) -> str:
 )
 def test_a_likely_mistake_is_told_and_nothing_is_left_out(folder, mistake):
     expected = mistake(folder)
-    found = survey(folder)
-    lines = [
-        f"{one.file}: {one.problem}" for one in found.findings if one.weight == "likely mistake"
-    ]
+    found = take_fingerprint(folder)
+    lines = [f"{one.file}: {one.problem}" for one in found.findings if one.weight == "warning"]
     assert any(line.startswith(expected) for line in lines), lines
-    assert found.left_out == ()
+    assert found.excluded == ()
     assert expected.split(":")[0] in findings_table(found.findings).data
 
 
 def test_a_class_that_is_missing_somewhere_is_a_note(folder):
     rewrite(label_of(folder, "a03"), lambda voxels: np.where(voxels == 2, 0, voxels))
-    (note,) = [one for one in survey(folder).findings if "missing" in one.problem]
+    (note,) = [one for one in take_fingerprint(folder).findings if "missing" in one.problem]
     assert note.weight == "note" and "a03" in note.problem and "1 of 7" in note.expected
 
 
@@ -301,7 +310,7 @@ def test_stacks_in_another_plane_are_told(tmp_path):
         image, _ = organ(number, (20, 20, 18))
         spacing = (1.0, 1.0, 5.0) if number else (1.0, 5.0, 1.0)
         write_oriented(tmp_path / "imagesTr" / f"{number}.nii.gz", image, spacing=spacing)
-    problems = said(tmp_path, "likely mistake")
+    problems = said(tmp_path, "warning")
     assert any("its slices follow each other along y" in text for text in problems.values())
 
 
@@ -311,10 +320,10 @@ def test_stacks_in_another_plane_are_told(tmp_path):
 def test_values_with_gaps_are_classes_in_their_order(folder):
     for label in (folder / "labelsTr").iterdir():
         rewrite(label, lambda voxels: np.array([0, 50, 255])[voxels].astype(np.float32))
-    found = survey(folder)
+    found = take_fingerprint(folder)
     assert found.values == (0, 50, 255)
     assert found.class_names == ("background", "class 50", "class 255")
-    cohort, _ = surveyed_cohort(found, 2)
+    cohort, _ = folder_cohort(found, 2)
     assert set(np.unique(cohort.labelled[0].label)) == {0, 1, 2}
 
 
@@ -339,7 +348,7 @@ def test_guessed_patients_stay_on_one_side(tmp_path):
         new = f"p{number // 2}_{number % 2}.nii.gz"
         for part in ("imagesTr", "labelsTr"):
             (folder / part / f"a0{number}.nii.gz").rename(folder / part / new)
-    cohort, _ = surveyed_cohort(survey(folder), 1)
+    cohort, _ = folder_cohort(take_fingerprint(folder), 1)
     held_out = {case.identity[:2] for case in cohort.validation + cohort.test}
     assert held_out.isdisjoint(c.identity[:2] for c in cohort.labelled + cohort.unlabelled)
 
@@ -370,16 +379,16 @@ def test_a_stack_of_thick_slices_becomes_a_2d_cohort(tmp_path, orientation):
         name, spacing = f"{number}.nii.gz", (1.0, 6.0, 1.0)
         write_oriented(tmp_path / "imagesTr" / name, image, orientation, spacing)
         write_oriented(tmp_path / "labelsTr" / name, label, orientation, spacing)
-    cohort, geometry = surveyed_cohort(survey(tmp_path), 1, largest_side=8)
+    cohort, geometry = folder_cohort(take_fingerprint(tmp_path), 1, largest_side=8)
     case = cohort.labelled[0]
     assert cohort.dimensions == 2 and geometry.axis == 1 and geometry.factors == (1, 1, 1)
     assert case.image.shape == (22, 24, 20) and case.spacing == (6.0, 1.0, 1.0)
     np.testing.assert_array_equal(case.label, organ(int(case.identity))[1].transpose(1, 0, 2))
-    assert folder_cohort(tmp_path, 1).content_hash == cohort.content_hash
+    assert load_cohort(str(tmp_path), 1).content_hash == cohort.content_hash
 
 
 def test_volumes_are_shrunk_while_they_are_read(folder):
-    cohort, geometry = surveyed_cohort(survey(folder), 2, largest_side=12)
+    cohort, geometry = folder_cohort(take_fingerprint(folder), 2, largest_side=12)
     assert geometry.factors == (2, 2, 2) and cohort.labelled[0].image.shape == (12, 11, 10)
     assert "shrunk by 2 x 2 x 2" in cohort.caveat
 
@@ -393,14 +402,14 @@ def example(tmp_path_factory) -> Path:
 
 
 def test_every_planted_mistake_of_the_example_is_found_and_no_other(example):
-    found = survey(example)
+    found = take_fingerprint(example)
     blamed = {
         Path(one.file).name.removesuffix(".nii.gz")
         for one in found.findings
         if one.weight != "note"
     }
     assert blamed == set(MISTAKES)
-    assert len(found.facts) == LABELLED + UNLABELLED + TEST + NEW - 2  # one broken, one twin
+    assert len(found.properties) == LABELLED + UNLABELLED + TEST + NEW - 2  # one broken, one twin
     assert len(found.listing.scored_test) == TEST
     assert "8, 2" in description_table(found).data  # test scans with and without a label map
 
@@ -415,7 +424,7 @@ def test_the_example_is_written_once(example):
 def test_groups_name_every_usable_scan(example):
     scans = open_own_scans(str(example), "quick", 4)
     groups = scan_groups(scans)
-    assert set(groups) == set(scans.survey.facts)
+    assert set(groups) == set(scans.fingerprint.properties)
     assert sum(group == "outside" for group in groups.values()) == NEW
 
 
