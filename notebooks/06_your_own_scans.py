@@ -92,7 +92,7 @@ from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_gro
 # %% tags=["setup"]
 from ssl_lib.config import best_device, settings_for
 from ssl_lib.notebook.quiz import check, predict
-from ssl_lib.data.reading import read_nifti
+from ssl_lib.data.reading import as_image, read_nifti
 from ssl_lib.evaluation.results import read_results, safe_name
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
@@ -406,7 +406,8 @@ def opened(name):
     volume = read_nifti(fingerprint.listing.images[name])
     files = (fingerprint.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
     labels = (path and read_classes(path, volume, fingerprint.values) for path in files)
-    return Scan(volume.voxels, volume.spacing, *labels)
+    image = as_image(volume.voxels, volume.path, fill_nan=True)
+    return Scan(image, volume.spacing, *labels)
 
 
 # %% tags=["widget"]

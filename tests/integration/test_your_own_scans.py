@@ -4,6 +4,7 @@ its result file says."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from ssl_lib.data.preprocessing import header_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.evaluation.results import read_result
-from ssl_lib.export.model import predict_scan
+from ssl_lib.export.model import ExportedModel, predict_scan
 from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import cell_tags, read_cells
 from ssl_lib.notebook.source import NOTEBOOKS_DIR, load_method
@@ -163,6 +164,52 @@ def test_slices_without_any_unlabelled_scan_go_through(tmp_path):
         scan = nibabel.load(folder / "imagesTr" / path.name)
         np.testing.assert_array_equal(nibabel.load(path).affine, scan.affine)
         assert set(np.unique(np.asarray(nibabel.load(path).dataobj))) <= {0, 1, 255}
+
+
+# --- when there is nothing to be found, and when a file goes wrong on the way
+
+
+def test_healthy_test_scans_in_which_nothing_is_found_end_in_undefined_scores(tmp_path):
+    """No row is scored, nothing divides by nothing, and the notebook runs to its end."""
+    folder = write_organs(tmp_path / "scans", labelled=6, unlabelled=2)
+    for number in range(2):
+        image, label = organ(40 + number)
+        image[:3] = np.nan  # outside of the body
+        write_oriented(folder / "imagesTs" / f"t{number}.nii.gz", image)
+        write_oriented(folder / "labelsTs" / f"t{number}.nii.gz", 0 * label)
+
+    def nothing(network, cases, **options):
+        return {case.identity: np.zeros(case.image.shape, np.uint8) for case in cases}
+
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "predict_cohort", nothing)
+        patch.setattr(
+            ExportedModel, "segment", lambda self, volume: np.zeros(volume.voxels.shape, np.uint8)
+        )
+        patch.setattr("builtins.print", lambda *words, **_: shown.append(" ".join(map(str, words))))
+        ran = run_on(folder, tmp_path, 2, "mean_teacher")
+    assert all(np.isnan(row["dice"]) for row in ran.result["rows"].values())
+    lines = [line for line in shown if "Strong baseline" in line]
+    assert any("undefined" in line for line in lines)
+    assert [line for line in lines if re.search(r"\bnan\b", line)] == []
+    assert any("every voxel is background" in line for line in shown)
+
+
+def test_one_bad_file_after_the_training_does_not_end_the_notebook(tmp_path):
+    """A prediction that somebody corrected is in the way, and a scan was damaged meanwhile."""
+    folder = write_organs(tmp_path / "scans", labelled=7, unlabelled=2)
+    first = run_on(folder, tmp_path, 2, "mean_teacher")
+    scan = first.names["test_names"][0]
+    corrected = first.names["output"] / "predictions" / "mean_teacher" / f"{scan}.nii.gz"
+    corrected.write_bytes(corrected.read_bytes()[:-9])
+    kept = corrected.read_bytes()
+    again = run_on(folder, tmp_path, 2, "mean_teacher")
+    assert corrected.read_bytes() == kept
+    assert set(again.names["refused"]["mean_teacher"]) == {scan}
+    assert again.result["rows"]["mean_teacher"]["dice"] == pytest.approx(
+        first.result["rows"]["mean_teacher"]["dice"], nan_ok=True
+    )
 
 
 # --- every method can be called

@@ -133,6 +133,64 @@ def test_the_list_says_who_was_learnt_from(made, tmp_path):
     assert lines[1].split(",")[1] == groups["a00"]
 
 
+# --- what is never overwritten
+
+
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_a_scan_is_never_replaced_by_its_prediction(made, scan, tmp_path, link, capsys):
+    mine = tmp_path / "scan.nii.gz"
+    mine.write_bytes(scan.read_bytes())
+    output = mine
+    if link:
+        output = tmp_path / "output.nii.gz"
+        getattr(output, link)(mine)
+    before = mine.read_bytes()
+    with pytest.raises(InputError, match="is the scan itself"):
+        predict_scan(made.path, mine, output)
+    assert exporting.main([str(made.path), str(mine), str(output)]) == 2
+    assert "another file for the label map" in capsys.readouterr().err
+    assert mine.read_bytes() == before and output.read_bytes() == before
+
+
+def test_a_label_map_by_hand_or_corrected_by_hand_is_never_replaced(made, scan, tmp_path):
+    output = tmp_path / "label.nii.gz"
+    predict_scan(made.path, scan, output)
+    predict_scan(made.path, scan, output)  # what was predicted before may be
+    stored = nibabel.load(output)
+    voxels = np.asarray(stored.dataobj).copy()
+    voxels[0, 0, 0] = 1
+    nibabel.Nifti1Image(voxels, stored.affine, stored.header).to_filename(output)
+    corrected = output.read_bytes()
+    with pytest.raises(InputError, match="was changed since"):
+        predict_scan(made.path, scan, output)
+    assert output.read_bytes() == corrected
+    name = made.scans.cohort.test[0].identity
+    (tmp_path / f"{name}.nii.gz").write_bytes(b"mine")
+    names = [name, "u00"]
+    done, refused = predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
+    assert set(done) == {"u00"} and set(refused) == {name}, "the others go on"
+    assert (tmp_path / f"{name}.nii.gz").read_bytes() == b"mine"
+    lines = write_list(tmp_path / "list.csv", done, {}, refused).read_text().splitlines()
+    assert lines[2].startswith(f"{name},outside,,,not predicted: ")
+
+
+def test_other_files_of_the_user_are_never_replaced(made, tmp_path):
+    options = {"study": made.study, "scans": made.scans, "result": made.result}
+    for name in ("supervised_few.safetensors", "supervised_few.md", "list.csv"):
+        path = tmp_path / name
+        path.write_text("my notes")
+        with pytest.raises(InputError, match="was not written by this project"):
+            if name == "list.csv":
+                write_list(path, {}, {})
+            else:
+                exporting.export_model(tmp_path, "supervised_few", made.network, **options)
+        assert path.read_text() == "my notes"
+        path.unlink()
+    for _ in range(2):
+        exporting.export_model(tmp_path, "supervised_few", made.network, **options)
+        write_list(tmp_path / "list.csv", {}, {})
+
+
 # --- what is refused
 
 

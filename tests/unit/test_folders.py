@@ -1,0 +1,482 @@
+"""Folders as people have them: each either works as meant, or says in words what to change.
+
+Every folder goes through every door: the one of notebook 06, that of notebooks 00 to 04, and the
+strict one, which refuses what the others exclude.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from organ_scans import organ, write_oriented
+
+from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.fingerprint import Fingerprint, sparse_axis, take_fingerprint
+from ssl_lib.data.label_fit import better_fit
+from ssl_lib.data.load import load_cohort, open_cohort
+from ssl_lib.data.own_scans import open_own_scans
+from ssl_lib.data.patients import guess_patients
+from ssl_lib.data.preprocessing import header_of
+from ssl_lib.data.reading import read_nifti
+from ssl_lib.utils.errors import InputError
+
+NAMES = tuple(f"case_{number:03}" for number in range(1, 9))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "mine"
+
+
+def made(
+    folder: Path,
+    names: tuple[str, ...] = NAMES,
+    *,
+    labelled: int = 6,
+    tests: tuple[str, ...] = ("test_1", "test_2"),
+    shape: tuple[int, int, int] = (24, 22, 20),
+) -> Path:
+    """A sound folder: scans of `names`, the first ones with label maps, and labelled test scans."""
+    for number, name in enumerate(names):
+        image, label = organ(number, shape)
+        write_oriented(folder / "imagesTr" / f"{name}.nii.gz", image)
+        if number < labelled:
+            write_oriented(folder / "labelsTr" / f"{name}.nii.gz", label)
+    for number, name in enumerate(tests):
+        image, label = organ(100 + number, shape)
+        write_oriented(folder / "imagesTs" / f"{name}.nii.gz", image)
+        write_oriented(folder / "labelsTs" / f"{name}.nii.gz", label)
+    return folder
+
+
+def changed(
+    folder: Path, part: str, change: Callable[[np.ndarray, int], np.ndarray], affine=None
+) -> None:
+    """Change the voxels of every file of a part, given with the file's number, or its affine."""
+    for number, path in enumerate(sorted((folder / part).iterdir())):
+        stored = nibabel.load(path)
+        voxels = change(np.asarray(stored.dataobj), number)
+        place = stored.affine if affine is None else affine(stored.affine)
+        nibabel.Nifti1Image(voxels, place).to_filename(path)
+
+
+def through_every_door(folder: Path, n_labelled: int = 2) -> tuple[Fingerprint, Cohort]:
+    """The fingerprint, and the cohort that all doors agree about."""
+    own = open_own_scans(str(folder), "gpu", n_labelled)
+    for other in (
+        open_cohort(str(folder), "gpu", n_labelled, None),
+        load_cohort(str(folder), n_labelled),
+    ):
+        assert other.content_hash == own.cohort.content_hash
+    if own.fingerprint.excluded:
+        with pytest.raises(InputError) as refusal:
+            open_own_scans(str(folder), "gpu", n_labelled, exclude_broken=False)
+        for one in own.fingerprint.excluded:
+            assert one.file in str(refusal.value)
+            assert one.problem in str(refusal.value) and one.fix in str(refusal.value)
+            assert one.file in own.cohort.caveat or len(own.fingerprint.excluded) > 12
+    return own.fingerprint, own.cohort
+
+
+def refused(folder: Path, n_labelled: int = 2) -> str:
+    """What every door says of a folder that none of them opens."""
+    messages = set()
+    for door in (
+        lambda: open_own_scans(str(folder), "gpu", n_labelled),
+        lambda: open_cohort(str(folder), "gpu", n_labelled, None),
+        lambda: load_cohort(str(folder), n_labelled),
+    ):
+        with pytest.raises(InputError) as refusal:
+            door()
+        messages.add(str(refusal.value))
+    (message,) = messages
+    assert "fix: " in message
+    return message
+
+
+def said(found: Fingerprint, weight: str) -> str:
+    return "\n".join(map(str, (one for one in found.findings if one.weight == weight)))
+
+
+def ids(cases) -> set[str]:
+    return {case.identity for case in cases}
+
+
+# --- names
+
+
+def test_a_label_map_of_a_test_scan_never_labels_a_training_scan(folder):
+    made(folder, tests=("case_007", "test_2"))
+    found, cohort = through_every_door(folder)
+    assert ids(cohort.test) == {"case_007_imagesTs", "test_2"}
+    assert "case_007" in ids(cohort.unlabelled) and "case_007" not in cohort.sealed
+    truth = cohort.sealed.open("case_007_imagesTs", "final score")
+    np.testing.assert_array_equal(truth, organ(100)[1])
+    assert "case_007_imagesTs" in said(found, "warning")
+
+
+def test_an_own_numbering_is_no_channel(folder):
+    found, cohort = through_every_door(made(folder, tuple(f"scan_{n:04}" for n in range(8))))
+    assert len(found.listing.images) == 10 and found.excluded == ()
+    assert len(cohort.labelled + cohort.unlabelled + cohort.validation) == 8
+
+
+@pytest.mark.parametrize("labelled", [6, 0])
+def test_channels_are_never_scans_of_their_own(folder, labelled):
+    for number in range(6):
+        image, label = organ(number)
+        for channel in range(3):
+            name = f"study_{number:03}_{channel:04}.nii.gz"
+            write_oriented(folder / "imagesTr" / name, image * (1 + channel))
+        if number < labelled:
+            write_oriented(folder / "labelsTr" / f"study_{number:03}.nii.gz", label)
+    found = take_fingerprint(folder)
+    assert set(found.listing.images) == {f"study_{number:03}" for number in range(6)}
+    assert len(found.excluded) == 12 and "further channel" in said(found, "excluded")
+    if labelled:
+        through_every_door(folder)
+
+
+def test_of_two_files_of_one_scan_the_message_names_the_one_that_is_not_used(folder):
+    made(folder)
+    image, _ = organ(77)
+    write_oriented(folder / "imagesTr" / "case_002.nii", image)
+    found, _ = through_every_door(folder)
+    (one,) = found.excluded
+    assert one.file == "imagesTr/case_002.nii.gz" and "case_002.nii is used" in one.problem
+    assert found.listing.images["case_002"].name == "case_002.nii"
+
+
+def test_endings_in_capitals_are_read_predicted_and_written_back(folder):
+    made(folder)
+    for path in list(folder.rglob("*.nii.gz")):
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+    found, _ = through_every_door(folder)
+    assert len(found.listing.images) == 10 and found.excluded == ()
+
+
+def test_files_that_are_not_read_are_counted_and_named(folder):
+    made(folder)
+    others = ("a.mha", "a.png", "a.npz", "a.zip", "IM0001", "a.nii.gz.part")
+    for name in others:
+        (folder / "imagesTr" / name).write_bytes(b"\0" * 64)
+    write_oriented(folder / "imagesTr" / "pat9" / "scan.nii.gz", organ(9)[0])
+    found, _ = through_every_door(folder)
+    assert found.excluded == ()
+    for name in (*others, "pat9/"):
+        assert name in said(found, "warning")
+    assert "7 files or folders" in said(found, "warning")
+
+
+def test_names_in_composed_and_decomposed_letters_are_one_name(folder):
+    names = ("Müller_1", *NAMES[1:])
+    made(folder, names)
+    label = folder / "labelsTr" / "Müller_1.nii.gz"
+    label.rename(label.with_name(unicodedata.normalize("NFD", label.name)))
+    found, _ = through_every_door(folder)
+    assert found.excluded == () and "Müller_1" in found.listing.labels
+
+
+def test_a_folder_around_folders_of_scans_says_which_to_name(tmp_path):
+    made(tmp_path / "A" / "data")
+    made(tmp_path / "B" / "data")
+    message = refused(tmp_path)
+    assert "A/data, B/data" in message
+
+
+def test_scans_outside_of_their_folder_are_told(tmp_path):
+    write_oriented(tmp_path / "a.nii.gz", organ(0)[0])
+    assert "move its 1 NIfTI files into imagesTr/" in refused(tmp_path)
+
+
+# --- patients
+
+
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (("sub-01_ses-01_T2w", "sub-01_ses-02_T2w", "sub-02_ses-01_T2w"), 2),
+        (("sub-01_ses-1_run-1", "sub-01_ses-1_run-2", "sub-01_ses-2_run-1", "sub-02_run-1"), 2),
+        (("p07_left", "p07_right", "p08_left"), 2),
+        (("knee12-L", "knee12-R", "knee13-L"), 2),
+        (("pat3_visit1", "pat3_visit2", "pat4_visit1"), 2),
+        (("pat3_baseline", "pat3_followup", "pat4"), 2),
+        (("patient001_frame01", "patient001_frame12", "patient002_frame01"), 2),
+        (("p01_a", "p01_b", "p02_a"), 2),
+        (tuple(f"site{n // 3}_{n:03}" for n in range(9)), 9),
+        (("2019_1", "2019_2", "2020_1"), 3),
+        (("scan_0001", "scan_0002", "scan_0003"), 3),
+    ],
+)
+def test_patients_are_guessed_from_subjects_sessions_sides_and_repeats(names, patients):
+    guess = guess_patients(names)
+    assert len({guess.get(name, name) for name in names}) == patients
+
+
+def test_a_guess_leaves_stated_patients_alone_and_joins_what_belongs_to_them():
+    names = ("p01_a", "p01_b", "p01_c", "p02_a", "p02_b")
+    guess = guess_patients(names, {"p01_a": "Ann", "p01_b": "Ann"})
+    assert guess == {"p01_c": "Ann", "p02_a": "p02", "p02_b": "p02"}
+
+
+def sides(cohort: Cohort) -> list[set[str]]:
+    """Patients by name in training, validation and test."""
+    groups = (cohort.labelled + cohort.unlabelled, cohort.validation, cohort.test)
+    return [{case.identity.split("_")[0] for case in cases} for cases in groups]
+
+
+def test_sessions_of_a_subject_never_part(folder):
+    names = tuple(f"sub-{i:02}_ses-{j:02}_T2w" for i in range(1, 5) for j in (1, 2))
+    found, cohort = through_every_door(made(folder, names, labelled=8, tests=()))
+    training, validation, test = sides(cohort)
+    assert training.isdisjoint(validation | test) and validation.isdisjoint(test)
+    assert "sub-01_ses-01_T2w" in said(found, "note"), "the guess is named"
+    assert "patients.csv decides" in cohort.caveat
+
+
+def test_scans_that_no_table_names_are_guessed_and_named(folder):
+    names = tuple(f"p{i:02}_{s}" for i in range(1, 7) for s in "ab")
+    made(folder, names, labelled=12, tests=())
+    (folder / "patients.csv").write_text("scan,patient\np01_a,A\np01_b,A\n")
+    found, cohort = through_every_door(folder)
+    training, validation, test = sides(cohort)
+    assert training.isdisjoint(validation | test) and validation.isdisjoint(test)
+    assert "does not name p02_a" in said(found, "warning")
+
+
+def test_a_guess_never_refuses_a_folder(folder):
+    """All scans of two patients: kept together, none would be left to train on."""
+    names = tuple(f"sub-{i}_ses-{j}" for i in (1, 2) for j in range(4))
+    _, cohort = through_every_door(made(folder, names, labelled=8, tests=()))
+    assert "keeping them together leaves too little" in cohort.caveat
+    assert len({case.patient for case in cohort.cases}) == len(cohort.cases)
+
+
+def test_a_guess_across_training_and_test_is_a_warning(folder):
+    names = tuple(f"sub-{i}_ses-1" for i in range(1, 9))
+    found, cohort = through_every_door(made(folder, names, tests=("sub-1_ses-2", "sub-30_ses-1")))
+    assert "sub-1_ses-2" in ids(cohort.test) and "sub-1_ses-1" in ids(cohort.cases)
+    assert "are one patient" in said(found, "warning")
+    (folder / "patients.csv").write_text("scan,patient\nsub-1_ses-1,one\nsub-1_ses-2,two\n")
+    assert "are one patient" not in said(take_fingerprint(folder), "warning")
+
+
+# --- label maps
+
+
+def test_voxels_that_nobody_outlined_are_no_class(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: np.where(np.arange(20) < 6, 3, v).astype(np.uint8))
+    labels = {"background": 0, "front": 1, "back": 2, "ignore": 3}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert take_fingerprint(folder).class_names == ("background", "front", "back")
+    message = refused(folder)
+    assert "'ignore'" in message and "labelsTr/case_001.nii.gz" in message
+
+
+def test_two_codings_of_one_class_are_a_warning_with_their_files(folder):
+    made(folder)
+    for part in ("labelsTr", "labelsTs"):
+        changed(folder, part, lambda v, n: ((v > 0) * (255 if n % 2 else 1)).astype(np.uint8))
+    found, _ = through_every_door(folder)
+    warning = said(found, "warning")
+    assert "not the same value" in warning and "255 in" in warning
+    assert "labelsTr/case_002.nii.gz" in warning and "labelsTr/case_001.nii.gz" in warning
+
+
+def test_a_lone_value_that_some_maps_hold_is_asked_about(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: np.where((v == 0) & (n < 3), 255, v).astype(np.uint8))
+    found, _ = through_every_door(folder)
+    assert "the value 255 stands in" in said(found, "warning")
+
+
+def test_outlines_on_every_fourth_slice_are_a_warning(folder):
+    made(folder, shape=(24, 22, 40))
+    changed(folder, "labelsTr", lambda v, n: (v * (np.arange(40) % 4 == 0)).astype(np.uint8))
+    found, _ = through_every_door(folder)
+    assert "outlined slices alternate with empty ones along z" in said(found, "warning")
+
+
+def test_two_organs_side_by_side_are_not_sparse():
+    label = np.zeros((40, 20, 20), np.uint8)
+    label[5:9, 5:15, 5:15] = label[30:34, 5:15, 5:15] = 1
+    assert sparse_axis(label) is None
+    assert sparse_axis(np.zeros((4, 4, 4), np.uint8)) is None
+
+
+def test_label_maps_with_two_axes_exchanged_are_a_warning(folder):
+    made(folder, shape=(24, 24, 20))
+    changed(folder, "labelsTr", lambda v, n: np.ascontiguousarray(np.swapaxes(v, 0, 1)))
+    found, _ = through_every_door(folder)
+    assert "with the axes x and y exchanged" in said(found, "warning")
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1)])
+def test_the_fit_names_the_flip_that_undoes_a_flip(axes):
+    image, label = organ(3, (24, 24, 24))
+    image[label > 0] += 200
+    corner = np.roll(image, -6, axis=(0, 1, 2)), np.roll(label, -6, axis=(0, 1, 2))
+    spoilt = np.flip(corner[1], axes)
+    fit = better_fit(corner[0], spoilt, np.quantile(image, (0.01, 0.99)))
+    assert fit is not None and fit.flipped == axes and fit.order == (0, 1, 2)
+    assert better_fit(*corner, np.quantile(image, (0.01, 0.99))) is None
+
+
+def test_labels_that_a_header_scaled_and_many_classes_are_label_maps(folder):
+    made(folder)
+    blocks = np.arange(24)[:, None, None] // 2 * 11 + np.arange(22)[None, :, None] // 2
+    changed(folder, "labelsTr", lambda v, n: np.broadcast_to(blocks, v.shape).astype(np.float32))
+    for path in (folder / "labelsTr").iterdir():
+        stored = nibabel.load(path)
+        header = nibabel.Nifti1Header()
+        header.set_data_dtype(np.int16)
+        image = nibabel.Nifti1Image(np.asarray(stored.dataobj, dtype=float), stored.affine, header)
+        image.to_filename(path)
+    raw = np.asarray(nibabel.load(path).dataobj)
+    assert np.abs(raw - np.rint(raw)).max() > 0, "the header's scaling is felt"
+    found, _ = through_every_door(folder)
+    assert found.excluded == () and len(found.values) > 64
+
+
+def test_empty_label_maps_are_refused_before_any_training(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: v * 0)
+    message = refused(folder)
+    assert "holds anything but background" in message
+    assert "2 of the 8 label maps of the folder hold a class" in message
+
+
+def test_a_class_that_no_labelled_scan_holds_is_told_before_training(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: np.minimum(v, 1) if n < 3 else v)
+    _, cohort = through_every_door(folder, 2)
+    assert "None of the 2 labelled training scans" in cohort.caveat and "class 2" in cohort.caveat
+    _, cohort = through_every_door(folder, 5)
+    assert "None of the" not in cohort.caveat
+
+
+def test_too_few_label_maps_say_how_many_are_needed_and_what_for(folder):
+    message = refused(made(folder, labelled=2, tests=()))
+    assert "3 or more: one to train on, one to validate on, one to test on" in message
+
+
+# --- place
+
+
+def test_a_hair_beside_is_a_note_and_a_third_of_a_voxel_is_not(folder):
+    made(folder)
+
+    def moved(millimetres: float):
+        def place(affine):
+            affine = affine.copy()
+            affine[0, 3] += millimetres
+            return affine
+
+        return place
+
+    changed(folder, "labelsTr", lambda v, n: v, moved(0.03))  # 3 % of a voxel
+    found, _ = through_every_door(folder)
+    assert found.excluded == () and "0.03 voxels beside its image" in said(found, "note")
+    changed(folder, "labelsTr", lambda v, n: v, moved(0.33))
+    message = refused(folder)
+    assert "its origin differs by 0.36 x 0 x 0 mm" in message and "affine of the image" in message
+
+
+def test_an_identity_affine_is_called_one(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: v, lambda affine: np.eye(4))
+    assert "its header holds the identity" in refused(folder)
+
+
+def test_sform_and_qform_that_disagree_are_a_warning(folder):
+    made(folder)
+    path = folder / "imagesTr" / "case_001.nii.gz"
+    stored = nibabel.load(path)
+    other = stored.affine.copy()
+    other[0, 3] += 5
+    stored.set_qform(other, code=1)
+    stored.set_sform(stored.affine, code=1)
+    stored.to_filename(path)
+    found, _ = through_every_door(folder)
+    assert "its sform and its qform differ by up to 5 voxels" in said(found, "warning")
+    assert header_of(folder / "imagesTr" / "case_002.nii.gz").apart < 1e-3
+
+
+def test_a_quaternion_that_rounding_made_too_long_is_fine(tmp_path):
+    path = write_oriented(tmp_path / "a.nii", organ(0)[0])
+    stored = nibabel.load(path)
+    stored.set_sform(None, code=0)
+    stored.set_qform(np.diag([-1.0, -1.5, 2.0, 1.0]), code=1)  # half a turn about z
+    nibabel.Nifti1Image(np.asarray(stored.dataobj), None, stored.header).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[264:268] = struct.pack("<f", 1 + 1e-6)  # quatern_d
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="w2 should be positive"):
+        nibabel.load(path)
+    volume = read_nifti(path)
+    assert volume.spacing == (1.0, 1.5, 2.0) and header_of(path).orientation == "LPS"
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1)])
+def test_units_of_the_header_are_honoured(tmp_path, unit, factor):
+    path = write_oriented(tmp_path / "a.nii.gz", organ(0)[0])
+    stored = nibabel.load(path)
+    stored.header.set_xyzt_units(unit)
+    nibabel.Nifti1Image(np.asarray(stored.dataobj), stored.affine, stored.header).to_filename(path)
+    volume = read_nifti(path)
+    assert volume.spacing == pytest.approx((factor, 1.5 * factor, 2 * factor))
+    assert volume.millilitres == pytest.approx(3e-3 * factor**3)
+
+
+def test_volumes_are_those_of_oblique_axes(tmp_path):
+    affine = np.array([[2.0, 1, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]])
+    nibabel.Nifti1Image(organ(0)[0], affine).to_filename(tmp_path / "a.nii")
+    volume = read_nifti(tmp_path / "a.nii")
+    assert volume.millilitres == pytest.approx(8e-3)
+    assert np.prod(volume.spacing) / 1000 > 8.5e-3
+
+
+# --- grey levels and shapes
+
+
+def test_nan_around_the_body_is_filled_and_told(folder):
+    made(folder)
+    before = load_cohort(str(folder), 2).labelled[0].image
+    changed(folder, "imagesTr", lambda v, n: np.where(np.arange(20) < 2, np.nan, v))
+    found, cohort = through_every_door(folder)
+    assert found.excluded == () and "10.0% of its voxels are NaN" in said(found, "warning")
+    assert np.isfinite(cohort.labelled[0].image).all()
+    assert (
+        np.corrcoef(cohort.labelled[0].image[..., 2:].ravel(), before[..., 2:].ravel())[0, 1] > 0.9
+    )
+
+
+def test_a_scout_among_volumes_is_excluded_by_name(folder):
+    made(folder)
+    write_oriented(folder / "imagesTr" / "case_scout.nii.gz", organ(50)[0][:, :, 10:11])
+    found, cohort = through_every_door(folder)
+    (one,) = found.excluded
+    assert one.file == "imagesTr/case_scout.nii.gz" and "single slice" in one.problem
+    assert "case_scout" not in ids(cohort.cases)
+
+
+def test_a_name_without_ascii_letters_works(tmp_path):
+    _, cohort = through_every_door(made(tmp_path / "数据"))
+    assert cohort.name == "数据"
+
+
+def test_unreadable_tables_are_refused_in_words_of_our_own(folder):
+    made(folder)
+    (folder / "dataset.json").write_text('{"labels": {"background": 0,}}')
+    assert "no valid JSON at line 1" in refused(folder)
+    (folder / "dataset.json").unlink()
+    (folder / "patients.csv").write_text("scan;patient\ncase_001;A\n")
+    assert "scan,patient" in refused(folder)
