@@ -71,6 +71,9 @@ from ssl_lib.evaluation.decisions import (
     holm,
     missing_rows,
     practical_verdict,
+    readings,
+    selection_gain,
+    watched_rows,
 )
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import show
@@ -82,7 +85,7 @@ from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import ablations, is_exhibit, row_name
 from ssl_lib.evaluation.statistics import Interval, scan_scores
-from ssl_lib.notebook.tables import row_table
+from ssl_lib.notebook.tables import reading_table, row_table
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -124,6 +127,8 @@ for run in everything:
     cohorts.setdefault((run["dataset"], run["n_labelled"]), []).append(run)
 cohorts = {named(key) + earlier_settings(runs): runs for key, runs in sorted(cohorts.items())}
 shown = stored_rows([*CONTROLS, *METHODS, "supervised_all"], results)
+shown_and_weak = stored_rows(["supervised_weak", *shown, *sorted(IDEAS.values())], results)
+shown_and_weak = list(dict.fromkeys(shown_and_weak))
 
 # %% [markdown]
 # ## Where does this end?
@@ -355,26 +360,28 @@ for looks in (1, 2, 10, 20):
 
 # %% [markdown]
 # Real looks are alike (the network moves little between two of them, and the same scans judge it),
-# so less is gained. How much, the same trainings can tell, watched at twenty places: the last
-# weights, those best on validation scans, and, **for this table alone**, those best on the test
-# scans.
+# so less is gained. How much, the same trainings can tell, watched along the way: the last weights,
+# those best on validation scans, and, **for this section alone**, those best on the test scans.
 
 # %%
 SELECTION = Path(RESULTS_DIR).parent / "selection"
 watched_file = SELECTION / f"{DATASET}-{PROFILE}-n{N_LABELLED}.json"
-watched = json.loads(watched_file.read_text())["trainings"] if watched_file.exists() else []
+watched = watched_rows(results, shown)
+if not watched and watched_file.exists():
+    watched = json.loads(watched_file.read_text())["trainings"]
 
 # %% tags=["figure"]
 ALT_CHOICE = "Dice along one training with three checkpoints, and what choosing them gains."
 if watched:
     show(figures.checkpoint_choice(watched), alt=ALT_CHOICE)
 else:
-    print("not watched yet; `python trials/05_checkpoint_choice.py "
-          f"{DATASET} {N_LABELLED}` does it")  # fmt: skip
+    print("not watched yet: rows of the profile evening store a test curve")
 
 # %% tags=["results"]
-gains = {kind: [figures.selection_gain(one, kind) for one in watched]
-         for kind in ("validation_best", "test_best")}  # fmt: skip
+gains = {
+    kind: [selection_gain(one, kind) for one in watched]
+    for kind in ("validation_best", "test_best")
+}
 for kind, values in gains.items():
     if values:
         words = kind.replace("_", "-")
@@ -385,6 +392,35 @@ for kind, values in gains.items():
 # Test-best can only gain, so its sign says nothing and its size says how much of a published
 # difference may be the looking. Compare it with the gains of the ideas above. A schedule that ends
 # at a small learning rate, as ours does, leaves little to choose from; a constant one leaves more.
+
+# %% [markdown]
+# ## Which baseline, which checkpoint, which filter?
+#
+# A published gain is a difference of two readings: of the method and of a baseline. The papers'
+# baseline augments weakly, and is labels only; ours augments as the method does. Their checkpoint
+# is often the best look at the test scans. And a filter that keeps the **largest connected
+# component** of each class, as nnU-Net does where validation says so, removes islands far from the
+# organ: some rows have many of them, some have none. The same trainings, read in each of these
+# ways:
+
+# %% tags=["figure"]
+BASELINES = ["supervised_weak", "supervised_strong"]
+ALT_READINGS = "Mean Dice of each row, read in several ways, beside the weak and strong baseline."
+read_twice = [row for row in shown_and_weak if len(readings(results, row)) > 1]
+if read_twice:
+    show(figures.reading_choice(results, read_twice, BASELINES), alt=ALT_READINGS)
+else:
+    print("no row of these parameters was read in several ways")
+
+# %% tags=["results"]
+if read_twice:
+    display(reading_table(results, read_twice, BASELINES))
+
+# %% [markdown]
+# **How to read it.** The way from the weak baseline to a method is long, and most of it is
+# augmentation: compare the last columns. Where the blue square lies far right of the diamond, the
+# row's network is right about the organ and wrong elsewhere, and a filter of three lines is worth
+# as much as a method. The cross is what a paper would have reported that looks at the test scans.
 
 # %% [markdown]
 # ## What do the papers say?

@@ -15,7 +15,13 @@ from jaxtyping import Float
 from scipy import stats
 
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.statistics import Interval, Result, bootstrap_interval, paired_difference
+from ssl_lib.evaluation.statistics import (
+    Interval,
+    Result,
+    bootstrap_interval,
+    paired_difference,
+    scan_scores,
+)
 from ssl_lib.utils.errors import InputError
 
 MARGINS: dict[str, float] = {"dice": 0.01, "jaccard": 0.015, "hd95": 0.5, "asd": 0.1}
@@ -134,6 +140,85 @@ def chosen_looks(
         "validation_best": max(looks, key=lambda look: (validation[look], look)),
         "test_best": max(looks, key=lambda look: (test[look], look)),
     }
+
+
+READINGS: dict[str, str] = {
+    "last weights": "",
+    "largest component": "largest_component",
+    "best on validation": "best_on_validation",
+}
+"""Ways to read a trained row, in words and by the key of its scores in a result: the last weights
+as they are (what every other table shows), the largest connected component of each class alone, and
+the weights that were best on validation scans."""
+
+
+def read_as(results: Sequence[Result], reading: str) -> list[Result]:
+    """Results with every row's scores replaced by those of a reading; rows without it are dropped.
+
+    Raises `InputError` for an unknown reading.
+    """
+    if reading not in READINGS:
+        raise InputError(f"there is no reading {reading!r}", expected=", ".join(READINGS))
+    key = READINGS[reading]
+    if not key:
+        return list(results)
+    read = [
+        {**r, "rows": {name: {**row, **row[key]} for name, row in r["rows"].items() if key in row}}
+        for r in results
+    ]
+    return [result for result in read if result["rows"]]
+
+
+ORACLE = "best on test (oracle)"
+"""The best of the looks at the test scans: shown beside the readings, used by nothing."""
+
+
+def readings(results: Sequence[Result], row: str) -> dict[str, float]:
+    """Mean Dice of a row over seeds and scans, by every reading that was stored, and the oracle's.
+
+    The oracle takes the best look of each seed's second stage.
+    """
+    found = {}
+    for reading in READINGS:
+        read = [r for r in read_as(results, reading) if row in r["rows"]]
+        if read:
+            found[reading] = nan_mean(scan_scores(read, row).values.ravel())
+    watched = watched_rows(results, [row])
+    if watched:
+        found[ORACLE] = nan_mean([max(one["test"]) for one in watched])
+    return found
+
+
+def watched_rows(results: Sequence[Result], rows: Sequence[str]) -> list[dict[str, object]]:
+    """Validation and test Dice at every look of the second stage, of rows that stored a test curve.
+
+    One entry for a row and seed: `row`, `seed`, `iterations`, `validation`, `test`.
+    """
+    found = []
+    for row in rows:
+        for result in results:
+            content = result["rows"].get(row, {})
+            if not content.get("test_curve"):
+                continue
+            start = content["parameters"]["warm_up"]
+            validation = dict(map(tuple, content["validation_curve"]))
+            test = {look: dice for look, dice in content["test_curve"] if look > start}
+            found.append(
+                {
+                    "row": row,
+                    "seed": result["seed"],
+                    "iterations": list(test),
+                    "validation": [validation[look] for look in test],
+                    "test": list(test.values()),
+                }
+            )
+    return found
+
+
+def selection_gain(training: Mapping[str, object], kind: str) -> float:
+    """Test Dice of the checkpoint chosen by `kind` (see `chosen_looks`) minus the last weights'."""
+    chosen = chosen_looks(training["validation"], training["test"])
+    return training["test"][chosen[kind]] - training["test"][chosen["last"]]
 
 
 def missing_rows(

@@ -39,7 +39,7 @@ from ssl_lib.figures.leaderboard import (
     dice_by_labels,
     difference_text,
     forest,
-    selection_gain,
+    reading_choice,
 )
 from ssl_lib.figures.scans import (
     augmentation_grid,
@@ -120,11 +120,11 @@ __all__ = [
     "overlay",
     "prediction_grid",
     "ramp_curve",
+    "reading_choice",
     "reconstructions",
     "repairs_by_maps",
     "row_comparison",
     "row_look",
-    "selection_gain",
     "shared_window",
     "show",
     "signal_trees",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_lib.evaluation.decisions import Comparison, chosen_looks
+from ssl_lib.evaluation.decisions import Comparison, chosen_looks, readings, selection_gain
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.style import (
@@ -141,11 +141,53 @@ CHOICES = {
 }
 
 
+READING_LOOKS = {
+    "last weights": ("D", INK),
+    "largest component": ("s", BLUE),
+    "best on validation": ("o", PURPLE),
+    "best on test (oracle)": ("x", VERMILLION),
+}
+"""Marker and colour of each reading of a row (see `ssl_lib.evaluation.decisions`)."""
+
+
+@house_style()
+def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[str] = ()) -> Figure:
+    """One line a row: its mean Dice over seeds and scans, read in each way; the oracle is named.
+
+    `baselines` are rows whose last weights are drawn as vertical lines. Raises `InputError` if no
+    row was read in more than one way.
+    """
+    found = {row: readings(results, row) for row in rows}
+    found = {row: values for row, values in found.items() if len(values) > 1}
+    if not found:
+        raise InputError("no row was read in several ways", fix="train it at the profile evening")
+    figure = new_figure(height=0.42 * len(found) + 1.5)
+    ax = figure.subplots()
+    for number, baseline in enumerate(baselines):
+        level = readings(results, baseline).get("last weights")
+        if level is not None:
+            style = ("--", ":")[number % 2]
+            ax.axvline(level, color=QUIET, linestyle=style, label=row_name(baseline).lower())
+    for place, values in enumerate(found.values()):
+        ax.plot([min(values.values()), max(values.values())], [place] * 2, color=FAINT, linewidth=3)
+    for reading, (marker, colour) in READING_LOOKS.items():
+        there = [(v[reading], place) for place, v in enumerate(found.values()) if reading in v]
+        if there:
+            ax.plot(*zip(*there, strict=True), marker, color=colour, label=reading, markersize=7)
+    names = [_two_lines(row_name(row)) for row in found]
+    ax.set_yticks(range(len(found)), names, color=INK, fontsize=8.5)
+    ax.set(xlabel="Dice, mean over test scans and seeds", ylim=(len(found) - 0.5, -0.6))
+    ax.grid(axis="y", visible=False)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 @house_style()
 def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
     """What choosing a checkpoint buys: one training's curves, and the gain for every row and seed.
 
-    `trainings` are those of a file in `reports/selection/`; gains are over the last weights.
+    `trainings` are those of `watched_rows`, or of a file in `reports/selection/`; gains are over
+    the last weights.
     """
     figure = new_figure(height=3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
@@ -166,12 +208,6 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
     right.grid(axis="y", visible=False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def selection_gain(training: Mapping[str, object], kind: str) -> float:
-    """Test Dice of the checkpoint chosen by `kind` minus that of the last weights."""
-    chosen = chosen_looks(training["validation"], training["test"])
-    return training["test"][chosen[kind]] - training["test"][chosen["last"]]
 
 
 def _watched(ax: Axes, training: Mapping[str, object]) -> None:

@@ -18,7 +18,11 @@ from ssl_lib.evaluation.decisions import (
     holm,
     missing_rows,
     practical_verdict,
+    read_as,
+    readings,
+    selection_gain,
     signed_rank_p,
+    watched_rows,
 )
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.figures import (
@@ -27,7 +31,7 @@ from ssl_lib.figures import (
     dice_by_labels,
     difference_text,
     forest,
-    selection_gain,
+    reading_choice,
 )
 from ssl_lib.utils.errors import InputError
 
@@ -241,6 +245,60 @@ def test_no_choice_beats_the_one_on_the_test_scans(looks: list[tuple[float, floa
     one = watched(validation, test)
     assert selection_gain(one, "test_best") >= max(0, selection_gain(one, "validation_best"))
     assert selection_gain(one, "last") == 0
+
+
+# --- several readings of one training
+
+
+def read_twice(seed: int) -> dict[str, object]:
+    """A run whose method gains 0.1 by its largest components, loses 0.05 by the best weights on
+    validation, and was 0.2 better at a look at the test scans."""
+    made = run(seed, {"supervised_strong": [0.5, 0.7], "bcp": [0.6, 0.8], "aau": [0.5, 0.5]})
+    other = run(seed, {"largest_component": [0.7, 0.9], "best_on_validation": [0.55, 0.75]})
+    made["rows"]["bcp"] |= other["rows"] | {
+        "parameters": {"warm_up": 100},
+        "validation_curve": [[100, 0.9], [200, 0.4], [300, 0.3]],
+        "test_curve": [[100, 0.99], [200, 0.9], [300, 0.7]],
+    }
+    return made
+
+
+def test_a_row_is_read_in_every_way_that_was_stored():
+    results = [read_twice(0), read_twice(1)]
+    assert readings(results, "bcp") == pytest.approx(
+        {
+            "last weights": 0.7,
+            "largest component": 0.8,
+            "best on validation": 0.65,
+            "best on test (oracle)": 0.9,
+        }
+    ), "looks of the warm-up are none of the method's"
+    assert readings(results, "aau") == pytest.approx({"last weights": 0.5})
+    (watched, _) = watched_rows(results, ["bcp", "aau"])
+    assert watched["iterations"] == [200, 300] and watched["validation"] == [0.4, 0.3]
+    assert selection_gain(watched, "test_best") == pytest.approx(0.2)
+
+
+def test_a_reading_replaces_the_scores_of_all_rows_that_have_it_and_drops_the_others():
+    results = [read_twice(0)]
+    (read,) = read_as(results, "largest component")
+    assert set(read["rows"]) == {"bcp"}
+    assert [entry["dice"] for entry in read["rows"]["bcp"]["per_case"]] == [0.7, 0.9]
+    assert read_as(results, "last weights") == results
+    assert read_as([run(0, {"bcp": [0.5]})], "largest component") == []
+    with pytest.raises(InputError, match="no reading"):
+        read_as(results, "luckiest seed")
+
+
+def test_the_figure_of_readings_has_a_mark_for_each():
+    results = [read_twice(0)]
+    (ax,) = reading_choice(results, ["supervised_strong", "bcp"], ["supervised_strong"]).axes
+    marks = {line.get_label(): list(line.get_xdata()) for line in ax.lines}
+    assert marks["strong baseline"] == pytest.approx([0.6, 0.6])
+    assert marks["largest component"] == pytest.approx([0.8])
+    assert marks["best on test (oracle)"] == pytest.approx([0.9])
+    with pytest.raises(InputError, match="several ways"):
+        reading_choice(results, ["aau"])
 
 
 def test_curves_of_different_lengths_are_refused():

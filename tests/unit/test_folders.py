@@ -415,7 +415,8 @@ def test_a_quaternion_that_rounding_made_too_long_is_fine(tmp_path):
     stored = nibabel.load(path)
     stored.set_sform(None, code=0)
     stored.set_qform(np.diag([-1.0, -1.5, 2.0, 1.0]), code=1)  # half a turn about z
-    nibabel.Nifti1Image(np.asarray(stored.dataobj), None, stored.header).to_filename(path)
+    voxels = np.asarray(stored.dataobj).copy()  # the file is mapped
+    nibabel.Nifti1Image(voxels, None, stored.header).to_filename(path)
     content = bytearray(path.read_bytes())
     content[264:268] = struct.pack("<f", 1 + 1e-6)  # quatern_d
     path.write_bytes(bytes(content))

@@ -9,7 +9,7 @@ import pytest
 
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import build_result, write_result
-from ssl_lib.notebook.tables import number, row_table
+from ssl_lib.notebook.tables import number, reading_table, row_table
 from ssl_lib.reports.picture import COHORT, draw_picture
 from ssl_lib.utils.errors import InputError
 
@@ -54,6 +54,19 @@ def cells(html: str) -> list[list[str]]:
     """The table's body as text."""
     body = html.split("<tbody>")[1]
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in body.split("</tr>")[:-1]]
+
+
+def test_readings_stand_beside_the_last_weights() -> None:
+    results = [stored(0), stored(1)]
+    for result in results:
+        for extra, row in enumerate(result["rows"].values()):
+            better = [{**e, "dice": e["dice"] + 0.1 * extra} for e in row["per_case"]]
+            row["largest_component"] = {"dice": 0.0, "per_case": better}
+    rows, baselines = ["supervised_strong", "mean_teacher"], ["supervised_strong"]
+    strong, teacher = cells(reading_table(results, rows, baselines).data)
+    assert strong[2].startswith("+0.000") and strong[5:] == ["–", "–"]
+    assert teacher[2].startswith("+0.100") and teacher[3:5] == ["–", "–"]
+    assert teacher[5].startswith("+0.050 [") and teacher[6].startswith("+0.150 [")
 
 
 def test_difference_is_paired_and_seeds_are_counted() -> None:
