@@ -6,6 +6,7 @@
 #                their value; MINUTES=n starts no row that cannot end in time; resumable
 # make rows      rows of tables without notebooks, time-boxed and resumed:
 #                make rows DATASET=phantom METHODS="bcp bcp_ablation" SEEDS="0 1" MINUTES=30 JOBS=2
+#                DRAWS="0 1 2" label other scans (0: those that the data set names)
 #                SETTINGS="schedule.learning_rate=0.01" CONFIG="alpha=0.3" change one at a time
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
@@ -22,6 +23,7 @@ NOTEBOOKS ?=
 SEEDS ?=
 N_LABELLED ?=
 METHODS ?=
+DRAWS ?=
 SETTINGS ?=
 CONFIG ?=
 MINUTES ?=
@@ -50,6 +52,7 @@ rows: $(READY)
 	$(BIN)/python -m ssl_lib.reports.rows $(if $(DATASET),--dataset "$(DATASET)") \
 		$(if $(PROFILE),--profile $(PROFILE)) $(if $(METHODS),--methods "$(METHODS)") \
 		$(if $(N_LABELLED),--n-labelled "$(N_LABELLED)") $(if $(SEEDS),--seeds "$(SEEDS)") \
+		$(if $(DRAWS),--draws "$(DRAWS)") \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS)) \
 		--settings "$(SETTINGS)" --config "$(CONFIG)" --scheduler "$(SCHEDULER)"
 

@@ -73,6 +73,7 @@ class SealedLabels:
 @dataclass(frozen=True, eq=False)
 class Cohort:
     """Four groups of scans, one task. `dimensions` is 2 when slices are learnt singly, else 3.
+    `labelled_draw` is 0 where the data set says which scans are labelled (see `with_draw`).
 
     Images and labels become read-only: what the hash was made of is what is trained on. Raises
     `InputError` for a label where none may be or a missing one, for an identity that stands twice,
@@ -92,6 +93,7 @@ class Cohort:
     citation: str
     caveat: str = ""
     unit: Literal["scan", "patient"] = "scan"
+    labelled_draw: int = 0
     content_hash: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +134,41 @@ class Cohort:
         labelled = (c for c in everything.labelled if unit_of(c, self.unit) in chosen)
         return replace(everything, labelled=tuple(labelled))
 
+    def with_draw(self, draw: int) -> Cohort:
+        """The same cohort with as many other training scans (or patients) labelled.
+
+        Draw 0 is the cohort as its data set states it. In draw 1, 2, ... the order of its training
+        scans with a known label is that of sha256 of the draw and their unit, so that it depends on
+        names alone; the labels of all others are sealed. Validation and test scans stay. Raises
+        `InputError` for a negative draw.
+        """
+        if draw < 0 or self.labelled_draw:
+            raise InputError(
+                f"draw {draw} of a cohort of draw {self.labelled_draw} was asked for",
+                expected="0 for the data set's own choice, 1, 2, ... for others",
+            )
+        if draw == 0:
+            return self
+        everything = self.with_all_labels()
+        units = sorted(units_of(everything.labelled, self.unit), key=lambda one: _rank(draw, one))
+        place = {unit: number for number, unit in enumerate(units)}
+        ordered = sorted(everything.labelled, key=lambda case: place[unit_of(case, self.unit)])
+        chosen = [c for c in ordered if place[unit_of(c, self.unit)] < self.n_labelled]
+        others = [c for c in ordered if place[unit_of(c, self.unit)] >= self.n_labelled]
+        hidden = {case.identity: case.label for case in others}
+        hidden |= {
+            case.identity: self.sealed.open(case.identity, "final score")
+            for case in self.test
+            if case.identity in self.sealed
+        }
+        return replace(
+            self,
+            labelled=tuple(chosen),
+            unlabelled=(*(replace(case, label=None) for case in others), *everything.unlabelled),
+            sealed=SealedLabels(hidden),
+            labelled_draw=draw,
+        )
+
     @property
     def n_classes(self) -> int:
         """Number of classes, background included."""
@@ -150,6 +187,10 @@ class Cohort:
         )
         unknown = tuple(case for case in self.unlabelled if case.identity not in self.sealed)
         return replace(self, labelled=self.labelled + opened, unlabelled=unknown)
+
+
+def _rank(draw: int, unit: str) -> str:
+    return hashlib.sha256(f"draw {draw}: {unit}".encode()).hexdigest()
 
 
 def unit_of(case: Case, unit: Literal["scan", "patient"]) -> str:

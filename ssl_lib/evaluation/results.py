@@ -157,10 +157,13 @@ def read_rows(
     dataset: str | None = None,
     profile: str | None = None,
     n_labelled: int | None = None,
+    labelled_draw: int | None = 0,
 ) -> list[dict[str, object]]:
     """Every stored row, whoever trained it, as one result for each cohort, profile and seed.
 
-    Such a result has the keys of a notebook's, with `notebook` empty. Raises `InputError` naming
+    Such a result has the keys of a notebook's, with `notebook` empty. `labelled_draw` is which
+    choice of the labelled scans counts (0: the data set's own; None: all of them, which are cohorts
+    of their own). Raises `InputError` naming
     the file if one is malformed.
     """
     wanted = _wanted(dataset=dataset, profile=profile, n_labelled=n_labelled)
@@ -168,6 +171,8 @@ def read_rows(
     for path in sorted(Path(results_dir).glob(f"{ROWS}/*/*.json")):
         content = read_row(path)
         if any(content[key] != value for key, value in wanted.items()):
+            continue
+        if labelled_draw not in (None, content.get("labelled_draw", 0)):
             continue
         key = tuple(content[name] for name in ("dataset", "profile", "n_labelled", "cohort_hash"))
         result = together.setdefault(

@@ -34,7 +34,8 @@ from ssl_lib.utils.names import safe_name
 @dataclass(frozen=True)
 class Row:
     """One row to be trained: what, on which scans, how. `overrides` are settings by dotted names,
-    `config` parameters of the method, both as (name, value) pairs."""
+    `config` parameters of the method, both as (name, value) pairs; `draw` is which scans are
+    labelled (0: the data set's own choice)."""
 
     dataset: str
     profile: str
@@ -43,12 +44,13 @@ class Row:
     method: str
     overrides: tuple[tuple[str, Any], ...] = ()
     config: tuple[tuple[str, Any], ...] = ()
+    draw: int = 0
 
     def __str__(self) -> str:
+        which = f" draw{self.draw}" if self.draw else ""
         changed = "".join(f" {name}={value}" for name, value in (*self.config, *self.overrides))
-        return f"{self.dataset} {self.profile} n{self.n_labelled} seed{self.seed} {self.method}" + (
-            changed
-        )
+        what = f"{self.dataset} {self.profile} n{self.n_labelled}{which} seed{self.seed}"
+        return f"{what} {self.method}{changed}"
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _opened(dataset: str, profile: str, n_labelled: int, data_dir: str, runs_dir
 
 def _study(row: Row, folders: Folders) -> Study:
     opened = _opened(row.dataset, row.profile, row.n_labelled, folders.data, folders.runs)
-    study = replace(opened, seed=row.seed, started=time.monotonic())
+    study = replace(opened, seed=row.seed, started=time.monotonic()).with_draw(row.draw)
     return study.with_overrides(dict(row.overrides))
 
 
@@ -265,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", default="supervised_few supervised_strong mean_teacher bcp")
     parser.add_argument("--n-labelled", default="4")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--draws", default="0", help="choices of the labelled scans; 0: published")
     parser.add_argument("--settings", default="", help='such as "schedule.learning_rate=0.01"')
     parser.add_argument("--config", default="", help='parameters of the methods: "alpha=0.3"')
     parser.add_argument("--minutes", type=float)
@@ -280,7 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         more = _pairs(asked.settings), _pairs(asked.config)
         rows = [
-            Row(asked.dataset, asked.profile, int(n), int(seed), method, *more)
+            Row(asked.dataset, asked.profile, int(n), int(seed), method, *more, int(draw))
+            for draw in _words(asked.draws)
             for seed in _words(asked.seeds)
             for n in _words(asked.n_labelled)
             for method in _words(asked.methods)

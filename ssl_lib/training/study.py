@@ -114,6 +114,10 @@ class Study:
         """The same study with the first `n_labelled` training scans (or patients) labelled."""
         return replace(self, cohort=self.cohort.with_labels(n_labelled))
 
+    def with_draw(self, draw: int) -> Study:
+        """The same study with other training scans labelled; see `Cohort.with_draw`."""
+        return replace(self, cohort=self.cohort.with_draw(draw))
+
     def network(self, member: int = 0) -> nn.Module:
         """A fresh network on the device; `member` numbers the networks of a method with several."""
         network = build_network(
@@ -213,6 +217,7 @@ class Study:
             "seconds": training.seconds,
             "iterations": settings.warm_up + settings.schedule.iterations,
             "labels_used": training.labels_used,
+            "labelled_draw": self.cohort.labelled_draw,
             "largest_component": score_cohort(cleaned, self.cohort),
             **self._score_of_the_average(training, settings),
             **self._scores_of_selection(training),

@@ -40,6 +40,18 @@ def test_a_row_stored_with_another_setting_is_not_taken_for_this_one(folders):
     assert len(set(rates)) == 2
 
 
+def test_another_draw_of_the_labelled_scans_is_another_row_and_told_apart(folders):
+    first, other = train_row(ROW, folders), train_row(replace(ROW, draw=1), folders)
+    assert not other.found and other.dice != first.dice
+    (published,) = read_rows(folders.results)
+    assert published["rows"]["supervised_few"]["dice"] == first.dice
+    (drawn,) = read_rows(folders.results, labelled_draw=1)
+    assert drawn["rows"]["supervised_few"]["labelled_draw"] == 1
+    assert drawn["labelled_ids"] != published["labelled_ids"]
+    assert len(read_rows(folders.results, labelled_draw=None)) == 2
+    assert train_row(replace(ROW, draw=1), folders).found
+
+
 def test_a_method_with_several_networks_gives_the_row_of_their_average(folders):
     train_row(replace(ROW, method="dsaif_ablation"), folders)
     (stored,) = read_rows(folders.results)

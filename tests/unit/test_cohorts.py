@@ -14,6 +14,7 @@ from tiny_scans import SHAPE, tiny_image, tiny_label
 from torch import nn
 
 from ssl_lib.data.cohort import PURPOSES, Case, Cohort, SealedLabels, seal
+from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.inference import predict_label
 from ssl_lib.training.batches import Patches
 from ssl_lib.utils.errors import InputError
@@ -84,6 +85,49 @@ def test_no_attribute_of_the_seal_leads_to_a_label():
     public = [getattr(sealed, name) for name in dir(sealed) if not name.startswith("_")]
     assert public == [sealed.open]
     assert repr(sealed) == "SealedLabels(1 scans)"
+
+
+# --- other scans labelled
+
+
+@pytest.mark.parametrize("draw", [1, 2])
+def test_a_draw_labels_as_many_other_scans_and_seals_the_rest(draw):
+    cohort = phantom_cohort(3, max_scans=24)
+    drawn = cohort.with_draw(draw)
+    assert drawn.n_labelled == 3 and drawn.labelled_draw == draw
+    training = {c.identity for c in cohort.labelled + cohort.unlabelled}
+    assert {c.identity for c in drawn.labelled + drawn.unlabelled} == training
+    assert {c.identity for c in drawn.labelled} != {c.identity for c in cohort.labelled}
+    assert drawn.test == cohort.test and drawn.validation == cohort.validation
+    truths = {c.identity: c.label for c in cohort.with_all_labels().labelled}
+    for case in drawn.labelled:
+        np.testing.assert_array_equal(case.label, truths[case.identity])
+    for case in drawn.unlabelled:
+        opened = drawn.sealed.open(case.identity, "teaching picture")
+        np.testing.assert_array_equal(opened, truths[case.identity])
+    assert not any(case.identity in drawn.sealed for case in drawn.labelled)
+    assert drawn.content_hash != cohort.content_hash
+    assert drawn.content_hash == cohort.with_draw(draw).content_hash
+    fewer = drawn.with_labels(2)
+    assert [c.identity for c in fewer.labelled] == [c.identity for c in drawn.labelled[:2]]
+
+
+def test_draw_0_is_the_data_sets_own_choice_and_a_draw_is_drawn_once():
+    cohort = phantom_cohort(3, max_scans=24)
+    assert cohort.with_draw(0) is cohort
+    for wrong in (lambda: cohort.with_draw(-1), lambda: cohort.with_draw(1).with_draw(2)):
+        with pytest.raises(InputError, match="draw"):
+            wrong()
+
+
+def test_patients_are_drawn_whole():
+    cohort = tiny_cohort()
+    cases = tuple(
+        replace(case, patient=f"p{number // 2}") for number, case in enumerate(cohort.labelled)
+    )
+    drawn = replace(cohort, labelled=cases, unit="patient").with_draw(1)
+    of_a_patient = {case.patient for case in drawn.labelled}
+    assert of_a_patient.isdisjoint(case.patient for case in drawn.unlabelled)
 
 
 def test_a_cohort_cannot_be_changed():
