@@ -41,7 +41,7 @@ DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a fold
 PROFILE = "quick"  # smoke (tests), quick (laptop), gpu, paper
 N_LABELLED = 4  # scans whose labels training may see
 SEED = 0  # initial weights, batches and augmentation
-DATA_DIR = "data"  # where downloaded data sets lie
+DATA_DIR = ""  # where downloaded data lie; empty: $SSL_DATA_DIR, else the folder data
 RESULTS_DIR = "reports/results"  # where result files are written and read
 RUNS_DIR = "build/runs"  # where trainings are stored and found again
 

@@ -169,13 +169,14 @@ def usable_data(job: Job, folders: Folders) -> str:
     Raises `InputError` if it cannot be used.
     """
     from ssl_lib.config import settings_for
+    from ssl_lib.data.download import data_folder
     from ssl_lib.data.load import open_cohort
 
     if job.only_reads:
         return ""
     defaults = read_parameters(job.script)
     data_dir = dict(job.parameters).get("DATA_DIR") or defaults.get("DATA_DIR")
-    where = folders.root / str(data_dir) if data_dir else None
+    where = folders.root / data_folder(data_dir)
     if READS_FOLDERS in defaults:
         from ssl_lib.data.own_scans import open_own_scans
 

@@ -57,7 +57,7 @@ class Row:
 class Folders:
     """Where data lie, trainings are kept, and results are written."""
 
-    data: str = "data"
+    data: str = ""
     runs: str = "build/runs"
     results: str = "reports/results"
 

@@ -252,6 +252,12 @@ class TwoStreams:
         self.coming = {iteration + 1: self.reader.submit(self._cut, iteration + 1)}
         return batch
 
+    def close(self) -> None:
+        """Stop reading ahead, once a training has ended or failed."""
+        if self.reader is not None:
+            self.reader.shutdown(cancel_futures=True)
+        self.coming.clear()
+
     def _cut(self, iteration: int) -> Batch:
         images, labels = self.labelled.draw(self.sizes[0], self.seed, "labelled", iteration)
         if not self.sizes[1]:

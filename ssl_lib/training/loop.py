@@ -3,8 +3,8 @@
 A method is a `step`: networks, one batch and the moment in, named loss terms and the maps it used
 out. The loop owns the optimiser, the teachers' averages, mixed precision, the history, the film of
 pseudo-labels, validation, checkpoints and resume. All randomness of an iteration is drawn from
-(seed, iteration), so a run that was killed goes on to the same bits. The loop reads nothing back
-from the device except when it logs.
+(seed, iteration), so a run that was killed goes on to the same bits, with as many threads. The loop
+reads nothing back from the device except when it logs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.heap import keep_freed_memory
+from ssl_lib.utils.threads import choose_threads
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ class Watch:
     """
 
     validate: Callable[[nn.Module], float] | None = None
-    test: Callable[[nn.Module], float] | None = None
     picture: Callable[[SimpleNamespace], dict[str, Tensor]] | None = None
     times: int = 6
+    test: Callable[[nn.Module], float] | None = None
 
     def due(self, iteration: int, iterations: int) -> bool:
         """True at evenly spread iterations, the last one among them."""
@@ -119,6 +120,8 @@ def fit(
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
     keep_freed_memory()
+    if device.type == "cpu":
+        choose_threads()
     torch.backends.cudnn.benchmark = device.type == "cuda"  # patches never change their size
     run = Loop(
         step, networks, batches, schedule=schedule, seed=seed, device=device, settings=settings,
@@ -270,6 +273,7 @@ class Loop:
             "film": result.film,
             "best": result.best,
             "seconds": result.seconds,
+            "threads": torch.get_num_threads(),
         }
 
     def restore(self, store: Path) -> bool:
@@ -280,6 +284,8 @@ class Loop:
         try:
             for name, network in self.result.networks.items():
                 network.load_state_dict(state["networks"][name])
+            if self.device.type == "cpu" and not state["finished"]:
+                torch.set_num_threads(state.get("threads", torch.get_num_threads()))
             if state["finished"]:
                 self.result.optimiser = state["optimiser"]
             else:

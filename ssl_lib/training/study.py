@@ -77,11 +77,13 @@ class Study:
         n_labelled: int,
         seed: int,
         *,
-        data_dir: str | Path = "data",
+        data_dir: str | Path | None = None,
         runs_dir: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Study:
         """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
+
+        Downloaded data lie in `data_dir` (default: `$SSL_DATA_DIR`, else the folder data).
 
         `overrides` replaces settings by dotted names, `{"schedule.learning_rate": 0.01}`; the rows
         then carry them in their names, and are others than the profile's.
@@ -89,7 +91,7 @@ class Study:
         Raises `InputError` for an unknown dataset or profile, too many labelled scans, or a seed
         that is no whole number from 0.
         """
-        cohort = open_cohort(dataset, profile, n_labelled, Path(data_dir))
+        cohort = open_cohort(dataset, profile, n_labelled, data_dir)
         runs = None if runs_dir is None else Path(runs_dir)
         study = cls(cohort, settings_for(profile, cohort), profile, seed, best_device(), runs)
         return study.with_overrides(overrides or {})
@@ -412,22 +414,25 @@ class Study:
         seen = {**networks, **(frozen or {})}
         parts = [*stage, unlabelled, changed_fields(schedule), arrays_hash(companions)]
         parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
-        return fit(
-            step,
-            networks,
-            batches,
-            schedule=schedule,
-            seed=seed,
-            device=self.device,
-            settings=self.settings,
-            teachers={"teacher": "student"} if "teacher" in networks else None,
-            frozen=frozen,
-            watch=watch,
-            store=self.runs_dir and self.runs_dir / self.key(step, *parts),
-            title=name,
-            momentum=momentum,
-            keep_momentum=self.settings.keep_momentum and stage[0] == "fresh",
-        )
+        try:
+            return fit(
+                step,
+                networks,
+                batches,
+                schedule=schedule,
+                seed=seed,
+                device=self.device,
+                settings=self.settings,
+                teachers={"teacher": "student"} if "teacher" in networks else None,
+                frozen=frozen,
+                watch=watch,
+                store=self.runs_dir and self.runs_dir / self.key(step, *parts),
+                title=name,
+                momentum=momentum,
+                keep_momentum=self.settings.keep_momentum and stage[0] == "fresh",
+            )
+        finally:
+            batches.close()
 
 
 def _remember_geometry(training: Training) -> None:

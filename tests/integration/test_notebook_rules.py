@@ -29,7 +29,7 @@ COMMON_PARAMETERS = {
     "PROFILE": "quick",
     "N_LABELLED": 4,
     "SEED": 0,
-    "DATA_DIR": "data",
+    "DATA_DIR": "",
     "RESULTS_DIR": "reports/results",
     "RUNS_DIR": "build/runs",
 }

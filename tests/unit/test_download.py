@@ -16,6 +16,8 @@ from tiny_server import CONTENT, FIRST, SOURCE, Server, assert_complete, use_tin
 import data_download
 from ssl_lib.data import download, verification
 from ssl_lib.data import published as datasets
+from ssl_lib.notebook.source import NOTEBOOKS_DIR, read_parameters
+from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
 
 
@@ -66,6 +68,17 @@ def test_the_mirror_may_come_from_the_environment(tmp_path, mirror, monkeypatch)
     monkeypatch.setenv("SSL_DATA_DIR", str(tmp_path / "elsewhere"))
     assert_complete(download.fetch("hippocampus", say=lambda _: None))
     assert (tmp_path / "elsewhere" / "hippocampus" / FIRST).exists()
+
+
+def test_notebooks_and_rows_look_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_DATA_DIR", str(tmp_path / "elsewhere"))
+    for stated in (None, ""):  # "" is what the notebooks' DATA_DIR says
+        with pytest.raises(InputError) as refusal:
+            Study.open("la2018", "quick", 4, 0, data_dir=stated)
+        assert str(tmp_path / "elsewhere" / "la2018") in str(refusal.value)
+    with pytest.raises(InputError, match="stated"):
+        Study.open("la2018", "quick", 4, 0, data_dir=tmp_path / "stated")
+    assert read_parameters(NOTEBOOKS_DIR / "00_few_labels_many_scans.py")["DATA_DIR"] == ""
 
 
 def test_licence_and_citation_come_before_the_first_byte(tmp_path, server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,8 @@ def test_a_training_on_files_ends_in_the_same_bits(monkeypatch):
     }
     elsewhere = replace(study, cohort=replace(study.cohort, **groups))
     monkeypatch.setattr(sampling, "room_for_scans", lambda device: 0)
+    before = {thread.name for thread in threading.enumerate()}
     stored = train(elsewhere)
+    assert {t.name for t in threading.enumerate()} <= before, "nothing reads ahead any more"
     assert hashes(stored) == hashes(held)
     assert held.validation == stored.validation
