@@ -225,8 +225,10 @@ print(f"Dice loss     {dice_squared_all(probabilities, one_hot(label, 2)):.3f}")
 # %% tags=["figure"]
 shares = np.linspace(0.002, 0.2, 40)
 curves = {"cross-entropy of 'all background, 99 % sure'": -shares * np.log(0.01)}
-curves["Dice loss of the organ"] = np.ones_like(shares)
-ALT_SHARES = "Cross-entropy falls to zero with the organ's share of the image; Dice loss stays 1."
+curves["Dice loss of the organ"] = 1 - 2 * 0.01 * shares / (0.01**2 + shares)
+ALT_SHARES = (
+    "Cross-entropy falls to zero with the organ's share of the image; Dice loss stays near 1."
+)
 figure = figures.line_chart(100 * shares, curves, x="share of the organ in the image (%)", y="loss")
 show(figure, alt=ALT_SHARES)
 
@@ -384,8 +386,9 @@ def two_views(unlabelled, teacher, generator, flip_axes=(), inner=None):
 
 
 # %% [markdown]
-# The teacher stays in training mode: its normalisation layers use the statistics of the batch.
-# The running statistics belong to weights that it no longer has.
+# The teacher stays in training mode: its normalisation layers use the statistics of the batch, and
+# move their running statistics by what the teacher sees. Only its weights are averaged from the
+# student's (in some released codes, and in ours at `paper` on ACDC, these statistics are, too).
 #
 # **How is disagreement measured?** As in the original, by the mean squared difference of the
 # probabilities. It is bounded, so one confident error of the teacher cannot dominate.

@@ -578,8 +578,12 @@ explore(
 )
 
 # %% [markdown]
-# **Answer.** At which $\beta$ do both regions weigh the same for $\alpha = 0.5$? Where the box
-# takes a third of the voxels; the paper's box takes 44 % of a slice and 30 % of a volume.
+# **Answer.** At which $\beta$ does a voxel weigh the same in both regions for $\alpha = 0.5$? Each
+# region's loss is a mean over its own voxels, so with a box of the share $b$ a voxel outside weighs
+# $1 / (1 - b)$ and one inside $\alpha / b$, where the box holds pseudo-labels. They are equal at
+# $b = 1/3$; in the other mixture, where pseudo-labels lie around the box, at $b = 2/3$. The paper's
+# box takes 44 % of a slice and 30 % of a volume. The regions as a whole weigh $1$ and $\alpha$,
+# whatever their size.
 
 # %% [markdown]
 # ## What is learnt before the teacher speaks?

@@ -100,6 +100,7 @@ from scipy.stats import mannwhitneyu
 from ssl_lib import figures
 from ssl_lib.notebook.explore import Knob, explore
 from ssl_lib.figures import choose_slice, show
+from ssl_lib.evaluation.decisions import MARGINS, practical_verdict
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
@@ -138,7 +139,8 @@ def trials():
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
 # diamond is the mean, its bar a 95 % interval over scans. *Averaged* means that the views' answers
-# are averaged at test time; that alone helps, so the fair partner of the last row is the third.
+# are averaged at test time. An average of networks is another thing than one network, so the fair
+# partner of the last row is the third; what averaging alone is worth is measured further down.
 
 # %% tags=["first-figure"]
 ALT_ROWS = (
@@ -169,6 +171,14 @@ def gain(row, reference, results=None):
 def verdict(interval, words=("It rises", "It cannot be told", "It falls")):
     """An interval of a difference in one of three sentences."""
     return words[0 if interval.low > 0 else 2 if interval.high < 0 else 1]
+
+
+WORDS = {"better": "a gain", "worse": "a loss", "equivalent": "equal", "undecided": "not shown"}
+
+
+def in_words(interval):
+    """The verdict of notebook 05, which minds no difference below 0.01 Dice."""
+    return WORDS[practical_verdict(interval, MARGINS["dice"])]
 
 
 # %% tags=["predict"]
@@ -276,8 +286,8 @@ for view in views_of(2, 2):
 # Now a network of such kernels: a U-Net of three levels. In the plane it strides; along its last
 # axis it must not, for a stride there would simply skip every second slice (we tried; the
 # validation file has it). So pairs of slices are averaged first, and the deeper levels pool them:
-# the last axis is only ever *pooled*, and beyond the pooled block of eight slices no voxel can have
-# a say.
+# the last axis is only ever *pooled*. Beyond the pooled block of eight slices a voxel has a say
+# only through the interpolation at the end, which mixes neighbouring blocks.
 
 
 # %% tags=["definition"]
@@ -653,7 +663,9 @@ for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
     print(f"statistics {words}: each view is wrong in {shares} of the voxels")
 
 # %% [markdown]
-# Our default is the batch's; `batch_statistics=False` is the switch. Does *training* with running
+# Our default is the batch's; `batch_statistics=False` is the switch. With it the passes also move
+# the running statistics of the view's layers, as every pass in training mode does; its weights stay
+# as they are. Does *training* with running
 # ones fail here as well? A trial of its own, on validation scans, listed under "Does it train?".
 #
 # The maps, beside where each view is *really* wrong:
@@ -1083,19 +1095,21 @@ PAIRS = {
     "the weighting, averaged": ("umct_ensemble", "umct_ablation_ensemble"),
     "everything, over the control": ("umct_ensemble", "supervised_strong"),
     "everything, over mean teacher": ("umct_ensemble", "mean_teacher"),
+    "mean teacher, over the control": ("mean_teacher", "supervised_strong"),
 }
 for words, pair in PAIRS.items():
-    print(f"{words:>30}: {interval_text(gain(*pair), sign='+')} Dice")
+    print(f"{words:>30}: {interval_text(gain(*pair), sign='+')} Dice, {in_words(gain(*pair))}")
 
 # %% [markdown]
 # **How to read it.** The first line needs no unlabelled scan: it is what an ensemble gives. The
 # second is what a *single* network takes over from the others; the third is what remains when both
 # sides are averaged. The fourth and fifth are what the *uncertainty* adds. An interval that
-# straddles zero means: not shown here, with these scans and this budget.
+# straddles zero means: not shown here, with these scans and this budget. One that lies within 0.01
+# of zero means: equal for every practical purpose, as in notebook 05.
 #
-# The last two lines compare several flat networks with one symmetric network: equal in updates,
+# The next two lines compare several flat networks with one symmetric network: equal in updates,
 # labels and augmentation, not in networks, size or forward passes. The seconds in the table say
-# what it costs.
+# what it costs. The last line says how good an opponent the mean teacher is here.
 #
 # ## In which setting do views gain?
 #
@@ -1103,7 +1117,6 @@ for words, pair in PAIRS.items():
 # notebook, with a verdict that is computed.
 
 # %% tags=["results"]
-WORDS = ("a gain", "not shown", "a loss")
 QUESTIONS = {
     "co-training": PAIRS["co-training, averaged"],
     "weighting": PAIRS["the weighting, averaged"],
@@ -1120,7 +1133,7 @@ for setting in sorted(settings_stored):
     for words, pair in QUESTIONS.items():
         if all(pair[0] in run["rows"] for run in runs):
             found = gain(*pair, runs)
-            print(f"    {words:>12}: {interval_text(found, '+')}, {verdict(found, WORDS)}")
+            print(f"    {words:>12}: {interval_text(found, '+')}, {in_words(found)}")
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.

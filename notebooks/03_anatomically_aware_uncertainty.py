@@ -579,12 +579,12 @@ for count, rows in by_count.items():
 # %% [markdown]
 # ## What can a short code not say?
 #
-# Three autoencoders with other codes, trained an eighth as long, so compare them with each other
-# only. Two numbers can place an average organ. What do more numbers add?
+# Three autoencoders with codes of other lengths, trained half as long, so compare them with each
+# other only. What do more numbers add?
 
 # %% tags=["train"]
 small = {
-    latent: train_autoencoder(study, new_autoencoder(study, latent), share=0.125)[0]
+    latent: train_autoencoder(study, new_autoencoder(study, latent), share=0.5)[0]
     for latent in (2, 8, 64)
 }
 for latent, network in small.items():
@@ -613,7 +613,7 @@ explore(
 
 # %% [markdown]
 # **Why no skip connections?** Because then a code is a place, and places can be walked between.
-# Left and right are the code of two validation scans, in between straight lines through the
+# Left and right are the codes of two scans, in between straight lines through the
 # latent space. With skips, the encoder's details would leak past the code, damage included.
 
 
@@ -629,7 +629,8 @@ def walk(first, last, steps=6):
     return dict(zip(names, map(flat, maps), strict=True))
 
 
-path = walk(known_maps, central(study, cohort.validation[1].label))
+another = (*cohort.validation, *cohort.labelled)[1]
+path = walk(known_maps, central(study, another.label))
 figure = figures.label_maps(path, cohort.class_names)
 show(figure, alt="Six label maps on a line in latent space, from one scan's heart to another's.")
 
@@ -637,13 +638,14 @@ show(figure, alt="Six label maps on a line in latent space, from one scan's hear
 # ## Where does a prediction leave anatomy?
 #
 # **The claim.** Feed the teacher's prediction $p$ to the frozen autoencoder. The projection
-# $\hat{p}$ is its nearest plausible neighbour; the distance is the uncertainty, one pass instead of
-# eight:
+# $\hat{p}$ is meant to be a plausible map close to it (clean maps come back changed, too: the
+# report above says by how much); the distance is the uncertainty, one pass instead of eight:
 #
 # $$U_v = \sum_c \left( \hat{p}_{cv} - p_{cv} \right)^2$$
 #
-# The poster of the paper has this one number for each voxel; the released code keeps one map for
-# each class (`per_class=True`), then $0 \le U \le 1$. The poster feeds probabilities, the code the
+# The poster of the paper has this one number for each voxel. Each class is judged by a sigmoid of
+# its own, so $0 \le U \le C$ for $C$ classes. The released code keeps one map for each class
+# (`per_class=True`), then $0 \le U \le 1$. The poster feeds probabilities, the code the
 # winning class (`hard=True`, our default): nothing hides behind an argmax, and no gradient passes.
 
 

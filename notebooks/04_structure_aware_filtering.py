@@ -293,8 +293,9 @@ def filter_levels(levels, kind="max", *, area=1, simplify=True, touching="corner
 
 
 # %% [markdown]
-# **The same toy.** The peak 2 5 6 is flattened to 2, the level at which it parts from the rest. The
-# peaks 3 and 4 part at 1 and stay. Do the Min-tree by hand before you look.
+# **The same toy.** The peak 2 5 6 parts from the rest at 0, so its node of level 2 has a sibling
+# and stays; the nodes of levels 5 and 6 above it are only children, so the peak is flattened to 2.
+# The peaks 3 and 4 part at 1 and stay. Do the Min-tree by hand before you look.
 
 # %% tags=["golden", "nbval-check-output"]
 print("signal       ", toy)
@@ -396,9 +397,9 @@ def filter_image(image, kind="max", *, levels=256, **options):
 
 
 # %% [markdown]
-# **Noise is made of small islands.** Nearly every noisy pixel is a summit with siblings around it,
-# so the only-child rule alone finds little to do. Step A clears the crumbs, and only then are there
-# chains to collapse. In three dimensions an island has 26 neighbours to merge with instead of 8. A
+# **Noise is made of small islands.** Many a noisy pixel is a summit with siblings around it, and
+# these keep the chains below them from collapsing. Step A clears the crumbs, and then whole chains
+# are only children. In three dimensions an island has 26 neighbours to merge with instead of 8. A
 # rule alone, or both: what changes, in a slice of our cohort and in a volume?
 
 
@@ -420,10 +421,11 @@ for words, step in steps.items():
     print(f"{words:<19}", *(f"{changed:4.0%} {mean:6.1%}" for changed, mean in found))
 
 # %% [markdown]
-# **Answer.** The only-child rule alone, which is what the abstract describes and what the first
-# released version did, is a mild perturbation, milder still in a volume; with step A before it,
-# most pixels change. So the only-child rule alone gets its own row in our table. And the order
-# matters: B, then A leaves a new only child behind.
+# **Answer.** The first number is the share of pixels that change, the second by how much on
+# average. On the phantom the only-child rule alone, which is what the abstract describes and what
+# the first released version did, changes fewer pixels in a volume than in a slice; both steps
+# together change more than the sum of each alone. So the only-child rule alone gets its own row in
+# our table. And the order matters: B, then A leaves a new only child behind.
 
 # %% tags=["golden", "nbval-check-output"]
 islands = np.array([0, 1, 0, 1, 1, 0])
@@ -480,8 +482,10 @@ show(figure, alt="A labelled slice, Max- and Min-filtered, and below what each f
 
 # %% [markdown]
 # The Max-tree takes away bright peaks, the Min-tree fills dark hollows; the largest changes are
-# not the same places. An organ that is the only bright thing around it may vanish from the first
-# picture and stand in the second. Two versions, and each alone is unfaithful somewhere.
+# not the same places. Each alone is unfaithful somewhere, and both may be in one place: a smooth
+# bright organ in an empty picture vanishes from both, because the Max-filter takes away its only
+# peak, and the Min-filter fills the only dark region around it. In a real scan noise and neighbours
+# keep it.
 #
 # **Try it.** From which threshold on would *you* lose the organ? In which version, in which scan?
 

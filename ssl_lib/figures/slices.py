@@ -57,16 +57,20 @@ def choose_slice(
     label: UInt8[np.ndarray, "*space"] | None = None,
     axis: int | None = None,
 ) -> Slice:
-    """The middle slice, or with a label the slice with most classes, and of those most organ."""
+    """The middle slice; with a label, of the slices in the organ's middle half that with most
+    classes, and of those the one nearest to the organ's middle."""
     axis = slicing_axis([image]) if axis is None else axis
     if axis is None or image.ndim == 2:
         return Slice(None)
     if label is None or not label.any():
         return Slice(axis, image.shape[axis] // 2)
     others = tuple(other for other in range(label.ndim) if other != axis)
-    area = (label > 0).sum(axis=others)
-    classes = sum((label == k).any(axis=others).astype(int) for k in np.unique(label[label > 0]))
-    return Slice(axis, int(np.lexsort((area, classes))[-1]))
+    first, last = np.flatnonzero(label.any(axis=others))[[0, -1]]
+    quarter, middle = (last - first) // 4, (first + last) / 2
+    near = np.arange(first + quarter, last - quarter + 1)
+    shown = np.take(label, near, axis)
+    classes = sum((shown == k).any(axis=others).astype(int) for k in np.unique(label[label > 0]))
+    return Slice(axis, int(near[np.lexsort((-np.abs(near - middle), classes))[-1]]))
 
 
 def shared_window(images: Iterable[Float[np.ndarray, "*space"]]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ssl_lib import figures
 from ssl_lib.data.cohort import Case, seal
+from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
 from ssl_lib.utils.errors import InputError
 
@@ -212,6 +213,19 @@ def test_toys_name_their_lines():
     series = np.linspace(0, 1, 30)
     assert "decay 0.9, remembers about 10 steps" in texts(figures.ema_toy(series, {0.9: series}))
     assert "Gaussian" in texts(figures.ramp_curve({"Gaussian": series**2}, mark=10))
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_chosen_slice_lies_in_the_middle_half_of_the_organ(axis):
+    for case in phantom_cohort(1, dimensions=3, max_scans=4).labelled:
+        for label in (case.label, np.flip(case.label, axis)):
+            cut = figures.choose_slice(label.astype(float), label)
+            others = tuple(axis for axis in range(3) if axis != cut.axis)
+            there = np.flatnonzero(label.any(axis=others))
+            place = (cut.index - there[0]) / (there[-1] - there[0])
+            assert 0.24 <= place <= 0.76
+            classes = {len(np.unique(np.take(label, n, cut.axis))) for n in there}
+            assert len(np.unique(cut.of(label))) >= max(classes) - 1
 
 
 def test_the_chosen_slice_shows_most_classes_and_cuts_the_short_axis():
