@@ -24,7 +24,7 @@
 # here, on scans that training never saw.
 #
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
-# - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
+# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** Python and a little PyTorch.
 # - **You will be able to** say what each label is worth, build a mean teacher in four small
@@ -144,7 +144,7 @@ def measured_winner():
 
 # %% tags=["predict"]
 predict(
-    f"With {N_LABELLED} labelled scans, what adds more Dice?",
+    f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
     options=("Strong augmentation", "The unlabelled scans", "Not measured yet"),
     answer=measured_winner()[0],
     because=measured_winner()[1],

@@ -24,7 +24,7 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again, twice that without; seconds for a test run (`smoke`).
-# - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
+# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true against
@@ -155,7 +155,7 @@ if stored_results():
     answer = verdict(gain("bcp", "bcp_ablation"))
     because = f"BCP minus BCP without pasting: {interval_text(gain('bcp', 'bcp_ablation'), '+')}"
 predict(
-    f"What happens to the Dice with {N_LABELLED} labelled scans when the pasting is removed?",
+    f"What happens to the Dice with N_LABELLED = {N_LABELLED} when the pasting is removed?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
     answer=answer,
     because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",

@@ -24,7 +24,7 @@
 # written from the description.
 #
 # - **Time:** minutes on two CPU cores (`quick`); about a minute for a test run (`smoke`).
-# - **Data:** a procedural heart in 3D, made on the spot, no licence needed.
+# - **Data:** by default a procedural heart in 3D, made on the spot, no licence needed.
 #   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
@@ -187,7 +187,7 @@ if stored_results():
     loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
 predict(
-    f"What happens to the Dice with {N_LABELLED} labelled scans when every view counts the same?",
+    f"What happens to the Dice with N_LABELLED = {N_LABELLED} when every view counts the same?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
     answer=answer,
     because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",

@@ -24,7 +24,7 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
-# - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
+# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that

@@ -25,7 +25,7 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
-# - **Data:** a procedural heart, made on the spot, no licence needed. `DATASET = "hippocampus"`
+# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the strong supervised row, and why every table has it.
 # - **You will be able to** read a Max-tree, simplify a scan without moving an edge, build cross

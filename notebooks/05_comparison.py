@@ -184,7 +184,7 @@ def best_method():
 # %% tags=["predict"]
 options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
 predict(
-    f"Which one gains most on {DATASET} with {N_LABELLED} labelled scans?",
+    f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
     options=(*options, "None for certain", "Not measured yet"),
     answer=best_method()[0],
     because=best_method()[1],

@@ -25,7 +25,7 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are found again;
 #   seconds for a test run (`smoke`).
-# - **Data:** a procedural heart, made on the spot, no licence needed.
+# - **Data:** by default a procedural heart, made on the spot, no licence needed.
 # - **You need** notebook 00: the mean teacher that is spoilt here.
 # - **You will be able to** read defects from curves, say which ones no curve shows, and write the
 #   test that finds them before a training does.
