@@ -29,6 +29,7 @@ from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.heap import keep_freed_memory
+from ssl_lib.utils.interrupt import Stopped, interrupts_noted
 from ssl_lib.utils.threads import choose_threads
 
 
@@ -175,14 +176,15 @@ class Loop:
         total, saved, started = self.schedule.iterations, time.monotonic(), time.monotonic()
         before, pause = self.result.seconds, checkpoint_seconds
         quiet = bool(os.environ.get("SSL_STATIC"))
-        with tqdm(
-            total=total, initial=self.iteration, desc=title, disable=quiet, leave=True
-        ) as bar:
+        bar = tqdm(total=total, initial=self.iteration, desc=title, disable=quiet, leave=True)
+        with bar, interrupts_noted() as interrupted:
             while self.iteration < total:
                 self.advance()
                 bar.update()
                 now = time.monotonic()
                 self.result.seconds = before + now - started
+                if interrupted():
+                    self.stop(store, title)
                 if store is not None and now - saved > pause:
                     self.flush()
                     checkpoint.save(store / "run.pt", self.state(finished=False))
@@ -198,6 +200,15 @@ class Loop:
             checkpoint.previous(store / "run.pt").unlink(missing_ok=True)
         if quiet:
             print(f"{title}: {total} iterations in {self.result.seconds:.0f} s")
+
+    def stop(self, store: Path | None, title: str) -> None:
+        """Store where training stands, and raise `Stopped`."""
+        said = f"{title}: stopped at {self.iteration} of {self.schedule.iterations} iterations"
+        if store is None:
+            raise Stopped(f"{said}; nothing is stored")
+        self.flush()
+        checkpoint.save(store / "run.pt", self.state(finished=False))
+        raise Stopped(f"{said} and stored; run the cell again to go on")
 
     def advance(self) -> None:
         """One iteration: step, gradients, weights, teachers, and a look if one is due."""

@@ -35,3 +35,7 @@ class InputError(ValueError):
         lines += [f"  fix: {fix}"] if fix else []
         super().__init__("\n".join(lines))
         self.problem, self.where, self.expected, self.fix = problem, where, expected, fix
+
+    def _render_traceback_(self) -> list[str]:
+        """What JupyterLab and a page show: the message alone, for whose sake it was raised."""
+        return [f"InputError: {self}"]

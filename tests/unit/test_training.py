@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import signal
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from ssl_lib.training.batches import Batch
 from ssl_lib.training.loop import Moment, Schedule, StepOutput, Training, Watch, fit
 from ssl_lib.training.study import weights_hash
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.interrupt import Stopped, interrupts_noted
 
 CPU = torch.device("cpu")
 ALWAYS = -1.0  # seconds between checkpoints
@@ -176,6 +178,30 @@ def test_a_loss_that_is_not_finite_is_named_with_its_iteration(tmp_path):
     assert checkpoint.load(tmp_path / "run.pt")["iteration"] == 6
     with pytest.raises(InputError, match="'consistency' became nan at iteration 7"):
         toy_fit(step)
+
+
+def test_an_interrupt_is_answered_after_the_iteration_and_loses_nothing(tmp_path):
+    """Long before the next checkpoint is due; the next call goes on to the same bits."""
+
+    def pressed(networks, batch, moment):
+        if moment.iteration == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return toy_step(networks, batch, moment)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped, match=r"stopped at 7 of .* and stored; run the cell again") as told:
+        toy_fit(pressed, store=tmp_path, checkpoint_seconds=1e9)
+    assert told.value._render_traceback_() == [str(told.value)]
+    assert signal.getsignal(signal.SIGINT) == before
+    assert checkpoint.load(tmp_path / "run.pt")["iteration"] == 7
+    assert ends(toy_fit(store=tmp_path)) == ends(toy_fit())
+
+
+def test_a_second_interrupt_stops_at_once():
+    with pytest.raises(KeyboardInterrupt) as stopped, interrupts_noted():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not isinstance(stopped.value, Stopped)
 
 
 def test_watching_changes_no_weight():
