@@ -25,7 +25,7 @@ from training_step import RESULTS, our_update
 from ssl_lib.config import Settings, best_device, settings_for
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.load import load_cohort
-from ssl_lib.data.scan_files import Shelf
+from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.training import batches as sampling
 from ssl_lib.training.batches import TwoStreams
 from ssl_lib.training.study import Study
@@ -44,7 +44,7 @@ def settings_of(settings: Settings, side: int, batch: int) -> Settings:
 def in_files(cohort: Cohort) -> Cohort:
     """The same cohort with every scan in a file."""
     groups = {
-        name: tuple(Shelf(room=0).keep(case) for case in cases)
+        name: tuple(ScanStore(room=0).keep(case) for case in cases)
         for name, cases in cohort.groups.items()
     }
     return replace(cohort, **groups)

@@ -94,10 +94,10 @@ class PlainBatches:
         patch: tuple[int, ...],
         sizes: tuple[int, int],
         device: torch.device,
-        companions: Mapping[str, np.ndarray] | None = None,
+        auxiliary: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.cohort, self.patch, self.sizes, self.device = cohort, patch, sizes, device
-        self.companions, self.random = companions or {}, np.random.default_rng(0)
+        self.auxiliary, self.random = auxiliary or {}, np.random.default_rng(0)
 
     def samples(self, group: str, size: int) -> Iterator[tuple[Volume, LabelMap]]:
         """Moved patches of random scans; where there is no label, an empty one moves along."""
@@ -141,7 +141,7 @@ class PlainBatches:
             case, seed = cases[number], int(self.random.integers(2**32))
             chosen = [case.image, case.image]
             if self.random.random() >= 0.5:
-                chosen = list(self.companions[case.identity])
+                chosen = list(self.auxiliary[case.case_id])
                 chosen = chosen[::-1] if self.random.random() < 0.5 else chosen
             label = np.zeros(case.image.shape, np.uint8) if case.label is None else case.label
             for images, version in zip(seen, chosen, strict=True):

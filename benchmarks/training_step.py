@@ -178,7 +178,7 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
     study = Study(cohort, settings, "quick", 0, best_device())
     sizes = (settings.labelled_batch, settings.unlabelled_batch)
     versions = filtered_versions(cohort, settings.patch) if method == "dsaif" else None
-    streams = {"labelled": sizes[0], "unlabelled": sizes[1], "companions": versions}
+    streams = {"labelled": sizes[0], "unlabelled": sizes[1], "auxiliary": versions}
     ours = TwoStreams(cohort, patch=settings.patch, **streams, seed=0, device=study.device)
     plain = plain_networks(method, study)
     weights = [weight for member in plain.members for weight in member.parameters()]
@@ -218,7 +218,7 @@ def filtered_versions(cohort: Cohort, patch: tuple[int, ...]) -> dict[str, np.nd
     """Both filtered versions of each training scan, made beforehand for both writings."""
     area = dsaif.area_threshold(patch)
     return {
-        case.identity: dsaif.filter_scan(case.image, cohort.dimensions, area=area)
+        case.case_id: dsaif.filter_scan(case.image, cohort.dimensions, area=area)
         for case in cohort.labelled + cohort.unlabelled
     }
 

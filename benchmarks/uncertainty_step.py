@@ -1,4 +1,4 @@
-"""What does doubt cost? One AAU step and one UA-MT step against a mean-teacher step.
+"""What does uncertainty cost? One AAU step and one UA-MT step against a mean-teacher step.
 
 python benchmarks/uncertainty_step.py [--repeats 25]
 

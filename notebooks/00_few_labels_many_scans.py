@@ -80,10 +80,10 @@ from ssl_lib.training.loop import StepOutput
 
 # %%
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
@@ -143,7 +143,7 @@ def measured_winner():
 
 
 # %% tags=["predict"]
-predict(
+ask(
     f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
     options=("Strong augmentation", "The unlabelled scans", "Not measured yet"),
     answer=measured_winner()[0],
@@ -161,7 +161,7 @@ predict(
 
 # %%
 for group, cases in cohort.groups.items():
-    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].identity if cases else '-'}")
+    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].case_id if cases else '-'}")
 print(f"   classes: {', '.join(cohort.class_names)}")
 print(textwrap.fill(cohort.caveat, 80))
 
@@ -315,8 +315,8 @@ explore(
     alt=lambda strength, attempt: (
         f"A patch beside its version of appearance strength {strength:g}."
     ),
-    strength=Knob("strength", (0.0, 0.5, 1.0, 1.5, 2.0), 1.0),
-    attempt=Knob("random draw", (1, 2), 1),
+    strength=Slider("strength", (0.0, 0.5, 1.0, 1.5, 2.0), 1.0),
+    attempt=Slider("random draw", (1, 2), 1),
 )
 
 # %% [markdown]
@@ -363,7 +363,7 @@ def averages(decays, steps=300):
 explore(
     lambda decay: figures.ema_toy(*averages([decay])),
     alt=lambda decay: f"A noisy weight and its moving average with decay {decay:g}.",
-    decay=Knob("decay of the teacher", (0.5, 0.8, 0.9, 0.95, 0.97, 0.99, 0.995), 0.97),
+    decay=Slider("decay of the teacher", (0.5, 0.8, 0.9, 0.95, 0.97, 0.99, 0.995), 0.97),
 )
 
 # %% [markdown]
@@ -538,11 +538,11 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # %% tags=["figure"]
 filmed = study.film_case
 ALT_FILM = "The pseudo-label of one unlabelled scan over training: right, wrong, surely wrong."
-if filmed.identity in cohort.sealed:
-    truth = cohort.sealed.open(filmed.identity, "teaching picture")
+if filmed.case_id in cohort.sealed:
+    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
     show(figures.film_strip(filmed, truth, mean_teacher.film), alt=ALT_FILM)
 else:
-    print(f"{filmed.identity} has no known truth to compare with.")
+    print(f"{filmed.case_id} has no known truth to compare with.")
 
 # %% [markdown]
 # ## How many labels buy how much Dice?
@@ -595,7 +595,7 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:3]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 predictions = {
     name: study.predict(training.networks["student"], examples)
     for name, training in trainings.items()
@@ -687,7 +687,7 @@ check(
 #
 # </details>
 #
-# **2. Only teach what you are sure of.** Many methods drop voxels whose pseudo-label is doubtful.
+# **2. Only teach what you are sure of.** Many methods drop voxels whose pseudo-label is uncertain.
 # Write `sure(target, threshold)`: for probabilities of shape (batch, class, *space), a mask of
 # shape (batch, *space) that is true where the largest probability reaches the threshold.
 
@@ -724,7 +724,7 @@ check(
 # believe in the unlabelled scans?
 
 # %% tags=["predict"]
-predict(
+ask(
     "Which row is missing?",
     options=(
         "Supervised with eight labels",

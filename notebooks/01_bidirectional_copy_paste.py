@@ -81,12 +81,12 @@ from ssl_lib.training.loop import StepOutput
 import time
 
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
@@ -154,7 +154,7 @@ answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
     answer = verdict(gain("bcp", "bcp_ablation"))
     because = f"BCP minus BCP without pasting: {interval_text(gain('bcp', 'bcp_ablation'), '+')}"
-predict(
+ask(
     f"What happens to the Dice with N_LABELLED = {N_LABELLED} when the pasting is removed?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
     answer=answer,
@@ -400,7 +400,7 @@ show(figure, alt="A pseudo-label before and after the filter; removed islands ar
 
 
 # %%
-revealed = [scan for scan in cohort.unlabelled if scan.identity in cohort.sealed]
+revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 
 
 def filter_report():
@@ -409,8 +409,8 @@ def filter_report():
     guesses = study.predict(strong.networks["student"], scans)
     scores = []
     for scan in scans:
-        truth = cohort.sealed.open(scan.identity, "teaching picture")
-        guess = torch.from_numpy(guesses[scan.identity])
+        truth = cohort.sealed.open(scan.case_id, "teaching picture")
+        guess = torch.from_numpy(guesses[scan.case_id])
         items = guess if cohort.dimensions == 2 else guess[None]
         kept = keep_largest_components(items, cohort.n_classes).reshape(guess.shape)
         scores.append([mean_dice(x.numpy(), truth, cohort.n_classes) for x in (guess, kept)])
@@ -483,8 +483,8 @@ explore(
     place_box,
     wanted_bytes=66_000,
     alt=lambda beta, place: f"A mixture with a box of side {beta:.2f} at place {place}.",
-    beta=Knob("box side β", (0.33, 0.67, 0.85), 0.67),
-    place=Knob("place", (1, 2), 1),
+    beta=Slider("box side β", (0.33, 0.67, 0.85), 0.67),
+    place=Slider("place", (1, 2), 1),
 )
 
 
@@ -499,7 +499,7 @@ explore(
     place_kind,
     wanted_bytes=50_000,
     alt=lambda kind: f"A mixture by the mask kind {kind}.",
-    kind=Knob("kind of mask", ("box", "boxes", "band"), "boxes"),
+    kind=Slider("kind of mask", ("box", "boxes", "band"), "boxes"),
 )
 
 # %% [markdown]
@@ -573,8 +573,8 @@ explore(
     weigh,
     wanted_bytes=66_000,
     alt=lambda alpha, beta: f"Gradient at each voxel for alpha {alpha:g}, box side {beta:.2f}.",
-    alpha=Knob("weight α of guesses", (0.0, 0.5, 1.0), 0.5),
-    beta=Knob("box side β", (0.33, 0.5, 0.67), 0.33),
+    alpha=Slider("weight α of guesses", (0.0, 0.5, 1.0), 0.5),
+    beta=Slider("box side β", (0.33, 0.5, 0.67), 0.33),
 )
 
 # %% [markdown]
@@ -751,7 +751,7 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 filmed = study.film_case
 truth = None
 if revealed:
-    truth = cohort.sealed.open(filmed.identity, "teaching picture")
+    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
     print("with copy-paste")
     show(figures.film_strip(filmed, truth, bcp.film), alt="The pseudo-label over training, BCP.")
 
@@ -788,8 +788,8 @@ explore(
     filtered_film,
     wanted_bytes=115_000,
     alt=lambda look, touching: f"Pseudo-label at look {look} with the filter {touching}.",
-    look=Knob("look during training", looks, 1),
-    touching=Knob("parts touch by", ("off", "sides", "corners"), "corners"),
+    look=Slider("look during training", looks, 1),
+    touching=Slider("parts touch by", ("off", "sides", "corners"), "corners"),
 )
 
 # %% [markdown]
@@ -816,7 +816,7 @@ explore(
     remembered,
     wanted_bytes=66_000,
     alt=lambda decay: f"The last answer and the average of all answers with decay {decay:g}.",
-    decay=Knob("decay", (0.0, 0.5, 0.8, 0.9), 0.9),
+    decay=Slider("decay", (0.0, 0.5, 0.8, 0.9), 0.9),
 )
 
 # %% [markdown]
@@ -835,7 +835,7 @@ def class_features(network, scans, index, divisor):
     for scan in scans:
         truth = scan.label
         if truth is None:
-            truth = cohort.sealed.open(scan.identity, "teaching picture")
+            truth = cohort.sealed.open(scan.case_id, "teaching picture")
         sides = [min(s, p) // divisor * divisor for s, p in zip(
             scan.image.shape[-cohort.dimensions :], settings.patch, strict=True)]  # fmt: skip
         inner = (..., *[slice(0, side) for side in sides])
@@ -891,7 +891,7 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 chosen = list(trainings)[1:-1]
 predictions = {
     name: study.predict(trainings[name].networks["student"], examples) for name in chosen

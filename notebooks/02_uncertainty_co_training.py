@@ -19,8 +19,8 @@
 #
 # Uncertainty-aware multi-view co-training (UMCT; Xia and colleagues, WACV 2020 and Medical Image
 # Analysis 2020) revives an old idea: two learners who see different sides of the same thing correct
-# each other. This notebook builds the views, the doubt and the fusion from short functions, and
-# then asks what each of the three is worth. The authors released no code; everything here is
+# each other. This notebook builds the views, the uncertainty and the fusion from short functions,
+# and then asks what each of the three is worth. The authors released no code; everything here is
 # written from the description.
 #
 # - **Time:** minutes on two CPU cores (`quick`); about a minute for a test run (`smoke`).
@@ -29,8 +29,8 @@
 #   4.0).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.
-# - **You will be able to** turn a network by exchanging axes, read its doubt from dropout, fuse
-#   opinions by confidence, and tell an ensemble's gain from a method's.
+# - **You will be able to** turn a network by exchanging axes, read its uncertainty from dropout,
+#   fuse opinions by confidence, and tell an ensemble's gain from a method's.
 
 # %% [markdown]
 # ## What can be changed?
@@ -98,13 +98,13 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.decisions import MARGINS, practical_verdict
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS, row_name
 from ssl_lib.training.batches import Patches
@@ -186,7 +186,7 @@ answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
     loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
-predict(
+ask(
     f"What happens to the Dice with N_LABELLED = {N_LABELLED} when every view counts the same?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
     answer=answer,
@@ -458,12 +458,12 @@ views_alone = study.train(METHODS["umct_views_supervised"].defined_by(globals())
 # %%
 guessers = [copy.deepcopy(member) for member in students(views_alone.networks)]
 names = [f"view {number + 1}" for number in range(COUNT)]
-revealed = [scan for scan in cohort.unlabelled if scan.identity in cohort.sealed]
+revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 
 
 def opened(scan):
     """An unlabelled scan with its hidden truth, for a teaching picture."""
-    return replace(scan, label=cohort.sealed.open(scan.identity, "teaching picture"))
+    return replace(scan, label=cohort.sealed.open(scan.case_id, "teaching picture"))
 
 
 source = Patches([opened(scan) for scan in revealed] or cohort.labelled, cohort.dimensions,
@@ -615,7 +615,7 @@ def dropout_passes(member, images, passes, batch_statistics=True):
 
 
 # %% tags=["definition"]
-def mean_and_doubt(answers):
+def mean_and_uncertainty(answers):
     """p (batch, class, *half) and U (batch, 1, *half): mean and variance over the passes."""
     mean = answers.mean(dim=0)
     variance = (answers - mean).square().mean(dim=0)
@@ -626,7 +626,7 @@ def mean_and_doubt(answers):
 def opinion(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
     answers = dropout_passes(member, images, passes, batch_statistics)
-    return [look_back(part, member.view) for part in mean_and_doubt(answers)]
+    return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
 
 
 # %% [markdown]
@@ -636,8 +636,8 @@ def opinion(member, images, passes, batch_statistics=True):
 # %% tags=["golden", "nbval-check-output"]
 organ = torch.tensor([[0.9, 0.6, 0.0], [0.9, 0.8, 1.0]])
 answers = torch.stack([1 - organ, organ], dim=1)[:, None]
-mean, doubt = mean_and_doubt(answers)
-print("p", mean[0, 1].numpy().round(2), " U", doubt[0, 0].numpy().round(2))
+mean, uncertainty = mean_and_uncertainty(answers)
+print("p", mean[0, 1].numpy().round(2), " U", uncertainty[0, 0].numpy().round(2))
 
 # %% [markdown]
 # **And normalisation?** During the passes its layers can use the running statistics of training, or
@@ -686,7 +686,9 @@ def asked(member, rate, batch):
 
 # %%
 answers = {rate: [asked(member, rate, images) for member in guessers] for rate in RATES}
-means, doubts = zip(*[mean_and_doubt(answer) for answer in answers[RATES[1]]], strict=True)
+means, uncertainties = zip(
+    *[mean_and_uncertainty(answer) for answer in answers[RATES[1]]], strict=True
+)
 
 
 def picture(tensor):
@@ -694,16 +696,21 @@ def picture(tensor):
     return flat(tensor, half_cut)
 
 
-DOUBTFUL = float(picture(mean_and_doubt(answers[RATES[-1]][0])[1][:, 0]).max())
+DOUBTFUL = float(picture(mean_and_uncertainty(answers[RATES[-1]][0])[1][:, 0]).max())
 
 # %% tags=["figure"]
-doubt_pictures = {name: picture(doubt[:, 0]) for name, doubt in zip(names, doubts, strict=True)}
+uncertainty_pictures = {
+    name: picture(uncertainty[:, 0]) for name, uncertainty in zip(names, uncertainties, strict=True)
+}
 errors = {name: picture(wrong(mean)) for name, mean in zip(names, means, strict=True)}
-show(figures.doubt_maps(doubt_pictures, errors), alt="Uncertainty of each view above its errors.")
+show(
+    figures.uncertainty_maps(uncertainty_pictures, errors),
+    alt="Uncertainty of each view above its errors.",
+)
 
 # %% tags=["results"]
-for name, mean, doubt in zip(names, means, doubts, strict=True):
-    unsure, errs = doubt[:, 0].cpu().numpy(), wrong(mean).cpu().numpy()
+for name, mean, uncertainty in zip(names, means, uncertainties, strict=True):
+    unsure, errs = uncertainty[:, 0].cpu().numpy(), wrong(mean).cpu().numpy()
     wins = mannwhitneyu(unsure[errs], unsure[~errs]).statistic
     quality = wins / (errs.sum() * (~errs).sum())
     print(f"{name}: a wrong voxel is less sure than a right one in {quality:.1%} of all pairs")
@@ -711,17 +718,18 @@ for name, mean, doubt in zip(names, means, doubts, strict=True):
 # %% [markdown]
 # That share is the area under the curve that statisticians call ROC: 50 % is a coin, 100 % a
 # perfect warning. Much of it is earned at borders, where everybody is unsure. What counts for the
-# fusion is finer: does doubt tell *which of two views* is right?
+# fusion is finer: does uncertainty tell *which of two views* is right?
 #
-# **Try it.** Ask more often, or silence more channels. Does the doubt move towards the errors?
+# **Try it.** Ask more often, or silence more channels. Does the uncertainty move towards the
+# errors?
 
 
 # %% tags=["widget"]
 def ask(passes, rate):
     """U of view 1 from the first passes at a dropout rate, beside its errors."""
-    mean, doubt = mean_and_doubt(answers[rate][0][:passes])
+    mean, uncertainty = mean_and_uncertainty(answers[rate][0][:passes])
     return figures.map_and_errors(
-        "U of view 1", picture(doubt[:, 0]), picture(wrong(mean)), top=DOUBTFUL
+        "U of view 1", picture(uncertainty[:, 0]), picture(wrong(mean)), top=DOUBTFUL
     )
 
 
@@ -730,8 +738,8 @@ explore(
     ask,
     wanted_bytes=90_000,
     alt=lambda passes, rate: f"Uncertainty from {passes} passes at dropout {rate:g}, and errors.",
-    passes=Knob("dropout passes K", (2, 4, 8, 16), 4),
-    rate=Knob("dropout rate", RATES, RATES[1]),
+    passes=Slider("dropout passes K", (2, 4, 8, 16), 4),
+    rate=Slider("dropout rate", RATES, RATES[1]),
 )
 
 # %% [markdown]
@@ -750,11 +758,11 @@ explore(
 
 
 # %% tags=["definition"]
-def confidence(doubt, *, power=1.0, epsilon=1e-4, scope="voxel"):
-    """c = 1 / (U + epsilon)^power, for each voxel or, from the mean doubt, for each scan."""
+def confidence(uncertainty, *, power=1.0, epsilon=1e-4, scope="voxel"):
+    """c = 1 / (U + epsilon)^power, for each voxel or, from the mean uncertainty, for each scan."""
     if scope == "scan":
-        doubt = doubt.mean(dim=tuple(range(1, doubt.ndim)), keepdim=True)
-    return (doubt + epsilon) ** -power
+        uncertainty = uncertainty.mean(dim=tuple(range(1, uncertainty.ndim)), keepdim=True)
+    return (uncertainty + epsilon) ** -power
 
 
 # %% tags=["definition"]
@@ -778,7 +786,7 @@ for own in (0, 2):
     print(f"view {own + 1} is taught {fused_target(p, c, own)[0, 1].item():.2f}")
 
 # %% tags=["predict"]
-predict(
+ask(
     "With only two views: what does the weighting by uncertainty change?",
     options=("The sure view learns less", "The unsure view learns less", "Nothing at all"),
     answer="Nothing at all",
@@ -793,16 +801,16 @@ predict(
 # %%
 def spoken(power=1.0, scope="voxel", own=0, hard=False, teachers=None):
     """The fused target of a view and the weights (view, *half) of its teachers."""
-    trust = [confidence(doubt, power=power, scope=scope) for doubt in doubts]
+    trust = [confidence(uncertainty, power=power, scope=scope) for uncertainty in uncertainties]
     heard = [v for v in range(COUNT) if v != own and (teachers is None or v in teachers)]
     trust = [c * (v in heard) for v, c in enumerate(trust)]
     total = sum(trust[v] for v in heard)
-    shares = [(c / total).expand_as(doubts[0]) for c in trust]
+    shares = [(c / total).expand_as(uncertainties[0]) for c in trust]
     return fused_target(means, trust, own, hard), np.stack([picture(s[:, 0]) for s in shares])
 
 
 # %% tags=["figure"]
-trust = torch.stack([confidence(doubt) for doubt in doubts])
+trust = torch.stack([confidence(uncertainty) for uncertainty in uncertainties])
 everybody = (trust / trust.sum(dim=0))[:, :, 0]
 weights = np.stack([picture(share) for share in everybody])
 targets = {f"taught to {name}": picture(spoken(own=own)[0].argmax(dim=1).byte())
@@ -825,7 +833,7 @@ def line_through(tensor):
 
 
 organ = int(np.bincount(line_through(half_truth), minlength=cohort.n_classes)[1:].argmax()) + 1
-teachers = {names[v]: (line_through(means[v][:, organ]), line_through(doubts[v][:, 0]))
+teachers = {names[v]: (line_through(means[v][:, organ]), line_through(uncertainties[v][:, 0]))
             for v in range(1, COUNT)}  # fmt: skip
 
 # %% tags=["figure"]
@@ -833,7 +841,10 @@ fused = {words: line_through(spoken(power=power)[0][:, organ])
          for words, power in (("weighted by confidence", 1.0), ("plain mean", 0.0))}  # fmt: skip
 taught = line_through(half_truth) == organ
 figure = figures.voxel_line(taught, teachers, fused, cohort.class_names[organ])
-show(figure, alt="Two teachers' answers and doubt, and the fused targets, along a line of voxels.")
+show(
+    figure,
+    alt="Two teachers' answers and uncertainty, and the fused targets, along a line of voxels.",
+)
 
 # %% [markdown]
 # **Try it.** Raise the power: the surer voice drowns the other. Or weigh whole scans instead of
@@ -854,8 +865,8 @@ explore(
     weigh,
     wanted_bytes=90_000,
     alt=lambda power, scope: f"Weights and target of view 1 for power {power:g}, by {scope}.",
-    power=Knob("power γ", (0.0, 0.5, 1.0, 2.0), 1.0),
-    scope=Knob("confidence of each", ("voxel", "scan"), "voxel"),
+    power=Slider("power γ", (0.0, 0.5, 1.0, 2.0), 1.0),
+    scope=Slider("confidence of each", ("voxel", "scan"), "voxel"),
 )
 
 # %% [markdown]
@@ -877,8 +888,8 @@ explore(
     convene,
     wanted_bytes=80_000,
     alt=lambda room, target: f"The {target} target of view 1 taught by {room}, and its errors.",
-    room=Knob("who teaches view 1", tuple(ROOMS), "all others"),
-    target=Knob("target", ("soft", "hard"), "soft"),
+    room=Slider("who teaches view 1", tuple(ROOMS), "all others"),
+    target=Slider("target", ("soft", "hard"), "soft"),
 )
 
 # %% [markdown]
@@ -898,7 +909,9 @@ def target_errors(batches=4):
         p, u = zip(*[opinion(member, patches, PASSES) for member in guessers], strict=True)
         ways = {"view 2 alone": p[1], "view 3 alone": p[2]}
         for words, options in FUSIONS.items():
-            ways[words] = fused_target(p, [confidence(doubt, **options) for doubt in u], 0)
+            ways[words] = fused_target(
+                p, [confidence(uncertainty, **options) for uncertainty in u], 0
+            )
         for words, target in ways.items():
             share = (target.argmax(dim=1) != right).float().mean().item()
             found.setdefault(words, []).append(share)
@@ -921,10 +934,10 @@ for words, share in target_quality.items():
 
 # %% tags=["results"]
 errors_of = [wrong(mean).float().mean().item() for mean in means]
-doubt_of = [doubt.mean().item() for doubt in doubts]
-for name, error, doubt in zip(names, errors_of, doubt_of, strict=True):
-    print(f"{name}: mean U {doubt:.5f}, wrong in {error:.2%} of the voxels")
-surest, best = names[int(np.argmin(doubt_of))], names[int(np.argmin(errors_of))]
+mean_uncertainties = [uncertainty.mean().item() for uncertainty in uncertainties]
+for name, error, uncertainty in zip(names, errors_of, mean_uncertainties, strict=True):
+    print(f"{name}: mean U {uncertainty:.5f}, wrong in {error:.2%} of the voxels")
+surest, best = names[int(np.argmin(mean_uncertainties))], names[int(np.argmin(errors_of))]
 print(f"The surest is {surest}, the most often right is {best}.")
 
 # %% [markdown]
@@ -946,8 +959,8 @@ def umct_step(
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
     opinions = [opinion(member, clean, passes, batch_statistics) for member in members]
-    means, doubts = zip(*opinions, strict=True)
-    trust = [confidence(doubt, **weighting) for doubt in doubts]
+    means, uncertainties = zip(*opinions, strict=True)
+    trust = [confidence(uncertainty, **weighting) for uncertainty in uncertainties]
     targets = [fused_target(means, trust, own, hard) for own in range(len(members))]
     seen = augmentation.random_appearance(patches, generator) if strong else clean
     pairs = zip(members, targets, strict=True)
@@ -1019,11 +1032,11 @@ for name, training in {"mean_teacher": mean_teacher, **co_trained}.items():
 filmed = study.film_case
 ALT_FILM = "The answer of view 1 for one unlabelled scan over training: right, wrong, surely wrong."
 if revealed:
-    hidden = cohort.sealed.open(filmed.identity, "teaching picture")
+    hidden = cohort.sealed.open(filmed.case_id, "teaching picture")
     show(figures.film_strip(filmed, hidden, umct.film), alt=ALT_FILM)
 
 # %% [markdown]
-# **And their doubt?** Co-training makes views agree. Does it make them right, or only alike?
+# **And their uncertainty?** Co-training makes views agree. Does it make them right, or only alike?
 
 
 # %% tags=["results"]
@@ -1080,7 +1093,7 @@ for name, dice in every_view.items():
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 chosen = ("supervised_strong", "umct_views_supervised", "umct", "umct_ensemble")
 predictions = {name: study.predict(rows[name].networks["student"], examples) for name in chosen}
 figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
@@ -1305,23 +1318,24 @@ check(
 # - A view is an exchange of axes: exact, free, and its own inverse's twin.
 # - Flat kernels buy *different* errors at the price of weaker single networks; the average
 #   collects.
-# - Doubt is a variance over dropout passes. Judge it by whether it tells right from wrong *between*
-#   views, not by how well it draws borders.
+# - Uncertainty is a variance over dropout passes. Judge it by whether it tells right from wrong
+#   *between* views, not by how well it draws borders.
 # - Two views cannot be weighted. Three can, and whether that pays is a row of its own.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. The views think at half
 # resolution and have fewer channels than the symmetric network. They start from random weights, not
 # from ImageNet. One number of passes and one dropout rate were used, and $\epsilon$ was not tuned.
 # Views on strongly anisotropic scans are not equally good; nothing here tells the fusion so, except
-# their doubt.
+# their uncertainty.
 #
-# **Next:** notebook 03 measures doubt against anatomy instead of dropout.
+# **Next:** notebook 03 measures uncertainty against anatomy instead of dropout.
 #
 # ## References
 #
 # - UMCT: Y. Xia et al., WACV 2020, and Y. Xia et al., Medical Image Analysis 65, 2020.
 # - Co-training: A. Blum and T. Mitchell, COLT 1998. Deep co-training: S. Qiao et al., ECCV 2018.
-# - Dropout as doubt: Y. Gal and Z. Ghahramani, ICML 2016; A. Kendall and Y. Gal, NeurIPS 2017.
+# - Dropout as uncertainty: Y. Gal and Z. Ghahramani, ICML 2016; A. Kendall and Y. Gal, NeurIPS
+#   2017.
 # - Hippocampus scans: M. Antonelli et al., Nature Communications 13:4128, 2022.
 #
 # ```bibtex

@@ -18,9 +18,10 @@
 # from that memory, do not believe it.**
 #
 # Anatomically aware uncertainty (AAU; Adiga and colleagues, MICCAI 2022 and Medical Image Analysis
-# 2024) replaces many dropout passes by one pass through a denoising autoencoder. Its map of doubt
-# then weighs the lessons of a mean teacher. This notebook builds both kinds of doubt and puts them
-# on trial: which one finds the voxels that are really wrong, and does any of it raise the Dice?
+# 2024) replaces many dropout passes by one pass through a denoising autoencoder. Its map of
+# uncertainty then weighs the lessons of a mean teacher. This notebook builds both kinds of
+# uncertainty and puts them on trial: which one finds the voxels that are really wrong, and does any
+# of it raise the Dice?
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
@@ -28,7 +29,7 @@
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that
-#   repairs them, read an uncertainty map beside the true errors, and say what a doubt costs.
+#   repairs them, read an uncertainty map beside the true errors, and say what an uncertainty costs.
 
 # %% [markdown]
 # ## What can be changed?
@@ -98,10 +99,10 @@ import time
 from pathlib import Path
 
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
@@ -143,7 +144,7 @@ else:
 # %% [markdown]
 # ## What do you expect?
 #
-# Two maps of doubt: *U*, the distance to the nearest plausible anatomy, and the *entropy* of
+# Two maps of uncertainty: *U*, the distance to the nearest plausible anatomy, and the *entropy* of
 # dropout passes, the network's own hesitation. A map is good if wrong voxels get more of it than
 # right ones. The area under the ROC curve (AUROC) is the chance that a wrong voxel gets more than a
 # right one: 0.5 is a coin, 1 is perfect.
@@ -166,7 +167,7 @@ if stored_results():
     found = auroc_gain("ordinary errors")
     answer = "U" if found.low > 0 else "The entropy" if found.high < 0 else "It cannot be told"
     because = f"AUROC of U minus AUROC of the entropy: {interval_text(found, '+')}"
-predict(
+ask(
     "Which map finds the ordinary errors of a mean teacher better?",
     options=("U", "The entropy", "It cannot be told", "Not measured yet"),
     answer=answer,
@@ -185,14 +186,14 @@ ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and t
 show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% [markdown]
-# The maps below need somebody to doubt: the mean teacher of notebook 00. It is AAU without its
-# idea, and found again if it was trained there.
+# The maps below need a network whose uncertainty is asked for: the mean teacher of notebook 00. It
+# is AAU without its idea, and found again if it was trained there.
 
 # %% tags=["train"]
 strong, mean_teacher = (
     study.train(METHODS[name]) for name in ("supervised_strong", "mean_teacher")
 )
-doubted = mean_teacher.networks["student"]
+student = mean_teacher.networks["student"]
 
 # %% [markdown]
 # ## How can a label map be wrong?
@@ -237,11 +238,11 @@ def dilate(region, radius, most):
 
 
 # %% tags=["definition"]
-def reshape(organ, shrink, twice, radius, most):
-    """Dilate; erode (`shrink`): dilate the rest; close or open (`twice`): and back again."""
-    once = dilate(organ ^ shrink, radius, most)
+def reshape(organ, downsample, twice, radius, most):
+    """Dilate; erode (`downsample`): dilate the rest; close or open (`twice`): and back again."""
+    once = dilate(organ ^ downsample, radius, most)
     back = ~dilate(~once, radius, most)
-    return torch.where(twice, back, once) ^ shrink
+    return torch.where(twice, back, once) ^ downsample
 
 
 # %% [markdown]
@@ -255,8 +256,8 @@ toy[0, 2:5, 2:5] = True
 toy[0, 3, 3] = False
 yes, no = torch.ones(1, 1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, dtype=torch.bool)
 kinds = {"dilated": (no, no), "eroded": (yes, no), "closed": (no, yes), "opened": (yes, yes)}
-for name, (shrink, twice) in kinds.items():
-    print(name, int(reshape(toy, shrink, twice, torch.ones(1), most=1).sum()))
+for name, (downsample, twice) in kinds.items():
+    print(name, int(reshape(toy, downsample, twice, torch.ones(1), most=1).sum()))
 
 
 # %% tags=["definition"]
@@ -268,9 +269,9 @@ def morphology(labels, generator, n_classes, most=2):
         return torch.randint(low, high, size, generator=generator, device=device)
 
     index = each(draw(1, n_classes), labels).to(labels.dtype)
-    shrink, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
+    downsample, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
     organ = labels == index
-    result = reshape(organ, shrink, twice, draw(1, most + 1), most)
+    result = reshape(organ, downsample, twice, draw(1, most + 1), most)
     return torch.where(result, index, labels.masked_fill(organ, 0))
 
 
@@ -391,8 +392,8 @@ explore(
     damage,
     wanted_bytes=45_000,
     alt=lambda reach, attempt: f"A true label map beside one damaged with reach {reach}.",
-    reach=Knob("corruption strength (reach)", (1, 2, 4, 6, 8), 4),
-    attempt=Knob("random draw", (1, 2), 1),
+    reach=Slider("corruption strength (reach)", (1, 2, 4, 6, 8), 4),
+    attempt=Slider("random draw", (1, 2), 1),
 )
 
 # %% [markdown]
@@ -543,7 +544,7 @@ print(f"{repairing.seconds:.0f} s, learnt from {len(cohort.labelled)} label maps
 # morphology:
 
 # %% tags=["results"]
-test_maps = [cohort.sealed.open(case.identity, "final score") for case in cohort.test]
+test_maps = [cohort.sealed.open(case.case_id, "final score") for case in cohort.test]
 repairs = {
     "validation": repair_report(study, autoencoder, validation_maps),
     "test": repair_report(study, autoencoder, test_maps),
@@ -554,7 +555,7 @@ for group, dice in repairs.items():
 
 # %% [markdown]
 # Look at the last number, too. Clean maps do not return whole: thin walls and odd shapes do not fit
-# through the code. Whatever the autoencoder cannot draw, it will doubt, right or wrong.
+# through the code. Whatever the autoencoder cannot draw, it will uncertainty, right or wrong.
 #
 # **How many label maps does it take, and for how long?** This was measured on validation maps,
 # with full trainings and two seeds (`trials/03_anatomically_aware_uncertainty.py`), when the quick
@@ -607,8 +608,8 @@ explore(
     through_code,
     wanted_bytes=40_000,
     alt=lambda latent, shown: f"A {shown} map and its reconstruction from {latent} numbers.",
-    latent=Knob("length of the code", (2, 8, 64), 8),
-    shown=Knob("input", ("clean", "damaged"), "clean"),
+    latent=Slider("length of the code", (2, 8, 64), 8),
+    shown=Slider("input", ("clean", "damaged"), "clean"),
 )
 
 # %% [markdown]
@@ -717,8 +718,8 @@ def seen_through(maps):
     """What is shown, what comes back, and U between them, as pictures."""
     shown = one_hot(maps, cohort.n_classes)
     projection = project(autoencoder, shown)
-    back, doubt = projection.argmax(dim=1).byte(), distance(projection, shown)[:, 0]
-    return flat(maps), flat(back), flat(doubt)
+    back, uncertainty = projection.argmax(dim=1).byte(), distance(projection, shown)[:, 0]
+    return flat(maps), flat(back), flat(uncertainty)
 
 
 def with_defect(label, picture):
@@ -776,8 +777,8 @@ explore(
     paint_at,
     wanted_bytes=100_000,
     alt=lambda down, across: f"A defect painted at {down:g} down, {across:g} across; U follows.",
-    down=Knob("down", DOWN, 0.55),
-    across=Knob("across", ACROSS, 0.35),
+    down=Slider("down", DOWN, 0.55),
+    across=Slider("across", ACROSS, 0.35),
 )
 
 
@@ -795,12 +796,12 @@ explore(
     paint_kind,
     wanted_bytes=50_000,
     alt=lambda kind, size: f"A {kind} of radius {size} voxels, its projection and U.",
-    kind=Knob("kind of defect", ("hole", "blob"), "blob"),
-    size=Knob("radius in voxels", (1, 2, 4, 6, 8), 4),
+    kind=Slider("kind of defect", ("hole", "blob"), "blob"),
+    size=Slider("radius in voxels", (1, 2, 4, 6, 8), 4),
 )
 
 # %% [markdown]
-# ## What does a network know about its own doubt?
+# ## What does a network know about its own uncertainty?
 #
 # The older answer is UA-MT (Yu and colleagues, MICCAI 2019): run the teacher $T = 8$ times with
 # dropout and input noise, average, and take the entropy of the mean $\mu$:
@@ -835,8 +836,8 @@ print(f"four classes, no idea: {entropy(quarters).item():.3f} = ln 4")
 
 # %% tags=["definition"]
 @torch.no_grad()
-def doubts(network, autoencoder, images, generator, passes=8):
-    """Prediction, projection and three maps of doubt for images at test time."""
+def uncertainties(network, autoencoder, images, generator, passes=8):
+    """Prediction, projection and three maps of uncertainty for images at test time."""
     with evaluating(network), torch.random.fork_rng():
         torch.manual_seed(generator.initial_seed())  # dropout draws from here
         prediction = network(standardise(images)).float().softmax(dim=1)
@@ -850,14 +851,14 @@ def doubts(network, autoencoder, images, generator, passes=8):
 
 
 # %% [markdown]
-# Here are both, and the cheapest doubt of all, $1 - \max p$ of a single pass, on a test scan of the
-# mean teacher. The true errors stand beside them. Where do the maps agree with *those*?
+# Here are both, and the cheapest uncertainty of all, $1 - \max p$ of a single pass, on a test scan
+# of the mean teacher. The true errors stand beside them. Where do the maps agree with *those*?
 
 # %%
 first_test = cohort.test[0]
 truth = central(study, test_maps[0])
 images = central(study, first_test.image).unsqueeze(1)
-prediction, projection, maps = doubts(doubted, autoencoder, images, roll_dice(3))
+prediction, projection, maps = uncertainties(student, autoencoder, images, roll_dice(3))
 winner = prediction.argmax(dim=1).byte()
 cut = choose_slice(truth.cpu().numpy(), truth.cpu().numpy(), axis=0)
 if cohort.dimensions == 3:
@@ -868,31 +869,35 @@ wrong = flat(winner != truth, cut)
 
 # %% tags=["figure"]
 scores = {name: flat(values, cut) for name, values in maps.items()}
-figure = figures.doubt_panels(flat(images[:, 0], cut), panels, wrong, scores, cohort.class_names)
-show(figure, alt="A test scan's prediction, projection, truth, true errors and three doubts.")
+figure = figures.uncertainty_panels(
+    flat(images[:, 0], cut), panels, wrong, scores, cohort.class_names
+)
+show(
+    figure, alt="A test scan's prediction, projection, truth, true errors and three uncertainties."
+)
 
 
 # %% tags=["widget"]
 def threshold(kind, share):
-    """The most doubted voxels under one kind of doubt, beside the true errors."""
-    return figures.most_doubted(scores[kind], wrong, share, kind)
+    """The most uncertain voxels under one kind of uncertainty, beside the true errors."""
+    return figures.most_uncertain(scores[kind], wrong, share, kind)
 
 
 # %% tags=["widget"]
 explore(
     threshold,
     wanted_bytes=60_000,
-    alt=lambda kind, share: f"The {share} % most doubted voxels by {kind}, beside true errors.",
-    kind=Knob("kind of doubt", ("U", "entropy", "1 − max p"), "U"),
-    share=Knob("most doubted voxels (%)", (1, 2, 4, 8), 4),
+    alt=lambda kind, share: f"The {share} % most uncertain voxels by {kind}, beside true errors.",
+    kind=Slider("kind of uncertainty", ("U", "entropy", "1 − max p"), "U"),
+    share=Slider("most uncertain voxels (%)", (1, 2, 4, 8), 4),
 )
 
 # %% [markdown]
-# ## Which doubt is right?
+# ## Which uncertainty is right?
 #
-# AUROC by ranks: sort all voxels by doubt; the ranks of the wrong ones say how high they stand.
-# **A toy:** wrong voxels with 0.8 and 0.35, right ones with 0.1 and 0.4. Of four pairs three are in
-# order.
+# AUROC by ranks: sort all voxels by uncertainty; the ranks of the wrong ones say how high they
+# stand. **A toy:** wrong voxels with 0.8 and 0.35, right ones with 0.1 and 0.4. Of four pairs three
+# are in order.
 
 
 # %% tags=["definition"]
@@ -936,8 +941,8 @@ def richest(labels):
 
 
 def ordinary(images, truth, generator):
-    """AUROC of each doubt for the network's own errors, and its raw material."""
-    prediction, _, maps = doubts(doubted, autoencoder, images, generator)
+    """AUROC of each uncertainty for the network's own errors, and its raw material."""
+    prediction, _, maps = uncertainties(student, autoencoder, images, generator)
     wrong = (prediction.argmax(dim=1) != truth).cpu().numpy()
     maps = {name: values.cpu().numpy() for name, values in maps.items()}
     return {name: auroc(values, wrong) for name, values in maps.items()}, maps, wrong
@@ -945,10 +950,10 @@ def ordinary(images, truth, generator):
 
 # %%
 def pasted(images, truth, random, generator):
-    """AUROC of each doubt for a defect pasted into the prediction of one item."""
+    """AUROC of each uncertainty for a defect pasted into the prediction of one item."""
     place = richest(truth)
     images, truth = images[place : place + 1], truth[place : place + 1]
-    prediction, _, maps = doubts(doubted, autoencoder, images, generator)
+    prediction, _, maps = uncertainties(student, autoencoder, images, generator)
     label = prediction.argmax(dim=1).byte()
     found = {}
     for name, broken in defects(label[0].cpu().numpy(), random).items() if label.any() else ():
@@ -964,7 +969,7 @@ def pasted(images, truth, random, generator):
 
 # %%
 def caused(images, truth, random, generator):
-    """AUROC of each doubt for the errors in a scan with a blacked-out ball."""
+    """AUROC of each uncertainty for the errors in a scan with a blacked-out ball."""
     place = richest(truth)
     images, truth = images[place : place + 1].clone(), truth[place : place + 1]
     shape, organ = truth.shape[1:], np.argwhere(truth[0].cpu().numpy() > 0)
@@ -977,7 +982,7 @@ def caused(images, truth, random, generator):
 
 # %%
 def trial(scan, number):
-    """All AUROC of one test scan by task and measure, its maps of doubt and errors."""
+    """All AUROC of one test scan by task and measure, its maps of uncertainty and errors."""
     images, truth = central(study, scan.image).unsqueeze(1), central(study, test_maps[number])
     random = np.random.default_rng([SEED, number])
     own, maps, wrong = ordinary(images, truth, roll_dice("own", number))
@@ -1015,21 +1020,21 @@ show(figures.auroc_chart(intervals(reliability)), alt=ALT_AUROC)
 
 # %% [markdown]
 # **How to read it.** Left of the dashed line a map points away from the errors. For pasted defects
-# the entropy only tells whether the place was doubtful before; it could not know better. The fair
+# the entropy only tells whether the place was uncertain before; it could not know better. The fair
 # questions are the first line, ordinary errors, and the last, a scan that misleads the network.
-# Background far from any organ is right and never doubted, for all maps alike: it lifts every
+# Background far from any organ is right and never uncertain, for all maps alike: it lifts every
 # AUROC.
 #
-# **Is a doubt a probability?** Scale each map to its largest possible value and ask how often
-# voxels of that doubt are wrong. On the diagonal a doubt of 30 % means wrong in 30 % of cases. On
-# the right the practical question: if you drop the most doubted voxels, how many errors remain
-# among the kept? The lower, the better; the dashed line drops at random. U is a distance between
-# two pictures: nothing obliges its curve on the left to rise.
+# **Is an uncertainty a probability?** Scale each map to its largest possible value and ask how
+# often voxels of that uncertainty are wrong. On the diagonal an uncertainty of 30 % means wrong in
+# 30 % of cases. On the right the practical question: if you drop the most uncertain voxels, how
+# many errors remain among the kept? The lower, the better; the dashed line drops at random. U is a
+# distance between two pictures: nothing obliges its curve on the left to rise.
 
 
 # %%
 def calibration(name, top, bins=10):
-    """Share of wrong voxels in each bin of doubt, all test scans pooled, and the bins' sizes."""
+    """Share of wrong voxels in each bin of uncertainty, test scans pooled, and the bins' sizes."""
     score = np.concatenate([maps[name].ravel() for _, maps, _ in judged]) / top
     wrong = np.concatenate([wrong.ravel() for *_, wrong in judged])
     place = np.minimum((score * bins).astype(int), bins - 1)
@@ -1044,7 +1049,9 @@ def calibration(name, top, bins=10):
 # %% tags=["figure"]
 TOPS = {"U": 2.0, "entropy": math.log(cohort.n_classes), "1 − max p": 1 - 1 / cohort.n_classes}
 calibrations = {name: calibration(name, top) for name, top in TOPS.items()}
-ALT_CALIBRATION = "Share of wrong voxels against doubt, and errors left when doubted voxels go."
+ALT_CALIBRATION = (
+    "Share of wrong voxels against uncertainty, and errors left when uncertain voxels go."
+)
 show(figures.calibration_curves(calibrations), alt=ALT_CALIBRATION)
 
 
@@ -1061,9 +1068,9 @@ def seconds_for(question, repeats=5):
 
 # %%
 generator = roll_dice("cost")
-with evaluating(doubted), torch.no_grad():
-    one = seconds_for(lambda: doubted(standardise(images)))
-    eight = seconds_for(lambda: noisy_answers(doubted, images, 8, generator))
+with evaluating(student), torch.no_grad():
+    one = seconds_for(lambda: student(standardise(images)))
+    eight = seconds_for(lambda: noisy_answers(student, images, 8, generator))
     redrawn = seconds_for(lambda: project(autoencoder, prediction))
 print(f"one scan: prediction {1000 * one:.1f} ms, U {1000 * redrawn:.1f} ms more, ", end="")
 print(f"eight dropout passes {1000 * eight:.1f} ms more")
@@ -1072,7 +1079,7 @@ print(f"eight dropout passes {1000 * eight:.1f} ms more")
 # ## How much should a suspicious voxel weigh?
 #
 # The mean teacher's consistency (notebook 00) becomes a weighted mean, with the weight falling as
-# doubt rises:
+# uncertainty rises:
 #
 # $$w_v = e^{-\gamma U_v} \qquad
 # L_\mathrm{cons} = \frac{\sum_v w_v \left\| p_v - p'_v \right\|^2}{C \sum_v w_v}$$
@@ -1084,9 +1091,9 @@ print(f"eight dropout passes {1000 * eight:.1f} ms more")
 
 
 # %% tags=["definition"]
-def trust(doubt, gamma):
+def trust(uncertainty, gamma):
     """w = exp(-gamma U)."""
-    return (-gamma * doubt).exp()
+    return (-gamma * uncertainty).exp()
 
 
 # %% tags=["definition"]
@@ -1126,7 +1133,7 @@ explore(
     weigh,
     wanted_bytes=45_000,
     alt=lambda gamma: f"Weights of the consistency for gamma {gamma:g}, beside the true errors.",
-    gamma=Knob("γ", (0, 1, 2, 5, 10, 20), 5),
+    gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5),
 )
 
 # %% [markdown]
@@ -1179,10 +1186,14 @@ def judged_step(networks, batch, moment, judge, half=False):
 
 # %% tags=["definition"]
 def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
-    """Anatomical doubt: one pass through the frozen autoencoder."""
+    """Anatomical uncertainty: one pass through the frozen autoencoder."""
     projection = project(networks.autoencoder, answer, hard=hard)
-    doubt = distance(projection, answer, per_class=per_class)
-    return {"projection": projection, "doubt": doubt, "clean weight": trust(doubt, gamma)}
+    uncertainty = distance(projection, answer, per_class=per_class)
+    return {
+        "projection": projection,
+        "uncertainty": uncertainty,
+        "clean weight": trust(uncertainty, gamma),
+    }
 
 
 # %% tags=["definition"]
@@ -1201,9 +1212,9 @@ def aau_step(
 def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
     """The entropy of dropout passes, gated."""
     mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
-    doubt = entropy(mean)
+    uncertainty = entropy(mean)
     gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"doubt": doubt, "clean weight": (doubt < gate).float()}
+    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
 # %% tags=["definition"]
@@ -1217,9 +1228,9 @@ def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
             for _ in range(passes // 2)
         ]
     mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
-    doubt = entropy(mean)
+    uncertainty = entropy(mean)
     gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"doubt": doubt, "clean weight": (doubt < gate).float()}
+    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
 # %% tags=["definition"]
@@ -1293,8 +1304,8 @@ for name, dice in trials.get("gamma", {}).items():
 
 # %% tags=["figure"]
 filmed = study.film_case
-if filmed.identity in cohort.sealed:
-    film_truth = cohort.sealed.open(filmed.identity, "teaching picture")
+if filmed.case_id in cohort.sealed:
+    film_truth = cohort.sealed.open(filmed.case_id, "teaching picture")
     show(figures.film_strip(filmed, film_truth, aau.film), alt="The pseudo-label over training.")
 
 # %% [markdown]
@@ -1329,7 +1340,7 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 chosen = list(trainings)[1:-1]
 predictions = {
     name: study.predict(trainings[name].networks["student"], examples) for name in chosen
@@ -1365,9 +1376,9 @@ for task in TASKS:
 # and this budget. The intervals speak of other scans, not of other labelled ones.
 #
 # **If the weights move little, why?** A reading that no row here isolates: a weight only takes
-# lessons away, and the lessons it takes are rare. Most doubted voxels lie along borders, where the
-# autoencoder cannot draw what the network can; there the weight silences right answers, too. And
-# structural errors, which U sees best, are few once a teacher has been averaged.
+# lessons away, and the lessons it takes are rare. Most uncertain voxels lie along borders, where
+# the autoencoder cannot draw what the network can; there the weight silences right answers, too.
+# And structural errors, which U sees best, are few once a teacher has been averaged.
 
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
@@ -1448,8 +1459,8 @@ check(
 #
 # </details>
 #
-# **2. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of doubts: the share of
-# pairs in which the wrong voxel has more, ties counting half.
+# **2. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties: the
+# share of pairs in which the wrong voxel has more, ties counting half.
 
 
 # %% tags=["exercise"]
@@ -1463,7 +1474,7 @@ check(
     count_auroc,
     [
         ("the toy above", lambda f: f([0.1, 0.4], [0.35, 0.8]) == 0.75),
-        ("a tie is half", lambda f: f([0.5], [0.5]) == 0.5, "add 0.5 for equal doubts"),
+        ("a tie is half", lambda f: f([0.5], [0.5]) == 0.5, "add 0.5 for equal uncertainties"),
         ("all in order", lambda f: f([0, 1], [2, 3]) == 1),
     ],
 )
@@ -1523,7 +1534,8 @@ check(
 # - A frozen autoencoder of label maps turns "does this look like anatomy?" into one cheap pass.
 # - It sees implausible structure; entropy sees hesitation. Which of them finds more of the real
 #   errors is a measurement, and stands above.
-# - It also doubts what it cannot draw. Read its Dice on clean maps before you read its U.
+# - It is also uncertain about what it cannot draw. Read its Dice on clean maps before you read its
+#   U.
 # - A weight is not a correction: it removes lessons and adds none.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. The autoencoder sees patches

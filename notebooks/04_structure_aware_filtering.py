@@ -100,11 +100,11 @@ import time
 from scipy.ndimage import gaussian_filter, rotate
 
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import SignalTree, choose_slice, show
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.phantom import subject
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
@@ -173,7 +173,7 @@ answer, because = "Not measured yet", "Run the notebook and come back."
 if stored_results():
     change = bootstrap_interval(overlaps("dsaif") - overlaps("dsaif_ablation"))
     answer, because = verdict(change), f"With filters minus without: {interval_text(change, '+')}"
-predict(
+ask(
     "With the filters, what happens to the overlap of the two networks' mistakes?",
     options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
     answer=answer,
@@ -347,8 +347,8 @@ explore(
     line_trees,
     wanted_bytes=60_000,
     alt=lambda kind, area: f"A row of a scan with its {kind}-tree, pruned at {area} pixels.",
-    kind=Knob("tree", ("Max", "Min"), "Max"),
-    area=Knob("area threshold T", (1, 2, 4), 2),
+    kind=Slider("tree", ("Max", "Min"), "Max"),
+    area=Slider("area threshold T", (1, 2, 4), 2),
 )
 
 # %% [markdown]
@@ -503,8 +503,8 @@ explore(
     by_area,
     wanted_bytes=50_000,
     alt=lambda number, threshold: f"Training scan {number}, filtered with T = {threshold}.",
-    number=Knob("training scan", (1, 2, 3), 1),
-    threshold=Knob("area threshold T", (1, 4, 16, 50), 4),
+    number=Slider("training scan", (1, 2, 3), 1),
+    threshold=Slider("area threshold T", (1, 4, 16, 50), 4),
 )
 
 # %% [markdown]
@@ -528,8 +528,8 @@ explore(
     by_step,
     wanted_bytes=50_000,
     alt=lambda kind, step: f"A slice after step {step} on the {kind}-tree, and the change.",
-    kind=Knob("tree", ("Max", "Min"), "Max"),
-    step=Knob("steps", tuple(STEPS), "A+B"),
+    kind=Slider("tree", ("Max", "Min"), "Max"),
+    step=Slider("steps", tuple(STEPS), "A+B"),
 )
 
 # %% [markdown]
@@ -543,8 +543,8 @@ explore(
     ),
     wanted_bytes=50_000,
     alt=lambda count, touching: f"A slice in {count} levels, pixels touching by {touching}.",
-    count=Knob("grey levels", (8, 32, 256), 256),
-    touching=Knob("pixels touch by", ("sides", "corners"), "corners"),
+    count=Slider("grey levels", (8, 32, 256), 256),
+    touching=Slider("pixels touch by", ("sides", "corners"), "corners"),
 )
 
 # %% [markdown]
@@ -640,11 +640,11 @@ WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
 def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by identity, made once and kept in `folder`; large scans
+    """Both filtered versions of each scan by case id, made once and kept in `folder`; large scans
     by a process for each core."""
     code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
-    parts = {scan.identity: (scan.image, dimensions, chosen, code) for scan in scans}
-    calls = {scan.identity: ((scan.image, dimensions), options) for scan in scans}
+    parts = {scan.case_id: (scan.image, dimensions, chosen, code) for scan in scans}
+    calls = {scan.case_id: ((scan.image, dimensions), options) for scan in scans}
     worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
     workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
     return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
@@ -664,7 +664,7 @@ def prepare_filtered(study, *, area=None):
 started = time.perf_counter()
 training_scans = study.training_scans.labelled + study.training_scans.unlabelled
 get = partial(filtered_companions, training_scans, cohort.dimensions, Path(RUNS_DIR) / "filtered")
-companions, companions_b = get(area=area), get(area=1)
+auxiliary, companions_b = get(area=area), get(area=1)
 print(f"{len(training_scans)} scans, T = {area} and T = 1: {time.perf_counter() - started:.1f} s")
 
 # %% [markdown]
@@ -721,7 +721,7 @@ def choose_versions(batch, gate, generator, device):
 
 # %% tags=["definition"]
 def pick(images, channel):
-    """One channel of each sample, (batch, 1, *space); scans without companions are all alike."""
+    """One channel of each sample, (batch, 1, *space); scans without auxiliary are all alike."""
     versions = images.expand(-1, 3, *images.shape[2:]) if images.shape[1] == 1 else images
     return versions[torch.arange(len(images), device=images.device), channel].unsqueeze(1)
 
@@ -729,7 +729,7 @@ def pick(images, channel):
 # %%
 streams = TwoStreams(
     study.training_scans, patch=settings.patch, labelled=6, unlabelled=6, seed=SEED,
-    device=study.device, companions=companions,
+    device=study.device, auxiliary=auxiliary,
 )  # fmt: skip
 batch = streams.at(1)
 cut_patch = choose_slice(batch.images[0, 0].cpu().numpy())
@@ -752,8 +752,8 @@ explore(
     both_see,
     wanted_bytes=60_000,
     alt=lambda gate, number: f"Six samples as the two networks see them, gate {gate:g}.",
-    gate=Knob("gate probability", (0.0, 0.5, 1.0), 0.5),
-    number=Knob("random draw", (1, 2), 1),
+    gate=Slider("gate probability", (0.0, 0.5, 1.0), 0.5),
+    number=Slider("random draw", (1, 2), 1),
 )
 
 # %% [markdown]
@@ -816,7 +816,7 @@ def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, st
 
 
 # %% [markdown]
-# **Switching the idea off needs no argument.** Without companions all three channels are the scan
+# **Switching the idea off needs no argument.** Without auxiliary all three channels are the scan
 # itself, whatever the coins say; what remains is plain cross pseudo supervision. A test writes it
 # again without versions and gates, and demands the same losses to the bit.
 #
@@ -896,8 +896,8 @@ show(figures.training_curves(curves), alt="Losses and validation Dice of three r
 
 # %% tags=["figure"]
 filmed = study.film_case
-if filmed.identity in cohort.sealed:
-    truth = cohort.sealed.open(filmed.identity, "teaching picture")
+if filmed.case_id in cohort.sealed:
+    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
     show(
         figures.film_strip(filmed, truth, dsaif.film, most=4),
         alt="The pseudo-label over training, DSAIF.",
@@ -933,9 +933,9 @@ print(f"{error_overlap(np.array([1, 0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 0, 0]
 
 # %%
 def pair_overlaps(training):
-    """Overlap of the two networks' mistakes in each test scan by identity."""
+    """Overlap of the two networks' mistakes in each test scan by case id."""
     maps = [study.predict(network, cohort.test) for network in students(training.networks)]
-    truths = {c.identity: cohort.sealed.open(c.identity, "final score") for c in cohort.test}
+    truths = {c.case_id: cohort.sealed.open(c.case_id, "final score") for c in cohort.test}
     return {name: error_overlap(*(m[name] for m in maps), t) for name, t in truths.items()}
 
 
@@ -947,13 +947,13 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, error_overlap=ove
 
 # %% tags=["figure"]
 scan = cohort.test[0]
-truth = cohort.sealed.open(scan.identity, "teaching picture")
+truth = cohort.sealed.open(scan.case_id, "teaching picture")
 cut = choose_slice(scan.image, truth)
 maps = {}
 for row, training in pairs.items():
-    both = [study.predict(n, [scan])[scan.identity] for n in students(training.networks)]
+    both = [study.predict(n, [scan])[scan.case_id] for n in students(training.networks)]
     maps[row] = tuple(cut.of(label) for label in both)
-of_scan = {row: overlap[row][scan.identity] for row in pairs}
+of_scan = {row: overlap[row][scan.case_id] for row in pairs}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
 show(figure, alt="For three pairs of networks: both answers and where one or both are wrong.")
 
@@ -998,7 +998,7 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:1]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 chosen = ("supervised_strong", "mean_teacher", "dsaif_ablation", "dsaif")
 predictions = {
     name: study.predict(trainings[name].networks["student"], examples) for name in chosen

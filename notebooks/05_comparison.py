@@ -75,12 +75,12 @@ from ssl_lib.evaluation.decisions import (
     selection_gain,
     watched_rows,
 )
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import ablations, is_exhibit, row_name
@@ -183,7 +183,7 @@ def best_method():
 
 # %% tags=["predict"]
 options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
-predict(
+ask(
     f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
     options=(*options, "None for certain", "Not measured yet"),
     answer=best_method()[0],
@@ -257,8 +257,8 @@ if len(comparable) > 1:
     explore(
         forest_of,
         alt=lambda cohort, measure: f"Differences in {measure} to the strong baseline, {cohort}.",
-        cohort=Knob("cohort", comparable, comparable[0]),
-        measure=Knob("measure", tuple(MEASURES), "Dice"),
+        cohort=Slider("cohort", comparable, comparable[0]),
+        measure=Slider("measure", tuple(MEASURES), "Dice"),
     )
 
 # %% [markdown]
@@ -283,7 +283,7 @@ if len(with_ideas) > 1:
     explore(
         ideas_of,
         alt=lambda cohort: f"Gain in Dice of each method's idea on {cohort}.",
-        cohort=Knob("cohort", with_ideas, with_ideas[0]),
+        cohort=Slider("cohort", with_ideas, with_ideas[0]),
     )
 
 # %% tags=["results"]

@@ -91,7 +91,7 @@ from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_gro
 
 # %% tags=["setup"]
 from ssl_lib.config import best_device, settings_for
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.data.reading import as_image, read_nifti
 from ssl_lib.evaluation.results import read_results, safe_name
 from ssl_lib.methods import METHODS as REGISTRY
@@ -142,7 +142,7 @@ else:
 
 # %% tags=["predict"]
 count = len(fingerprint.excluded)
-predict(
+ask(
     f"{len(fingerprint.listing.images)} images in this folder are usable. How many files are not?",
     options=("None", "One or two", "Three or more"),
     answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
@@ -207,7 +207,7 @@ show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 
 # %%
 for group, cases in cohort.groups.items():
-    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].identity if cases else '-'}")
+    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].case_id if cases else '-'}")
 print(f"   classes: {', '.join(cohort.class_names)}")
 print(textwrap.fill(cohort.caveat, 90))
 
@@ -221,7 +221,7 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 # Networks count voxels and know nothing of millimetres. A cubic kernel on slices that lie ten
 # millimetres apart mixes strangers. So slices are learnt singly, in 2D, if they lie three times as
 # far apart as the voxels within them (median over the scans), or if there are fewer than 16.
-# Otherwise scans are learnt as volumes. At the quick profile large volumes are shrunk by whole
+# Otherwise scans are learnt as volumes. At the quick profile large volumes are downsampled by whole
 # numbers for training; predictions are interpolated back, and written at the full resolution.
 
 # %% tags=["results"]
@@ -350,7 +350,7 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
-test_names = [case.identity for case in cohort.test]
+test_names = [case.case_id for case in cohort.test]
 refused = {}
 for row, model in exported.items():
     _, refused[row] = predict_files(model, fingerprint, test_names, output / "predictions" / row)
@@ -359,7 +359,7 @@ for name, error in {name: e for row in refused.values() for name, e in row.items
 
 # %% tags=["results"]
 full_size = max(scans.geometry.factors) == 1
-print(f"{'Dice':>45}  table  files" + ("" if full_size else "  (table: shrunk scans)"))
+print(f"{'Dice':>45}  table  files" + ("" if full_size else "  (table: downsampled scans)"))
 for row in trainings:
     there = [name for name in test_names if name not in refused[row]]
     from_files, _ = score_files(output / "predictions" / row, fingerprint, there)
@@ -369,8 +369,8 @@ for row in trainings:
         assert np.isclose(table, from_files["dice"], atol=1e-3, equal_nan=True), row
 
 # %% [markdown]
-# For shrunk scans the second column is the one that counts for your files: it is measured at full
-# resolution.
+# For downsampled scans the second column is the one that counts for your files: it is measured at
+# full resolution.
 #
 # The chosen row now predicts every usable scan, those without any label included. The list beside
 # the files says for each scan to which group it belongs (a network is flattered by scans it has
@@ -426,7 +426,7 @@ look_through(
 
 # %% tags=["figure"]
 examples = cohort.test[:3]
-truths = {c.identity: cohort.sealed.open(c.identity, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
 maps = {row: study.predict(t.networks["student"], examples) for row, t in trainings.items()}
 ALT_EXAMPLES = "The first test scans: the truth and each row's prediction, with Dice."
 show(figures.prediction_grid(examples, truths, maps, cohort.class_names), alt=ALT_EXAMPLES)
@@ -447,8 +447,8 @@ def agreement(cases):
     answers = [study.predict(t.networks["student"], cases) for t in trainings.values()]
     n = cohort.n_classes
     return {
-        case.identity: nan_mean(
-            [mean_dice(a[case.identity], b[case.identity], n) for a, b in combinations(answers, 2)]
+        case.case_id: nan_mean(
+            [mean_dice(a[case.case_id], b[case.case_id], n) for a, b in combinations(answers, 2)]
         )
         for case in cases
     }
@@ -468,9 +468,9 @@ else:
 
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
-    doubtful = sorted(agreement(cohort.unlabelled).items(), key=lambda pair: pair[1])
+    uncertain = sorted(agreement(cohort.unlabelled).items(), key=lambda pair: pair[1])
     print("Unlabelled scans on which the rows agree least:")
-    for name, dice in doubtful[:5]:
+    for name, dice in uncertain[:5]:
         print(f"{name:>20}: {dice:.3f}")
 
 # %% [markdown]
@@ -572,7 +572,7 @@ check(
 # </details>
 
 # %% tags=["predict"]
-predict(
+ask(
     "Three test scans; a method beats the control on all three, by 0.02 Dice each. What is shown?",
     options=("It is better", "Nothing yet", "It is better if a second seed says so, too"),
     answer="Nothing yet",

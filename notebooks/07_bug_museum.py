@@ -84,11 +84,11 @@ from IPython.display import HTML
 
 from ssl_lib import figures
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
-from ssl_lib.notebook.explore import Knob, explore
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.notebook.museum import EXHIBITS, answers
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS, baselines
 
@@ -153,7 +153,7 @@ def visible():
 # %% tags=["predict"]
 count = len(visible())
 counted = "0 to 3" if count < 4 else "4 to 6" if count < 7 else "7 to 9"
-predict(
+ask(
     "How many of the nine defects are visible in the score?",
     options=("0 to 3", "4 to 6", "7 to 9", "Not measured yet"),
     answer=counted if stored_results() else "Not measured yet",
@@ -219,7 +219,7 @@ explore(
         f"Supervised loss, consistency loss and validation Dice of exhibit {letter} beside the "
         "sound mean teacher and the strong control."
     ),
-    letter=Knob("exhibit", tuple(EXHIBITS), "A"),
+    letter=Slider("exhibit", tuple(EXHIBITS), "A"),
 )
 
 # %% [markdown]
@@ -236,11 +236,11 @@ explore(
 
 # %% tags=["widget"]
 filmed = {letter: exhibit.study(study).film_case for letter, exhibit in EXHIBITS.items()}
-known = all(scan.identity in cohort.sealed for scan in filmed.values())
+known = all(scan.case_id in cohort.sealed for scan in filmed.values())
 
 
 def film(letter):
-    truth = cohort.sealed.open(filmed[letter].identity, "teaching picture")
+    truth = cohort.sealed.open(filmed[letter].case_id, "teaching picture")
     return figures.film_strip(filmed[letter], truth, trainings[key(letter)].film)
 
 
@@ -253,7 +253,7 @@ if known:
             "wrong and confidently wrong."
         ),
         wanted_bytes=380_000,
-        letter=Knob("exhibit", tuple(EXHIBITS), "A"),
+        letter=Slider("exhibit", tuple(EXHIBITS), "A"),
     )
 else:
     print("The filmed scans have no known truth to compare with.")
@@ -513,8 +513,8 @@ for name, test in TESTS.items():
 #   running statistics too in the other: exhibit G shows what can depend on it.
 # - In the released code of anatomically aware uncertainty the noise on the latent code is off while
 #   the autoencoder learns and on by default when it is asked, in evaluation too: the same scan gets
-#   another doubt at each call. And its options take the word `False` for true, as any text that is
-#   not empty.
+#   another uncertainty at each call. And its options take the word `False` for true, as any text
+#   that is not empty.
 # - In this repository two of the first defects that we switched on in a copy were noticed by no
 #   test. One showed a test that was too weak, since fixed; the other turned out to be no defect.
 
@@ -568,7 +568,7 @@ check(
 # exhibit B?
 
 # %% tags=["predict"]
-predict(
+ask(
     "Which test notices a softmax over the batch?",
     options=(
         "The loss is finite and not negative",

@@ -119,7 +119,7 @@ def predict_label(
 def predict_cohort(
     network: nn.Module, cases: Iterable[Case], **options: object
 ) -> Mapping[str, UInt8[np.ndarray, "*space"]]:
-    """The label map of each case by its identity; `options` as in `predict_together`.
+    """The label map of each case by case id; `options` as in `predict_together`.
 
     Cases of one shape share forward passes: a CPU needs as long for one small volume as for two.
     """
@@ -133,8 +133,8 @@ def predict_cohort(
         for some in (group[first : first + size] for first in range(0, len(group), size)):
             images = np.stack([case.image for case in some])
             labels = _labels(predict_together(network, images, **options), 1)
-            found |= {case.identity: label for case, label in zip(some, labels, strict=True)}
-    return {case.identity: found[case.identity] for case in cases}
+            found |= {case.case_id: label for case, label in zip(some, labels, strict=True)}
+    return {case.case_id: found[case.case_id] for case in cases}
 
 
 def _labels(probabilities: Float32[Tensor, "*any"], axis: int) -> UInt8[np.ndarray, "*rest"]:

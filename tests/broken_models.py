@@ -154,7 +154,7 @@ EXPORTED: tuple[Broken, ...] = (
         ("half of a character", described("class_names", ["a", "\ud800", "c"]), "class_names"),
         ("a value of 999", described("values", [0, 1, 999]), "values"),
         ("no axis", described("geometry", {}), "geometry.axis"),
-        ("shrunk by 0", described("geometry.factors", [0, 1, 1]), "geometry.factors"),
+        ("downsampled by 0", described("geometry.factors", [0, 1, 1]), "geometry.factors"),
         ("a window of text", described("inference.window", "all"), "inference.window"),
         ("a voxel size of 0", described("training.spacing", [0, 1, 1]), "training.spacing"),
     ),

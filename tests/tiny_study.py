@@ -14,7 +14,7 @@ from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.training import study
 from ssl_lib.training.augmentation import random_appearance, standardise, strong_augmentation
-from ssl_lib.training.batches import Companions
+from ssl_lib.training.batches import AuxiliaryChannels
 from ssl_lib.training.loop import Schedule, Step, StepOutput
 from ssl_lib.training.losses import segmentation_loss
 from ssl_lib.training.method import Method, Prepared
@@ -71,7 +71,7 @@ def row(
     networks: int = 1,
     build: Build | None = None,
     frozen: Mapping[str, nn.Module] | None = None,
-    auxiliary: Companions | None = None,
+    auxiliary: AuxiliaryChannels | None = None,
     **more: object,
 ) -> Method:
     """A record for a toy step; what it needs before training is given instead of prepared."""

@@ -60,14 +60,14 @@ def trained(study: Study, **options: object) -> object:
     return aau.train_autoencoder(study, aau.new_autoencoder(study), **options)[0]
 
 
-def doubt_of_errors(study: Study, network: object, autoencoder: object) -> dict[str, object]:
-    """On validation scans: mean AUROC of each doubt for the network's errors, and the mean weight
-    of right and wrong voxels for each gamma."""
+def uncertainty_of_errors(study: Study, network: object, autoencoder: object) -> dict[str, object]:
+    """On validation scans: mean AUROC of each uncertainty for the network's errors, and the mean
+    weight of right and wrong voxels for each gamma."""
     found, voxels = [], []
     for number, case in enumerate(study.cohort.validation):
         images, truth = (aau.central(study, array) for array in (case.image, case.label))
         generator = generator_at(study.device, "trial", number)
-        answer, _, maps = aau.doubts(network, autoencoder, images.unsqueeze(1), generator)
+        answer, _, maps = aau.uncertainties(network, autoencoder, images.unsqueeze(1), generator)
         wrong = (answer.argmax(dim=1) != truth).cpu().numpy()
         found.append({name: aau.auroc(values.cpu(), wrong) for name, values in maps.items()})
         voxels.append((maps["U"].cpu().numpy().ravel(), wrong.ravel()))
@@ -87,8 +87,8 @@ def autoencoder_trials(runs: str) -> dict[str, object]:
         for seed in SEEDS:
             study = open_study("phantom", seed, runs)
             network = trained(study, **options)
-            doubted = mean_teacher(study).networks["student"]
-            row = {**repairs(study, network), **doubt_of_errors(study, doubted, network)}
+            student = mean_teacher(study).networks["student"]
+            row = {**repairs(study, network), **uncertainty_of_errors(study, student, network)}
             rows.setdefault(name, {})[str(seed)] = row
             print(name, seed, row, flush=True)
     return rows

@@ -33,7 +33,7 @@ PURPOSES: tuple[str, ...] = (
 class Case:
     """One scan: a volume, or the stack of slices (first axis) of a 2D task."""
 
-    identity: str
+    case_id: str
     patient: str
     image: Float32[np.ndarray, "*space"]
     spacing: tuple[float, ...]
@@ -49,13 +49,13 @@ class SealedLabels:
         for label in self.__labels.values():
             label.setflags(write=False)
 
-    def __contains__(self, identity: str) -> bool:
-        return identity in self.__labels
+    def __contains__(self, case_id: str) -> bool:
+        return case_id in self.__labels
 
     def __repr__(self) -> str:
         return f"SealedLabels({len(self.__labels)} scans)"
 
-    def open(self, identity: str, purpose: Purpose) -> UInt8[np.ndarray, "*space"]:
+    def open(self, case_id: str, purpose: Purpose) -> UInt8[np.ndarray, "*space"]:
         """The true label map of one scan, read-only.
 
         Raises `InputError` for an unstated purpose or a scan without a known label.
@@ -65,9 +65,9 @@ class SealedLabels:
                 f"sealed labels were asked for with the purpose {purpose!r}",
                 expected=f"one of {', '.join(map(repr, PURPOSES))}",
             )
-        if identity not in self.__labels:
-            raise InputError(f"no true label is known for scan {identity!r}")
-        return self.__labels[identity].view()
+        if case_id not in self.__labels:
+            raise InputError(f"no true label is known for scan {case_id!r}")
+        return self.__labels[case_id].view()
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Cohort:
     `labelled_draw` is 0 where the data set says which scans are labelled (see `with_draw`).
 
     Images and labels become read-only: what the hash was made of is what is trained on. Raises
-    `InputError` for a label where none may be or a missing one, for an identity that stands twice,
+    `InputError` for a label where none may be or a missing one, for a case id that stands twice,
     a patient in two splits, and arrays of the wrong type, shape or classes, naming the scan.
     """
 
@@ -155,11 +155,11 @@ class Cohort:
         ordered = sorted(everything.labelled, key=lambda case: place[unit_of(case, self.unit)])
         chosen = [c for c in ordered if place[unit_of(c, self.unit)] < self.n_labelled]
         others = [c for c in ordered if place[unit_of(c, self.unit)] >= self.n_labelled]
-        hidden = {case.identity: case.label for case in others}
+        hidden = {case.case_id: case.label for case in others}
         hidden |= {
-            case.identity: self.sealed.open(case.identity, "final score")
+            case.case_id: self.sealed.open(case.case_id, "final score")
             for case in self.test
-            if case.identity in self.sealed
+            if case.case_id in self.sealed
         }
         return replace(
             self,
@@ -181,11 +181,11 @@ class Cohort:
         reference row are never mistaken for those of a row with few labels.
         """
         opened = tuple(
-            replace(case, label=self.sealed.open(case.identity, "fully supervised reference"))
+            replace(case, label=self.sealed.open(case.case_id, "fully supervised reference"))
             for case in self.unlabelled
-            if case.identity in self.sealed
+            if case.case_id in self.sealed
         )
-        unknown = tuple(case for case in self.unlabelled if case.identity not in self.sealed)
+        unknown = tuple(case for case in self.unlabelled if case.case_id not in self.sealed)
         return replace(self, labelled=self.labelled + opened, unlabelled=unknown)
 
 
@@ -195,7 +195,7 @@ def _rank(draw: int, unit: str) -> str:
 
 def unit_of(case: Case, unit: Literal["scan", "patient"]) -> str:
     """What a labelled scan is counted by: itself, or its patient."""
-    return case.patient if unit == "patient" else case.identity
+    return case.patient if unit == "patient" else case.case_id
 
 
 def units_of(cases: Iterable[Case], unit: Literal["scan", "patient"]) -> list[str]:
@@ -219,27 +219,27 @@ def seal(
         validation=tuple(validation),
         test=tuple(replace(case, label=None) for case in test),
         sealed=SealedLabels(
-            {case.identity: case.label for case in unlabelled + test if case.label is not None}
+            {case.case_id: case.label for case in unlabelled + test if case.label is not None}
         ),
         **description,
     )
 
 
 def _refuse_shared_identities(cohort: Cohort) -> None:
-    """Predictions, scores and sealed labels are found by identity, so each may stand only once."""
-    counts = Counter(case.identity for case in cohort.cases)
-    twice = [identity for identity, count in counts.items() if count > 1]
+    """Predictions, scores and sealed labels are found by case id, so each may stand only once."""
+    counts = Counter(case.case_id for case in cohort.cases)
+    twice = [case_id for case_id, count in counts.items() if count > 1]
     if twice:
         raise InputError(
             f"cohort {cohort.name!r}: the scan {twice[0]!r} stands in it {counts[twice[0]]} times",
-            expected="another identity for each scan",
+            expected="another case id for each scan",
         )
 
 
 def _check_arrays(cohort: Cohort, case: Case) -> None:
     """The image, and the label in sight or sealed, must be what every module relies on."""
     label = known_label(cohort, case)
-    where = f"cohort {cohort.name!r}, scan {case.identity!r}"
+    where = f"cohort {cohort.name!r}, scan {case.case_id!r}"
     if case.image.dtype != np.float32:
         raise InputError(f"the image is {case.image.dtype}", where=where, expected="float32")
     if label is None:
@@ -261,9 +261,9 @@ def _check_arrays(cohort: Cohort, case: Case) -> None:
 
 
 def known_label(cohort: Cohort, case: Case) -> UInt8[np.ndarray, "*space"] | None:
-    """The label in sight, else the sealed one, else None: to check, hash or shrink a cohort."""
-    if case.label is None and case.identity in cohort.sealed:
-        return cohort.sealed.open(case.identity, "final score")
+    """The label in sight, else the sealed one, else None: to check, hash or downsample a cohort."""
+    if case.label is None and case.case_id in cohort.sealed:
+        return cohort.sealed.open(case.case_id, "final score")
     return case.label
 
 
@@ -285,7 +285,7 @@ def _content_hash(cohort: Cohort) -> str:
     digest = hashlib.sha256(repr((cohort.dimensions, cohort.class_names)).encode())
     for group, cases in cohort.groups.items():
         for case in cases:
-            digest.update(repr((group, case.identity, case.patient, case.spacing)).encode())
+            digest.update(repr((group, case.case_id, case.patient, case.spacing)).encode())
             digest.update(_bytes(case.image))
             label = known_label(cohort, case)
             if label is not None:

@@ -15,31 +15,31 @@ from jaxtyping import Float32, UInt8
 from ssl_lib.data.cohort import Case, Cohort, SealedLabels, known_label
 
 
-def shrunk(cohort: Cohort, largest_side: int) -> Cohort:
+def downsampled(cohort: Cohort, largest_side: int) -> Cohort:
     """The cohort with each axis of its volumes divided so that the median scan fits `largest_side`.
 
     The same factors for all scans. Slices (a 2D task) and scans that are small enough stay as they
-    are. Sealed labels shrink with their scans and stay sealed. The caveat says what was done, and
-    the content hash is another one: scores at two resolutions are never mixed.
+    are. Sealed labels are downsampled with their scans and stay sealed. The caveat says what was
+    done, and the content hash is another one: scores at two resolutions are never mixed.
     """
-    factors = shrink_factors([case.image.shape for case in cohort.cases], largest_side)
+    factors = downsampling_factors([case.image.shape for case in cohort.cases], largest_side)
     if cohort.dimensions == 2 or max(factors) == 1:
         return cohort
     groups = {
         name: tuple(smaller(case, factors) for case in cases)
         for name, cases in cohort.groups.items()
     }
-    hidden = {c.identity: known_label(cohort, c) for c in cohort.unlabelled + cohort.test}
+    hidden = {c.case_id: known_label(cohort, c) for c in cohort.unlabelled + cohort.test}
     sealed = {name: majority(label, factors) for name, label in hidden.items() if label is not None}
     return replace(
         cohort,
         **groups,
         sealed=SealedLabels(sealed),
-        caveat=f"{cohort.caveat} {shrink_note(factors)}".strip(),
+        caveat=f"{cohort.caveat} {downsampling_note(factors)}".strip(),
     )
 
 
-def shrink_factors(
+def downsampling_factors(
     shapes: Iterable[Sequence[int]], largest_side: int | None
 ) -> tuple[int, int, int]:
     """By what each axis of volumes is divided so that the median fits; all 1 without a limit."""
@@ -49,11 +49,11 @@ def shrink_factors(
     return int(x), int(y), int(z)
 
 
-def shrink_note(factors: Sequence[int]) -> str:
-    """What is said of a cohort whose scans were shrunk."""
+def downsampling_note(factors: Sequence[int]) -> str:
+    """What is said of a cohort whose scans were downsampled."""
     return (
-        f"Scans were shrunk by {' x '.join(map(str, factors))} voxels (mean grey value, most"
-        " frequent class); Dice is measured on the shrunk scans and compares with no number at"
+        f"Scans were downsampled by {' x '.join(map(str, factors))} voxels (mean grey value, most"
+        " frequent class); Dice is measured on the downsampled scans and compares with no number at"
         " full resolution."
     )
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from ssl_lib.data.cohort import Case, Cohort, seal
-from ssl_lib.data.downsampling import shrink_factors, shrink_note
+from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import Listing, told
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.reading import as_image, normalise, read_nifti
-from ssl_lib.data.scan_files import Shelf
+from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
 
@@ -48,10 +48,10 @@ def folder_cohort(
     missing = _missing_classes(fingerprint, split)
     shapes = [fingerprint.properties[scan].shape for scan in split.all]
     limit = largest_side if fingerprint.axis is None else None
-    geometry = Geometry(fingerprint.axis, shrink_factors(shapes, limit))
-    shelf = Shelf()
+    geometry = Geometry(fingerprint.axis, downsampling_factors(shapes, limit))
+    store = ScanStore()
     cases = {
-        scan: shelf.keep(geometry.case(_read(fingerprint, listing, scan))) for scan in split.all
+        scan: store.add(geometry.case(_read(fingerprint, listing, scan))) for scan in split.all
     }
     excluded = [one.file for one in fingerprint.excluded]
     more = f" and {len(excluded) - MOST_NAMED} more" if excluded[MOST_NAMED:] else ""
@@ -233,5 +233,5 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
     if geometry.dimensions == 2:
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
     if max(geometry.factors) > 1:
-        sentences.append(shrink_note(geometry.factors))
+        sentences.append(downsampling_note(geometry.factors))
     return " ".join(sentences)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data import download
 from ssl_lib.data.cohort import Case, Cohort, seal
-from ssl_lib.data.downsampling import shrunk
+from ssl_lib.data.downsampling import downsampled
 from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import Finding, folder_at, folder_fingerprint, told
@@ -48,7 +48,7 @@ def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Pat
     cohort = load_cohort(
         dataset, n_labelled, data_dir=data_dir, max_scans=SCANS_AT_MOST.get(profile)
     )
-    return shrunk(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
+    return downsampled(cohort, LARGEST_SIDE[profile]) if profile in LARGEST_SIDE else cohort
 
 
 def load_cohort(

@@ -110,5 +110,5 @@ def scan_groups(scans: OwnScans) -> dict[str, str]:
     """The group of every usable scan by name; "outside" for those that are in none."""
     groups = dict.fromkeys(scans.fingerprint.listing.images, "outside")
     for name, cases in scans.cohort.groups.items():
-        groups.update({case.identity: name for case in cases})
+        groups.update({case.case_id: name for case in cases})
     return groups

@@ -266,7 +266,7 @@ def subject(number: int, dimensions: Literal[2, 3], seed: int) -> Case:
     image, label = phantom_scan(np.random.default_rng([seed, dimensions, number]), dimensions)
     name = f"subject_{number + 1:03d}"
     return Case(
-        identity=name,
+        case_id=name,
         patient=name,
         image=((image - image.mean()) / image.std()).astype(np.float32),
         spacing=GRIDS[dimensions][1],

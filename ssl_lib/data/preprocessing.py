@@ -103,8 +103,8 @@ class Geometry:
     ) -> UInt8[np.ndarray, "x y z"]:
         """The most probable class of every voxel of a scan of that shape (x, y, z).
 
-        Probabilities of shrunk scans are interpolated linearly between the centres of the blocks;
-        voxels that fill no whole block at the end take the class of their neighbour.
+        Probabilities of downsampled scans are interpolated linearly between the centres of the
+        blocks; voxels that fill no whole block at the end take the class of their neighbour.
         """
         if self.axis is not None:
             found = probabilities.argmax(dim=0).byte().cpu().numpy()

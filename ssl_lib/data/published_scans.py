@@ -45,7 +45,7 @@ def _read_hippocampus(entry: PublishedSet, folder: Path, scan: str) -> list[Case
 def _read_la2018(entry: PublishedSet, folder: Path, scan: str) -> list[Case]:
     """Voxels as stored: they are z-scored over the scan before it was cropped."""
     (path,) = entry.files_of(scan)
-    return [replace(_read_hdf5_case(entry, folder / path), identity=scan, patient=scan)]
+    return [replace(_read_hdf5_case(entry, folder / path), case_id=scan, patient=scan)]
 
 
 def _read_acdc(entry: PublishedSet, folder: Path, patient: str) -> list[Case]:
@@ -54,7 +54,7 @@ def _read_acdc(entry: PublishedSet, folder: Path, patient: str) -> list[Case]:
     for path in entry.files_of(patient):
         frames.setdefault(re.split(r"_slice_|\.h5", Path(path).name)[0], []).append(folder / path)
     return [
-        replace(_stack(entry, frames[frame]), identity=frame, patient=patient)
+        replace(_stack(entry, frames[frame]), case_id=frame, patient=patient)
         for frame in sorted(frames)
     ]
 

@@ -24,7 +24,7 @@ def room_for_scans(device: torch.device) -> int:
     return int(SHARE_FOR_SCANS * psutil.virtual_memory().available)
 
 
-class Shelf:
+class ScanStore:
     """Takes scans as they are read: in memory while there is room, after that in files.
 
     `room` is in bytes (default: `room_for_scans` of the CPU). Arrays in files are read
@@ -35,7 +35,7 @@ class Shelf:
     def __init__(self, room: int | None = None) -> None:
         self.room = room_for_scans(torch.device("cpu")) if room is None else room
 
-    def keep(self, case: Case) -> Case:
+    def add(self, case: Case) -> Case:
         """The same scan, its arrays in memory or mapped from a file without a name.
 
         Raises `InputError` if the disk has no room either.
@@ -52,10 +52,10 @@ class Shelf:
         except OSError as error:
             raise InputError(
                 f"neither memory nor {tempfile.gettempdir()} has room for this scan ({error})",
-                where=case.path or case.identity,
+                where=case.path or case.case_id,
                 expected=f"{size / 1e6:.0f} MB more",
                 fix="set TMPDIR to a folder on a larger disk, use fewer unlabelled scans, or take"
-                " the profile quick, which shrinks",
+                " the profile quick, which downsamples",
             ) from error
 
 

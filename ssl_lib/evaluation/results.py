@@ -38,21 +38,21 @@ def score_cohort(
 ) -> dict[str, object]:
     """The row of one method: its scores over the test scans, against the sealed truth.
 
-    `predictions` holds one label map for each test scan by identity. Returns `dice`, `jaccard`,
+    `predictions` holds one label map for each test scan by case id. Returns `dice`, `jaccard`,
     `hd95`, `asd` (means over scans and foreground classes), `units`, `empty_predictions` and
     `per_case`. Raises `InputError` if a test scan has no prediction or no known truth.
     """
     per_case = []
     for case in cohort.test:
-        if case.identity not in predictions:
-            raise InputError(f"test scan {case.identity!r} has no prediction")
-        truth = cohort.sealed.open(case.identity, "final score")
+        if case.case_id not in predictions:
+            raise InputError(f"test scan {case.case_id!r} has no prediction")
+        truth = cohort.sealed.open(case.case_id, "final score")
         scores = score_scan(
-            predictions[case.identity], truth, n_classes=cohort.n_classes, spacing=case.spacing
+            predictions[case.case_id], truth, n_classes=cohort.n_classes, spacing=case.spacing
         )
         for score in scores:
             entry = asdict(score)
-            per_case.append({"id": case.identity, "class": entry.pop("class_index"), **entry})
+            per_case.append({"id": case.case_id, "class": entry.pop("class_index"), **entry})
     distance = cohort.spacing_unit
     units = {"dice": "fraction", "jaccard": "fraction", "hd95": distance, "asd": distance}
     return {**summarise(per_case), "units": units, "per_case": per_case}
@@ -83,7 +83,7 @@ def build_result(
         "dataset": safe_name(dataset),
         "cohort_hash": cohort.content_hash,
         "n_labelled": n_labelled,
-        "labelled_ids": [case.identity for case in cohort.labelled],
+        "labelled_ids": [case.case_id for case in cohort.labelled],
         "seed": seed,
         "profile": profile,
         "parameters": dict(parameters),

@@ -146,7 +146,7 @@ def _by_scan(per_case: Sequence[Mapping[str, object]], score: str) -> dict[str, 
     classes: dict[str, list[float]] = {}
     for entry in per_case:
         classes.setdefault(entry["id"], []).append(entry[score])
-    return {identity: nan_mean(values) for identity, values in classes.items()}
+    return {case_id: nan_mean(values) for case_id, values in classes.items()}
 
 
 def _check_comparable(results: Sequence[Result]) -> None:

@@ -53,7 +53,7 @@ def _classes(config: Mapping[str, Any]) -> str:
 
 def _training(config: Mapping[str, Any]) -> str:
     training, geometry = config["training"], config["geometry"]
-    shrunk = " x ".join(map(str, geometry["factors"]))
+    downsampled = " x ".join(map(str, geometry["factors"]))
     shown = "as volumes" if geometry["axis"] is None else "slice by slice"
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
@@ -64,7 +64,7 @@ def _training(config: Mapping[str, Any]) -> str:
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
         f"Shown to the network {shown}"
-        + ("." if max(geometry["factors"]) == 1 else f", shrunk by {shrunk}."),
+        + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}."),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -80,7 +80,7 @@ def _scores(config: Mapping[str, Any]) -> str:
     ]
     lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
     if max(config["geometry"]["factors"]) > 1:
-        lines.append("- Measured on shrunk scans.")
+        lines.append("- Measured on downsampled scans.")
     if scores["n_scans"] < 10:
         lines.append("- So few test scans say little about other scans.")
     return "\n".join(lines)

@@ -69,7 +69,7 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
 def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, Any]:
     """The scans that training saw, and what they look like."""
     trained = study.cohort.labelled + study.cohort.unlabelled
-    properties = [fingerprint.properties[case.identity] for case in trained]
+    properties = [fingerprint.properties[case.case_id] for case in trained]
     spacings = np.array([one.spacing for one in properties])
     return {
         "labelled": len(study.cohort.labelled),

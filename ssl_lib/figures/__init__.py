@@ -2,10 +2,10 @@
 
 from ssl_lib.figures.anatomy import (
     defect_frame,
-    doubt_panels,
     label_maps,
-    most_doubted,
+    most_uncertain,
     reconstructions,
+    uncertainty_panels,
     weight_frame,
 )
 from ssl_lib.figures.comparison import (
@@ -62,12 +62,12 @@ from ssl_lib.figures.style import class_colour, house_style, new_figure, row_loo
 from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
 from ssl_lib.figures.uncertainty import auroc_chart, calibration_curves, cost_bars, repairs_by_maps
 from ssl_lib.figures.views import (
-    doubt_maps,
     fusion_strip,
     influence_maps,
     kernel_comparison,
     map_and_errors,
     mixed_colours,
+    uncertainty_maps,
     view_opinions,
     voxel_line,
 )
@@ -89,8 +89,6 @@ __all__ = [
     "dice_against_seconds",
     "dice_by_labels",
     "difference_text",
-    "doubt_maps",
-    "doubt_panels",
     "draw_scan",
     "ema_toy",
     "error_maps",
@@ -113,7 +111,7 @@ __all__ = [
     "mixed_colours",
     "mixing_strip",
     "mixture_frame",
-    "most_doubted",
+    "most_uncertain",
     "new_figure",
     "node_counts",
     "overlap_comparison",
@@ -132,6 +130,8 @@ __all__ = [
     "surviving_edges",
     "to_png",
     "training_curves",
+    "uncertainty_maps",
+    "uncertainty_panels",
     "verdict_shares",
     "versions_seen",
     "view_opinions",

@@ -1,7 +1,7 @@
-"""Pictures of anatomical doubt: label maps redrawn, and doubt beside the true errors.
+"""Pictures of anatomical uncertainty: label maps redrawn, and uncertainty beside the true errors.
 
-Arrays are 2D pictures; `cut` a volume first. Wrong voxels are vermillion everywhere, doubt is shown
-in cividis, and a map of doubt stands beside the true errors.
+Arrays are 2D pictures; `cut` a volume first. Wrong voxels are vermillion everywhere, uncertainty is
+shown in cividis, and a map of uncertainty stands beside the true errors.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) 
     side = (WIDTH - 1.1) / len(columns)
     figure = new_figure(3 * side * np.divide(*first.shape) + 0.95)
     axes = figure.subplots(3, len(columns), squeeze=False)
-    top = max(float(doubt.max()) for *_, doubt in columns.values())
-    for column, (title, (shown, back, doubt)) in zip(axes.T, columns.items(), strict=True):
+    top = max(float(uncertainty.max()) for *_, uncertainty in columns.values())
+    for column, (title, (shown, back, uncertainty)) in zip(axes.T, columns.items(), strict=True):
         draw_map(column[0], shown)
         draw_map(column[1], back)
-        picture = draw_doubt(column[2], doubt, top)
+        picture = draw_uncertainty(column[2], uncertainty, top)
         column[0].set_title(title)
     for ax, name in zip(axes[:, 0], ("shown", "returned", "U"), strict=True):
         ax.set_ylabel(name, fontweight="bold")
@@ -74,14 +74,14 @@ def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) 
 
 @house_style()
 def defect_frame(
-    shown: LabelPicture, back: LabelPicture, doubt: Picture, class_names: Sequence[str]
+    shown: LabelPicture, back: LabelPicture, uncertainty: Picture, class_names: Sequence[str]
 ) -> Figure:
     """A painted label map, its projection and U on a fixed scale: a slider's frame."""
     figure = new_figure(FRAME / 3 * np.divide(*shown.shape) + 0.62, FRAME)
     axes = figure.subplots(1, 3)
     draw_map(axes[0], shown)
     draw_map(axes[1], back)
-    draw_doubt(axes[2], doubt, 2.0)
+    draw_uncertainty(axes[2], uncertainty, 2.0)
     for ax, title in zip(axes, ("painted", "returned", "U (0 to 2)"), strict=True):
         ax.set_title(title)
     _class_key(figure, class_names)
@@ -89,16 +89,16 @@ def defect_frame(
 
 
 @house_style()
-def doubt_panels(
+def uncertainty_panels(
     image: Picture,
     labels: Mapping[str, LabelPicture],
     wrong: Bool[np.ndarray, "row column"],
     scores: Mapping[str, Picture],
     class_names: Sequence[str],
 ) -> Figure:
-    """A scan with label maps above; below, the true errors and every map of doubt beside them.
+    """A scan with label maps above; below, the true errors and every map of uncertainty.
 
-    Each doubt has its own scale, from 0 to its largest value here, which stands under it.
+    Each uncertainty has its own scale, from 0 to its largest value here, which stands under it.
     """
     columns = max(1 + len(labels), 1 + len(scores))
     figure = new_figure(2 * (WIDTH / columns * np.divide(*image.shape) + 0.35) + 0.5)
@@ -113,7 +113,7 @@ def doubt_panels(
     draw_errors(lower[0], wrong)
     lower[0].set_title("true errors")
     for ax, (title, values) in zip(lower[1:], scores.items(), strict=False):
-        draw_doubt(ax, values, float(values.max()))
+        draw_uncertainty(ax, values, float(values.max()))
         ax.set_title(title)
         ax.set_xlabel(f"0 to {values.max():.2f}", fontsize=8.5)
     handles = [*class_legend(class_names), Patch(color=VERMILLION, label="wrong")]
@@ -122,12 +122,12 @@ def doubt_panels(
 
 
 @house_style()
-def most_doubted(
+def most_uncertain(
     score: Picture, wrong: Bool[np.ndarray, "row column"], share: float, kind: str
 ) -> Figure:
-    """The true errors beside the most doubted voxels, `share` per cent of the picture.
+    """The true errors beside the most uncertain voxels, `share` per cent of the picture.
 
-    Found errors are blue, missed ones vermillion; right voxels that were doubted are grey.
+    Found errors are blue, missed ones vermillion; right voxels that were uncertain are grey.
     """
     count = max(1, round(share / 100 * score.size))
     chosen = np.zeros(score.size, bool)
@@ -141,10 +141,10 @@ def most_doubted(
     colours = ("white", BLUE, VERMILLION, "#9aa1a9")
     right.imshow(verdict, cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
     _bare(right)
-    right.set_title(f"{share:g} % most doubted")
+    right.set_title(f"{share:g} % most uncertain")
     found = (chosen & wrong).sum() / max(int(wrong.sum()), 1)
     right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
-    names = ("error found", "error missed", "right, doubted")
+    names = ("error found", "error missed", "right, uncertain")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}
     figure.legend(handles=handles, loc="outside lower center", **options)
@@ -176,8 +176,8 @@ def draw_map(ax: Axes, label: LabelPicture) -> None:
     _bare(ax)
 
 
-def draw_doubt(ax: Axes, values: Picture, top: float) -> object:
-    """A map of doubt from 0 to `top`; returns the picture, for a colour bar."""
+def draw_uncertainty(ax: Axes, values: Picture, top: float) -> object:
+    """A map of uncertainty from 0 to `top`; returns the picture, for a colour bar."""
     picture = ax.imshow(
         values, cmap=SCALAR_MAP, vmin=0, vmax=max(top, 1e-6), interpolation="nearest"
     )

@@ -70,7 +70,7 @@ def prediction_grid(
 ) -> Figure:
     """One row a scan, one column a method; the truth solid, the prediction dashed and filled.
 
-    `truths` and each method's `predictions` hold label maps by the scan's identity. Under each
+    `truths` and each method's `predictions` hold label maps by case id. Under each
     picture stands the mean Dice over classes of the *whole* scan, not of the slice.
     """
     window = shared_window(case.image for case in cases)
@@ -80,13 +80,13 @@ def prediction_grid(
     figure = new_figure(height=sum(heights) + 0.9)
     axes = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
     for row, case in zip(axes, cases, strict=True):
-        truth = truths[case.identity]
+        truth = truths[case.case_id]
         cut = choose_slice(case.image, truth, axis)
         picture, aspect = cut.of(case.image), cut.aspect(case.spacing)
         overlay(row[0], picture, cut.of(truth), window=window, aspect=aspect)
-        row[0].set_xlabel(case.identity, fontsize=8.5, color=QUIET)
+        row[0].set_xlabel(case.case_id, fontsize=8.5, color=QUIET)
         for ax, maps in zip(row[1:], predictions.values(), strict=True):
-            found = maps[case.identity]
+            found = maps[case.case_id]
             overlay(ax, picture, cut.of(truth), cut.of(found), window=window, aspect=aspect)
             dice = mean_dice(found, truth, len(class_names))
             ax.set_xlabel(f"Dice {dice:.2f}", fontsize=8.5)

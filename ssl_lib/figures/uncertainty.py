@@ -1,4 +1,4 @@
-"""Charts of doubt: does it find the errors, is it a probability, what does it take and cost?"""
+"""Charts of uncertainty: does it find errors, is it a probability, what does it take and cost?"""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ LOOKS = {
     "entropy": (GREEN, "s", "--"),
     "1 − max p": (ORANGE, "^", "-."),
 }
-"""Colour, marker and line of each kind of doubt."""
+"""Colour, marker and line of each kind of uncertainty."""
 
 
 @house_style()
 def auroc_chart(table: Mapping[str, Mapping[str, Interval]]) -> Figure:
-    """One line a kind of error: the mean AUROC of each doubt with its interval over scans."""
+    """One line a kind of error: the mean AUROC of each uncertainty with its interval over scans."""
     figure = new_figure(0.62 * len(table) + 1.1)
     ax = figure.subplots()
     for place, row in enumerate(table.values()):
@@ -66,10 +66,11 @@ def auroc_chart(table: Mapping[str, Mapping[str, Interval]]) -> Figure:
 
 @house_style()
 def calibration_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Left: how often voxels of a doubt are wrong. Right: errors left when doubted voxels go.
+    """Left: how often voxels of an uncertainty are wrong. Right: errors without uncertain voxels.
 
-    Each curve has `rate` and `count` for equal bins of the scaled doubt, and `left`, the share of
-    all errors among the kept voxels when 0 to 100 % are dropped. Bins under 50 voxels are left out.
+    Each curve has `rate` and `count` for equal bins of the scaled uncertainty, and `left`, the
+    share of all errors among the kept voxels when 0 to 100 % are dropped. Bins under 50 voxels are
+    not drawn.
     """
     figure = new_figure(3.1)
     left, right = figure.subplots(1, 2)
@@ -83,9 +84,9 @@ def calibration_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> F
         right.plot(share, 100 * np.array(curve["left"]), color=colour, linestyle=line)
     left.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4, zorder=0)
     right.plot([0, 100], [100, 0], color=QUIET, linestyle="--", linewidth=1)
-    left.set(xlabel="doubt, scaled to its largest value", ylabel="share of wrong voxels")
+    left.set(xlabel="uncertainty, scaled to its largest value", ylabel="share of wrong voxels")
     left.set(xlim=(0, 1), ylim=(0, 1))
-    right.set(xlabel="most doubted voxels dropped (%)", ylabel="errors left (%)")
+    right.set(xlabel="most uncertain voxels dropped (%)", ylabel="errors left (%)")
     right.set(xlim=(0, 30), ylim=(0, 102))
     figure.legend(handles=_look_handles(left), loc="outside lower center", ncols=3)
     return figure

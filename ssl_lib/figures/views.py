@@ -107,14 +107,16 @@ def view_opinions(
 
 
 @house_style()
-def doubt_maps(doubts: Mapping[str, Picture], errors: Mapping[str, MaskPicture]) -> Figure:
+def uncertainty_maps(
+    uncertainties: Mapping[str, Picture], errors: Mapping[str, MaskPicture]
+) -> Figure:
     """The uncertainty of each view on one scale, and below it where that view is truly wrong."""
-    ratio = _ratio(next(iter(doubts.values())))
-    figure = new_figure(2 * ((WIDTH - 0.9) / len(doubts) * ratio + 0.45))
-    axes = figure.subplots(2, len(doubts), squeeze=False)
-    top = max(float(doubt.max()) for doubt in doubts.values())
-    for column, (title, doubt) in zip(axes.T, doubts.items(), strict=True):
-        drawn = _scalar(column[0], doubt, top)
+    ratio = _ratio(next(iter(uncertainties.values())))
+    figure = new_figure(2 * ((WIDTH - 0.9) / len(uncertainties) * ratio + 0.45))
+    axes = figure.subplots(2, len(uncertainties), squeeze=False)
+    top = max(float(uncertainty.max()) for uncertainty in uncertainties.values())
+    for column, (title, uncertainty) in zip(axes.T, uncertainties.items(), strict=True):
+        drawn = _scalar(column[0], uncertainty, top)
         _name(column[0], f"U of {title}")
         _mark(column[1], None, errors[title], VERMILLION)
         _name(column[1], f"errors of {title}", f"{errors[title].mean():.1%} wrong")
@@ -212,7 +214,7 @@ def voxel_line(
     targets: Mapping[str, Float[np.ndarray, " voxel"]],
     class_name: str,
 ) -> Figure:
-    """One line of voxels through it all: the teachers' answers, their doubt, their fused target.
+    """One line of voxels: the teachers' answers, their uncertainty, their fused target.
 
     `teachers` maps names such as "view 2" to (probabilities of one class, uncertainties),
     `targets` a way of fusing to its probabilities. The ground is grey where that class is true.

@@ -57,11 +57,11 @@ def dilate(region, radius, most):
     return region
 
 
-def reshape(organ, shrink, twice, radius, most):
-    """Dilate; erode (`shrink`): dilate the rest; close or open (`twice`): and back again."""
-    once = dilate(organ ^ shrink, radius, most)
+def reshape(organ, downsample, twice, radius, most):
+    """Dilate; erode (`downsample`): dilate the rest; close or open (`twice`): and back again."""
+    once = dilate(organ ^ downsample, radius, most)
     back = ~dilate(~once, radius, most)
-    return torch.where(twice, back, once) ^ shrink
+    return torch.where(twice, back, once) ^ downsample
 
 
 def morphology(labels, generator, n_classes, most=2):
@@ -72,9 +72,9 @@ def morphology(labels, generator, n_classes, most=2):
         return torch.randint(low, high, size, generator=generator, device=device)
 
     index = each(draw(1, n_classes), labels).to(labels.dtype)
-    shrink, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
+    downsample, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
     organ = labels == index
-    result = reshape(organ, shrink, twice, draw(1, most + 1), most)
+    result = reshape(organ, downsample, twice, draw(1, most + 1), most)
     return torch.where(result, index, labels.masked_fill(organ, 0))
 
 
@@ -290,8 +290,8 @@ def entropy(probabilities):
 
 
 @torch.no_grad()
-def doubts(network, autoencoder, images, generator, passes=8):
-    """Prediction, projection and three maps of doubt for images at test time."""
+def uncertainties(network, autoencoder, images, generator, passes=8):
+    """Prediction, projection and three maps of uncertainty for images at test time."""
     with evaluating(network), torch.random.fork_rng():
         torch.manual_seed(generator.initial_seed())  # dropout draws from here
         prediction = network(standardise(images)).float().softmax(dim=1)
@@ -321,9 +321,9 @@ def relabel(prediction, labels):
     return prediction.scatter(1, old, second).scatter(1, new, first)
 
 
-def trust(doubt, gamma):
+def trust(uncertainty, gamma):
     """w = exp(-gamma U)."""
-    return (-gamma * doubt).exp()
+    return (-gamma * uncertainty).exp()
 
 
 def weighted_consistency(logits, target, weight, *, half=False):
@@ -365,10 +365,14 @@ def judged_step(networks, batch, moment, judge, half=False):
 
 
 def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
-    """Anatomical doubt: one pass through the frozen autoencoder."""
+    """Anatomical uncertainty: one pass through the frozen autoencoder."""
     projection = project(networks.autoencoder, answer, hard=hard)
-    doubt = distance(projection, answer, per_class=per_class)
-    return {"projection": projection, "doubt": doubt, "clean weight": trust(doubt, gamma)}
+    uncertainty = distance(projection, answer, per_class=per_class)
+    return {
+        "projection": projection,
+        "uncertainty": uncertainty,
+        "clean weight": trust(uncertainty, gamma),
+    }
 
 
 def aau_step(
@@ -385,9 +389,9 @@ def aau_step(
 def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
     """The entropy of dropout passes, gated."""
     mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
-    doubt = entropy(mean)
+    uncertainty = entropy(mean)
     gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"doubt": doubt, "clean weight": (doubt < gate).float()}
+    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
 def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
@@ -400,9 +404,9 @@ def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
             for _ in range(passes // 2)
         ]
     mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
-    doubt = entropy(mean)
+    uncertainty = entropy(mean)
     gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"doubt": doubt, "clean weight": (doubt < gate).float()}
+    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
 def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):

@@ -133,11 +133,11 @@ WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
 def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by identity, made once and kept in `folder`; large scans
+    """Both filtered versions of each scan by case id, made once and kept in `folder`; large scans
     by a process for each core."""
     code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
-    parts = {scan.identity: (scan.image, dimensions, chosen, code) for scan in scans}
-    calls = {scan.identity: ((scan.image, dimensions), options) for scan in scans}
+    parts = {scan.case_id: (scan.image, dimensions, chosen, code) for scan in scans}
+    calls = {scan.case_id: ((scan.image, dimensions), options) for scan in scans}
     worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
     workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
     return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
@@ -168,7 +168,7 @@ def choose_versions(batch, gate, generator, device):
 
 
 def pick(images, channel):
-    """One channel of each sample, (batch, 1, *space); scans without companions are all alike."""
+    """One channel of each sample, (batch, 1, *space); scans without auxiliary are all alike."""
     versions = images.expand(-1, 3, *images.shape[2:]) if images.shape[1] == 1 else images
     return versions[torch.arange(len(images), device=images.device), channel].unsqueeze(1)
 

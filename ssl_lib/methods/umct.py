@@ -183,7 +183,7 @@ def dropout_passes(member, images, passes, batch_statistics=True):
     return logits.float().softmax(dim=1).unflatten(0, (passes, -1))
 
 
-def mean_and_doubt(answers):
+def mean_and_uncertainty(answers):
     """p (batch, class, *half) and U (batch, 1, *half): mean and variance over the passes."""
     mean = answers.mean(dim=0)
     variance = (answers - mean).square().mean(dim=0)
@@ -193,14 +193,14 @@ def mean_and_doubt(answers):
 def opinion(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
     answers = dropout_passes(member, images, passes, batch_statistics)
-    return [look_back(part, member.view) for part in mean_and_doubt(answers)]
+    return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
 
 
-def confidence(doubt, *, power=1.0, epsilon=1e-4, scope="voxel"):
-    """c = 1 / (U + epsilon)^power, for each voxel or, from the mean doubt, for each scan."""
+def confidence(uncertainty, *, power=1.0, epsilon=1e-4, scope="voxel"):
+    """c = 1 / (U + epsilon)^power, for each voxel or, from the mean uncertainty, for each scan."""
     if scope == "scan":
-        doubt = doubt.mean(dim=tuple(range(1, doubt.ndim)), keepdim=True)
-    return (doubt + epsilon) ** -power
+        uncertainty = uncertainty.mean(dim=tuple(range(1, uncertainty.ndim)), keepdim=True)
+    return (uncertainty + epsilon) ** -power
 
 
 def fused_target(means, confidences, own, hard=False):
@@ -221,8 +221,8 @@ def umct_step(
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
     opinions = [opinion(member, clean, passes, batch_statistics) for member in members]
-    means, doubts = zip(*opinions, strict=True)
-    trust = [confidence(doubt, **weighting) for doubt in doubts]
+    means, uncertainties = zip(*opinions, strict=True)
+    trust = [confidence(uncertainty, **weighting) for uncertainty in uncertainties]
     targets = [fused_target(means, trust, own, hard) for own in range(len(members))]
     seen = augmentation.random_appearance(patches, generator) if strong else clean
     pairs = zip(members, targets, strict=True)

@@ -1,6 +1,6 @@
 """One call, two lives: sliders in a live notebook, a film with sliders in a static page.
 
-`explore(draw, alt=..., box=Knob(...))` calls `draw(box=value)` and shows the figure. With a live
+`explore(draw, alt=..., box=Slider(...))` calls `draw(box=value)` and shows the figure. With a live
 kernel the figure is drawn anew at each move of a slider. When the environment variable `SSL_STATIC`
 is set (the report runner sets it), or when there is no kernel, every state is drawn once and the
 frames go into one piece of HTML that needs no kernel, no network and no library: the arrow keys
@@ -43,7 +43,7 @@ _numbers = count(1)
 
 
 @dataclass(frozen=True)
-class Knob:
+class Slider:
     """A slider: what the reader calls it, the values it stops at, and where it starts."""
 
     label: str
@@ -52,10 +52,10 @@ class Knob:
 
     def __post_init__(self) -> None:
         if not self.label.strip() or len(self.values) < 2:
-            raise InputError("a knob needs a label and at least two values")
+            raise InputError("a slider needs a label and at least two values")
         if self.start is not None and self.start not in self.values:
             raise InputError(
-                f"the knob {self.label!r} starts at {self.start!r}",
+                f"the slider {self.label!r} starts at {self.start!r}",
                 expected=f"one of {', '.join(map(value_text, self.values))}",
             )
 
@@ -70,19 +70,19 @@ def explore(
     *,
     alt: str | Callable[..., str],
     wanted_bytes: int = WANTED_BYTES,
-    **knobs: Knob,
+    **sliders: Slider,
 ) -> None:
     """Shows `draw(**values)` with one or two sliders, live or static.
 
-    `alt` describes the picture in words, for every state alike or as a function of the knobs'
+    `alt` describes the picture in words, for every state alike or as a function of the sliders'
     values; the state is added to it. A page with many sliders asks for fewer `wanted_bytes` of
     each: static frames then come in a lower quality. Raises `InputError` without a description,
-    with no knob or more than two, or when the static frames would exceed `MAX_BYTES`.
+    with no slider or more than two, or when the static frames would exceed `MAX_BYTES`.
     """
     if is_live():
-        _show_live(draw, alt, knobs)
+        _show_live(draw, alt, sliders)
     else:
-        display(HTML(static_html(draw, alt=alt, wanted_bytes=wanted_bytes, **knobs)))
+        display(HTML(static_html(draw, alt=alt, wanted_bytes=wanted_bytes, **sliders)))
 
 
 def is_live() -> bool:
@@ -97,23 +97,23 @@ def static_html(
     *,
     alt: str | Callable[..., str],
     wanted_bytes: int = WANTED_BYTES,
-    **knobs: Knob,
+    **sliders: Slider,
 ) -> str:
     """Every state as a picture, with sliders that choose one: HTML that stands alone."""
-    _check_knobs(knobs)
-    states = list(product(*(knob.values for knob in knobs.values())))
+    _check_sliders(sliders)
+    states = list(product(*(slider.values for slider in sliders.values())))
     if len(states) > MAX_FRAMES:
         raise InputError(
-            f"the knobs have {len(states)} states",
+            f"the sliders have {len(states)} states",
             expected=f"at most {MAX_FRAMES}",
-            fix="give the knobs fewer values",
+            fix="give the sliders fewer values",
         )
-    values = [dict(zip(knobs, state, strict=True)) for state in states]
-    alts = [state_alt(alt, knobs, state) for state in values]
+    values = [dict(zip(sliders, state, strict=True)) for state in states]
+    alts = [state_alt(alt, sliders, state) for state in values]
     with house_style():
         figures = [draw(**state) for state in values]
     for dpi, quality in QUALITIES:
-        html = _page(knobs, [_webp(to_image(f, dpi), quality) for f in figures], alts)
+        html = _page(sliders, [_webp(to_image(f, dpi), quality) for f in figures], alts)
         if len(html.encode()) <= wanted_bytes:
             break
     if len(html.encode()) <= MAX_BYTES:
@@ -121,27 +121,29 @@ def static_html(
     raise InputError(
         f"the {len(states)} frames take {len(html.encode()) // 1000} kB",
         expected=f"at most {MAX_BYTES // 1000} kB",
-        fix="give the knobs fewer values, or draw a smaller figure",
+        fix="give the sliders fewer values, or draw a smaller figure",
     )
 
 
 def state_alt(
-    alt: str | Callable[..., str], knobs: Mapping[str, Knob], state: Mapping[str, object]
+    alt: str | Callable[..., str], sliders: Mapping[str, Slider], state: Mapping[str, object]
 ) -> str:
-    """The description of one state: the caller's words, then each knob's label and value."""
+    """The description of one state: the caller's words, then each slider's label and value."""
     words = checked_alt(alt(**state) if callable(alt) else alt)
-    place = ", ".join(f"{knob.label} {value_text(state[name])}" for name, knob in knobs.items())
+    place = ", ".join(
+        f"{slider.label} {value_text(state[name])}" for name, slider in sliders.items()
+    )
     return f"{words} ({place})"
 
 
 def value_text(value: object) -> str:
-    """A knob's value as the reader sees it."""
+    """A slider's value as the reader sees it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _check_knobs(knobs: Mapping[str, Knob]) -> None:
-    if not 1 <= len(knobs) <= 2:
-        raise InputError(f"{len(knobs)} knobs were given", expected="one or two")
+def _check_sliders(sliders: Mapping[str, Slider]) -> None:
+    if not 1 <= len(sliders) <= 2:
+        raise InputError(f"{len(sliders)} sliders were given", expected="one or two")
 
 
 def _webp(image: Image.Image, quality: int) -> tuple[str, tuple[int, int]]:
@@ -160,42 +162,42 @@ PICTURE_STYLE = "width:100%;height:auto;margin:0;border-radius:6px;background:wh
 SCRIPT = """
 (() => {
   const root = document.getElementById("ID");
-  const knobs = [...root.querySelectorAll("input")];
+  const sliders = [...root.querySelectorAll("input")];
   const frames = [...root.querySelectorAll("img")];
   const show = () => {
     let place = 0;
-    for (const knob of knobs) {
-      const text = JSON.parse(knob.dataset.texts)[knob.value];
-      place = place * (Number(knob.max) + 1) + Number(knob.value);
-      knob.setAttribute("aria-valuetext", text);
-      root.querySelector(`output[for="${knob.id}"]`).textContent = text;
+    for (const slider of sliders) {
+      const text = JSON.parse(slider.dataset.texts)[slider.value];
+      place = place * (Number(slider.max) + 1) + Number(slider.value);
+      slider.setAttribute("aria-valuetext", text);
+      root.querySelector(`output[for="${slider.id}"]`).textContent = text;
     }
     frames.forEach((frame, i) => { frame.style.display = i === place ? "block" : "none"; });
   };
-  knobs.forEach(knob => knob.addEventListener("input", show));
+  sliders.forEach(slider => slider.addEventListener("input", show));
   show();
 })();
 """
 
 
 def _page(
-    knobs: Mapping[str, Knob],
+    sliders: Mapping[str, Slider],
     frames: Sequence[tuple[str, tuple[int, int]]],
     alts: Sequence[str],
 ) -> str:
-    """The HTML of one figure: its frames (the last knob counts fastest), sliders and script."""
+    """The HTML of one figure: its frames (the last slider counts fastest), sliders and script."""
     content = hashlib.sha256("".join(uri for uri, _ in frames).encode()).hexdigest()
     identity = f"explore-{content[:10]}-{next(_numbers)}"
     start = 0
-    for knob in knobs.values():
-        start = start * len(knob.values) + knob.start_index
+    for slider in sliders.values():
+        start = start * len(slider.values) + slider.start_index
     pictures = "".join(
         f'<img src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}" '
         f'style="{PICTURE_STYLE};display:{"block" if number == start else "none"}">'
         for number, ((uri, (width, height)), alt) in enumerate(zip(frames, alts, strict=True))
     )
     sliders = "".join(
-        _slider(f"{identity}-{number}", knob) for number, knob in enumerate(knobs.values())
+        _slider(f"{identity}-{number}", slider) for number, slider in enumerate(sliders.values())
     )
     script = SCRIPT.replace("ID", identity)
     return (
@@ -204,45 +206,45 @@ def _page(
     )
 
 
-def _slider(identity: str, knob: Knob) -> str:
-    texts = [value_text(value) for value in knob.values]
-    now = escape(texts[knob.start_index])
+def _slider(identity: str, slider: Slider) -> str:
+    texts = [value_text(value) for value in slider.values]
+    now = escape(texts[slider.start_index])
     return (
         '<div style="display:flex;gap:.8rem;align-items:center;margin-top:.6rem">'
-        f'<label for="{identity}" style="min-width:9rem">{escape(knob.label)}</label>'
+        f'<label for="{identity}" style="min-width:9rem">{escape(slider.label)}</label>'
         f'<input type="range" id="{identity}" min="0" max="{len(texts) - 1}" step="1" '
-        f'value="{knob.start_index}" aria-valuetext="{now}" '
+        f'value="{slider.start_index}" aria-valuetext="{now}" '
         f'data-texts="{escape(json.dumps(texts))}" style="flex:1;accent-color:#0072B2">'
         f'<output for="{identity}" style="min-width:4rem;font-weight:600">{now}</output></div>'
     )
 
 
-def _show_live(draw: Draw, alt: str | Callable[..., str], knobs: Mapping[str, Knob]) -> None:
+def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, Slider]) -> None:
     """Sliders of ipywidgets, and the figure drawn anew at each change."""
     import ipywidgets
 
-    _check_knobs(knobs)
+    _check_sliders(sliders)
     picture = ipywidgets.HTML()
-    sliders = {
+    live = {
         name: ipywidgets.SelectionSlider(
-            options=[(value_text(value), value) for value in knob.values],
-            value=knob.values[knob.start_index],
-            description=knob.label,
+            options=[(value_text(value), value) for value in slider.values],
+            value=slider.values[slider.start_index],
+            description=slider.label,
             style={"description_width": "initial"},
             layout={"width": "32rem"},
         )
-        for name, knob in knobs.items()
+        for name, slider in sliders.items()
     }
 
     def redraw(change: object = None) -> None:
-        state = {name: slider.value for name, slider in sliders.items()}
-        words = escape(state_alt(alt, knobs, state))
+        state = {name: one.value for name, one in live.items()}
+        words = escape(state_alt(alt, sliders, state))
         with house_style():
             figure = draw(**state)
         uri = f"data:image/png;base64,{b64encode(to_png(figure)).decode()}"
         picture.value = f'<img src="{uri}" alt="{words}" style="max-width:100%">'
 
-    for slider in sliders.values():
-        slider.observe(redraw, names="value")
+    for one in live.values():
+        one.observe(redraw, names="value")
     redraw()
-    display(ipywidgets.VBox([*sliders.values(), picture]))
+    display(ipywidgets.VBox([*live.values(), picture]))

@@ -58,8 +58,8 @@ def _more_labels(study: Study) -> Study:
     everyone = units_of(cohort.labelled + cohort.unlabelled, cohort.unit)
     count = min(3 * cohort.n_labelled, len(everyone) - 1)
     labelled = study.with_labels(count).cohort.labelled
-    known = {case.identity for case in labelled}
-    unlabelled = tuple(case for case in cohort.unlabelled if case.identity not in known)
+    known = {case.case_id for case in labelled}
+    unlabelled = tuple(case for case in cohort.unlabelled if case.case_id not in known)
     return replace(study, cohort=replace(cohort, labelled=labelled, unlabelled=unlabelled))
 
 

@@ -45,7 +45,7 @@ class Question:
         return f"Predict: {self.question}\n{options}"
 
 
-def predict(question: str, options: Sequence[str], answer: str, because: str) -> Question:
+def ask(question: str, options: Sequence[str], answer: str, because: str) -> Question:
     """Ask the reader to commit to a guess; the answer with its reason is folded below.
 
     `answer` is one of `options`. Returns the question, shown when it ends a cell.

@@ -30,15 +30,15 @@ from ssl_lib.training.geometry import (
 )
 from ssl_lib.utils.errors import InputError
 
-Companions = Mapping[str, Float32[np.ndarray, "channel *space"]]
-"""Further images of scans by identity, each as large as its scan: filtered versions, for example.
+AuxiliaryChannels = Mapping[str, Float32[np.ndarray, "channel *space"]]
+"""Further images of scans by case id, each as large as its scan: filtered versions, for example.
 """
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one training step sees. Labels are (batch, *space), images (batch, 1, *space), with
-    companions (batch, 1 + k, *space): channel 0 is the scan itself."""
+    auxiliary (batch, 1 + k, *space): channel 0 is the scan itself."""
 
     images: Float[Tensor, "labelled channel *space"]
     labels: Integer[Tensor, "labelled *space"]
@@ -83,7 +83,7 @@ class StoredScan:
 class Patches:
     """Random patches of scans; 2D stacks are split into their slices.
 
-    `companions` are further images of each scan, by identity: they become its channels 1 to k.
+    `auxiliary` are further images of each scan, by case id: they become its channels 1 to k.
     Scans lie on the device, unless they are `stored`: then each patch is cut where its scan is.
     `geometry` and `margin` (a share of the patch's sides) are those of the settings.
     """
@@ -94,7 +94,7 @@ class Patches:
         dimensions: int,
         patch: tuple[int, ...],
         device: torch.device,
-        companions: Companions | None = None,
+        auxiliary: AuxiliaryChannels | None = None,
         *,
         stored: bool = False,
         geometry: str = "ours",
@@ -102,7 +102,7 @@ class Patches:
     ) -> None:
         check_geometry(geometry, patch)
         self.geometry, self.margin = geometry, margins(patch, margin)
-        pairs = [(_with_companions(case, companions), case.label) for case in cases]
+        pairs = [(_with_companions(case, auxiliary), case.label) for case in cases]
         if dimensions == 2:
             pairs = [
                 (image[:, i], None if label is None else label[i])
@@ -176,16 +176,16 @@ def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
 
 
 def _with_companions(
-    case: Case, companions: Companions | None
+    case: Case, auxiliary: AuxiliaryChannels | None
 ) -> Float32[np.ndarray, "channel *space"]:
-    """The scan and its companions as channels."""
-    if not companions:
+    """The scan and its auxiliary as channels."""
+    if not auxiliary:
         return case.image[None]
-    others = companions.get(case.identity)
+    others = auxiliary.get(case.case_id)
     if others is None or others.shape[1:] != case.image.shape:
         raise InputError(
-            "there are no companions" if others is None else f"the companions are {others.shape}",
-            where=f"scan {case.identity!r}",
+            "there are no auxiliary" if others is None else f"the auxiliary are {others.shape}",
+            where=f"scan {case.case_id!r}",
             expected=f"k images of the shape {case.image.shape} for every training scan",
         )
     return np.concatenate([case.image[None], others.astype(np.float32)])
@@ -221,18 +221,18 @@ class TwoStreams:
         unlabelled: int,
         seed: int,
         device: torch.device,
-        companions: Companions | None = None,
+        auxiliary: AuxiliaryChannels | None = None,
         geometry: str = "ours",
         margin: float = 0.0,
     ) -> None:
         self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
         unseen = cohort.unlabelled if unlabelled else ()
-        needed = sum(_bytes(case, companions) for case in (*cohort.labelled, *unseen))
+        needed = sum(_bytes(case, auxiliary) for case in (*cohort.labelled, *unseen))
         stored = needed > room_for_scans(device)
         cut = partial(Patches, dimensions=cohort.dimensions, patch=patch, device=device)
         cut = partial(cut, geometry=geometry, margin=margin)
-        self.labelled = cut(cohort.labelled, companions=companions, stored=stored)
-        self.unlabelled = cut(unseen, companions=companions, stored=stored)
+        self.labelled = cut(cohort.labelled, auxiliary=auxiliary, stored=stored)
+        self.unlabelled = cut(unseen, auxiliary=auxiliary, stored=stored)
         self.reader = ThreadPoolExecutor(1) if stored else None
         self.coming: dict[int, Future[Batch]] = {}
         for stream, wanted in ((self.labelled, labelled), (self.unlabelled, unlabelled)):
@@ -266,8 +266,8 @@ class TwoStreams:
         return Batch(images, labels, unlabelled)
 
 
-def _bytes(case: Case, companions: Companions | None) -> int:
-    """What a scan takes on the device, its label and companions included."""
+def _bytes(case: Case, auxiliary: AuxiliaryChannels | None) -> int:
+    """What a scan takes on the device, its label and auxiliary included."""
     label = 0 if case.label is None else case.label.nbytes
-    more = companions[case.identity].nbytes if companions and case.identity in companions else 0
+    more = auxiliary[case.case_id].nbytes if auxiliary and case.case_id in auxiliary else 0
     return case.image.nbytes + label + more

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ssl_lib.training.batches import Companions
+from ssl_lib.training.batches import AuxiliaryChannels
 from ssl_lib.training.loop import Step
 from ssl_lib.utils.errors import InputError
 
@@ -34,7 +34,7 @@ class Prepared:
     """
 
     frozen: Mapping[str, nn.Module] = field(default_factory=dict)
-    auxiliary: Companions | None = None
+    auxiliary: AuxiliaryChannels | None = None
     networks: int = 1
     build: Callable[[Study, int], nn.Module] | None = None
 

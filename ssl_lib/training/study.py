@@ -34,7 +34,7 @@ from ssl_lib.inference import predict_cohort, predict_probabilities
 from ssl_lib.models.ensemble import Ensemble, student_name, students
 from ssl_lib.models.networks import build_network, to_channels_last
 from ssl_lib.models.teacher import make_teacher
-from ssl_lib.training.batches import Companions, TwoStreams, derived_seed
+from ssl_lib.training.batches import AuxiliaryChannels, TwoStreams, derived_seed
 from ssl_lib.training.loop import Schedule, Step, Training, Watch, fit
 from ssl_lib.training.method import Method, Prepared
 from ssl_lib.training.published import as_published
@@ -158,7 +158,7 @@ class Study:
             networks,
             unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
             frozen=prepared.frozen,
-            companions=prepared.auxiliary,
+            auxiliary=prepared.auxiliary,
             momentum=starts[0].optimiser if count == 1 else None,
         )
         start = starts[0]
@@ -287,7 +287,7 @@ class Study:
         )
 
     def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
-        """Label maps (uint8) of some scans by identity."""
+        """Label maps (uint8) of some scans by case id."""
         return predict_cohort(network, cases, **self._inference_of(network))
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
@@ -298,7 +298,7 @@ class Study:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
         predictions = self.predict(network, self.cohort.validation)
         dice = [
-            mean_dice(predictions[case.identity], case.label, n_classes=self.cohort.n_classes)
+            mean_dice(predictions[case.case_id], case.label, n_classes=self.cohort.n_classes)
             for case in self.cohort.validation
         ]
         return nan_mean(dice)
@@ -307,15 +307,15 @@ class Study:
         """Mean Dice over test scans and foreground classes, for the test curve: an oracle."""
         predictions, scores = self.predict(network, self.cohort.test), []
         for case in self.cohort.test:
-            truth = self.cohort.sealed.open(case.identity, "test curve")
-            predicted = predictions[case.identity]
+            truth = self.cohort.sealed.open(case.case_id, "test curve")
+            predicted = predictions[case.case_id]
             scores.append(mean_dice(predicted, truth, n_classes=self.cohort.n_classes))
         return nan_mean(scores)
 
     @property
     def film_case(self) -> Case | None:
         """The unlabelled scan that is filmed: the first whose truth is known, else the first."""
-        known = [case for case in self.cohort.unlabelled if case.identity in self.cohort.sealed]
+        known = [case for case in self.cohort.unlabelled if case.case_id in self.cohort.sealed]
         return next(iter(known or self.cohort.unlabelled), None)
 
     def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
@@ -388,7 +388,7 @@ class Study:
         unlabelled: int = 0,
         stage: tuple[object, ...] = ("after",),
         frozen: Mapping[str, nn.Module] | None = None,
-        companions: Companions | None = None,
+        auxiliary: AuxiliaryChannels | None = None,
         watch: Watch | None = None,
         momentum: Mapping[str, Any] | None = None,
     ) -> Training:
@@ -401,7 +401,7 @@ class Study:
             unlabelled=unlabelled,
             seed=seed,
             device=self.device,
-            companions=companions,
+            auxiliary=auxiliary,
             geometry=self.settings.geometry,
             margin=self.settings.margin,
         )
@@ -412,7 +412,7 @@ class Study:
             times=self.settings.looks,
         )
         seen = {**networks, **(frozen or {})}
-        parts = [*stage, unlabelled, changed_fields(schedule), arrays_hash(companions)]
+        parts = [*stage, unlabelled, changed_fields(schedule), arrays_hash(auxiliary)]
         parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
         try:
             return fit(

@@ -195,7 +195,7 @@ def result() -> dict:
     cohort = phantom_cohort(2, max_scans=6)
     scores = {"dice": 0.5, "jaccard": 0.25, "hd95": 1.5, "asd": 0.5}
     units = {"dice": "fraction", "jaccard": "fraction", "hd95": "voxel", "asd": "voxel"}
-    cases = [{"id": case.identity, "class": 1, **scores} for case in cohort.test]
+    cases = [{"id": case.case_id, "class": 1, **scores} for case in cohort.test]
     row = {**scores, "units": units, "empty_predictions": 0, "per_case": cases}
     return build_result(
         notebook="00_good",

@@ -23,7 +23,7 @@ from ssl_lib.export.model import Predicted
 from ssl_lib.export.predictions import write_list
 from ssl_lib.figures import new_figure, to_png
 from ssl_lib.figures.fingerprint import folder_overview
-from ssl_lib.notebook.explore import Knob, static_html
+from ssl_lib.notebook.explore import Slider, static_html
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
 from ssl_lib.notebook.tables import row_table
 from ssl_lib.reports import index, outcome
@@ -83,7 +83,9 @@ def table_of_rows(name: str) -> str:
 
 def slider(name: str) -> str:
     html = static_html(
-        lambda name: new_figure(0.3), alt=lambda name: f"Scan {name}.", name=Knob(name, (name, "b"))
+        lambda name: new_figure(0.3),
+        alt=lambda name: f"Scan {name}.",
+        name=Slider(name, (name, "b")),
     )
     return re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)  # our own, without a name
 

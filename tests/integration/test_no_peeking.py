@@ -52,7 +52,7 @@ def visible(label: np.ndarray) -> np.ndarray:
 
 def with_hidden(cohort: Cohort, change: Callable[[str, np.ndarray], np.ndarray]) -> Cohort:
     """The same cohort with other hidden labels."""
-    hidden = [case.identity for case in cohort.unlabelled + cohort.test]
+    hidden = [case.case_id for case in cohort.unlabelled + cohort.test]
     labels = {name: change(name, cohort.sealed.open(name, "final score")) for name in hidden}
     return replace(cohort, sealed=SealedLabels(labels))
 
@@ -106,7 +106,7 @@ def leaks(objects: Iterator[object]) -> list[tuple[int, ...]]:
 
 
 def test_the_search_would_find_a_hidden_label(marked):
-    hidden = marked.sealed.open(marked.test[0].identity, "final score")
+    hidden = marked.sealed.open(marked.test[0].case_id, "final score")
     step = partial(lambda networks, secret: secret, secret={"deep": [hidden[0]]})
     bound = MethodType(lambda self: None, Case("x", "x", marked.test[0].image, (1.0,), hidden))
     assert leaks(reachable(step)) and leaks(reachable(bound))
@@ -147,9 +147,9 @@ def openings(monkeypatch) -> list[tuple[str, str]]:
     made: list[tuple[str, str]] = []
     unwatched = SealedLabels.open
 
-    def watched(self, identity, purpose):
-        made.append((identity, purpose))
-        return unwatched(self, identity, purpose)
+    def watched(self, case_id, purpose):
+        made.append((case_id, purpose))
+        return unwatched(self, case_id, purpose)
 
     monkeypatch.setattr(SealedLabels, "open", watched)
     return made
@@ -164,7 +164,7 @@ def test_no_method_opens_a_label_before_it_is_scored(method, marked, openings, t
     assert openings == []
     assert all(np.isfinite(dice) for row in rows.values() for _, dice in row.validation)
     study.save("06_your_own_scans", "marked", rows, tmp_path / "results")
-    tests = [(case.identity, "final score") for case in marked.test]
+    tests = [(case.case_id, "final score") for case in marked.test]
     assert openings == tests * (2 * len(rows)), "once more for the largest parts alone"
     openings.clear()
     trained(small(marked, tmp_path), method)
@@ -179,7 +179,7 @@ def test_a_test_curve_opens_test_scans_only_and_changes_no_bit(method, marked, o
     quiet = small(marked, tmp_path)
     study = replace(quiet, settings=replace(quiet.settings, test_curve=True))
     watched = trained(study, method)
-    tests = {case.identity for case in marked.test}
+    tests = {case.case_id for case in marked.test}
     assert {purpose for _, purpose in openings} == {"test curve"}
     assert {name for name, _ in openings} == tests
     for name, row in plain.items():
@@ -199,10 +199,10 @@ def test_a_test_curve_opens_test_scans_only_and_changes_no_bit(method, marked, o
 
 def test_only_the_reference_row_opens_labels_of_unlabelled_scans(marked, openings):
     small(marked).with_all_labels()
-    wanted = {(case.identity, "fully supervised reference") for case in marked.unlabelled}
+    wanted = {(case.case_id, "fully supervised reference") for case in marked.unlabelled}
     assert wanted <= set(openings)
     assert {name for name, purpose in openings if purpose != "final score"} == {
-        case.identity for case in marked.unlabelled
+        case.case_id for case in marked.unlabelled
     }
 
 

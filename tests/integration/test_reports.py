@@ -500,7 +500,7 @@ def test_times_are_for_people(seconds: float, text: str) -> None:
 def store_result(root: Path, seed: int, dice: float) -> None:
     cohort = phantom_cohort(4, dimensions=2, max_scans=12)
     per_case = [
-        {"id": case.identity, "class": 1, "dice": dice, "jaccard": 0.5, "hd95": 2.0, "asd": 1.0}
+        {"id": case.case_id, "class": 1, "dice": dice, "jaccard": 0.5, "hd95": 2.0, "asd": 1.0}
         for case in cohort.test
     ]
     row = {

@@ -127,7 +127,7 @@ def test_the_control_is_always_there_and_the_choice_is_made_on_validation_scans(
 
 def test_the_scan_whose_label_is_missing_is_an_unlabelled_one(ran):
     cohort = ran.names["cohort"]
-    groups = {case.identity: name for name, cases in cohort.groups.items() for case in cases}
+    groups = {case.case_id: name for name, cases in cohort.groups.items() for case in cases}
     assert groups.get("a05", "outside") in ("unlabelled", "outside")
     assert "a05" not in cohort.sealed
 
@@ -179,7 +179,7 @@ def test_healthy_test_scans_in_which_nothing_is_found_end_in_undefined_scores(tm
         write_oriented(folder / "labelsTs" / f"t{number}.nii.gz", 0 * label)
 
     def nothing(network, cases, **options):
-        return {case.identity: np.zeros(case.image.shape, np.uint8) for case in cases}
+        return {case.case_id: np.zeros(case.image.shape, np.uint8) for case in cases}
 
     shown = []
     with pytest.MonkeyPatch.context() as patch:

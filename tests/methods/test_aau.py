@@ -68,12 +68,12 @@ def test_dilation_is_scipys(shape, seed, radius) -> None:
 
 @quickly
 @given(SHAPES, SEEDS, st.booleans(), st.booleans(), st.integers(1, 3))
-def test_the_four_operations_are_scipys(shape, seed, shrink, twice, radius) -> None:
+def test_the_four_operations_are_scipys(shape, seed, downsample, twice, radius) -> None:
     region = blobs(shape, 2, seed).bool()
-    flags = [torch.full((3, *[1] * len(shape)), flag) for flag in (shrink, twice)]
+    flags = [torch.full((3, *[1] * len(shape)), flag) for flag in (downsample, twice)]
     found = aau.reshape(region, *flags, torch.full((3,), radius), radius)
     first, second = ndimage.grey_dilation, ndimage.grey_erosion
-    if shrink:
+    if downsample:
         first, second = second, first
     for before, after in zip(region.numpy(), found.numpy(), strict=True):
         options = {"size": (2 * radius + 1,) * len(shape), "mode": "nearest"}
@@ -290,7 +290,7 @@ def test_a_short_training_repairs_maps_it_never_saw() -> None:
     assert dice(repaired) > dice(damaged) + 0.02
 
 
-# --- doubt and weight
+# --- uncertainty and weight
 
 
 def probabilities(shape, n_classes, seed) -> Tensor:
@@ -299,7 +299,7 @@ def probabilities(shape, n_classes, seed) -> Tensor:
 
 @quickly
 @given(SHAPES, CLASSES, SEEDS, st.floats(0, 20))
-def test_doubt_and_weight_stay_in_their_ranges(shape, n_classes, seed, gamma) -> None:
+def test_uncertainty_and_weight_stay_in_their_ranges(shape, n_classes, seed, gamma) -> None:
     prediction = probabilities(shape, n_classes, seed)
     projection = torch.rand(prediction.shape, generator=generator(seed + 1))
     each = aau.distance(projection, prediction, per_class=True)
@@ -314,12 +314,13 @@ def test_doubt_and_weight_stay_in_their_ranges(shape, n_classes, seed, gamma) ->
 
 @quickly
 @given(SHAPES, CLASSES, SEEDS, st.floats(0.1, 20))
-def test_a_constant_added_to_the_doubt_changes_nothing(shape, n_classes, seed, gamma) -> None:
+def test_a_constant_added_to_the_uncertainty_changes_nothing(shape, n_classes, seed, gamma) -> None:
     logits = torch.randn(2, n_classes, *shape, generator=generator(seed))
     target = probabilities(shape, n_classes, seed + 1)
-    doubt = torch.rand(2, 1, *shape, generator=generator(seed + 2))
+    uncertainty = torch.rand(2, 1, *shape, generator=generator(seed + 2))
     losses = [
-        aau.weighted_consistency(logits, target, aau.trust(doubt + c, gamma)) for c in (0, 0.5)
+        aau.weighted_consistency(logits, target, aau.trust(uncertainty + c, gamma))
+        for c in (0, 0.5)
     ]
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-4)
 
@@ -337,11 +338,14 @@ def test_gamma_zero_is_the_mean_teachers_consistency(shape, n_classes, seed) -> 
 
 def test_the_loss_is_the_formula() -> None:
     logits = torch.randn(2, 3, 5, 4, generator=generator(0))
-    target, doubt = probabilities((5, 4), 3, 1), torch.rand(2, 1, 5, 4, generator=generator(2))
-    weight = (-2.0 * doubt).exp()
+    target, uncertainty = (
+        probabilities((5, 4), 3, 1),
+        torch.rand(2, 1, 5, 4, generator=generator(2)),
+    )
+    weight = (-2.0 * uncertainty).exp()
     errors = (logits.softmax(1) - target).square().sum(1, keepdim=True)
     expected = (weight * errors).sum() / (3 * weight.sum())
-    found = aau.weighted_consistency(logits, target, aau.trust(doubt, 2.0))
+    found = aau.weighted_consistency(logits, target, aau.trust(uncertainty, 2.0))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -353,8 +357,8 @@ def test_no_weight_at_all_teaches_nothing() -> None:
 @quickly
 @given(SHAPES, CLASSES, SEEDS)
 def test_entropy_lies_between_certainty_and_no_idea(shape, n_classes, seed) -> None:
-    doubt = aau.entropy(probabilities(shape, n_classes, seed))
-    assert doubt.min() > -1e-4 and doubt.max() <= math.log(n_classes) + 1e-6
+    uncertainty = aau.entropy(probabilities(shape, n_classes, seed))
+    assert uncertainty.min() > -1e-4 and uncertainty.max() <= math.log(n_classes) + 1e-6
     sure = aau.one_hot(blobs(shape, n_classes, seed), n_classes)
     assert aau.entropy(sure).abs().max() < 1e-4
 
@@ -419,12 +423,12 @@ def test_an_open_gate_is_the_mean_teacher_bit_for_bit(trial, monkeypatch) -> Non
 
 
 def test_the_gate_keeps_only_voxels_that_the_passes_agree_on(trial, monkeypatch) -> None:
-    gate = float(run(trial, aau.ua_mt_step)[2]["doubt"].median())
+    gate = float(run(trial, aau.ua_mt_step)[2]["uncertainty"].median())
     monkeypatch.setattr(aau, "entropy_gate", lambda *_: gate)
     maps = run(trial, aau.ua_mt_step)[2]
     kept = maps["clean weight"] == 1
     assert kept.any() and not kept.all()
-    assert maps["doubt"][kept].max() < gate <= maps["doubt"][~kept].min()
+    assert maps["uncertainty"][kept].max() < gate <= maps["uncertainty"][~kept].min()
 
 
 @pytest.mark.parametrize("name", ["aau_step", "ua_mt_step"])
@@ -481,14 +485,14 @@ def test_passes_differ_by_dropout_and_noise_and_are_probabilities(trial) -> None
     assert torch.allclose(*quiet, atol=1e-6)
 
 
-def test_doubts_at_test_time_leave_every_mode_as_it_was(trial) -> None:
+def test_uncertainties_at_test_time_leave_every_mode_as_it_was(trial) -> None:
     network, autoencoder = trial.networks.student, trial.networks.autoencoder
     before = {name: value.clone() for name, value in network.state_dict().items()}
     modes = [module.training for module in network.modules()]
     images = trial.batch.images
-    prediction, projection, maps = aau.doubts(network, autoencoder, images, generator(0))
+    prediction, projection, maps = aau.uncertainties(network, autoencoder, images, generator(0))
     torch.rand(3)  # what was drawn elsewhere does not matter
-    again = aau.doubts(network, autoencoder, images, generator(0))[2]
+    again = aau.uncertainties(network, autoencoder, images, generator(0))[2]
     assert all(torch.equal(maps[name], again[name]) for name in maps)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())

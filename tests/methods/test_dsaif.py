@@ -447,7 +447,7 @@ def test_gamma_standardises_and_leaves_the_order_of_grey_levels() -> None:
 
 @pytest.fixture(params=[(16, 24), (8, 16, 8)], ids=["2D", "3D"])
 def trial(request) -> SimpleNamespace:
-    """Two networks without dropout, a batch of scans with companions, and a moment."""
+    """Two networks without dropout, a batch of scans with auxiliary, and a moment."""
     shape, random = request.param, generator(0)
     pair = [
         build_network("small", dimensions=len(shape), n_classes=3, width=4, seed=seed)
@@ -539,7 +539,7 @@ def test_both_networks_learn_and_see_one_image_of_each_sample(trial) -> None:
 
 @pytest.mark.parametrize("strong", [True, False])
 def test_labels_stay_with_their_voxels_whatever_is_seen(trial, strong) -> None:
-    """Companions that hold the label itself must come out where the label says."""
+    """AuxiliaryChannels that hold the label itself must come out where the label says."""
     batch = trial.batch
     coded = batch.labels.unsqueeze(1).float().expand(-1, 3, *batch.labels.shape[1:]).clone()
     options = {"strong": strong, "gate": 0.0}
@@ -579,8 +579,8 @@ def test_the_first_of_two_supervised_networks_is_the_strong_control(trial) -> No
 def test_companions_reach_the_networks_where_they_belong() -> None:
     """A patch of a filtered scan is the filtered patch of the library's sampler."""
     (scan,) = scans(1)
-    companions = dsaif.filtered_companions([scan], 2, None, area=2)
-    patches = Patches([scan], 2, (8, 8), torch.device("cpu"), companions)
+    auxiliary = dsaif.filtered_companions([scan], 2, None, area=2)
+    patches = Patches([scan], 2, (8, 8), torch.device("cpu"), auxiliary)
     for number, stored in enumerate(held.tensor for held in patches.images):
         np.testing.assert_array_equal(stored[0], scan.image[number])
         for channel, kind in ((1, "max"), (2, "min")):

@@ -67,7 +67,7 @@ def test_a_method_trains_and_is_scored_at_the_papers_profile(name, data, tmp_pat
     (stored,) = read_results(tmp_path, profile="paper")
     assert stored["rows"].keys() == result["rows"].keys() == {name}
     scored = {score["id"] for score in stored["rows"][name]["per_case"]}
-    assert scored == {case.identity for case in study.cohort.test}
+    assert scored == {case.case_id for case in study.cohort.test}
     assert [row["iteration"] for row in training.history] == [1, 2, 3, 4]
     assert all(np.isfinite(list(row.values())).all() for row in training.history)
     if name != "umct":  # its networks are flat

@@ -299,9 +299,9 @@ def released_ua_mt(networks, batch: Batch, iteration: int, data: str, total: int
             both = softmax(networks["teacher"](released_noise(twice, generator)))
             answers += [both[: len(u)], both[len(u) :]]
         mean = sum(answers) / 8
-        doubt = -(mean * (mean + 1e-6).log()).sum(1, keepdim=True)
+        uncertainty = -(mean * (mean + 1e-6).log()).sum(1, keepdim=True)
         rise = math.exp(-5 * (1 - iteration / total) ** 2)
-        gate = (doubt < (0.75 + 0.25 * rise) * math.log(2)).double()
+        gate = (uncertainty < (0.75 + 0.25 * rise) * math.log(2)).double()
     squares = (softmax(z[labelled:]) - target) ** 2
     consistency = (gate * squares).sum() / (2 * gate.sum() + 1e-16)
     one = torch.ones(batch.labels.shape[1:], dtype=torch.float64)

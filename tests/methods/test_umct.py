@@ -33,12 +33,12 @@ def opinions(shape: tuple[int, ...], n_classes: int, count: int, seed: int) -> t
     """Probabilities and uncertainties of some views on two samples."""
     random = generator(seed)
     means = torch.randn(count, 2, n_classes, *shape, generator=random).softmax(dim=2)
-    doubts = torch.rand(count, 2, 1, *shape, generator=random) / 4
-    return list(means), list(doubts)
+    uncertainties = torch.rand(count, 2, 1, *shape, generator=random) / 4
+    return list(means), list(uncertainties)
 
 
-def targets(means: list[Tensor], doubts: list[Tensor], **options: object) -> list[Tensor]:
-    trust = [umct.confidence(doubt, **options) for doubt in doubts]
+def targets(means: list[Tensor], uncertainties: list[Tensor], **options: object) -> list[Tensor]:
+    trust = [umct.confidence(uncertainty, **options) for uncertainty in uncertainties]
     return [umct.fused_target(means, trust, own) for own in range(len(means))]
 
 
@@ -190,29 +190,29 @@ def test_uncertainty_is_the_variance_and_lies_between_zero_and_a_quarter(
     random = generator(seed)
     sharp = torch.randn(passes, 2, n_classes, *shape, generator=random) * 30
     answers = sharp.softmax(dim=2)
-    mean, doubt = umct.mean_and_doubt(answers)
-    assert doubt.shape == (2, 1, *shape) and mean.shape == (2, n_classes, *shape)
-    assert doubt.min() >= 0 and doubt.max() <= 0.25
+    mean, uncertainty = umct.mean_and_uncertainty(answers)
+    assert uncertainty.shape == (2, 1, *shape) and mean.shape == (2, n_classes, *shape)
+    assert uncertainty.min() >= 0 and uncertainty.max() <= 0.25
     expected = answers.double().var(dim=0, correction=0).mean(dim=1, keepdim=True)
-    assert close(doubt.double(), expected) and close(mean, answers.mean(dim=0))
+    assert close(uncertainty.double(), expected) and close(mean, answers.mean(dim=0))
 
 
 def test_two_opposed_passes_are_as_unsure_as_can_be() -> None:
-    _, doubt = umct.mean_and_doubt(torch.eye(2).reshape(2, 1, 2, 1, 1))
-    assert doubt.item() == 0.25
+    _, uncertainty = umct.mean_and_uncertainty(torch.eye(2).reshape(2, 1, 2, 1, 1))
+    assert uncertainty.item() == 0.25
 
 
 @pytest.mark.parametrize("batch_statistics", [True, False])
 @pytest.mark.parametrize("shape", [(16, 24), (8, 16, 8)], ids=["2D", "3D"])
-def test_without_dropout_there_is_no_doubt(shape, batch_statistics) -> None:
+def test_without_dropout_there_is_no_uncertainty(shape, batch_statistics) -> None:
     images = torch.randn(2, 1, *shape, generator=generator(0))
     view = umct.views_of(len(shape), 2)[1]
-    mean, doubt = umct.opinion(member(view, dropout=0.0), images, 3, batch_statistics)
-    assert doubt.max() < 1e-8
+    mean, uncertainty = umct.opinion(member(view, dropout=0.0), images, 3, batch_statistics)
+    assert uncertainty.max() < 1e-8
     half = tuple(side // 2 for side in shape)
-    assert mean.shape == (2, 3, *half) and doubt.shape == (2, 1, *half)
-    _, doubt = umct.opinion(member(view, dropout=0.5), images, 3, batch_statistics)
-    assert doubt.max() > 1e-5
+    assert mean.shape == (2, 3, *half) and uncertainty.shape == (2, 1, *half)
+    _, uncertainty = umct.opinion(member(view, dropout=0.5), images, 3, batch_statistics)
+    assert uncertainty.max() > 1e-5
 
 
 def test_passes_leave_modes_and_gradients_alone_and_only_batch_statistics_move_averages() -> None:
@@ -246,8 +246,8 @@ def test_one_pass_with_running_statistics_is_the_networks_answer() -> None:
 def test_a_fused_target_is_a_probability_between_those_of_the_others(
     shape, n_classes, count, seed, scope, power
 ) -> None:
-    means, doubts = opinions(shape, n_classes, count, seed)
-    for own, target in enumerate(targets(means, doubts, scope=scope, power=power)):
+    means, uncertainties = opinions(shape, n_classes, count, seed)
+    for own, target in enumerate(targets(means, uncertainties, scope=scope, power=power)):
         others = torch.stack([mean for view, mean in enumerate(means) if view != own])
         assert close(target.sum(dim=1), torch.ones(2, *shape))
         assert bool((target >= others.amin(dim=0) - 1e-5).all())
@@ -257,9 +257,9 @@ def test_a_fused_target_is_a_probability_between_those_of_the_others(
 @quickly
 @given(SHAPES, CLASSES, VIEWS, SEEDS, SCOPES, st.booleans())
 def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope, hard) -> None:
-    means, doubts = opinions(shape, n_classes, count, seed)
+    means, uncertainties = opinions(shape, n_classes, count, seed)
     own = seed % count
-    trust = [umct.confidence(doubt, scope=scope) for doubt in doubts]
+    trust = [umct.confidence(uncertainty, scope=scope) for uncertainty in uncertainties]
     before = umct.fused_target(means, trust, own, hard)
     means[own], trust[own] = 1 - means[own], trust[own] * 7
     assert torch.equal(umct.fused_target(means, trust, own, hard), before)
@@ -272,8 +272,8 @@ def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope,
 @quickly
 @given(SHAPES, CLASSES, SEEDS, SCOPES, st.floats(0, 3))
 def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope, power) -> None:
-    means, doubts = opinions(shape, n_classes, 2, seed)
-    first, second = targets(means, doubts, scope=scope, power=power)
+    means, uncertainties = opinions(shape, n_classes, 2, seed)
+    first, second = targets(means, uncertainties, scope=scope, power=power)
     assert torch.equal(first, means[1]) and torch.equal(second, means[0])
 
 
@@ -282,38 +282,38 @@ def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope
 def test_another_order_of_the_views_is_another_order_of_the_targets(
     shape, n_classes, count, seed, random
 ) -> None:
-    means, doubts = opinions(shape, n_classes, count, seed)
+    means, uncertainties = opinions(shape, n_classes, count, seed)
     order = random.sample(range(count), count)
-    plain = targets(means, doubts)
-    turned = targets([means[i] for i in order], [doubts[i] for i in order])
+    plain = targets(means, uncertainties)
+    turned = targets([means[i] for i in order], [uncertainties[i] for i in order])
     assert all(close(turned[place], plain[view]) for place, view in enumerate(order))
 
 
 @quickly
 @given(SHAPES, CLASSES, st.integers(3, 6), SEEDS)
-def test_equal_doubt_or_power_zero_is_the_plain_mean_and_certainty_takes_all(
+def test_equal_uncertainty_or_power_zero_is_the_plain_mean_and_certainty_takes_all(
     shape, n_classes, count, seed
 ) -> None:
-    means, doubts = opinions(shape, n_classes, count, seed)
+    means, uncertainties = opinions(shape, n_classes, count, seed)
     plain = sum(means[1:]) / (count - 1)
-    assert close(targets(means, [doubts[0]] * count)[0], plain)
-    assert close(targets(means, doubts, power=0.0)[0], plain)
-    assert not close(targets(means, doubts)[0], plain)
-    sure = [doubt + 0.1 for doubt in doubts]
+    assert close(targets(means, [uncertainties[0]] * count)[0], plain)
+    assert close(targets(means, uncertainties, power=0.0)[0], plain)
+    assert not close(targets(means, uncertainties)[0], plain)
+    sure = [uncertainty + 0.1 for uncertainty in uncertainties]
     sure[1] = torch.zeros_like(sure[1])
     assert close(targets(means, sure, epsilon=1e-12)[0], means[1])
 
 
-def test_confidence_of_a_scan_is_one_number_from_its_mean_doubt() -> None:
-    doubt = torch.tensor([[[0.0, 0.2]], [[0.1, 0.1]]])
-    found = umct.confidence(doubt, scope="scan", epsilon=0.0)
+def test_confidence_of_a_scan_is_one_number_from_its_mean_uncertainty() -> None:
+    uncertainty = torch.tensor([[[0.0, 0.2]], [[0.1, 0.1]]])
+    found = umct.confidence(uncertainty, scope="scan", epsilon=0.0)
     assert found.flatten().tolist() == pytest.approx([10.0, 10.0])
-    assert umct.confidence(doubt, power=0.0).unique().tolist() == [1.0]
+    assert umct.confidence(uncertainty, power=0.0).unique().tolist() == [1.0]
 
 
 def test_a_hard_target_is_the_winner() -> None:
-    means, doubts = opinions((4, 5), 3, 3, 0)
-    trust = [umct.confidence(doubt) for doubt in doubts]
+    means, uncertainties = opinions((4, 5), 3, 3, 0)
+    trust = [umct.confidence(uncertainty) for uncertainty in uncertainties]
     soft, hard = (umct.fused_target(means, trust, 0, hard) for hard in (False, True))
     assert torch.equal(hard.argmax(dim=1), soft.argmax(dim=1))
     assert torch.equal(hard, one_hot(soft.argmax(dim=1), 3))

@@ -1,4 +1,4 @@
-"""Pictures of anatomical doubt say what was computed."""
+"""Pictures of anatomical uncertainty say what was computed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ssl_lib.figures import (
     calibration_curves,
     cost_bars,
     defect_frame,
-    doubt_panels,
     label_maps,
-    most_doubted,
+    most_uncertain,
     reconstructions,
     repairs_by_maps,
     to_png,
+    uncertainty_panels,
     weight_frame,
 )
 
@@ -55,7 +55,7 @@ def test_label_maps_show_every_class_in_its_colour(label) -> None:
     assert len(colours) == 3 and len(to_png(figure)) < 60_000
 
 
-def test_reconstructions_share_one_scale_of_doubt(label, score) -> None:
+def test_reconstructions_share_one_scale_of_uncertainty(label, score) -> None:
     columns = {"clean": (label, label, 0.2 * score), "hole": (label, label, 1.5 * score)}
     figure = reconstructions(columns, CLASSES)
     assert titles(figure)[:2] == ["clean", "hole"]
@@ -68,10 +68,10 @@ def test_a_painted_defect_is_shown_on_the_fixed_scale(label, score) -> None:
     assert figure.axes[2].images[0].get_clim() == (0.0, 2.0)
 
 
-def test_every_doubt_stands_beside_the_true_errors(label, score) -> None:
+def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:
     wrong = score > 0.9
     labels = {"prediction": label, "projection": label, "truth": label}
-    figure = doubt_panels(score, labels, wrong, {"U": score, "entropy": 2 * score}, CLASSES)
+    figure = uncertainty_panels(score, labels, wrong, {"U": score, "entropy": 2 * score}, CLASSES)
     assert titles(figure)[:4] == ["scan", *labels]
     assert titles(figure)[4:7] == ["true errors", "U", "entropy"]
     assert figure.axes[6].get_xlabel() == "0 to 2.00"
@@ -79,9 +79,9 @@ def test_every_doubt_stands_beside_the_true_errors(label, score) -> None:
 
 
 @pytest.mark.parametrize(("sign", "found"), [(1, "100%"), (-1, "0%")])
-def test_the_most_doubted_voxels_are_counted_against_the_errors(score, sign, found) -> None:
+def test_the_most_uncertain_voxels_are_counted_against_the_errors(score, sign, found) -> None:
     wrong = score > np.quantile(score, 0.95)
-    figure = most_doubted(sign * score, wrong, 8, "U")
+    figure = most_uncertain(sign * score, wrong, 8, "U")
     assert figure.axes[1].get_xlabel() == f"U: {found} of errors found"
     verdict = figure.axes[1].images[0].get_array()
     assert ((verdict == 1) | (verdict == 3)).sum() == round(0.08 * score.size)

@@ -94,8 +94,8 @@ def test_the_plain_weight_is_that_of_the_notebook(plain):
     def autoencoder(maps: torch.Tensor) -> torch.Tensor:
         return 3 * maps.roll(1, dims=2) - 1
 
-    doubt = method.distance(method.project(autoencoder, target), target)
-    expected = method.trust(doubt, 5.0)
+    uncertainty = method.distance(method.project(autoencoder, target), target)
+    expected = method.trust(uncertainty, 5.0)
     torch.testing.assert_close(plain.plausibility(autoencoder, target), expected)
 
 

@@ -50,7 +50,7 @@ def tiny_cohort(**changes: Case) -> Cohort:
 def test_groups_keep_their_cases_and_their_order():
     groups = tiny_cohort().groups
     assert list(groups) == list(NAMES)
-    assert {group: "".join(c.identity for c in cases) for group, cases in groups.items()} == NAMES
+    assert {group: "".join(c.case_id for c in cases) for group, cases in groups.items()} == NAMES
 
 
 def test_only_labelled_and_validation_cases_carry_labels():
@@ -95,21 +95,21 @@ def test_a_draw_labels_as_many_other_scans_and_seals_the_rest(draw):
     cohort = phantom_cohort(3, max_scans=24)
     drawn = cohort.with_draw(draw)
     assert drawn.n_labelled == 3 and drawn.labelled_draw == draw
-    training = {c.identity for c in cohort.labelled + cohort.unlabelled}
-    assert {c.identity for c in drawn.labelled + drawn.unlabelled} == training
-    assert {c.identity for c in drawn.labelled} != {c.identity for c in cohort.labelled}
+    training = {c.case_id for c in cohort.labelled + cohort.unlabelled}
+    assert {c.case_id for c in drawn.labelled + drawn.unlabelled} == training
+    assert {c.case_id for c in drawn.labelled} != {c.case_id for c in cohort.labelled}
     assert drawn.test == cohort.test and drawn.validation == cohort.validation
-    truths = {c.identity: c.label for c in cohort.with_all_labels().labelled}
+    truths = {c.case_id: c.label for c in cohort.with_all_labels().labelled}
     for case in drawn.labelled:
-        np.testing.assert_array_equal(case.label, truths[case.identity])
+        np.testing.assert_array_equal(case.label, truths[case.case_id])
     for case in drawn.unlabelled:
-        opened = drawn.sealed.open(case.identity, "teaching picture")
-        np.testing.assert_array_equal(opened, truths[case.identity])
-    assert not any(case.identity in drawn.sealed for case in drawn.labelled)
+        opened = drawn.sealed.open(case.case_id, "teaching picture")
+        np.testing.assert_array_equal(opened, truths[case.case_id])
+    assert not any(case.case_id in drawn.sealed for case in drawn.labelled)
     assert drawn.content_hash != cohort.content_hash
     assert drawn.content_hash == cohort.with_draw(draw).content_hash
     fewer = drawn.with_labels(2)
-    assert [c.identity for c in fewer.labelled] == [c.identity for c in drawn.labelled[:2]]
+    assert [c.case_id for c in fewer.labelled] == [c.case_id for c in drawn.labelled[:2]]
 
 
 def test_draw_0_is_the_data_sets_own_choice_and_a_draw_is_drawn_once():
@@ -203,9 +203,9 @@ def test_the_hash_sees_who_is_labelled():
 def test_all_labels_are_opened_for_the_reference_row():
     cohort = tiny_cohort(d=tiny_case("d", label=None))
     full = cohort.with_all_labels()
-    assert "".join(case.identity for case in full.labelled) == "abce"
+    assert "".join(case.case_id for case in full.labelled) == "abce"
     np.testing.assert_array_equal(full.labelled[2].label, tiny_case("c").label)
-    assert [case.identity for case in full.unlabelled] == ["d"]
+    assert [case.case_id for case in full.unlabelled] == ["d"]
     assert full.test == cohort.test and all(case.label is None for case in full.test)
     assert full.content_hash != cohort.content_hash
 
@@ -214,16 +214,16 @@ def test_groups_may_come_as_generators():
     groups = {group: (tiny_case(name) for name in names) for group, names in NAMES.items()}
     cohort = seal(**groups, **DESCRIPTION)
     assert cohort.content_hash == tiny_cohort().content_hash
-    assert {
-        group: "".join(c.identity for c in cases) for group, cases in cohort.groups.items()
-    } == (NAMES)
+    assert {group: "".join(c.case_id for c in cases) for group, cases in cohort.groups.items()} == (
+        NAMES
+    )
     assert "h" in cohort.sealed
 
 
 @pytest.mark.parametrize("pair", ["ab", "ac", "ch", "fg", "gh", "de"])
 def test_an_identity_that_stands_twice_is_refused_by_name(pair):
     first, second = pair
-    twin = tiny_case(second, identity=first, patient=f"patient {first}")
+    twin = tiny_case(second, case_id=first, patient=f"patient {first}")
     with pytest.raises(InputError, match=f"the scan '{first}' stands in it 2 times"):
         tiny_cohort(**{second: twin})
 

@@ -11,11 +11,11 @@ from matplotlib import rcParams
 
 from ssl_lib.figures import new_figure
 from ssl_lib.notebook import explore as module
-from ssl_lib.notebook.explore import Knob, explore, static_html, value_text
+from ssl_lib.notebook.explore import Slider, explore, static_html, value_text
 from ssl_lib.utils.errors import InputError
 
-SIZES = Knob("box size", (0.25, 0.5, 0.75), start=0.5)
-MODES = Knob("mode", ("inside", "outside"))
+SIZES = Slider("box size", (0.25, 0.5, 0.75), start=0.5)
+MODES = Slider("mode", ("inside", "outside"))
 
 
 def draw(size=0.5, mode="inside"):
@@ -65,8 +65,8 @@ def test_ids_are_unique_on_a_page():
 
 
 def test_text_of_the_caller_cannot_break_the_page():
-    knob = Knob('<b>"size"</b>', ("<i>", '"'))
-    html = static_html(lambda size: draw(), alt='A "quoted" <bar>.', size=knob)
+    slider = Slider('<b>"size"</b>', ("<i>", '"'))
+    html = static_html(lambda size: draw(), alt='A "quoted" <bar>.', size=slider)
     assert "<b>" not in html and "<i>" not in html and "<bar>" not in html
     assert len(pictures(html)) == 2
 
@@ -85,7 +85,7 @@ def test_frames_that_are_too_large_are_refused():
         return figure
 
     with pytest.raises(InputError, match="kB"):
-        static_html(noisy, alt="Noise.", size=Knob("n", tuple(range(24))))
+        static_html(noisy, alt="Noise.", size=Slider("n", tuple(range(24))))
 
 
 def test_quality_gives_way_to_size():
@@ -96,12 +96,12 @@ def test_quality_gives_way_to_size():
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda: static_html(draw, alt="Bars."), "0 knobs"),
-        (lambda: static_html(draw, alt="Bars.", a=SIZES, b=SIZES, c=SIZES), "3 knobs"),
+        (lambda: static_html(draw, alt="Bars."), "0 sliders"),
+        (lambda: static_html(draw, alt="Bars.", a=SIZES, b=SIZES, c=SIZES), "3 sliders"),
         (lambda: static_html(draw, alt="  ", size=SIZES), "alternative text"),
-        (lambda: static_html(draw, alt="B.", size=Knob("n", range(99))), "99 states"),
-        (lambda: Knob("size", (1, 2), start=3), "starts at 3"),
-        (lambda: Knob("size", (1,)), "two values"),
+        (lambda: static_html(draw, alt="B.", size=Slider("n", range(99))), "99 states"),
+        (lambda: Slider("size", (1, 2), start=3), "starts at 3"),
+        (lambda: Slider("size", (1,)), "two values"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(call, word):

@@ -74,11 +74,11 @@ def test_the_exported_network_predicts_what_the_trained_one_did(made, tmp_path):
     loaded = load_model(made.path)
     before = made.study.predict(made.network, made.scans.cohort.cases)
     for case in made.scans.cohort.cases:
-        np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), before[case.identity])
+        np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), before[case.case_id])
 
 
 def test_scores_of_the_written_files_are_those_of_the_result(made, tmp_path):
-    names = [case.identity for case in made.scans.cohort.test]
+    names = [case.case_id for case in made.scans.cohort.test]
     predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
     means, entries = score_files(tmp_path, made.scans.fingerprint, names)
     row = made.result["rows"]["supervised_few"]
@@ -164,7 +164,7 @@ def test_a_label_map_by_hand_or_corrected_by_hand_is_never_replaced(made, scan, 
     with pytest.raises(InputError, match="was changed since"):
         predict_scan(made.path, scan, output)
     assert output.read_bytes() == corrected
-    name = made.scans.cohort.test[0].identity
+    name = made.scans.cohort.test[0].case_id
     (tmp_path / f"{name}.nii.gz").write_bytes(b"mine")
     names = [name, "u00"]
     done, refused = predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
@@ -284,7 +284,7 @@ def test_networks_that_cannot_be_described_are_not_exported(made, tmp_path):
 
 
 def test_written_files_are_scored_only_where_they_lie_on_their_scan(made, tmp_path):
-    fingerprint, name = made.scans.fingerprint, made.scans.cohort.test[0].identity
+    fingerprint, name = made.scans.fingerprint, made.scans.cohort.test[0].case_id
     write_oriented(tmp_path / f"{name}.nii.gz", organ(0, (24, 22, 19))[1])
     with pytest.raises(InputError, match="shape"):
         score_files(tmp_path, fingerprint, [name])
@@ -314,7 +314,7 @@ def test_differences_from_the_training_scans_are_said(made, tmp_path, options, c
     assert any(words in warning for warning in done.warnings), done.warnings
 
 
-# --- slices, shrunk volumes, several networks, other values
+# --- slices, downsampled volumes, several networks, other values
 
 
 def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
@@ -327,7 +327,7 @@ def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
     scans = open_own_scans(str(folder), "gpu", 3)
     done = trained(tmp_path, scans)
     assert scans.cohort.dimensions == 2
-    names = [case.identity for case in scans.cohort.test]
+    names = [case.case_id for case in scans.cohort.test]
     predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
     means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
     row = done.result["rows"]["supervised_few"]
@@ -341,19 +341,19 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.OwnScans.__init__.__globals__, "LARGEST_SIDE", {"gpu": 12})
     scans = open_own_scans(str(write_organs(tmp_path / "mine")), "gpu", 3)
     done = trained(tmp_path, scans, iterations=80)
-    names = [case.identity for case in scans.cohort.test]
+    names = [case.case_id for case in scans.cohort.test]
     assert scans.geometry.factors == (2, 2, 2)
     predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
     means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
     assert predicted[names[0]].label.shape == scans.fingerprint.properties[names[0]].shape
     (case,) = scans.cohort.test
-    small = done.study.predict(done.network, [case])[case.identity]
-    again = majority(predicted[case.identity].label, (2, 2, 2))
+    small = done.study.predict(done.network, [case])[case.case_id]
+    again = majority(predicted[case.case_id].label, (2, 2, 2))
     moved = [np.roll(small, step, axis) for axis in range(3) for step in (-1, 1)]
     best = max(mean_dice(again, other, 3) for other in moved)
     assert mean_dice(again, small, 3) > best, "interpolated, the prediction stays where it was"
     assert means["dice"] > 0.5
-    assert "shrunk by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
+    assert "downsampled by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
 
 
 def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
@@ -365,5 +365,5 @@ def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
         options = {"study": study, "scans": made.scans, "result": result}
         loaded = load_model(exporting.export_model(tmp_path, row, network, **options))
         (case,) = made.scans.cohort.test
-        expected = study.predict(network, [case])[case.identity]
+        expected = study.predict(network, [case])[case.case_id]
         np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), expected)

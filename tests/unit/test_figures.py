@@ -53,7 +53,7 @@ def cohort(request):
 
 
 def truths(cohort):
-    return {c.identity: cohort.sealed.open(c.identity, "final score") for c in cohort.test}
+    return {c.case_id: cohort.sealed.open(c.case_id, "final score") for c in cohort.test}
 
 
 def texts(figure):
@@ -110,7 +110,7 @@ def test_augmentation_shows_every_draw(cohort):
 
 def test_the_film_separates_wrong_from_confidently_wrong(cohort):
     one = cohort.unlabelled[0]
-    truth = cohort.sealed.open(one.identity, "teaching picture")
+    truth = cohort.sealed.open(one.case_id, "teaching picture")
     wrong = np.where(truth == 1, 2, truth).astype(np.uint8)
     frames = [
         {"iteration": 10, "label": truth * 0, "confidence": np.full(truth.shape, 100, np.uint8)},

@@ -115,7 +115,7 @@ def test_a_broken_image_is_left_out_by_name_and_the_rest_goes_on(folder, spoil, 
     spoil(folder)
     assert problem in said(folder, "excluded")["imagesTr/a00.nii.gz"]
     cohort, _ = folder_cohort(take_fingerprint(folder), 2)
-    assert "a00" not in {case.identity for case in cohort.cases}
+    assert "a00" not in {case.case_id for case in cohort.cases}
     assert "imagesTr/a00.nii.gz" in cohort.caveat
     assert load_cohort(str(folder), 2).content_hash == cohort.content_hash
     with pytest.raises(InputError, match="a00"):
@@ -154,8 +154,8 @@ def test_a_scan_with_a_wrong_label_map_stays_without_it(folder, spoil, problem):
     spoil(folder)
     assert problem in said(folder, "excluded")["labelsTr/a00.nii.gz"]
     cohort, _ = folder_cohort(take_fingerprint(folder), 2)
-    (case,) = [case for case in cohort.unlabelled if case.identity == "a00"]
-    assert case.label is None and case.identity not in cohort.sealed
+    (case,) = [case for case in cohort.unlabelled if case.case_id == "a00"]
+    assert case.label is None and case.case_id not in cohort.sealed
 
 
 def test_a_label_map_without_an_image_is_named(folder):
@@ -349,8 +349,8 @@ def test_guessed_patients_stay_on_one_side(tmp_path):
         for part in ("imagesTr", "labelsTr"):
             (folder / part / f"a0{number}.nii.gz").rename(folder / part / new)
     cohort, _ = folder_cohort(take_fingerprint(folder), 1)
-    held_out = {case.identity[:2] for case in cohort.validation + cohort.test}
-    assert held_out.isdisjoint(c.identity[:2] for c in cohort.labelled + cohort.unlabelled)
+    held_out = {case.case_id[:2] for case in cohort.validation + cohort.test}
+    assert held_out.isdisjoint(c.case_id[:2] for c in cohort.labelled + cohort.unlabelled)
 
 
 # --- slices or volumes
@@ -383,14 +383,14 @@ def test_a_stack_of_thick_slices_becomes_a_2d_cohort(tmp_path, orientation):
     case = cohort.labelled[0]
     assert cohort.dimensions == 2 and geometry.axis == 1 and geometry.factors == (1, 1, 1)
     assert case.image.shape == (22, 24, 20) and case.spacing == (6.0, 1.0, 1.0)
-    np.testing.assert_array_equal(case.label, organ(int(case.identity))[1].transpose(1, 0, 2))
+    np.testing.assert_array_equal(case.label, organ(int(case.case_id))[1].transpose(1, 0, 2))
     assert load_cohort(str(tmp_path), 1).content_hash == cohort.content_hash
 
 
 def test_volumes_are_shrunk_while_they_are_read(folder):
     cohort, geometry = folder_cohort(take_fingerprint(folder), 2, largest_side=12)
     assert geometry.factors == (2, 2, 2) and cohort.labelled[0].image.shape == (12, 11, 10)
-    assert "shrunk by 2 x 2 x 2" in cohort.caveat
+    assert "downsampled by 2 x 2 x 2" in cohort.caveat
 
 
 # --- the example folder

@@ -106,7 +106,7 @@ def said(found: Fingerprint, weight: str) -> str:
 
 
 def ids(cases) -> set[str]:
-    return {case.identity for case in cases}
+    return {case.case_id for case in cases}
 
 
 # --- names
@@ -229,7 +229,7 @@ def test_a_guess_leaves_stated_patients_alone_and_joins_what_belongs_to_them():
 def sides(cohort: Cohort) -> list[set[str]]:
     """Patients by name in training, validation and test."""
     groups = (cohort.labelled + cohort.unlabelled, cohort.validation, cohort.test)
-    return [{case.identity.split("_")[0] for case in cases} for cases in groups]
+    return [{case.case_id.split("_")[0] for case in cases} for cases in groups]
 
 
 def test_sessions_of_a_subject_never_part(folder):

@@ -175,10 +175,10 @@ def test_scans_of_one_shape_answer_together_as_they_do_alone(
     cases = [Case(str(9 - i), str(9 - i), image, (1.0, 1.0, 1.0)) for i, image in enumerate(images)]
     network, asked = WindowMean(), {"dimensions": dimensions, "device": "cpu", "batch": 3}
     labels = predict_cohort(network, cases, **asked, **options)
-    assert list(labels) == [case.identity for case in cases]
+    assert list(labels) == [case.case_id for case in cases]
     for case in cases:
         alone = predict_label(network, case.image, **asked, **options)
-        np.testing.assert_array_equal(labels[case.identity], alone)
+        np.testing.assert_array_equal(labels[case.case_id], alone)
     assert len({label.mean() for label in labels.values()}) > 2  # not all alike
 
 

@@ -1,4 +1,4 @@
-"""Studies with several networks, frozen ones, companions of scans, and modules of another kind."""
+"""Studies with several networks, frozen ones, auxiliary of scans, and modules of another kind."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_frozen_networks_are_seen_and_never_change(tmp_path):
 def test_companions_are_cut_where_the_scan_is_cut(tmp_path):
     made = tiny_study(tmp_path)
     training = made.cohort.labelled + made.cohort.unlabelled
-    doubles = {case.identity: np.stack([2 * case.image, -case.image]) for case in training}
+    doubles = {case.case_id: np.stack([2 * case.image, -case.image]) for case in training}
     seen = []
 
     def look(networks, batch, moment):
@@ -111,13 +111,13 @@ def test_companions_must_be_there_and_fit():
     made = tiny_study()
     training = made.cohort.labelled + made.cohort.unlabelled
     for wrong, words in (
-        ({}, "no companions"),
-        ({c.identity: c.image[None, :1] for c in training}, "companions are"),
+        ({}, "no auxiliary"),
+        ({c.case_id: c.image[None, :1] for c in training}, "auxiliary are"),
     ):
         with pytest.raises(InputError, match=words) as caught:
             others = {"x": training[0].image[None], **wrong}
             made.train(row("wrong", two_networks, networks=2, auxiliary=others))
-        assert training[0].identity in str(caught.value)
+        assert training[0].case_id in str(caught.value)
 
 
 def size_step(networks, batch, moment):

@@ -26,11 +26,11 @@ def small(dimensions: int, n_labelled: int = 2) -> Cohort:
     return phantom_cohort(n_labelled, dimensions=dimensions, max_scans=8)
 
 
-def truth(cohort: Cohort, identity: str) -> np.ndarray:
+def truth(cohort: Cohort, case_id: str) -> np.ndarray:
     for case in cohort.labelled + cohort.validation:
-        if case.identity == identity:
+        if case.case_id == case_id:
             return case.label
-    return cohort.sealed.open(identity, "teaching picture")
+    return cohort.sealed.open(case_id, "teaching picture")
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -46,7 +46,7 @@ def test_a_subject_does_not_depend_on_how_many_are_asked_for(dimensions):
     few, more = small(dimensions), phantom_cohort(3, dimensions=dimensions, max_scans=12)
     for group in ("labelled", "validation", "test"):
         for one, two in zip(few.groups[group], more.groups[group], strict=False):
-            assert one.identity == two.identity and np.array_equal(one.image, two.image)
+            assert one.case_id == two.case_id and np.array_equal(one.image, two.image)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -54,7 +54,7 @@ def test_every_class_is_in_every_scan_and_no_other(dimensions):
     cohort = small(dimensions)
     assert cohort.class_names == CLASS_NAMES
     for case in cohort.cases:
-        assert np.unique(truth(cohort, case.identity)).tolist() == [0, 1, 2, 3]
+        assert np.unique(truth(cohort, case.case_id)).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -70,7 +70,7 @@ def test_images_have_the_grids_shape_and_are_standardised(dimensions):
 
 def test_subjects_differ():
     images = [case.image.tobytes() for case in small(2).cases]
-    labels = [truth(small(2), case.identity).tobytes() for case in small(2).cases]
+    labels = [truth(small(2), case.case_id).tobytes() for case in small(2).cases]
     assert len(set(images)) == len(set(labels)) == len(images)
 
 
@@ -96,11 +96,11 @@ def test_scans_come_in_arbitrary_units_before_they_are_standardised():
 @pytest.mark.parametrize("n_labelled", [1, 3, 5])
 def test_labelled_are_the_first_subjects(n_labelled):
     cohort = small(2, n_labelled)
-    training = [case.identity for case in cohort.labelled + cohort.unlabelled]
+    training = [case.case_id for case in cohort.labelled + cohort.unlabelled]
     assert training == [f"subject_{i + 1:03d}" for i in range(len(training))]
     assert len(cohort.labelled) == n_labelled
-    assert cohort.validation[0].identity == f"subject_{TRAINING + 1:03d}"
-    assert cohort.test[0].identity == f"subject_{TRAINING + VALIDATION + 1:03d}"
+    assert cohort.validation[0].case_id == f"subject_{TRAINING + 1:03d}"
+    assert cohort.test[0].case_id == f"subject_{TRAINING + VALIDATION + 1:03d}"
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ssl_lib.notebook.quiz import check, predict
+from ssl_lib.notebook.quiz import ask, check
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
 TESTS = [
@@ -41,7 +41,7 @@ def parsed(thing: object) -> Elements:
 
 
 def test_a_question_is_an_accessible_radio_group_with_a_folded_answer() -> None:
-    page = parsed(predict("Which is larger?", ["one", "two"], "two", "because 2 > 1"))
+    page = parsed(ask("Which is larger?", ["one", "two"], "two", "because 2 > 1"))
     radios, labels = page.named("input"), page.named("label")
     assert [tag for tag, _ in page.tags[:2]] == ["fieldset", "legend"]
     assert {radio["type"] for radio in radios} == {"radio"}
@@ -53,12 +53,12 @@ def test_a_question_is_an_accessible_radio_group_with_a_folded_answer() -> None:
 
 
 def test_two_questions_do_not_share_a_radio_group() -> None:
-    names = {parsed(predict(q, ["a", "b"], "a", "")).named("input")[0]["name"] for q in "xy"}
+    names = {parsed(ask(q, ["a", "b"], "a", "")).named("input")[0]["name"] for q in "xy"}
     assert len(names) == 2
 
 
 def test_a_question_escapes_everything() -> None:
-    page = parsed(predict(NASTY, [NASTY, "b"], NASTY, NASTY))
+    page = parsed(ask(NASTY, [NASTY, "b"], NASTY, NASTY))
     assert not page.named("script")
     assert page.text.count(NASTY) == 4
 
@@ -66,11 +66,11 @@ def test_a_question_escapes_everything() -> None:
 @pytest.mark.parametrize(("options", "answer"), [(["a", "b"], "c"), (["a", "a"], "a")])
 def test_a_question_without_a_clear_answer_is_refused(options: list[str], answer: str) -> None:
     with pytest.raises(ValueError, match="must be one of"):
-        predict("?", options, answer, "")
+        ask("?", options, answer, "")
 
 
 def test_the_answer_is_not_in_the_plain_text_form() -> None:
-    assert "reason" not in repr(predict("?", ["a", "b"], "a", "reason"))
+    assert "reason" not in repr(ask("?", ["a", "b"], "a", "reason"))
 
 
 # --- check

@@ -46,7 +46,7 @@ def cohort():
 
 
 def perfect(cohort):
-    truths = {c.identity: cohort.sealed.open(c.identity, "final score") for c in cohort.test}
+    truths = {c.case_id: cohort.sealed.open(c.case_id, "final score") for c in cohort.test}
     return {name: truth.copy() for name, truth in truths.items()}
 
 

@@ -25,7 +25,7 @@ def numbered(count: int, shape: tuple[int, ...], first: int = 0) -> list[Case]:
     voxels = int(np.prod(shape))
     return [
         Case(
-            identity=f"scan {first + i}",
+            case_id=f"scan {first + i}",
             patient=f"patient {first + i}",
             image=(np.arange(voxels) + voxels * (first + i)).reshape(shape).astype(np.float32),
             spacing=(1.0,) * len(shape),
@@ -191,8 +191,8 @@ def test_seeds_depend_on_every_part():
 def test_scans_that_do_not_fit_give_the_same_batches(dimensions, patch, monkeypatch):
     """Wherever they are asked for from: in order, after a resume, or twice."""
     one = cohort(dimensions=dimensions)
-    known = {case.identity: case.image[None] * 2 for case in one.labelled + one.unlabelled}
-    options = {"cohort": one, "patch": (patch,) * dimensions, "companions": known}
+    known = {case.case_id: case.image[None] * 2 for case in one.labelled + one.unlabelled}
+    options = {"cohort": one, "patch": (patch,) * dimensions, "auxiliary": known}
     held = streams(**options)
     monkeypatch.setattr(sampling, "room_for_scans", lambda device: 100)
     stored = streams(**options)

@@ -100,7 +100,7 @@ def cases(dimensions: int) -> list[Case]:
 def test_published_batches_carry_their_labels_along_and_repeat(dimensions, stored):
     patch = (16, 16, 8)[:dimensions]
     scans = [
-        Case(c.identity, c.patient, c.label.astype(np.float32), c.spacing, c.label)
+        Case(c.case_id, c.patient, c.label.astype(np.float32), c.spacing, c.label)
         for c in cases(dimensions)
     ]
     source = Patches(scans, dimensions, patch, CPU, geometry="published", stored=stored)

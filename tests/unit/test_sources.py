@@ -28,7 +28,7 @@ needs_mirror = pytest.mark.skipif(not MIRROR, reason="SSL_MIRROR names no mirror
 
 
 def ids(cases) -> list[str]:
-    return [case.identity for case in cases]
+    return [case.case_id for case in cases]
 
 
 def refusal_of(*arguments, **options) -> str:
@@ -186,7 +186,7 @@ def test_a_folder_becomes_a_cohort(folder):
     case = cohort.labelled[0]
     assert (cohort.name, cohort.spacing_unit) == ("mine", "mm")
     assert (cohort.dimensions, case.spacing) == (2, (3.0, 1.0, 2.0))  # four slices: learnt singly
-    assert case.path == folder / "imagesTr" / f"{case.identity}.nii.gz"
+    assert case.path == folder / "imagesTr" / f"{case.case_id}.nii.gz"
     assert case.image.dtype == np.float32 and case.label.dtype == np.uint8
     assert cohort.class_names == ("background", "class 1", "class 2")
     assert "labelsTs has none" in cohort.caveat
@@ -200,7 +200,7 @@ def test_who_is_held_out_does_not_depend_on_the_number_of_labels(folder):
 
 def test_labels_that_are_not_asked_for_are_sealed(folder):
     cohort = load_cohort(str(folder), 1)
-    sealed = [case.identity for case in cohort.unlabelled if case.identity in cohort.sealed]
+    sealed = [case.case_id for case in cohort.unlabelled if case.case_id in cohort.sealed]
     assert len(sealed) == 4 and all(name.startswith("a") for name in sealed)
 
 
@@ -244,7 +244,7 @@ def test_patients_of_a_table_are_never_cut(folder):
 
 def test_a_small_look_reads_no_other_file(folder):
     few = load_cohort(str(folder), 1, max_scans=4)
-    read = {case.identity for cases in few.groups.values() for case in cases}
+    read = {case.case_id for cases in few.groups.values() for case in cases}
     for image in (folder / "imagesTr").iterdir():
         if image.name.removesuffix(".nii.gz") not in read:
             image.write_bytes(b"broken")
@@ -401,9 +401,7 @@ def test_hippocampus_fetches_itself_and_reads_what_nibabel_reads(tmp_path):
     folder = tmp_path / "hippocampus"
     assert len(list(folder.glob("images/*.nii.gz"))) == 16
     case = cohort.labelled[0]
-    label = nibabel.as_closest_canonical(
-        nibabel.load(folder / "labels" / f"{case.identity}.nii.gz")
-    )
+    label = nibabel.as_closest_canonical(nibabel.load(folder / "labels" / f"{case.case_id}.nii.gz"))
     np.testing.assert_array_equal(case.label, np.asarray(label.dataobj))
     assert case.patient == cohort.labelled[1].patient
     assert {len(cases) for cases in (cohort.validation, cohort.test)} == {4}

@@ -95,7 +95,7 @@ def test_the_film_shows_the_first_unlabelled_scan():
         assert frame["label"].shape == frame["confidence"].shape == shape
         assert frame["label"].dtype == frame["confidence"].dtype == torch.uint8
         assert frame["confidence"].min() >= 255 // 4
-    final = made.predict(done.networks["teacher"], [made.film_case])[made.film_case.identity]
+    final = made.predict(done.networks["teacher"], [made.film_case])[made.film_case.case_id]
     assert np.array_equal(done.film[-1]["label"].numpy(), final)
 
 
@@ -109,17 +109,17 @@ def test_a_score_has_every_key_of_a_row():
     assert row["validation_curve"] == [list(pair) for pair in done.validation]
     best = max(dice for _, dice in done.validation)
     assert row["validation_best"]["dice"] == best
-    assert {entry["id"] for entry in row["per_case"]} == {c.identity for c in made.cohort.test}
+    assert {entry["id"] for entry in row["per_case"]} == {c.case_id for c in made.cohort.test}
     assert len(row["per_case"]) == len(made.cohort.test) * 3
     assert set(SCORES) <= row.keys()
 
 
 def test_a_perfect_prediction_would_be_scored_as_one(monkeypatch):
     made, done = trained()
-    truth = {c.identity: made.cohort.sealed.open(c.identity, "final score") for c in cohort().test}
+    truth = {c.case_id: made.cohort.sealed.open(c.case_id, "final score") for c in cohort().test}
     monkeypatch.setattr(study, "predict_cohort", lambda *_, **__: truth)
     assert made.score(done)["dice"] == pytest.approx(1)
-    truth |= {c.identity: c.label for c in cohort().validation}
+    truth |= {c.case_id: c.label for c in cohort().validation}
     assert made.validate(done.networks["student"]) == pytest.approx(1)
 
 
@@ -127,7 +127,7 @@ def with_other_truths(original: Cohort) -> Cohort:
     """The same cohort, but every sealed label is all background with one voxel of class 3."""
     false = np.zeros(original.test[0].image.shape, np.uint8)
     false[0, 0, 0] = 3
-    hidden = [case.identity for case in original.unlabelled + original.test]
+    hidden = [case.case_id for case in original.unlabelled + original.test]
     return replace(original, sealed=SealedLabels({name: false.copy() for name in hidden}))
 
 
@@ -175,7 +175,7 @@ def test_the_reference_row_has_all_labels_and_another_hash():
 
 def test_the_label_curve_takes_the_first_scans():
     one = tiny().with_labels(1).cohort
-    assert [case.identity for case in one.labelled] == ["subject_001"]
+    assert [case.case_id for case in one.labelled] == ["subject_001"]
     assert one.test == cohort().test
     three = tiny().with_labels(3).cohort
     assert three.content_hash == tiny().with_all_labels().cohort.content_hash

@@ -21,7 +21,7 @@ def stored(seed: int, gain: float = 0.05) -> dict:
     def row(extra: float, name: str) -> dict:
         per_case = [
             {
-                "id": case.identity,
+                "id": case.case_id,
                 "class": 1,
                 "dice": 0.6 + 0.01 * i + extra,
                 "jaccard": 0.5,

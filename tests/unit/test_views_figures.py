@@ -7,13 +7,13 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ssl_lib.figures import (
-    doubt_maps,
     fusion_strip,
     influence_maps,
     kernel_comparison,
     map_and_errors,
     mixed_colours,
     to_png,
+    uncertainty_maps,
     view_opinions,
     voxel_line,
 )
@@ -71,11 +71,11 @@ def test_opinions_count_errors_and_disagreement(scene) -> None:
     assert len(to_png(figure)) < 200_000
 
 
-def test_doubt_stands_above_true_errors_on_one_scale(scene) -> None:
+def test_uncertainty_stands_above_true_errors_on_one_scale(scene) -> None:
     _, truth, answers = scene
-    doubts = {name: np.full(truth.shape, 0.01 * k) for k, name in enumerate(NAMES, 1)}
+    uncertainties = {name: np.full(truth.shape, 0.01 * k) for k, name in enumerate(NAMES, 1)}
     errors = {name: answer != truth for name, answer in answers.items()}
-    figure = doubt_maps(doubts, errors)
+    figure = uncertainty_maps(uncertainties, errors)
     assert {ax.images[0].get_clim() for ax in figure.axes[:3]} == {(0.0, 0.03)}
     assert labels_below(figure)[3:6] == ["0.0% wrong", "2.0% wrong", "4.0% wrong"]
 
@@ -111,8 +111,8 @@ def test_a_line_keeps_the_views_colours_and_greys_the_truth() -> None:
     truth = np.array([False, True, True, False])
     lines = (np.linspace(0, 1, 4), np.zeros(4))
     figure = voxel_line(truth, {"view 3": lines}, {"mean": lines[0]}, "pool")
-    top, doubt, fused = figure.axes
-    assert top.lines[0].get_color() == doubt.lines[0].get_color() == VIEW_COLOURS[2]
+    top, uncertainty, fused = figure.axes
+    assert top.lines[0].get_color() == uncertainty.lines[0].get_color() == VIEW_COLOURS[2]
     assert fused.lines[0].get_ydata().tolist() == lines[0].tolist()
     assert top.get_ylabel() == "p of pool"
 

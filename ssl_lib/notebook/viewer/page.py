@@ -235,7 +235,7 @@ def _choice(identity: str, names: Sequence[str]) -> str:
         return ""
     options = "".join(f'<option value="{i}">{escape(name)}' for i, name in enumerate(names))
     return (
-        f'<div class="knob" data-live hidden><label for="{identity}-scan">scan</label>'
+        f'<div class="slider" data-live hidden><label for="{identity}-scan">scan</label>'
         f'<select id="{identity}-scan" name="scan">{options}</select></div>'
     )
 
@@ -252,7 +252,7 @@ def _controls(identity: str, first: Mapping[str, object]) -> str:
     ]
     values = {**dict(zip("xyz", first["start"], strict=True)), **look}
     parts = [
-        f'<div class="knob"><label for="{identity}-{name}">{words}</label><input type="range" '
+        f'<div class="slider"><label for="{identity}-{name}">{words}</label><input type="range" '
         f'id="{identity}-{name}" name="{name}" min="{low}" max="{top}" step="{step}" '
         f'value="{values[name]}"><output for="{identity}-{name}"></output></div>'
         for name, words, low, top, step in sliders
@@ -262,6 +262,6 @@ def _controls(identity: str, first: Mapping[str, object]) -> str:
         for name in (TRUTH, PREDICTION)
     )
     return (
-        f'<div class="knobs" data-live hidden>{"".join(parts)}</div>'
+        f'<div class="sliders" data-live hidden>{"".join(parts)}</div>'
         f'<div class="ticks" data-live hidden>{ticks}</div>'
     )

@@ -3,8 +3,8 @@
   // The arithmetic is that of cuts.py, in whole numbers: both draw the same pixels.
   const root = document.getElementById("IDENTITY");
   const rules = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  const knob = (name) => root.querySelector(`[name="${name}"]`);
-  const number = (name) => Number(knob(name).value);
+  const slider = (name) => root.querySelector(`[name="${name}"]`);
+  const number = (name) => Number(slider(name).value);
   const floor = (a, b) => Math.floor(a / b);
 
   const pictureOf = (source) => new Promise((done, failed) => {
@@ -87,20 +87,20 @@
   const figures = [...root.querySelectorAll("figure")];
   const canvases = figures.map(() => document.createElement("canvas"));
   canvases.forEach((canvas) => canvas.setAttribute("role", "img"));
-  const current = () => rules.scans[knob("scan") ? number("scan") : 0];
+  const current = () => rules.scans[slider("scan") ? number("scan") : 0];
   const inScan = (scan, axis, index) => index * scan.factors[axis] + floor(scan.factors[axis], 2);
 
   const show = () => {
     const scan = current(), [low, high] = scan.range;
     const state = {
       point: [number("x"), number("y"), number("z")], window: number("window"), level: number("level"),
-      fill: number("fill"), truth: knob("truth").checked, prediction: knob("prediction").checked,
+      fill: number("fill"), truth: slider("truth").checked, prediction: slider("prediction").checked,
     };
     const texts = {window: scan.windows[state.window - 1], level: scan.levels[state.level], fill: `${state.fill} %`};
     ["x", "y", "z"].forEach((name, axis) => { texts[name] = String(inScan(scan, axis, state.point[axis])); });
     for (const [name, text] of Object.entries(texts)) {
-      knob(name).setAttribute("aria-valuetext", text);
-      knob(name).nextElementSibling.textContent = text;
+      slider(name).setAttribute("aria-valuetext", text);
+      slider(name).nextElementSibling.textContent = text;
     }
     rules.views.forEach((view, i) => {
       [canvases[i].width, canvases[i].height] = scan.sizes[i];
@@ -122,11 +122,11 @@
     const scan = current();
     await load(scan);
     ["x", "y", "z"].forEach((name, axis) => {
-      Object.assign(knob(name), {max: scan.shape[axis] - 1, disabled: scan.shape[axis] === 1});
-      knob(name).value = scan.start[axis];
+      Object.assign(slider(name), {max: scan.shape[axis] - 1, disabled: scan.shape[axis] === 1});
+      slider(name).value = scan.start[axis];
     });
-    for (const name of ["window", "level", "fill"]) knob(name).value = scan.look[name];
-    for (const name of ["truth", "prediction"]) knob(name).disabled = !scan[name];
+    for (const name of ["window", "level", "fill"]) slider(name).value = scan.look[name];
+    for (const name of ["truth", "prediction"]) slider(name).disabled = !scan[name];
     root.querySelector(".views").style.cssText = scan.layout;
     Object.assign(root.querySelector(".note"), {textContent: scan.note, hidden: !scan.note});
     show();
@@ -140,7 +140,7 @@
       if (event.type === "pointermove" && !(event.buttons && event.pointerType === "mouse")) return;
       const box = canvases[i].getBoundingClientRect(), scan = current();
       const part = [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height];
-      [across, up].forEach((axis, k) => { knob("xyz"[axis]).value = Math.floor(part[k] * scan.shape[axis]); });
+      [across, up].forEach((axis, k) => { slider("xyz"[axis]).value = Math.floor(part[k] * scan.shape[axis]); });
       show();
     };
     ["click", "pointermove"].forEach((kind) => canvases[i].addEventListener(kind, move));

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_lib.data.downsampling import block_means, majority, shrunk
+from ssl_lib.data.downsampling import block_means, downsampled, majority
 from ssl_lib.data.phantom import phantom_cohort
 
 quickly = settings(max_examples=25, deadline=None)
@@ -51,18 +51,18 @@ def test_a_block_becomes_its_most_frequent_class_the_smallest_of_equals(sides, f
 
 def test_a_cohort_shrinks_with_its_sealed_labels():
     cohort = phantom_cohort(2, dimensions=3, max_scans=6)
-    small = shrunk(cohort, 24)
+    small = downsampled(cohort, 24)
     for before, after in zip(cohort.cases, small.cases, strict=True):
-        assert max(after.image.shape) <= 24 and after.identity == before.identity
+        assert max(after.image.shape) <= 24 and after.case_id == before.case_id
         assert after.spacing[1] == 2 * before.spacing[1]
     for case in small.unlabelled + small.test:
         assert case.label is None
-        assert small.sealed.open(case.identity, "final score").shape == case.image.shape
-    assert "shrunk by" in small.caveat and small.content_hash != cohort.content_hash
+        assert small.sealed.open(case.case_id, "final score").shape == case.image.shape
+    assert "downsampled by" in small.caveat and small.content_hash != cohort.content_hash
 
 
 def test_small_volumes_and_slices_stay_as_they_are():
     volumes = phantom_cohort(2, dimensions=3, max_scans=6)
     slices = phantom_cohort(2, dimensions=2, max_scans=6)
-    assert shrunk(volumes, 64) is volumes
-    assert shrunk(slices, 8) is slices
+    assert downsampled(volumes, 64) is volumes
+    assert downsampled(slices, 8) is slices

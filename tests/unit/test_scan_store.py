@@ -13,10 +13,10 @@ import pytest
 from organ_scans import write_organs
 from tiny_study import hashes, tiny_study, train
 
-from ssl_lib.data import scan_files as shelf
+from ssl_lib.data import scan_files as store
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.load import load_cohort
-from ssl_lib.data.scan_files import Shelf
+from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.training import batches as sampling
 from ssl_lib.utils.errors import InputError
 
@@ -34,24 +34,24 @@ def open_files() -> int:
 
 def test_what_fits_stays_in_memory_and_the_rest_goes_to_files():
     one, two, three = map(scan, range(3))
-    kept = Shelf(room=2 * (one.image.nbytes + one.label.nbytes) + 7)
-    assert kept.keep(one) is one and kept.keep(two) is two
-    stored = kept.keep(three)
+    kept = ScanStore(room=2 * (one.image.nbytes + one.label.nbytes) + 7)
+    assert kept.add(one) is one and kept.add(two) is two
+    stored = kept.add(three)
     assert isinstance(stored.image, np.memmap) and isinstance(stored.label, np.memmap)
     np.testing.assert_array_equal(stored.image, three.image)
     np.testing.assert_array_equal(stored.label, three.label)
     assert stored.image.dtype == np.float32 and stored.label.dtype == np.uint8
-    assert kept.keep(stored) is stored
+    assert kept.add(stored) is stored
 
 
 def test_a_scan_without_a_label_keeps_none():
-    assert Shelf(room=0).keep(replace(scan(0), label=None)).label is None
+    assert ScanStore(room=0).add(replace(scan(0), label=None)).label is None
 
 
 def test_files_are_read_only_and_leave_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = open_files()
-    stored = Shelf(room=0).keep(scan(0))
+    stored = ScanStore(room=0).add(scan(0))
     with pytest.raises(ValueError, match="read-only"):
         stored.image[0, 0, 0] = 1
     assert not list(tmp_path.iterdir()), "the file has no name"
@@ -64,16 +64,16 @@ def test_a_full_disk_is_one_message(monkeypatch):
     def full(array: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shelf, "_mapped", full)
+    monkeypatch.setattr(store, "_mapped", full)
     with pytest.raises(InputError, match=r"neither memory nor .* has room") as refusal:
-        Shelf(room=0).keep(scan(0))
+        ScanStore(room=0).add(scan(0))
     assert "TMPDIR" in refusal.value.fix
 
 
 def test_a_folder_keeps_them_in_files_too(tmp_path, monkeypatch):
     folder = write_organs(tmp_path / "mine")
     held = load_cohort(str(folder), 2)
-    monkeypatch.setattr(shelf, "room_for_scans", lambda device: 0)
+    monkeypatch.setattr(store, "room_for_scans", lambda device: 0)
     stored = load_cohort(str(folder), 2)
     assert all(isinstance(case.image, np.memmap) for case in stored.cases)
     assert stored.content_hash == held.content_hash
@@ -83,7 +83,7 @@ def test_a_training_on_files_ends_in_the_same_bits(monkeypatch):
     study = tiny_study()
     held = train(study)
     groups = {
-        name: tuple(Shelf(room=0).keep(case) for case in cases)
+        name: tuple(ScanStore(room=0).add(case) for case in cases)
         for name, cases in study.cohort.groups.items()
     }
     elsewhere = replace(study, cohort=replace(study.cohort, **groups))
