@@ -15,7 +15,7 @@ from pathlib import Path
 from ssl_lib.config import earlier_settings
 from ssl_lib.data.load import DATASETS
 from ssl_lib.data.published import PUBLISHED
-from ssl_lib.evaluation.decisions import Comparison, compare_rows
+from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
@@ -26,6 +26,8 @@ from ssl_lib.notebook.files import write_text
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
 LEADING = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
+TWO_CORES = {"dataset": "acdc", "profile": "evening", "n_labelled": 3}
+BASELINES = ("supervised_weak", "supervised_strong")
 CONTROL = "supervised_strong"
 METHODS = tuple(ablations())
 CEILING = "supervised_all"
@@ -88,7 +90,39 @@ def leading_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"findings": table, "acdc": leading_table}
+def reading_lines() -> str:
+    """All rows of the two-core cohort in Markdown: what each baseline, each checkpoint and the
+    largest component are worth (see `ssl_lib.evaluation.decisions.READINGS`)."""
+    results = read_rows(RESULTS, **TWO_CORES)
+    others = [name for name in READINGS if READINGS[name]]
+    heads = [
+        "row",
+        "seeds",
+        "Dice [95 %]",
+        *(f"minus {row_name(base).lower()}" for base in BASELINES),
+    ]
+    lines = [[*heads, *(f"{name}: gain" for name in (*others, ORACLE))]]
+    lines.append(["---"] * len(lines[0]))
+    for row in in_order(row for result in results for row in result["rows"]):
+        interval = bootstrap_interval(scan_scores(results, row).values)
+        made = {one.reference: one for one in compare_rows(results, [(row, b) for b in BASELINES])}
+        cells = [row_name(row), str(interval.n_seeds)]
+        cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
+        cells += [cell(made.get(base)) for base in BASELINES]
+        read = readings(results, row)
+        cells += [_gain(read, name) for name in (*others, ORACLE)]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _gain(read: Mapping[str, float], name: str) -> str:
+    """What another reading adds to the last weights' Dice."""
+    if name not in read:
+        return "–"
+    return f"{read[name] - read['last weights']:+.3f}".replace("-", "−")
+
+
+TABLES = {"findings": table, "acdc": leading_table, "readings": reading_lines}
 """What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
 
 
