@@ -725,7 +725,7 @@ for name, mean, uncertainty in zip(names, means, uncertainties, strict=True):
 
 
 # %% tags=["widget"]
-def ask(passes, rate):
+def with_passes(passes, rate):
     """U of view 1 from the first passes at a dropout rate, beside its errors."""
     mean, uncertainty = mean_and_uncertainty(answers[rate][0][:passes])
     return figures.map_and_errors(
@@ -735,7 +735,7 @@ def ask(passes, rate):
 
 # %% tags=["widget"]
 explore(
-    ask,
+    with_passes,
     wanted_bytes=90_000,
     alt=lambda passes, rate: f"Uncertainty from {passes} passes at dropout {rate:g}, and errors.",
     passes=Slider("dropout passes K", (2, 4, 8, 16), 4),

@@ -85,6 +85,7 @@ from ssl_lib import figures
 from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
 from ssl_lib.export.model import export_model, load_model, predict_scan
+from ssl_lib.export.output import output_folder
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
@@ -112,7 +113,7 @@ fingerprint, cohort = scans.fingerprint, scans.cohort
 settings = settings_for(PROFILE, cohort)
 study = Study(cohort, settings, PROFILE, SEED, best_device(), Path(RUNS_DIR))
 run_name = f"{safe_name(DATASET)}-{PROFILE}-n{N_LABELLED}-seed{SEED}"
-output = Path(OUTPUT_DIR) / run_name
+output = output_folder(OUTPUT_DIR, run_name)  # never one in which somebody has changed a file
 print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
 
 

@@ -21,8 +21,8 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "A broken file or parameter is refused in words that name it": (
         "test_broken_inputs", "test_fuzz_readers", "test_damaged_notes", "test_reading",
     ),
-    "Folders as people have them work as meant or say what to change; a scan, a label map by hand or a"
-    " corrected prediction is never replaced": (
+    "Folders as people have them work as meant or say what to change; a scan, a label map by hand"
+    " or a corrected prediction is never replaced": (
         "test_folders", "test_fingerprint", "test_export", "test_your_own_scans",
     ),
     "No hidden label is reached by training, and no patient is in two splits": (

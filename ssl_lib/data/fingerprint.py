@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -205,8 +206,8 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
     """The axis along which outlined slices alternate with empty ones inside the organ, or None.
 
     It alternates if half of the slices between the first and the last outlined one are empty, in
-    two gaps or more, and no more than two outlined slices lie together; or if a third of them are,
-    in three gaps or more. Two organs side by side have one gap.
+    two gaps or more, and no more than two outlined slices lie together; or if a quarter of them
+    are, in two gaps or more of one or two slices. Two organs side by side have one gap.
     """
     for axis in range(3):
         there = label.any(axis=tuple(other for other in range(3) if other != axis))
@@ -214,7 +215,7 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
         runs = np.diff(np.flatnonzero(np.diff(np.r_[0, inside.astype(np.int8), 0])))
         gaps, empty = len(runs) // 2, float(np.mean(~inside)) if inside.size else 0.0
         thin = gaps >= 2 and empty >= 1 / 2 and runs[::2].max() <= 2
-        if thin or (gaps >= 3 and empty >= 1 / 3):
+        if thin or (gaps >= 2 and empty >= 0.25 and runs[1::2].max() <= 2):
             return axis
     return None
 
@@ -231,6 +232,11 @@ def label_beside(image: Volume, path: Path) -> tuple[UInt8[np.ndarray, "x y z"],
     the two headers differ in the direction of an axis.
     """
     volume = read_nifti(path)
+    if not np.array_equal(volume.turn, image.turn):
+        alike = read_nifti(path, turned_as=image)
+        with suppress(InputError):  # only a rounding apart: then the image's turn is right
+            same_grid(image, alike)
+            volume = alike
     try:
         beside = same_grid(image, volume)
     except InputError as error:
@@ -238,8 +244,8 @@ def label_beside(image: Volume, path: Path) -> tuple[UInt8[np.ndarray, "x y z"],
         if theirs == ours or volume.voxels.shape != image.voxels.shape:
             raise
         raise InputError(
-            f"{error.problem}; its header says {theirs}, that of its image {ours}:"
-            " mirrored against it, if both arrays were stored alike",
+            f"lies elsewhere than its image {image.path.name}: its header says {theirs}, that of"
+            f" its image {ours}; mirrored against it, if both arrays were stored alike",
             where=path,
             expected=error.expected,
             fix="look at both in a viewer, then give the label map the affine of its image",
@@ -297,14 +303,16 @@ def _classes(
     uses = Counter(value for scan in labelled for value in properties[scan].classes)
     names = listing.description.get("labels")
     if names is None:
-        least = 1 if len(labelled) < 2 else 2
+        shared = any(n >= 2 for value, n in uses.items() if value > 0)
+        least = 2 if shared and len(labelled) > 1 else 1
         values = tuple(sorted({0, *(value for value, n in uses.items() if n >= least)}))
         names = ("background", *(f"class {value}" for value in values[1:]))
         fix = "fix it; if it is a class, name all classes in dataset.json"
         expected = f"values that other label maps use, too: {', '.join(map(str, values))}"
     else:
-        values = tuple(range(len(names)))
-        expected, fix = f"0 to {len(names) - 1}, as dataset.json names them", "fix one of the two"
+        values = tuple(listing.description["values"])
+        stated = ", ".join(map(str, values))
+        expected, fix = f"{stated}, as dataset.json names them", "fix one of the two"
     for scan in labelled:
         extra = sorted(properties[scan].classes.keys() - set(values))
         if extra:
@@ -342,21 +350,70 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
             "a line for every scan",
             "add them, a patient's scans with one name",
         )
-    several = {p: [s for s in guess if guess[s] == p] for p in dict.fromkeys(guess.values())}
+    listing = replace(listing, guessed=guess)
+    several: dict[str, list[str]] = {}
+    for scan in listing.images:
+        several.setdefault(listing.patient_of(scan), []).append(scan)
     several = {patient: scans for patient, scans in several.items() if len(scans) > 1}
-    if several:
-        example = max(several.values(), key=len)
+    guessed = {p: scans for p, scans in several.items() if any(s in guess for s in scans)}
+    if guessed:
+        example = max(guessed.values(), key=len)
         findings.note(
             "imagesTr",
-            f"names suggest {len(several)} patients with several scans, such as"
+            f"names suggest {len(guessed)} patients with several scans, such as"
             f" {', '.join(example[:3])}: each is kept on one side of the split",
             "patients.csv, if the guess is wrong: it decides",
             "write a line scan,patient for each scan",
         )
-    test = set(listing.test)
-    both = [p for p, scans in several.items() if {s in test for s in scans} == {True, False}]
-    if both:
-        scans = several[both[0]]
+    if len(set(map(listing.patient_of, listing.images))) == 1 and len(listing.images) > 1:
+        findings.warn(
+            "imagesTr",
+            "all scans seem to be of one patient: no test on it says anything about another one",
+            "scans of several patients",
+            "if they are, say so in patients.csv",
+        )
+    _warn_of_sequences(guessed, findings)
+    return _apart(listing, several, findings)
+
+
+SEQUENCES = {
+    "t1", "t1w", "t1c", "t1ce", "t1n", "t1gd", "t2", "t2w", "t2f", "t2star", "flair", "dwi", "adc",
+    "pd", "pdw", "swi", "ct", "cta", "ctp", "pet", "mr", "mri", "dce", "hbv",
+}  # fmt: skip
+
+
+def _warn_of_sequences(several: Mapping[str, Sequence[str]], findings: Findings) -> None:
+    """Tell names that end in the name of a sequence: several images of one examination."""
+    ends = {
+        scan: scan.replace("-", "_").split("_")[-1].lower() for s in several.values() for scan in s
+    }
+    kinds = sorted({end for end in ends.values() if end in SEQUENCES})
+    if len(kinds) > 1:
+        findings.warn(
+            "imagesTr",
+            f"names end in {', '.join(kinds)}: are these images of one examination? Each is taken"
+            " for a scan of its own, and networks meet all of them alike",
+            "one kind of image",
+            "make a folder for each kind; several channels are not supported",
+        )
+
+
+def _apart(listing: Listing, several: Mapping[str, Sequence[str]], findings: Findings) -> Listing:
+    """See that no patient stands in imagesTr and in imagesTs: a stated one leaves training, of a
+    guessed one the test scan is taken for another patient's."""
+    test, guess = set(listing.test), dict(listing.guessed)
+    for scans in several.values():
+        if {scan in test for scan in scans} != {True, False}:
+            continue
+        if all(scan in listing.patients for scan in scans):
+            lost = [scan for scan in scans if scan not in test]
+            findings.warn(
+                "imagesTr",
+                f"{', '.join(lost)} are not used: their patient has scans in imagesTs, too",
+                "each patient in one of the two folders",
+                "move all scans of this patient into one of them",
+            )
+            continue
         findings.warn(
             "imagesTs",
             f"names suggest that {', '.join(scans[:3])} are one patient, some in imagesTr and some"
@@ -364,7 +421,11 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
             "each patient in one of the two folders",
             "if it is one patient, say so in patients.csv, which decides",
         )
-        guess = {s: p for s, p in guess.items() if not (p in both and s in test)}
+        for scan in scans:
+            if scan in test and scan not in listing.patients:
+                guess.pop(scan, None)
+            elif scan not in test and scan not in listing.patients:
+                guess[scan] = f"{guess.get(scan, scan)} (imagesTr)"
     return replace(listing, guessed=guess)
 
 

@@ -80,7 +80,7 @@ def _split_with_patients(
     try:
         return folder_split(folder, listing, n_labelled, seed), listing, ""
     except InputError as error:
-        if listing.guessed:
+        if listing.guessed and not _can_be_split(listing, folder, seed):
             free = replace(listing, guessed={})
             try:
                 split = folder_split(folder, free, n_labelled, seed)
@@ -89,6 +89,15 @@ def _split_with_patients(
             else:
                 return split, free, TOGETHER_NO_MORE
         raise _too_little(fingerprint, error) from None
+
+
+def _can_be_split(listing: Listing, folder: Path, seed: int) -> bool:
+    """Whether the guessed patients leave at least one labelled scan to train on."""
+    try:
+        folder_split(folder, listing, 1, seed)
+    except InputError:
+        return False
+    return True
 
 
 def _too_little(fingerprint: Fingerprint, error: InputError) -> InputError:
@@ -191,7 +200,12 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
     validation = hold_out(
         labelled, _share(VALIDATION_SHARE, labelled), patient_of, never=test, seed=seed
     )
-    pool = [scan for scan in labelled if scan not in {*validation, *test}]
+    tested = {patient_of(scan) for scan in test}
+    pool = [
+        scan
+        for scan in labelled
+        if scan not in {*validation, *test} and patient_of(scan) not in tested
+    ]
     if not 1 <= n_labelled <= len(pool):
         raise InputError(
             f"{n_labelled} labelled scans were asked for; of {len(labelled)} in labelsTr,"

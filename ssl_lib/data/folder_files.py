@@ -10,8 +10,10 @@ FOLDER/patients.csv           a line "scan,patient" each, under these headings (
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
@@ -160,6 +162,11 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     classes and patients are decisions, which must not be lost.
     """
     tables = Findings(folder)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(
+            "may not be read", where=folder, expected="the right to read and to enter this folder"
+        )
+    _refuse_misspelt(folder, findings)
     parts = {part: _files(folder / part, findings) for part in PARTS}
     description = _description(folder / "dataset.json", tables)
     by_channel = _channels_in(parts, description)
@@ -167,7 +174,7 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
         _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
     )
     labels, test_labels = (
-        _by_scan(parts[part], findings, frozenset()) for part in ("labelsTr", "labelsTs")
+        _by_scan(parts[part], findings, by_channel) for part in ("labelsTr", "labelsTs")
     )
     if not images:
         raise _no_scan(folder, findings)
@@ -199,6 +206,30 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     )
 
 
+KNOWN = (*PARTS, "dataset.json", "patients.csv")
+
+
+def _refuse_misspelt(folder: Path, findings: Findings) -> None:
+    """Refuse a name that is nearly one of those that are read, where that one is missing; name
+    further folders with scans."""
+    entries = {path.name: path for path in folder.glob("[!.]*")}
+    for name, path in sorted(entries.items()):
+        if name in KNOWN:
+            continue
+        missing = [known for known in KNOWN if known not in entries]
+        near = difflib.get_close_matches(name.lower(), [k.lower() for k in missing], 1, 0.87)
+        if near:
+            meant = next(known for known in missing if known.lower() == near[0])
+            raise InputError(
+                f"is not read: is it meant to be {meant}?",
+                where=path,
+                expected=", ".join(KNOWN),
+                fix=f"rename it to {meant}, or move it away",
+            )
+        if path.is_dir() and any(p.name.lower().endswith(SUFFIXES) for p in path.glob("[!.]*")):
+            findings.note(path, "holds NIfTI files, and is not read", ", ".join(PARTS))
+
+
 def _no_scan(folder: Path, findings: Findings) -> InputError:
     """What to say of a folder without a scan: what is there instead, and where scans belong."""
     there = sorted(path.name for path in folder.glob("[!.]*"))
@@ -222,15 +253,31 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     )
 
 
+LABEL_WORDS = re.compile(
+    r"[_. -]?(segmentation|seg|labels?|mask|gt|dseg|groundtruth|ground_truth|manual|annotation)\b"
+    r"|^(segmentation|seg|labels?|mask)[_. -]?",
+    re.IGNORECASE,
+)
+
+
 def _refuse_lone_labels(
     images: Mapping[str, Path], labels: Mapping[str, Path], part: str, findings: Findings
 ) -> None:
-    for lone in sorted(labels.keys() - images.keys()):
+    lone = sorted(labels.keys() - images.keys())
+    likely = {LABEL_WORDS.sub("", name).lower(): name for name in lone}
+    partners = {
+        likely[key]: image
+        for image in images
+        if (key := re.sub(r"^(volume|image|img)", "", image, flags=re.IGNORECASE).lower()) in likely
+        or (key := image.lower()) in likely
+    }
+    fix = "give an image and its label map one name"
+    if partners:
+        label, image = next(iter(partners.items()))
+        fix += f"; {labels[label].name} is probably that of {images[image].name}"
+    for name in lone:
         findings.exclude(
-            labels[lone],
-            f"has no image of this name in {part}",
-            f"{part}/{lone}.nii.gz",
-            "name image and label map alike",
+            labels[name], f"has no image of its name in {part}", "one name for both files", fix
         )
 
 
@@ -239,6 +286,15 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
     everything else that is not read is named in one line."""
     found: dict[str, Path] = {}
     unread: list[Path] = []
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file", where=folder, expected="a folder", fix="rename or remove it")
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(
+            "may not be read",
+            where=folder,
+            expected="the right to read and to enter this folder",
+            fix="change its permissions",
+        )
     for path in sorted(folder.glob("[!.]*")):
         suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
         if suffix is None or path.is_dir():
@@ -295,27 +351,33 @@ def _channels_in(
 ) -> frozenset[str]:
     """Names of scans whose images end in the number of a channel.
 
-    Decided by the label maps: NAME.nii.gz means that NAME_0000.nii.gz is a channel (as an image
-    of that name does), and NAME_0000.nii.gz that it is a scan. What has no label map follows the
-    others; without any, several scans with the same numbers, or `channel_names` in dataset.json,
-    mean channels.
+    NAME_0001 can only be a channel where NAME_0000 (or NAME) is there. Then the label maps decide:
+    NAME means that NAME_0000 is a channel, and NAME_0001 that it is a scan. What has no label map
+    follows the others; without any, several channels in dataset.json, one number alone, or several
+    scans with the same numbers mean channels.
     """
-    numbers: dict[str, set[str]] = {}
-    for part in ("imagesTr", "imagesTs"):
-        for name in parts[part]:
-            if match := NUMBERED.match(name):
-                numbers.setdefault(match[1], set()).add(match[2])
-    labels = {*parts["labelsTr"], *parts["labelsTs"]}
     plain = {*parts["imagesTr"], *parts["imagesTs"]}
-    channel = {name for name in numbers if name in labels or name in plain}
-    own = {name for name in numbers if any(f"{name}_{n}" in labels for n in numbers[name])}
+    numbers: dict[str, set[str]] = {}
+    for name in plain:
+        if match := NUMBERED.match(name):
+            numbers.setdefault(match[1], set()).add(match[2])
+    numbers = {name: found for name, found in numbers.items() if "0000" in found or name in plain}
+    labels = {*parts["labelsTr"], *parts["labelsTs"]}
+    stated = description.get("channel_names") or description.get("modality") or ()
+    several = isinstance(stated, Mapping | list) and len(stated) > 1
+    outlined = {
+        name: {number for number in found if f"{name}_{number}" in labels}
+        for name, found in numbers.items()
+    }
+    first_only = several and all(found <= {"0000"} for found in outlined.values())
+    own = {name for name, found in outlined.items() if found and not first_only}
+    channel = {name for name in numbers if name in labels or name in plain} - own
     open_ones = numbers.keys() - channel - own
-    stated = "channel_names" in description or "modality" in description
-    first_only = all(numbers[name] == {"0000"} for name in open_ones)
+    lone = all(numbers[name] == {"0000"} for name in open_ones)
     alike = len(open_ones) > 1 and len({frozenset(numbers[name]) for name in open_ones}) == 1
-    if channel or (not own and (stated or first_only or alike)):
+    if channel or (not own and (several or lone or alike)):
         channel |= open_ones
-    return frozenset(channel - own)
+    return frozenset(channel)
 
 
 def _by_scan(
@@ -352,23 +414,38 @@ def _by_scan(
 
 
 def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dict[str, str]:
-    """The table of scans and patients; without the file, an empty one."""
+    """The table of scans and patients; without the file, an empty one.
+
+    Its columns may be parted by commas, semicolons or tabs, and stand beside others.
+    """
     if not path.exists():
         return {}
-    form = 'lines "scan,patient" under these two headings, in UTF-8'
+    form = "a line of headings, scan,patient, and below it a line for each scan (CSV in UTF-8)"
+    again = "save it anew as CSV (UTF-8), with these two columns"
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+            lines = [line for line in file.read().splitlines() if line.strip(",;\t \"'")]
+        lines = lines[1:] if lines and lines[0].lower().startswith("sep=") else lines
+        head = lines[0].lower() if lines else ""
+        parted = next((mark for mark in ",;\t" if mark in head), ",")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=parted)]
     except (OSError, UnicodeDecodeError, csv.Error):
-        findings.exclude(path, "cannot be read as a table", form, "save it anew as CSV (UTF-8)")
+        findings.exclude(path, "cannot be read as a table", form, again)
         return {}
-    if not rows or rows[0] != ["scan", "patient"] or any(len(row) != 2 for row in rows):
-        findings.exclude(path, "needs the two columns scan,patient under these headings", form)
+    heads = [cell.lower() for cell in rows[0]] if rows else []
+    if heads.count("scan") != 1 or heads.count("patient") != 1:
+        findings.exclude(path, "has no columns scan,patient under these headings", form, again)
         return {}
+    places = heads.index("scan"), heads.index("patient")
     patients: dict[str, str] = {}
-    for scan, patient in ((_scan_name(scan, images), patient) for scan, patient in rows[1:]):
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(heads):
+            findings.exclude(path, f"line {number} has {len(row)} cells, not {len(heads)}", form)
+            continue
+        scan, patient = _scan_name(row[places[0]], images), row[places[1]]
+        patient = unicodedata.normalize("NFC", patient)
         if not patient:
-            findings.exclude(path, f"names no patient for the scan {scan!r}", form)
+            findings.exclude(path, f"names no patient for the scan {scan!r} (line {number})", form)
         elif patients.setdefault(scan, patient) != patient:
             findings.exclude(path, f"names two patients for the scan {scan!r}", "one line a scan")
     unknown = sorted(patients.keys() - images.keys())
@@ -383,25 +460,33 @@ def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dic
 
 
 def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
-    """The id that a cell of patients.csv means: with or without an ending, or a channel."""
-    cell = unicodedata.normalize("NFC", cell)
+    """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, or
+    the leading zeros that a spreadsheet takes away."""
+    cell = unicodedata.normalize("NFC", cell).replace("\\", "/").rsplit("/", 1)[-1]
     for suffix in SUFFIXES:
         cell = cell[: -len(suffix)] if cell.lower().endswith(suffix) else cell
-    return cell if cell in images else cell.removesuffix("_0000")
+    if cell in images:
+        return cell
+    if cell.isdecimal():
+        same = [name for name in images if name.isdecimal() and int(name) == int(cell)]
+        return same[0] if len(same) == 1 else cell
+    return cell.removesuffix("_0000")
 
 
 def _description(path: Path, findings: Findings) -> dict[str, object]:
-    """The content of dataset.json: its labels as a tuple of names under "labels", and the value of
-    ignored voxels, which is no class, under "ignored"."""
+    """The content of dataset.json: the names of its classes under "labels", their values under
+    "values", and the value of ignored voxels, which is no class, under "ignored"."""
     if not path.exists():
         return {}
     form = '{"labels": {"background": 0, "organ": 1}}'
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict):
-            raise ValueError("it holds no table of names and values")
+            raise _Wrong("it holds no table of names and values")
+        content["values"], content["ignored"] = None, None
         if "labels" in content:
-            content["labels"], content["ignored"] = _label_names(content["labels"])
+            names = _label_names(content["labels"])
+            content["labels"], content["values"], content["ignored"] = names
     except json.JSONDecodeError as error:
         findings.exclude(
             path,
@@ -419,38 +504,59 @@ def _description(path: Path, findings: Findings) -> dict[str, object]:
     except OSError:
         findings.exclude(path, "cannot be used: it is no file that can be read", form)
         return {}
-    except ValueError as error:
-        findings.exclude(path, f"cannot be used: {error}", form)
+    except _Wrong as error:
+        findings.exclude(path, f"cannot be used: {error}", form, "correct it, or leave it away")
+        return {}
+    except (ValueError, OverflowError):  # a number of a thousand digits, NaN
+        findings.exclude(path, "cannot be used: a number in it is none", form)
         return {}
     return content
 
 
-def _label_names(labels: object) -> tuple[tuple[str, ...], int | None]:
-    """Names in the order of their values, from {"0": "background", ...} or {"background": 0, ...},
-    and the value of ignored voxels, which must be the highest.
+class _Wrong(ValueError):
+    """What is wrong with a table, in words for its reader."""
 
-    Raises `ValueError`, in words, unless the values are 0, 1, 2, ... without a gap.
+
+def _label_names(labels: object) -> tuple[tuple[str, ...], tuple[int, ...], int | None]:
+    """Names and values of the classes, from {"0": "background", ...} or {"background": 0, ...}, in
+    the order of their values, and the value of ignored voxels, which must be the highest.
+
+    Raises `_Wrong` unless the values are whole numbers from 0 to 255, 0 among them, with a name of
+    their own each.
     """
     if not isinstance(labels, Mapping):
-        raise ValueError('"labels" must be a table of names and values')
+        raise _Wrong('"labels" must be a table of names and values')
     pairs = [(key, name) if key.isdecimal() else (name, key) for key, name in labels.items()]
-    whole = [
-        isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
-        for value, _ in pairs
-    ]
-    if not all(whole):
-        raise ValueError('"labels" must name whole numbers')
-    by_value = {int(value): str(name) for value, name in pairs}
+    if any(isinstance(value, list) for value, _ in pairs):
+        raise _Wrong('"labels" holds regions (lists of values), and must name whole numbers')
+    by_value: dict[int, str] = {}
+    for value, name in pairs:
+        number = _whole(value)
+        if number is None or not isinstance(name, str) or not name.strip():
+            raise _Wrong('"labels" must name whole numbers from 0 to 255, each by a text')
+        if number in by_value or name in by_value.values():
+            raise _Wrong(f'"labels" names the value {number} or the class {name!r} twice')
+        if not is_text(name):
+            raise _Wrong('"labels" holds a name with characters that are no text')
+        by_value[number] = name
     last = max(by_value, default=0)
-    ignored = last if by_value.get(last, "").lower() == IGNORED else None
-    classes = {value: name for value, name in by_value.items() if value != ignored}
-    if len(classes) < 2 or sorted(classes) != list(range(len(classes))):
-        raise ValueError('"labels" must name the values 0, 1, 2, ... without a gap')
-    if len(by_value) != len(pairs):
-        raise ValueError('"labels" names one value twice')
-    if not all(map(is_text, by_value.values())):
-        raise ValueError('"labels" holds a name with characters that are no text')
-    return tuple(classes[value] for value in sorted(classes)), ignored
+    open_ones = [value for value, name in by_value.items() if name.lower().startswith(IGNORED)]
+    if open_ones and open_ones != [last]:
+        raise _Wrong(f'"labels" gives {IGNORED!r} another value than the highest')
+    ignored = last if open_ones else None
+    classes = {value: name for value, name in sorted(by_value.items()) if value != ignored}
+    if len(classes) < 2 or 0 not in classes:
+        raise _Wrong('"labels" must name the value 0 (background) and at least one class')
+    return tuple(classes.values()), tuple(classes), ignored
+
+
+def _whole(value: object) -> int | None:
+    """A whole number from 0 to 255 as JSON may write it; None for everything else."""
+    if isinstance(value, str):
+        value = int(value) if value.isdecimal() and len(value) < 4 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        return None
+    return int(value) if 0 <= value <= 255 else None
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -117,6 +117,12 @@ def orientations(folder: Folder) -> Iterator[Finding]:
                 "open it beside its label map in the program that it was outlined with; if the two"
                 " lie on each other, copy the qform into the sform",
             )
+        if one.header.broken_qform:
+            yield Finding(
+                "note",
+                folder.image(one.scan),
+                "its qform is invalid: ignored, the sform is used",
+            )
         if one.header.unit in MM_PER_UNIT:
             yield Finding(
                 "note" if 0.001 < max(one.spacing) < 100 else "warning",
@@ -196,6 +202,15 @@ def classes(folder: Folder) -> Iterator[Finding]:
     labelled = folder.labelled
     coded = list(_codings(folder))
     yield from coded
+    if labelled and not any(0 in one.classes for one in labelled):
+        yield Finding(
+            "warning",
+            "label maps",
+            f"no label map holds 0, which stands for background: every voxel belongs to a class"
+            f" ({', '.join(map(str, folder.values[1:]))})",
+            "0 for background",
+            "write 0 where nothing is outlined",
+        )
     for value, name in list(zip(folder.values, folder.names, strict=True))[1:]:
         having = [one.scan for one in labelled if value in one.classes]
         lacking = [one.scan for one in labelled if value not in one.classes]
@@ -245,12 +260,12 @@ def _codings(folder: Folder) -> Iterator[Finding]:
     gap = next((n for n, value in enumerate(folder.values) if n != value), len(folder.values))
     for value in folder.values[gap:]:
         having = [one.scan for one in folder.labelled if value in one.classes]
-        if having and len(having) < len(folder.labelled):
+        ignored = value == 255 and len(folder.values) > 2
+        if having and (ignored or len(having) < len(folder.labelled)):
             yield Finding(
                 "warning",
                 "label maps",
-                f"the value {value} stands in {_files(folder, having)} only: it is taken for a"
-                " class",
+                f"the value {value} stands in {_files(folder, having)}: it is taken for a class",
                 "values 0, 1, 2, ... for classes",
                 "does it mean voxels that nobody outlined, or another coding? Then change it; if it"
                 " is a class, name it in dataset.json",

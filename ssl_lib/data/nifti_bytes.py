@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import nibabel
+import nibabel.imageglobals
 import numpy as np
 import psutil
 
 from ssl_lib.utils.errors import InputError
+
+nibabel.imageglobals.logger.setLevel("CRITICAL")  # its remarks name no file; ours do
 
 ENDINGS = (".nii.gz", ".nii")
 SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
@@ -54,10 +57,12 @@ def nifti_bytes(path: Path) -> bytes:
             stream.seek(0)
             content = with_unit_quaternion(stream.read(announced))
             _read_to_the_end(stream, is_packed, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"is cut off or damaged ({error})", where=path, fix=AGAIN) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise InputError(
+            "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
+        ) from None
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise unreadable(path, error) from None
     if len(content) < announced:
         raise _cut_off(announced, len(content), path)
     return content
@@ -72,8 +77,17 @@ def nifti_kind(content: bytes) -> type[nibabel.Nifti1Image]:
     return nibabel.Nifti2Image if _kind(content) is nibabel.Nifti2Header else nibabel.Nifti1Image
 
 
+def length_unit(header: nibabel.Nifti1Header) -> str:
+    """The unit of length that a header states; "unknown" for a code that stands for none."""
+    try:
+        return header.get_xyzt_units()[0]
+    except KeyError:
+        return "unknown"
+
+
 def with_unit_quaternion(content: bytes) -> bytes:
-    """The same file with a quaternion of length 1, where rounding made it a little longer.
+    """The same file with a quaternion of length 1, where rounding made it a little longer, and with
+    a handedness (`pixdim[0]`) of 1 where it is neither 1 nor -1, as the standard says.
 
     The three stored numbers of a rotation by half a turn have length 1; if rounding makes it more,
     the fourth number would be the root of a negative one, and nibabel refuses the header.
@@ -82,11 +96,36 @@ def with_unit_quaternion(content: bytes) -> bytes:
     header = kind(content[: kind.sizeof_hdr], check=False)
     names = ("quatern_b", "quatern_c", "quatern_d")
     length = math.sqrt(sum(float(header[name]) ** 2 for name in names))
-    if not 1 < length <= 1 + LONG:
+    long, handed = 1 < length <= 1 + LONG, float(header["pixdim"][0]) in (-1.0, 1.0)
+    if handed and not long:
         return content
-    for name in names:
+    header["pixdim"][0] = header["pixdim"][0] if handed else 1.0
+    for name in names if long else ():
         header[name] = header[name] / (length * (1 + 1e-7))
     return header.binaryblock + content[kind.sizeof_hdr :]
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """What to say of a file that the system does not give."""
+    if path.is_symlink() and not path.exists():
+        return InputError(
+            "is a link to a file that is not there",
+            where=path,
+            expected="a file",
+            fix="fetch its content (git annex get, datalad get), or remove the link",
+        )
+    if isinstance(error, FileNotFoundError):
+        return InputError("is not there", where=path, expected="a file", fix="check its name")
+    if isinstance(error, PermissionError):
+        return InputError(
+            "may not be read",
+            where=path,
+            expected="the right to read it",
+            fix="change its permissions, or those of its folder",
+        )
+    return InputError(
+        "cannot be read: the system refuses it", where=path, expected="a file", fix=AGAIN
+    )
 
 
 def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
@@ -99,21 +138,25 @@ def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
         header = kind(with_unit_quaternion(start)[: kind.sizeof_hdr], check=False)
         shape, dtype = header.get_data_shape(), header.get_data_dtype()
         offset, magic = header.get_data_offset(), bytes(header["magic"])
-    except KeyError as error:
-        raise _no_nifti(f"{error} stands for no type of voxel", path) from None
-    except Exception as error:  # nibabel raises many kinds for a damaged header
-        raise _no_nifti(str(error), path) from None
+        int(offset)
+    except KeyError:
+        raise _no_nifti("its type of voxel is none of the format", path) from None
+    except Exception:  # nibabel raises many kinds for a damaged header
+        raise _no_nifti("its start is no header of the format", path) from None
     if not magic.startswith((b"n+1", b"n+2")):
-        raise _no_nifti(f"the magic word of its header is {magic!r}", path)
+        raise _no_nifti("its header is not that of a single file", path)
     if offset < kind.single_vox_offset:
         raise _no_nifti(f"its voxels begin at byte {offset}, inside the header", path)
     if np.isinf(header["scl_slope"]) or np.isinf(header["scl_inter"]):
         raise _no_nifti("its voxels are scaled by infinity", path)
-    if len(shape) != 3 + (len(shape) == 4 and shape[3] == 1) or min(shape) < 1:
+    if len(shape) < 3 or any(side != 1 for side in shape[3:]) or min(shape) < 1:
         raise InputError(
             f"has the shape {tuple(map(int, shape))}",
             where=path,
             expected="one volume with three axes",
+            fix="write channels or time points into files of their own: NAME_0000.nii.gz, ..."
+            if len(shape) > 3
+            else "stack the slices of one scan into a volume",
         )
     only_numbers(dtype, path)
     _refuse_wrong_sizes(header, path)
@@ -128,10 +171,12 @@ def stored_header(path: Path) -> nibabel.Nifti1Header:
             is_packed = path.name.lower().endswith(".gz")
             stream = gzip.GzipFile(fileobj=file) if is_packed else file
             return read_header(stream.read(max(SIZES)), path)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"is cut off or damaged ({error})", where=path, fix=AGAIN) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise InputError(
+            "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
+        ) from None
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise unreadable(path, error) from None
 
 
 def only_numbers(dtype: np.dtype, path: Path) -> None:
@@ -139,7 +184,10 @@ def only_numbers(dtype: np.dtype, path: Path) -> None:
     if dtype.kind not in "biuf":
         name = "colours or records" if dtype.names else dtype.name
         raise InputError(
-            f"holds voxels of the type {name}", where=path, expected="one number for each voxel"
+            f"holds voxels of the type {name}",
+            where=path,
+            expected="one number for each voxel",
+            fix="convert it to grey levels, or to whole numbers for a label map",
         )
 
 
@@ -248,7 +296,13 @@ def _refuse_wrong_sizes(header: nibabel.Nifti1Header, path: Path) -> None:
 
 
 def _no_nifti(reason: str, path: Path) -> InputError:
-    return InputError(f"cannot be read as NIfTI ({reason})", where=path)
+    return InputError(
+        f"cannot be read as NIfTI: {reason}",
+        where=path,
+        expected="a NIfTI file (.nii or .nii.gz)",
+        fix="convert it anew from the original series; a small text file is a pointer of git-lfs,"
+        " whose content must be fetched",
+    )
 
 
 def _cut_off(announced: int, there: int, path: Path) -> InputError:

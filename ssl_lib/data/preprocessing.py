@@ -29,9 +29,9 @@ from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.downsampling import block_means, smaller
-from ssl_lib.data.nifti_bytes import nifti_bytes, nifti_kind, stored_header
+from ssl_lib.data.nifti_bytes import length_unit, nifti_bytes, nifti_kind, stored_header
 from ssl_lib.data.reading import Volume, as_image, normalise
-from ssl_lib.utils.atomic import write_atomically
+from ssl_lib.utils.atomic import not_ours, write_atomically
 from ssl_lib.utils.errors import InputError
 
 THICK = 3.0
@@ -140,21 +140,26 @@ class Header:
 
     `orientation` is where its axes point (three letters of R, L, A, P, S, I), `placed` whether it
     states that at all. `apart` is how many voxels sform and qform differ where both are valid (the
-    sform is used), `unit` the stated unit of length.
+    sform is used), `unit` the stated unit of length, and `broken_qform` whether the qform is
+    invalid and ignored.
     """
 
     orientation: str
     placed: bool
     apart: float
     unit: str
+    broken_qform: bool = False
 
 
 def header_of(path: Path) -> Header:
     """What the header of a file says. Raises `InputError` for one that cannot be read."""
     header = stored_header(path)
     affine = header.get_best_affine()
-    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
-    apart = 0.0
+    sform, qform, broken, apart = header.get_sform(coded=True)[0], None, False, 0.0
+    try:
+        qform = header.get_qform(coded=True)[0]
+    except Exception:  # nibabel raises many kinds; with a valid sform nobody needs it
+        broken = True
     if sform is not None and qform is not None:
         corners = np.array([[0, 0, 0, 1], [*header.get_data_shape()[:3], 1]]).T
         smallest = min(nibabel.affines.voxel_sizes(affine))
@@ -163,7 +168,8 @@ def header_of(path: Path) -> Header:
         orientation="".join(nibabel.aff2axcodes(affine)),
         placed=bool(header["qform_code"] > 0 or header["sform_code"] > 0),
         apart=apart,
-        unit=header.get_xyzt_units()[0],
+        unit=length_unit(header),
+        broken_qform=broken,
     )
 
 
@@ -204,45 +210,50 @@ def write_label_map(
     header.set_data_shape(shape)
     header.set_slope_inter(1, 0)
     header["cal_min"], header["cal_max"] = 0, 0
-    header["descrip"] = (WRITTEN + _voxel_hash(stored)).encode()
+    header["descrip"] = b""
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    content = kind(stored, affine, header).to_bytes()
+    content = _with_description(kind(stored, affine, header).to_bytes())
     is_packed = path.name.lower().endswith(".gz")
     write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
     return path
 
 
-def _voxel_hash(voxels: UInt8[np.ndarray, "x y z"]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(voxels).data).hexdigest()[:16]
+def _with_description(content: bytes) -> bytes:
+    """A file's bytes with a hash of them in the description of the header."""
+    header = nifti_kind(content).header_class(content[: _header_size(content)], check=False)
+    header["descrip"] = (WRITTEN + hashlib.sha256(content).hexdigest()[:16]).encode()
+    return header.binaryblock + content[_header_size(content) :]
+
+
+def _header_size(content: bytes) -> int:
+    return nifti_kind(content).header_class.sizeof_hdr
 
 
 def _refuse_to_replace(path: Path, scan: Path) -> None:
-    """Refuse to write over the scan, or over anything that was not written here."""
-    if not path.exists():
-        return
-    if os.path.samefile(path, scan):
+    """Refuse to write over the scan, over a link, or over anything that was not written here."""
+    if path.exists() and os.path.samefile(path, scan):
         raise InputError(
             "is the scan itself: the label map would replace it",
             where=path,
             expected="another file for the label map",
             fix="choose another name or folder for the output",
         )
-    if not _is_written_here(path):
-        raise InputError(
-            "is there already, and was not written by this project or was changed since",
-            where=path,
-            expected="a new name, or a label map that was predicted before",
-            fix="move the file away, or choose another name for the output",
-        )
+    if not is_own_label_map(path):
+        raise not_ours(path)
 
 
-def _is_written_here(path: Path) -> bool:
-    """Whether a file is a label map that `write_label_map` wrote, with the same voxels still."""
+def is_own_label_map(path: Path) -> bool:
+    """Whether nothing is there, or a label map as `write_label_map` has written it: neither its
+    voxels nor its header were changed since."""
+    if path.is_symlink():
+        return False
+    if not path.exists():
+        return True
     try:
         content = nifti_bytes(path)
-        image = nifti_kind(content).from_bytes(content)
-        said = bytes(image.header["descrip"]).decode(errors="replace").strip("\0")
-        voxels = np.asanyarray(image.dataobj)
+        header = nifti_kind(content).header_class(content[: _header_size(content)], check=False)
+        header["descrip"] = b""
+        plain = header.binaryblock + content[_header_size(content) :]
+        return content == _with_description(plain)
     except Exception:  # a damaged file, which is somebody's all the same
         return False
-    return voxels.dtype == np.uint8 and said == WRITTEN + _voxel_hash(voxels)

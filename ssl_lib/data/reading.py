@@ -12,10 +12,12 @@ import h5py
 import nibabel
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, Shaped, UInt8
+from nibabel.orientations import io_orientation
 
 from ssl_lib.data.nifti_bytes import (
     AGAIN,
     fits_into_memory,
+    length_unit,
     nifti_bytes,
     nifti_kind,
     only_numbers,
@@ -36,11 +38,15 @@ MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels in the order x (to the right), y (to the front), z (to the top) and their place."""
+    """Voxels in the order x (to the right), y (to the front), z (to the top) and their place.
+
+    `turn` is how the stored axes were reordered and flipped for that (nibabel's orientation).
+    """
 
     voxels: Shaped[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
     path: Path
+    turn: Float[np.ndarray, "3 2"] | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -53,27 +59,31 @@ class Volume:
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
 
-def read_nifti(path: Path) -> Volume:
+def read_nifti(path: Path, *, turned_as: Volume | None = None) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file, its axes turned or flipped to right, front, top.
 
-    A fourth axis of length 1 is dropped; an affine in metres or micrometres becomes one in
+    With `turned_as`, its axes are turned as those of that volume's file were: at 45 degrees a
+    rounding decides which axis is nearest, and an image and its label map must not part by it.
+
+    Further axes of length 1 are dropped; an affine in metres or micrometres becomes one in
     millimetres. Raises `InputError` for a file that is missing, cut off, damaged, not
     three-dimensional, without a valid voxel size, or of complex numbers or colours.
     """
     content = nifti_bytes(path)
     try:
         image = nifti_kind(content).from_bytes(content)
-        if len(image.shape) == 4:
+        while len(image.shape) > 3:
             image = image.slicer[..., 0]
-        image = nibabel.as_closest_canonical(image)
+        turn = io_orientation(image.affine) if turned_as is None else turned_as.turn
+        image = image.as_reoriented(turn)
         voxels = np.asanyarray(image.dataobj)
-        units = image.header.get_xyzt_units()[0]
+        units = length_unit(image.header)
     except Exception:  # nibabel raises many kinds for a damaged header
         raise InputError(
             "cannot be read as NIfTI: its header contradicts itself", where=path, fix=AGAIN
         ) from None
     in_mm = np.diag([*[MM_PER_UNIT.get(units, 1.0)] * 3, 1.0]) @ image.affine
-    return Volume(voxels, in_mm, path)
+    return Volume(voxels, in_mm, path, turn)
 
 
 def read_hdf5(path: Path) -> tuple[Float32[np.ndarray, "*space"], UInt8[np.ndarray, "*space"]]:
@@ -208,32 +218,38 @@ def _refuse_image(values: Shaped[np.ndarray, " value"], path: Path) -> None:
 
 
 def _whole(voxels: Shaped[np.ndarray, "*space"], path: Path) -> UInt8[np.ndarray, "*space"]:
-    """Whole numbers from 0 to 255 as bytes; refuses everything else."""
-    if voxels.dtype.kind in "bui":
-        whole = voxels
-        odd = [v for v in (voxels.min(), voxels.max()) if not 0 <= v < MOST_CLASSES]
-    else:
-        if not np.isfinite(voxels).all():
-            raise InputError(
-                "the label map holds NaN or infinite values",
-                where=path,
-                expected="a whole number in every voxel",
-                fix="replace NaN by 0 where it stands for background",
-            )
-        whole = np.rint(voxels)
-        odd = voxels[(np.abs(voxels - whole) > WHOLE) | (whole < 0) | (whole >= MOST_CLASSES)][:1]
-    if len(odd):
-        _refuse_image(np.unique(voxels.ravel(order="K")[:: max(1, voxels.size // 10**5)]), path)
-        fraction = float(odd[0]) != round(float(odd[0]))
-        raise InputError(
-            f"the label map holds values such as {float(odd[0]):g}",
-            where=path,
-            expected="whole numbers from 0 (background) to 255",
-            fix="resample label maps with the nearest neighbour, or threshold them"
-            if fraction
-            else "number the classes 0, 1, 2, ...",
-        )
-    return whole.astype(np.uint8)
+    """Whole numbers from 0 to 255 as bytes, slice by slice to spare memory; refuses all else."""
+    label = np.empty(voxels.shape, np.uint8)
+    for index, part in enumerate(voxels):
+        if voxels.dtype.kind == "f":
+            if not np.isfinite(part).all():
+                raise InputError(
+                    "the label map holds NaN or infinite values",
+                    where=path,
+                    expected="a whole number in every voxel",
+                    fix="replace NaN by 0 where it stands for background",
+                )
+            whole = np.rint(part)
+            odd = part[(np.abs(part - whole) > WHOLE) | (whole < 0) | (whole >= MOST_CLASSES)]
+        else:
+            whole, ends = part, (part.min(), part.max())
+            odd = np.array([value for value in ends if not 0 <= value < MOST_CLASSES])
+        if len(odd):
+            _refuse_values(voxels, float(odd[0]), path)
+        label[index] = whole
+    return label
+
+
+def _refuse_values(voxels: Shaped[np.ndarray, "*space"], odd: float, path: Path) -> None:
+    _refuse_image(np.unique(voxels.ravel(order="K")[:: max(1, voxels.size // 10**5)]), path)
+    raise InputError(
+        f"the label map holds values such as {odd:g}",
+        where=path,
+        expected="whole numbers from 0 (background) to 255",
+        fix="resample label maps with the nearest neighbour, or threshold them"
+        if odd != round(odd)
+        else "number the classes 0, 1, 2, ...",
+    )
 
 
 def value_counts(label: UInt8[np.ndarray, "*space"]) -> Int[np.ndarray, " value"]:

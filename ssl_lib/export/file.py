@@ -45,7 +45,7 @@ def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> 
     tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
     text = json.dumps(config, sort_keys=True, default=str)
     metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
-    replace_own(path, save(tensors, metadata), lambda start: FORMAT.encode() in start)
+    replace_own(path, save(tensors, metadata))
 
 
 def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:

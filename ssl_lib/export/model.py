@@ -136,7 +136,7 @@ def export_model(
     path = Path(folder) / f"{row}.safetensors"
     write_network(path, network, config)
     card = model_card(config, path.name).encode()
-    replace_own(path.with_suffix(".md"), card, lambda start: b"\n\nWeights in `" in start)
+    replace_own(path.with_suffix(".md"), card)
     return path
 
 

@@ -38,9 +38,6 @@ def predict_files(
     return done, refused
 
 
-LIST_START = b"scan,group,"
-
-
 def write_list(
     path: str | Path,
     predicted: Mapping[str, Predicted],
@@ -66,7 +63,7 @@ def write_list(
         reason = f"not predicted: {error.where}: {error.problem}"
         cells = [scan, groups.get(scan, "outside"), *("" for _ in names), reason]
         table.writerow(map(_no_formula, cells))
-    replace_own(Path(path), text.getvalue().encode(), lambda start: start.startswith(LIST_START))
+    replace_own(Path(path), text.getvalue().encode())
     return Path(path)
 
 

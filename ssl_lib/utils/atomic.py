@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,25 +43,54 @@ def write_atomically(path: Path, content: bytes, keep_previous: bool = False) ->
             temporary.unlink(missing_ok=True)
 
 
-def replace_own(path: Path, content: bytes, is_ours: Callable[[bytes], bool]) -> None:
-    """Write a file, but never over one that was not written here.
+LEDGER = ".written_by_ssl_lib.json"
+"""Beside files that people may edit: the sha256 of each as it was written here."""
 
-    `is_ours` is asked about the first megabyte of a file that is there already. Raises
-    `InputError` if it says no, and as `write_atomically`.
+
+def replace_own(path: Path, content: bytes) -> None:
+    """Write a file that people may edit, but never over one that was not written here or was
+    changed since, nor over a link.
+
+    Raises `InputError` in these cases, and as `write_atomically`.
     """
     path = Path(path)
-    try:
-        start = path.open("rb").read(2**20) if path.is_file() else b""
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    if start and not is_ours(start):
-        raise InputError(
-            "is there already, and was not written by this project",
-            where=path,
-            expected="a new name, or a file of an earlier run",
-            fix="move the file away, or choose another folder",
-        )
+    if not is_unchanged(path):
+        raise not_ours(path)
+    ledger = path.parent / LEDGER
+    written = {**_ledger(ledger), path.name: hashlib.sha256(content).hexdigest()}
     write_atomically(path, content)
+    write_atomically(ledger, json.dumps(written, indent=1, sort_keys=True).encode())
+
+
+def is_unchanged(path: Path) -> bool:
+    """Whether nothing is there, or a file as `replace_own` has written it."""
+    if path.is_symlink():
+        return False
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return _ledger(path.parent / LEDGER).get(path.name) == hashlib.sha256(content).hexdigest()
+
+
+def not_ours(path: Path) -> InputError:
+    """What to say of a file that must not be replaced."""
+    return InputError(
+        "is there already, and was not written by this project or was changed since",
+        where=path,
+        expected="a new name, or a file of an earlier run",
+        fix="move the file away, or choose another name or folder for the output",
+    )
+
+
+def _ledger(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def previous(path: Path) -> Path:

@@ -147,7 +147,7 @@ def model_is_usable(path: Path) -> None:
 
 
 def folder_is_usable(path: Path) -> None:
-    assert len(strict(path.parent).labelled) == 1
+    assert len(strict(path.parent).cohort.labelled) == 1
 
 
 # --- sound files, and how they are changed

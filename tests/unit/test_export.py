@@ -24,6 +24,7 @@ from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.export import file as model_file
 from ssl_lib.export import model as exporting
 from ssl_lib.export.model import load_model, predict_scan
+from ssl_lib.export.output import output_folder
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 from ssl_lib.training.loop import Schedule
 from ssl_lib.training.method import Method
@@ -159,11 +160,16 @@ def test_a_label_map_by_hand_or_corrected_by_hand_is_never_replaced(made, scan, 
     stored = nibabel.load(output)
     voxels = np.asarray(stored.dataobj).copy()
     voxels[0, 0, 0] = 1
-    nibabel.Nifti1Image(voxels, stored.affine, stored.header).to_filename(output)
-    corrected = output.read_bytes()
-    with pytest.raises(InputError, match="was changed since"):
-        predict_scan(made.path, scan, output)
-    assert output.read_bytes() == corrected
+    moved = stored.affine + 0.5 * np.eye(4)
+    for changed in (
+        nibabel.Nifti1Image(voxels, stored.affine, stored.header),
+        nibabel.Nifti1Image(np.asarray(stored.dataobj), moved, stored.header),
+    ):
+        changed.to_filename(output)
+        corrected = output.read_bytes()
+        with pytest.raises(InputError, match="was changed since"):
+            predict_scan(made.path, scan, output)
+        assert output.read_bytes() == corrected
     name = made.scans.cohort.test[0].case_id
     (tmp_path / f"{name}.nii.gz").write_bytes(b"mine")
     names = [name, "u00"]
@@ -171,7 +177,7 @@ def test_a_label_map_by_hand_or_corrected_by_hand_is_never_replaced(made, scan, 
     assert set(done) == {"u00"} and set(refused) == {name}, "the others go on"
     assert (tmp_path / f"{name}.nii.gz").read_bytes() == b"mine"
     lines = write_list(tmp_path / "list.csv", done, {}, refused).read_text().splitlines()
-    assert lines[2].startswith(f"{name},outside,,,not predicted: ")
+    assert lines[2].startswith(f'{name},outside,,,"not predicted: ')
 
 
 def test_other_files_of_the_user_are_never_replaced(made, tmp_path):
@@ -179,16 +185,42 @@ def test_other_files_of_the_user_are_never_replaced(made, tmp_path):
     for name in ("supervised_few.safetensors", "supervised_few.md", "list.csv"):
         path = tmp_path / name
         path.write_text("my notes")
-        with pytest.raises(InputError, match="was not written by this project"):
+        with pytest.raises(InputError, match="is there already"):
             if name == "list.csv":
                 write_list(path, {}, {})
             else:
                 exporting.export_model(tmp_path, "supervised_few", made.network, **options)
         assert path.read_text() == "my notes"
-        path.unlink()
+        for left in tmp_path.iterdir():
+            left.unlink()
     for _ in range(2):
         exporting.export_model(tmp_path, "supervised_few", made.network, **options)
         write_list(tmp_path / "list.csv", {}, {})
+    for name in ("supervised_few.md", "list.csv"):
+        with (tmp_path / name).open("a") as file:
+            file.write("checked by me")
+    with pytest.raises(InputError, match="was changed since"):
+        write_list(tmp_path / "list.csv", {}, {})
+    with pytest.raises(InputError, match="was changed since"):
+        exporting.export_model(tmp_path, "supervised_few", made.network, **options)
+    assert (tmp_path / "supervised_few.md").read_text().endswith("checked by me")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is there already"):
+        write_list(tmp_path / "link.csv", {}, {})
+
+
+def test_a_run_writes_into_the_first_folder_that_holds_nothing_of_the_readers(made, scan, tmp_path):
+    first = output_folder(tmp_path, "run")
+    assert first == tmp_path / "run"
+    done = predict_scan(made.path, scan, first / "predictions" / "a.nii.gz")
+    write_list(first / "list.csv", {"a": done}, {})
+    assert output_folder(tmp_path, "run") == first, "files as they were written are replaced"
+    (first / "notes.txt").write_text("mine")
+    assert output_folder(tmp_path, "run") == tmp_path / "run-2"
+    (first / "notes.txt").unlink()
+    done.path.write_bytes(done.path.read_bytes()[:-5])
+    (tmp_path / "run-2").symlink_to(first)
+    assert output_folder(tmp_path, "run") == tmp_path / "run-3"
 
 
 # --- what is refused

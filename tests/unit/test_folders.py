@@ -6,6 +6,7 @@ strict one, which refuses what the others exclude.
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 import unicodedata
@@ -212,6 +213,14 @@ def test_scans_outside_of_their_folder_are_told(tmp_path):
         (("p01_a", "p01_b", "p02_a"), 2),
         (tuple(f"site{n // 3}_{n:03}" for n in range(9)), 9),
         (("2019_1", "2019_2", "2020_1"), 3),
+        (("1000_2019-03-04", "1000_2020-05-06", "1001_2019-01-01"), 2),
+        (("P00 1", "P00 2", "P01 1"), 2),
+        (("P00.1", "P00.2", "P01.1"), 2),
+        (("lh_000", "rh_000", "lh_001"), 2),
+        (("left-000", "right-000", "left-001"), 2),
+        (("smith_pre", "smith_post", "miller_pre"), 2),
+        (("ABCDEF_sa_ED", "ABCDEF_sa_ES", "GHIJKL_sa_ED"), 2),
+        (("p01_0", "p01_1", "p01_2", "p01_3", "p01_4", "p02_0", "p02_1", "p03_0", "p03_1"), 3),
         (("scan_0001", "scan_0002", "scan_0003"), 3),
     ],
 )
@@ -479,5 +488,174 @@ def test_unreadable_tables_are_refused_in_words_of_our_own(folder):
     (folder / "dataset.json").write_text('{"labels": {"background": 0,}}')
     assert "no valid JSON at line 1" in refused(folder)
     (folder / "dataset.json").unlink()
-    (folder / "patients.csv").write_text("scan;patient\ncase_001;A\n")
-    assert "scan,patient" in refused(folder)
+    (folder / "patients.csv").write_text("name,patient\ncase_001,A\n")
+    assert "no columns scan,patient" in refused(folder)
+    (folder / "patients.csv").write_text("scan,patient\ncase_001\n")
+    assert "line 2 has 1 cells" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scan;patient\n{0};A\n{1};A\n",
+        "scan\tpatient\n{0}\tA\n{1}\tA\n",
+        "sep=;\nPatient;Scan;age\nA;{0};5\nA;imagesTr/{1}.nii.gz;6\n;;\n",
+        "\ufeffscan,patient\r\n{0}.nii.gz,A\r\n\r\n{1},A\r\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them_are_read(folder, text):
+    made(folder)
+    (folder / "patients.csv").write_text(text.format("case_001", "case_004"), encoding="utf-8")
+    patients = take_fingerprint(folder).listing.patients
+    assert patients == {"case_001": "A", "case_004": "A"}
+
+
+def test_zeros_that_a_spreadsheet_took_away_are_found_again(folder):
+    made(folder, tuple(f"{n:04}" for n in range(1, 9)))
+    (folder / "patients.csv").write_text("scan,patient\n1,A\n2,A\n")
+    assert take_fingerprint(folder).listing.patients == {"0001": "A", "0002": "A"}
+
+
+def test_a_stated_patient_in_training_and_test_leaves_the_training(folder):
+    made(folder)
+    (folder / "patients.csv").write_text("scan,patient\ncase_001,A\ncase_007,A\ntest_1,A\n")
+    found, cohort = through_every_door(folder)
+    training = ids(cohort.labelled + cohort.unlabelled + cohort.validation)
+    assert "test_1" in ids(cohort.test) and training.isdisjoint({"case_001", "case_007"})
+    assert "case_001, case_007 are not used" in said(found, "warning")
+
+
+def test_more_labelled_scans_than_patients_allow_are_refused_and_protection_stays(folder):
+    names = tuple(f"sub-{i}_ses-{j}" for i in range(4) for j in range(3))
+    made(folder, names, labelled=12, tests=())
+    through_every_door(folder, 6)
+    assert "1 to 6" in refused(folder, 7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("LabelsTr", "labelsTr"), ("labelTs", "labelsTs"), ("Patients.csv", "patients.csv")],
+)
+def test_a_misspelt_name_is_told_with_the_right_one(folder, wrong, meant):
+    made(folder)
+    if meant.endswith(".csv"):
+        (folder / wrong).write_text("scan,patient\n")
+    else:
+        (folder / meant).rename(folder / wrong)
+    assert f"meant to be {meant}?" in refused(folder)
+
+
+def test_years_and_lone_numbers_are_no_channels(folder):
+    made(folder, tests=())
+    for name in ("hospA_2019", "hospA_2020", "case_001_2019"):
+        write_oriented(folder / "imagesTr" / f"{name}.nii.gz", organ(hash(name) % 1000)[0])
+    for number in (1, 2):
+        write_oriented(folder / "imagesTs" / f"test_{number:04}.nii.gz", organ(60 + number)[0])
+    (folder / "dataset.json").write_text('{"modality": {"0": "CT"}}')
+    found = take_fingerprint(folder)
+    assert {"hospA_2019", "hospA_2020", "test_0001", "test_0002"} <= found.listing.images.keys()
+
+
+def test_channels_that_dataset_json_names_are_none_of_the_scans(folder):
+    for number in range(6):
+        image, label = organ(number)
+        for channel in range(2):
+            name = f"case_{number:02}_{channel:04}.nii.gz"
+            write_oriented(folder / "imagesTr" / name, image * (1 + channel))
+        write_oriented(folder / "labelsTr" / f"case_{number:02}_0000.nii.gz", label)
+    (folder / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "T2"}}')
+    found = take_fingerprint(folder)
+    assert set(found.listing.images) == {f"case_{number:02}" for number in range(6)}
+    assert set(found.listing.labels) == set(found.listing.images)
+
+
+def test_sequences_of_one_examination_are_asked_about(folder):
+    names = tuple(f"BraTS_{n:03}_{kind}" for n in range(4) for kind in ("t1", "flair"))
+    found = take_fingerprint(made(folder, names, tests=()))
+    assert "names end in flair, t1" in said(found, "warning")
+
+
+def test_an_invalid_qform_beside_a_valid_sform_is_a_note(folder):
+    made(folder)
+    path = folder / "imagesTr" / "case_001.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    for offset in (256, 260, 264):
+        content[offset : offset + 4] = struct.pack("<f", 0.9)
+    content[252:256] = struct.pack("<hh", 1, 1)
+    path.write_bytes(gzip.compress(bytes(content)))
+    found, _ = through_every_door(folder)
+    assert "its qform is invalid" in said(found, "note")
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ({"0": "background", "1": "kidney", "2": "kidney"}, "twice"),
+        ({"0": "background", "1": ""}, "each by a text"),
+        ({"background": 0, "ignore": 1, "organ": 2}, "another value than the highest"),
+        ({"background": 0, "whole": [1, 2]}, "regions"),
+        ({"organ": 1, "other": 2}, "the value 0 (background)"),
+    ],
+)
+def test_names_of_classes_that_would_mislead_are_refused(folder, labels, problem):
+    made(folder)
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert problem in refused(folder)
+
+
+def test_named_values_may_have_gaps(folder):
+    made(folder)
+    for part in ("labelsTr", "labelsTs"):
+        changed(folder, part, lambda v, n: np.where(v == 2, 4, v).astype(np.uint8))
+    labels = {"background": 0, "core": 1, "enhancing": 4}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    found, cohort = through_every_door(folder)
+    assert found.values == (0, 1, 4) and cohort.class_names == tuple(labels)
+    assert set(np.unique(cohort.labelled[0].label)) == {0, 1, 2}
+
+
+def test_label_maps_without_background_are_a_warning(folder):
+    made(folder)
+    for part in ("labelsTr", "labelsTs"):
+        changed(folder, part, lambda v, n: (v + 1).astype(np.uint8))
+    found, _ = through_every_door(folder)
+    assert "no label map holds 0" in said(found, "warning")
+
+
+def test_an_oblique_label_map_is_turned_as_its_image(folder):
+    """At 45 degrees the nearest axes of two headers may differ by a rounding."""
+    turn = np.eye(4)
+    turn[:2, :2] = np.array([[1, -1], [1, 1]]) / np.sqrt(2)
+    for number, name in enumerate(NAMES):
+        image, label = organ(number)
+        for part, voxels, tilt in (("imagesTr", image, 1e-7), ("labelsTr", label, -1e-7)):
+            affine = turn.copy()
+            affine[0, 0] += tilt
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            stored = nibabel.Nifti1Image(voxels, affine)
+            stored.to_filename(folder / part / f"{name}.nii.gz")
+    found, _ = through_every_door(folder)
+    assert found.excluded == ()
+
+
+def test_axes_of_length_one_are_no_reason(folder):
+    made(folder)
+    changed(folder, "imagesTr", lambda v, n: v[..., None, None])
+    found, _ = through_every_door(folder)
+    assert found.excluded == ()
+
+
+def test_a_link_to_nothing_says_how_to_fetch_it(folder):
+    made(folder)
+    (folder / "imagesTr" / "gone.nii.gz").symlink_to(folder / "annex" / "object")
+    found, _ = through_every_door(folder)
+    assert "a link to a file that is not there" in said(found, "excluded")
+    assert "datalad get" in said(found, "excluded")
+
+
+def test_a_label_map_of_nearly_the_same_name_is_named_with_its_image(folder):
+    made(folder)
+    for path in list((folder / "labelsTr").iterdir()):
+        path.rename(path.with_name(path.name.replace(".nii.gz", "_seg.nii.gz")))
+    message = refused(folder)
+    assert "case_001_seg.nii.gz is probably that of case_001.nii.gz" in message

@@ -101,7 +101,7 @@ def test_wrong_names_and_shapes_are_refused(tmp_path):
         write_label_map(tmp_path / "label.png", np.zeros((4, 5, 6), np.uint8), scan)
     with pytest.raises(InputError, match="its scan"):
         write_label_map(tmp_path / "label.nii", np.zeros((4, 5, 7), np.uint8), scan)
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="is not there"):
         write_label_map(tmp_path / "label.nii", np.zeros((4, 5, 7), np.uint8), Path("none.nii"))
 
 

@@ -76,7 +76,7 @@ def test_a_flipped_bit_in_a_packed_file_is_found_by_its_checksum(tmp_path):
 
 
 def test_a_missing_file_and_another_format_are_refused(tmp_path):
-    assert "No such file" in refusal_of(reading.read_nifti, tmp_path / "none.nii.gz")
+    assert "is not there" in refusal_of(reading.read_nifti, tmp_path / "none.nii.gz")
     (tmp_path / "text.nii").write_text("not a scan")
     assert "text.nii" in refusal_of(reading.read_nifti, tmp_path / "text.nii")
 

@@ -301,7 +301,7 @@ def test_all_problems_are_reported_together_a_line_each(folder):
         "labelsTr/a03.nii.gz": "shape",
         "labelsTr/a04.nii.gz": "its voxels are 1 x 2 x 3.5 mm",
         "labelsTr/a05.nii.gz": "the value 7",
-        "labelsTr/lone.nii.gz": "no image of this name",
+        "labelsTr/lone.nii.gz": "no image of its name",
         "imagesTr/a06.nii.gz": "a06.nii is used",
         "imagesTr/u00_0001.nii.gz": "further channel",
     }
