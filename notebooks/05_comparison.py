@@ -366,7 +366,7 @@ for looks in (1, 2, 10, 20):
 # %%
 SELECTION = Path(RESULTS_DIR).parent / "selection"
 watched_file = SELECTION / f"{DATASET}-{PROFILE}-n{N_LABELLED}.json"
-watched = watched_rows(results, shown)
+watched = watched_rows(results, shown_and_weak)
 if not watched and watched_file.exists():
     watched = json.loads(watched_file.read_text())["trainings"]
 
@@ -385,13 +385,14 @@ gains = {
 for kind, values in gains.items():
     if values:
         words = kind.replace("_", "-")
-        reach = f"from {min(values):+.4f} to {max(values):+.4f} in {len(values)} trainings"
-        print(f"{words} over last weights: mean {np.mean(values):+.4f} Dice, {reach}")
+        print(f"{words} over last weights: mean {np.mean(values):+.4f} Dice")
+        print(f"    from {min(values):+.4f} to {max(values):+.4f} in {len(values)} trainings")
 
 # %% [markdown]
 # Test-best can only gain, so its sign says nothing and its size says how much of a published
 # difference may be the looking. Compare it with the gains of the ideas above. A schedule that ends
-# at a small learning rate, as ours does, leaves little to choose from; a constant one leaves more.
+# at a small learning rate, as ours does, leaves little to choose from; a constant one leaves more,
+# and a row that falls apart on its way leaves everything.
 
 # %% [markdown]
 # ## Which baseline, which checkpoint, which filter?
@@ -417,10 +418,12 @@ if read_twice:
     display(reading_table(results, read_twice, BASELINES))
 
 # %% [markdown]
-# **How to read it.** The way from the weak baseline to a method is long, and most of it is
-# augmentation: compare the last columns. Where the blue square lies far right of the diamond, the
-# row's network is right about the organ and wrong elsewhere, and a filter of three lines is worth
-# as much as a method. The cross is what a paper would have reported that looks at the test scans.
+# **How to read it.** How much of the way from the weak baseline to a method is augmentation, the
+# last two columns say. Where a training was much better half-way than at its end, its pseudo-labels
+# have probably fed on their own mistakes; validation scans notice that as well as test scans do.
+# Where the blue square lies far right of the diamond, the row's network is right about the organ
+# and wrong elsewhere, and a filter of three lines is worth as much as a method. The cross is what a
+# paper would have reported that looks at the test scans.
 
 # %% [markdown]
 # ## What do the papers say?

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.evaluation.decisions import ORACLE, READINGS, read_as, readings
+from ssl_lib.evaluation.decisions import ORACLE, READINGS, readings
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import (
     Interval,
@@ -116,50 +116,35 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
 
 
 def reading_table(results: Sequence[Result], rows: Sequence[str], baselines: Sequence[str]) -> HTML:
-    """One line a row: Dice of the last weights; what each other reading adds; and the difference to
-    each baseline, read as the row is.
+    """One line a row: Dice of the last weights, what each other reading adds, and the difference to
+    each baseline.
 
-    A reading is another choice from the same training (see `ssl_lib.evaluation.decisions`); its
-    column is paired over scans and seeds. The oracle chooses on the test scans, and nothing uses
-    it. Rows that were read in one way only are not shown.
+    A reading is another choice from the same training (see `ssl_lib.evaluation.decisions`). The
+    oracle chooses on the test scans, and nothing uses it. Rows that were read in one way only are
+    not shown.
     """
     shown = [row for row in rows if len(readings(results, row)) > 1]
     others = [reading for reading in READINGS if READINGS[reading]]
-    compared = [
-        (f"minus {row_name(baseline).lower()}, {reading}", reading, baseline)
-        for baseline in baselines
-        for reading in ("last weights", "largest component")
-    ]
-    heads = ["Row", "Dice, last weights", *others, ORACLE, *(head for head, _, _ in compared)]
+    minus = [f"minus {row_name(baseline).lower()}" for baseline in baselines]
+    heads = ["Row", "Dice", *others, ORACLE, *minus]
     body = ""
     for row in shown:
         means = readings(results, row)
         cells = [number(means["last weights"])]
-        cells += [_gain_of_reading(results, row, reading) for reading in others]
-        oracle = means.get(ORACLE, float("nan")) - means["last weights"]
-        cells.append("–" if np.isnan(oracle) else number(oracle, 3, "+"))
-        cells += [_over(read_as(results, reading), row, base) for _, reading, base in compared]
+        gains = [means.get(name, np.nan) - means["last weights"] for name in (*others, ORACLE)]
+        cells += ["–" if np.isnan(gain) else number(gain, 3, "+") for gain in gains]
+        cells += [_over(results, row, baseline) for baseline in baselines]
         body += f'<tr><th scope="row">{escape(row_name(row))}</th>' + "".join(
             f'<td class="number">{escape(cell)}</td>' for cell in cells
         )
         body += "</tr>"
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     caption = (
-        "<caption>Other readings: Dice gained over the last weights of the same training; in"
-        " brackets 95 % intervals over scans. The oracle chooses on the test scans.</caption>"
+        "<caption>Dice of the last weights, and what each other reading of the same trainings adds"
+        " to it; differences of the last weights, in brackets 95 % intervals over scans. The oracle"
+        " chooses on the test scans.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _gain_of_reading(results: Sequence[Result], row: str, reading: str) -> str:
-    """A reading of a row minus its last weights, paired over scans."""
-    both = [
-        {**last, "rows": {"last": last["rows"][row], "read": other["rows"][row]}}
-        for last in results
-        for other in read_as([last], reading)
-        if row in last["rows"] and row in other["rows"]
-    ]
-    return _over(both, "read", "last")
 
 
 def _over(results: Sequence[Result], row: str, reference: str) -> str:
