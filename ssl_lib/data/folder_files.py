@@ -487,6 +487,7 @@ def _description(path: Path, findings: Findings) -> dict[str, object]:
         if "labels" in content:
             names = _label_names(content["labels"])
             content["labels"], content["values"], content["ignored"] = names
+            _ask_about_names(path, names[0], findings)
     except json.JSONDecodeError as error:
         findings.exclude(
             path,
@@ -511,6 +512,21 @@ def _description(path: Path, findings: Findings) -> dict[str, object]:
         findings.exclude(path, "cannot be used: a number in it is none", form)
         return {}
     return content
+
+
+NO_ORGAN = ("unlabelled", "unlabeled", "void", "unknown", "undefined", "dont care", "don't care")
+
+
+def _ask_about_names(path: Path, names: tuple[str, ...], findings: Findings) -> None:
+    """Ask about a class whose name says that nobody outlined its voxels."""
+    for name in names[1:]:
+        if name.lower().replace("_", " ") in NO_ORGAN:
+            findings.warn(
+                path,
+                f"the class {name!r} is learnt as one: does it mean voxels that nobody outlined?",
+                "names of organs",
+                "if so, call it 'ignore' and give it the highest value",
+            )
 
 
 class _Wrong(ValueError):

@@ -100,11 +100,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except Exception as error:  # the reader raises several kinds for a damaged header
+    except Exception:  # the reader raises several kinds for a damaged header
         raise InputError(
-            f"is no safetensors file, or a damaged one ({error})",
+            "is no safetensors file, or a damaged one",
             where=path,
-            fix="give the path of the .safetensors file that was exported",
+            expected="a .safetensors file that was exported here",
+            fix="give its path, or copy it again; a small text file is a pointer of git-lfs, whose"
+            " content must be fetched",
         ) from None
 
 
