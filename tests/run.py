@@ -26,7 +26,8 @@ def start(name: str, folders: tuple[str, ...], more: list[str]) -> subprocess.Po
         "OMP_NUM_THREADS": "1",
         "COVERAGE_FILE": str(BUILD / f".coverage.{name}"),
     }
-    options = ["-rs", f"--record={BUILD / f'tests-{name}.json'}", "--cov=ssl_lib", "--cov-report="]
+    options = ["-rs", "--durations=25", f"--record={BUILD / f'tests-{name}.json'}"]
+    options += ["--cov=ssl_lib", "--cov-report="]
     command = [sys.executable, "-m", "pytest", *folders, *options, *more]
     with (BUILD / f"tests-{name}.log").open("w") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
