@@ -180,7 +180,15 @@ def test_a_loss_that_is_not_finite_is_named_with_its_iteration(tmp_path):
         toy_fit(step)
 
 
-def test_an_interrupt_is_answered_after_the_iteration_and_loses_nothing(tmp_path):
+@pytest.fixture
+def interruptible():
+    """As at a terminal: a process in the background may have been started deaf to interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_is_answered_after_the_iteration_and_loses_nothing(tmp_path, interruptible):
     """Long before the next checkpoint is due; the next call goes on to the same bits."""
 
     def pressed(networks, batch, moment):
@@ -197,7 +205,7 @@ def test_an_interrupt_is_answered_after_the_iteration_and_loses_nothing(tmp_path
     assert ends(toy_fit(store=tmp_path)) == ends(toy_fit())
 
 
-def test_a_second_interrupt_stops_at_once():
+def test_a_second_interrupt_stops_at_once(interruptible):
     with pytest.raises(KeyboardInterrupt) as stopped, interrupts_noted():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
