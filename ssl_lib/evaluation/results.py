@@ -24,11 +24,8 @@ from ssl_lib.evaluation.metrics import SCORES, score_scan, summarise
 from ssl_lib.evaluation.result_form import ROW_FILE_KEYS, check_result, check_row_file, parsed
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import safe_name
+from ssl_lib.utils.names import ROWS, safe_name
 from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
-
-ROWS = "rows"
-"""The folder of the rows' files, below that of all results."""
 
 PROVENANCE = ("peak_memory_bytes", "device", "versions", "commit")
 

@@ -33,6 +33,7 @@ from ssl_lib.reports.run import Ran, Stamp, executed_path, not_executed, receive
 from ssl_lib.reports.worker import Delivery, Parcel, run_parcel
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import ROWS
 
 CONNECT_SECONDS = 10
 IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -131,9 +132,10 @@ class _Sweep:
         return future
 
     def _stored(self, job: Job) -> dict[str, bytes]:
-        """The results that a notebook may read: its own, of every cohort."""
-        paths = sorted((self._folders.results / job.notebook).glob("*.json"))
-        return {f"{job.notebook}/{path.name}": path.read_bytes() for path in paths}
+        """The results that a notebook may read: its own, of every cohort, and all rows."""
+        results = self._folders.results
+        paths = [*results.glob(f"{ROWS}/*/*.json"), *results.glob(f"{job.notebook}/*.json")]
+        return {path.relative_to(results).as_posix(): path.read_bytes() for path in sorted(paths)}
 
     def _collect(self, job: Job, future: Future) -> Ran:
         """Write what has arrived to the caller's disk."""
@@ -155,7 +157,8 @@ class _Sweep:
             )
             return not_executed(job, executed, " ".join(text.split()))
         self._homes[_study(job)] = delivery.worker
-        for name, content in delivery.results.items():
+        rows_first = sorted(delivery.results.items(), key=lambda pair: not pair[0].startswith(ROWS))
+        for name, content in rows_first:  # no file names a row that is not there yet
             write_atomically(self._folders.results / name, content)
         ran = received(job, executed, delivery.notebook)
         if ran.failure is None:

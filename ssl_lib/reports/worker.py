@@ -130,7 +130,6 @@ def _fair_share() -> int:
 
 def _new_files(results: Path, stored: Mapping[str, bytes]) -> dict[str, bytes]:
     """The result files that the run wrote or changed."""
-    files = {
-        path.relative_to(results).as_posix(): path.read_bytes() for path in results.glob("*/*.json")
-    }
+    paths = [*results.glob("*/*.json"), *results.glob("*/*/*.json")]
+    files = {path.relative_to(results).as_posix(): path.read_bytes() for path in paths}
     return {name: content for name, content in files.items() if stored.get(name) != content}

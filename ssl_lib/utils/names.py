@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ssl_lib.utils.errors import InputError
 
+ROWS = "rows"
+"""The folder of the rows' files, below that of all results."""
 NAMED = ("phantom", "phantom_3d", "phantom_folder", "hippocampus", "la2018", "acdc")
 """Data sets that have a name; everything else is the path of a folder."""
 
