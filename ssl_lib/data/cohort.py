@@ -157,7 +157,7 @@ class Cohort:
         others = [c for c in ordered if place[unit_of(c, self.unit)] >= self.n_labelled]
         hidden = {case.case_id: case.label for case in others}
         hidden |= {
-            case.case_id: self.sealed.open(case.case_id, "final score")
+            case.case_id: known_label(self, case)
             for case in self.test
             if case.case_id in self.sealed
         }

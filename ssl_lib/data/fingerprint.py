@@ -18,7 +18,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from ssl_lib.data.folder_files import Finding, Findings, Listing, list_folder, refuse_together
+from ssl_lib.data.folder_files import (
+    Finding,
+    Findings,
+    Listing,
+    list_folder,
+    refuse_together,
+    some,
+)
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.preprocessing import Header, header_of, slice_axis
@@ -343,10 +350,9 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
     guess = guess_patients(tuple(listing.images), listing.patients)
     unnamed = [scan for scan in listing.images if scan not in listing.patients]
     if listing.patients and unnamed:
-        some = ", ".join(unnamed[:6]) + (f" and {len(unnamed) - 6} more" if unnamed[6:] else "")
         findings.warn(
             "patients.csv",
-            f"does not name {some}: their patients are guessed from their names",
+            f"does not name {some(unnamed)}: their patients are guessed from their names",
             "a line for every scan",
             "add them, a patient's scans with one name",
         )

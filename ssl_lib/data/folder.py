@@ -14,7 +14,7 @@ import numpy as np
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
-from ssl_lib.data.folder_files import Listing, told
+from ssl_lib.data.folder_files import Listing, some, told
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.reading import as_image, normalise, read_nifti
 from ssl_lib.data.scan_files import ScanStore
@@ -54,9 +54,8 @@ def folder_cohort(
         scan: store.add(geometry.case(_read(fingerprint, listing, scan))) for scan in split.all
     }
     excluded = [one.file for one in fingerprint.excluded]
-    more = f" and {len(excluded) - MOST_NAMED} more" if excluded[MOST_NAMED:] else ""
-    some = ", ".join(excluded[:MOST_NAMED]) + more
-    sentences = [f"Excluded because they cannot be used: {some}."] if excluded else []
+    named = some(excluded, MOST_NAMED)
+    sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
     sentences.append(_caveat(listing, whole, geometry))
@@ -119,7 +118,7 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
     missing = [name for value, name in names.items() if value > 0 and value not in held]
     if not missing and len(names) > 1:
         return ""
-    which = ", ".join(split.labelled[:6]) + (" and more" if split.labelled[6:] else "")
+    which = some(split.labelled)
     if len(missing) == len(names) - 1:
         every = [one for one in fingerprint.properties.values() if one.classes]
         found = sum(one.foreground > 0 for one in every)

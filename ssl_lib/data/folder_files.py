@@ -16,7 +16,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +95,12 @@ class Findings:
         return printable(path.relative_to(self.folder).as_posix() if inside else path)
 
 
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def told(findings: Collection[Finding]) -> list[str]:
     """A line for each kind of finding, with every file that it was found in."""
     alike: dict[Finding, list[str]] = {}
@@ -162,10 +168,7 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     classes and patients are decisions, which must not be lost.
     """
     tables = Findings(folder)
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(
-            "may not be read", where=folder, expected="the right to read and to enter this folder"
-        )
+    _refuse_unreadable(folder)
     _refuse_misspelt(folder, findings)
     parts = {part: _files(folder / part, findings) for part in PARTS}
     description = _description(folder / "dataset.json", tables)
@@ -230,6 +233,16 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
             findings.note(path, "holds NIfTI files, and is not read", ", ".join(PARTS))
 
 
+def _refuse_unreadable(folder: Path) -> None:
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(
+            "may not be read",
+            where=folder,
+            expected="the right to read and to enter this folder",
+            fix="change its permissions",
+        )
+
+
 def _no_scan(folder: Path, findings: Findings) -> InputError:
     """What to say of a folder without a scan: what is there instead, and where scans belong."""
     there = sorted(path.name for path in folder.glob("[!.]*"))
@@ -288,13 +301,7 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
     unread: list[Path] = []
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file", where=folder, expected="a folder", fix="rename or remove it")
-    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(
-            "may not be read",
-            where=folder,
-            expected="the right to read and to enter this folder",
-            fix="change its permissions",
-        )
+    _refuse_unreadable(folder)
     for path in sorted(folder.glob("[!.]*")):
         suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
         if suffix is None or path.is_dir():
@@ -324,13 +331,12 @@ def _tell_unread(folder: Path, unread: Collection[Path], findings: Findings) -> 
         return
     likely = [path for path in unread if path.is_dir() or _may_hold_a_scan(path)]
     names = [path.name + ("/" if path.is_dir() else "") for path in (likely or unread)]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     say = findings.warn if likely else findings.note
     count = len(names)
     say(
         folder,
         f"{count} file{'s' if count > 1 else ''} or folder{'s' if count > 1 else ''} in it"
-        f" {'are' if count > 1 else 'is'} not read: {printable(', '.join(names[:8]))}{more}",
+        f" {'are' if count > 1 else 'is'} not read: {printable(some(names, 8))}",
         "files that end in .nii.gz or .nii, none of them in a sub-folder",
         "convert scans of another format to .nii.gz, and move them here" if likely else "",
     )

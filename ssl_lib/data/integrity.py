@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_lib.data.fingerprint import ScanProperties
-from ssl_lib.data.folder_files import Finding, Listing
+from ssl_lib.data.folder_files import Finding, Listing, some
 from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
 from ssl_lib.data.reading import MM_PER_UNIT
@@ -218,7 +218,7 @@ def classes(folder: Folder) -> Iterator[Finding]:
             text = f"is the only label map with the value {value} ({name})"
             yield Finding("warning", folder.label(having[0]), text, "a class in most scans")
         elif lacking and having and not coded:
-            text = f"the value {value} ({name}) is missing in {_some(lacking)}"
+            text = f"the value {value} ({name}) is missing in {some(lacking, 4)}"
             whole = f"{len(lacking)} of {len(labelled)} label maps lack it"
             yield Finding("note", "label maps", text, whole, "is the organ absent, or forgotten?")
         elif labelled and not having:
@@ -273,7 +273,7 @@ def _codings(folder: Folder) -> Iterator[Finding]:
 
 
 def _files(folder: Folder, scans: Sequence[str]) -> str:
-    return _some([folder.label(scan) for scan in scans])
+    return some([folder.label(scan) for scan in scans], 4)
 
 
 def volumes(folder: Folder) -> Iterator[Finding]:
@@ -369,8 +369,3 @@ def _outliers(
 
 def _sizes(values: Sequence[float]) -> str:
     return " x ".join(f"{value:.3g}" for value in values)
-
-
-def _some(scans: Sequence[str]) -> str:
-    more = f" and {len(scans) - 4} more" if len(scans) > 4 else ""
-    return ", ".join(scans[:4]) + more

@@ -223,9 +223,9 @@ def test_groups_may_come_as_generators():
 @pytest.mark.parametrize("pair", ["ab", "ac", "ch", "fg", "gh", "de"])
 def test_an_identity_that_stands_twice_is_refused_by_name(pair):
     first, second = pair
-    twin = tiny_case(second, case_id=first, patient=f"patient {first}")
+    second_of_a_name = tiny_case(second, case_id=first, patient=f"patient {first}")
     with pytest.raises(InputError, match=f"the scan '{first}' stands in it 2 times"):
-        tiny_cohort(**{second: twin})
+        tiny_cohort(**{second: second_of_a_name})
 
 
 @pytest.mark.parametrize("name", NAMES["labelled"] + NAMES["unlabelled"] + NAMES["test"])

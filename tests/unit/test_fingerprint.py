@@ -163,7 +163,7 @@ def test_a_label_map_without_an_image_is_named(folder):
     assert "no image of its name" in said(folder, "excluded")["labelsTr/a00.nii.gz"]
 
 
-def test_of_twins_the_labelled_one_stays(folder):
+def test_of_duplicates_the_labelled_one_stays(folder):
     image_of(folder, "u00").write_bytes(image_of(folder, "a03").read_bytes())
     assert "imagesTr/a03.nii.gz" in said(folder, "excluded")["imagesTr/u00.nii.gz"]
     assert "a03" in take_fingerprint(folder).listing.labels
@@ -409,7 +409,9 @@ def test_every_planted_mistake_of_the_example_is_found_and_no_other(example):
         if one.weight != "note"
     }
     assert blamed == set(MISTAKES)
-    assert len(found.properties) == LABELLED + UNLABELLED + TEST + NEW - 2  # one broken, one twin
+    assert (
+        len(found.properties) == LABELLED + UNLABELLED + TEST + NEW - 2
+    )  # one broken, one duplicate
     assert len(found.listing.scored_test) == TEST
     assert "8, 2" in description_table(found).data  # test scans with and without a label map
 
