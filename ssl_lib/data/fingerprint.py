@@ -405,9 +405,10 @@ def _warn_of_sequences(several: Mapping[str, Sequence[str]], findings: Findings)
 
 
 def _apart(listing: Listing, several: Mapping[str, Sequence[str]], findings: Findings) -> Listing:
-    """See that no patient stands in imagesTr and in imagesTs: a stated one leaves training, of a
-    guessed one the test scan is taken for another patient's."""
-    test, guess = set(listing.test), dict(listing.guessed)
+    """See that no patient stands in training and test: of a stated one the training scans are not
+    used, of a guessed one the test scan is taken for another patient's. Scans of imagesTs without a
+    label map are not tested on."""
+    test, guess = set(listing.scored_test), dict(listing.guessed)
     for scans in several.values():
         if {scan in test for scan in scans} != {True, False}:
             continue

@@ -523,6 +523,10 @@ def test_a_stated_patient_in_training_and_test_leaves_the_training(folder):
     training = ids(cohort.labelled + cohort.unlabelled + cohort.validation)
     assert "test_1" in ids(cohort.test) and training.isdisjoint({"case_001", "case_007"})
     assert "case_001, case_007 are not used" in said(found, "warning")
+    (folder / "labelsTs" / "test_1.nii.gz").unlink()
+    found, cohort = through_every_door(folder)
+    assert "are not used" not in said(found, "warning"), "without a label map it tests nothing"
+    assert {"case_001", "case_007"} <= ids(cohort.cases)
 
 
 def test_more_labelled_scans_than_patients_allow_are_refused_and_protection_stays(folder):
