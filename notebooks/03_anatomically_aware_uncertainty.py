@@ -1047,7 +1047,11 @@ def calibration(name, top, bins=10):
 
 
 # %% tags=["figure"]
-TOPS = {"U": 2.0, "entropy": math.log(cohort.n_classes), "1 − max p": 1 - 1 / cohort.n_classes}
+TOPS = {
+    "U": float(cohort.n_classes),
+    "entropy": math.log(cohort.n_classes),
+    "1 − max p": 1 - 1 / cohort.n_classes,
+}
 calibrations = {name: calibration(name, top) for name, top in TOPS.items()}
 ALT_CALIBRATION = (
     "Share of wrong voxels against uncertainty, and errors left when uncertain voxels go."
