@@ -26,7 +26,7 @@ DESCRIPTION = {
     "class_names": ["background", "front", "back"],
     "values": [0, 1, 2],
     "geometry": {"axis": None, "factors": [1, 1, 1]},
-    "inference": {"window": [16, 16, 16], "stride": None},
+    "inference": {"window": [16, 16, 16], "stride": None, "standardise": True},
     "network": {"kind": "small", **SIZES},
     "training": {"spacing": [1.0, 1.0, 1.0], "orientations": ["RAS"], "grey": [0.0, 1.0]},
     "scores": {},
@@ -108,12 +108,12 @@ EXPORTED: tuple[Broken, ...] = (
         (
             "no metadata",
             rewritten(lambda p: p.metadata.clear(), seal=False),
-            "none that were exported",
+            "no format that this repository writes",
         ),
         (
             "another format",
             rewritten(lambda p: p.metadata.update(format="pt")),
-            "none that were exported",
+            "the format 'pt'",
         ),
         (
             "changed weights",

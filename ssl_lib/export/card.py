@@ -63,11 +63,19 @@ def _training(config: Mapping[str, Any]) -> str:
         f" {', '.join(training['orientations'])} and turned to RAS.",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
-        f"Shown to the network {shown}"
+        f"Shown to the network {shown}, {_windows(config)}"
         + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}."),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _windows(config: Mapping[str, Any]) -> str:
+    return (
+        "every window standardised"
+        if config["inference"]["standardise"]
+        else "in the grey levels of the whole scan"
+    )
 
 
 def _scores(config: Mapping[str, Any]) -> str:

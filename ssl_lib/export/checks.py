@@ -114,6 +114,7 @@ CHECKS: dict[str, Check] = {
     "geometry.factors": _wholes(1, 1000, 3),
     "inference.window": _or_none(_wholes(1, 10**4, 2, 3)),
     "inference.stride": _or_none(_wholes(1, 10**4, 2, 3)),
+    "inference.standardise": lambda value: isinstance(value, bool),
     "network": _network,
     "training.spacing": lambda value: _numbers(value) and len(value) == 3 and min(value) > 0,
     "training.orientations": _texts,

@@ -25,6 +25,7 @@ def describe(
 ) -> dict[str, Any]:
     """Everything but the weights."""
     cohort, settings, geometry = study.cohort, study.settings, scans.geometry
+    inference = study.inference_of(network)
     known = ("notebook", "dataset", "cohort_hash", "seed", "profile", "versions", "commit")
     return {
         "row": row,
@@ -33,8 +34,9 @@ def describe(
         "values": list(scans.fingerprint.values),
         "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
         "inference": {
-            "window": None if geometry.dimensions == 2 else list(settings.patch),
-            "stride": settings.stride and list(settings.stride),
+            "window": inference["window"] and list(inference["window"]),
+            "stride": inference["stride"] and list(inference["stride"]),
+            "standardise": inference["normalise"],
         },
         "network": _network_description(network, study),
         "training": _training_description(study, scans.fingerprint),

@@ -28,7 +28,7 @@ from ssl_lib.models.networks import build_network
 from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
-FORMAT = "ssl_lib exported network 2"
+FORMAT = "ssl_lib exported network 3"
 KINDS = ("small", "unet", "vnet", VIEW)
 PROBE_SIDE = 16
 PROBE_TOLERANCE = 0.01
@@ -58,9 +58,9 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
     text = metadata.get("config", "")
     if metadata.get("format") != FORMAT:
         raise InputError(
-            "holds weights, but none that were exported by this repository",
+            f"holds weights in {_named(metadata.get('format'))}",
             where=path,
-            expected=f"a file of the format {FORMAT!r}",
+            expected=f"the format {FORMAT!r}",
             fix="export the network anew, with ssl_lib.export.model.export_model",
         )
     if metadata.get("sha256") != _checksum(tensors, text):
@@ -91,6 +91,10 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
             expected=f"the code of commit {config.get('commit', 'unknown')}",
         )
     return network, config
+
+
+def _named(format_: str | None) -> str:
+    return "no format that this repository writes" if format_ is None else f"the format {format_!r}"
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:

@@ -73,6 +73,7 @@ class ExportedModel:
             window=inference["window"] and tuple(inference["window"]),
             stride=inference["stride"] and tuple(inference["stride"]),
             use_autocast=self.device.type == "cuda",
+            normalise=inference["standardise"],
         )
         return geometry.classes(probabilities, volume.voxels.shape)
 

@@ -288,11 +288,11 @@ class Study:
 
     def predict(self, network: nn.Module, cases: Sequence[Case]) -> Mapping[str, np.ndarray]:
         """Label maps (uint8) of some scans by case id."""
-        return predict_cohort(network, cases, **self._inference_of(network))
+        return predict_cohort(network, cases, **self.inference_of(network))
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
         """Softmax (class, *space) of one scan, on the device."""
-        return predict_probabilities(network, case.image, **self._inference_of(network))
+        return predict_probabilities(network, case.image, **self.inference_of(network))
 
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
@@ -354,7 +354,7 @@ class Study:
             "grid": settings.grid,
         }
 
-    def _inference_of(self, network: nn.Module) -> dict[str, Any]:
+    def inference_of(self, network: nn.Module) -> dict[str, Any]:
         """How a network is shown a scan: with the grey levels that it was trained on. Rows of one
         study may differ in that (see `ssl_lib.training.published`)."""
         geometry = getattr(network, "geometry", self.settings.geometry)

@@ -34,11 +34,11 @@ from ssl_lib.utils.errors import InputError
 SIZES = {"dimensions": 3, "n_classes": 3, "width": 8}
 
 
-def small_study(scans: OwnScans, iterations: int = 40) -> Study:
+def small_study(scans: OwnScans, iterations: int = 40, **changes) -> Study:
     """A study that learns the organ of the test scans well enough to find it."""
     patch = (16, 16, 16)[: scans.cohort.dimensions]
     settings = tiny_settings(
-        patch=patch, warm_up=iterations, schedule=Schedule(iterations, 2e-2), width=8
+        patch=patch, warm_up=iterations, schedule=Schedule(iterations, 2e-2), width=8, **changes
     )
     return Study(scans.cohort, settings, "smoke", 0, CPU)
 
@@ -287,7 +287,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(InputError, match="no safetensors file"):
         load_model(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="none that were exported by this repository"):
+    with pytest.raises(InputError, match="no format that this repository writes"):
         load_model(tmp_path / "other.safetensors")
 
 
@@ -386,6 +386,19 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
     assert mean_dice(again, small, 3) > best, "interpolated, the prediction stays where it was"
     assert means["dice"] > 0.5
     assert "downsampled by 2 x 2 x 2" in done.path.with_suffix(".md").read_text()
+
+
+def test_a_network_sees_the_grey_levels_that_it_was_trained_on(made, tmp_path):
+    published = trained(tmp_path, made.scans, geometry="published")
+    loaded = load_model(published.path)
+    (case, *_) = made.scans.cohort.test
+    own = published.study.predict(published.network, [case])[case.case_id]
+    np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), own)
+    other = replace(loaded, config={**loaded.config, "inference": {
+        **loaded.config["inference"], "standardise": True}})  # fmt: skip
+    assert (other.segment(read_nifti(case.path)) != own).any(), "or this test could not fail"
+    assert "grey levels of the whole scan" in published.path.with_suffix(".md").read_text()
+    assert "every window standardised" in made.path.with_suffix(".md").read_text()
 
 
 def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
