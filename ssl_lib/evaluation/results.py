@@ -1,13 +1,16 @@
 """Result files: built, checked, written, read back and selected here.
 
 Each trained row has one file, `rows/<data set>-<profile>-n<labels>-<cohort>/<row>-seed<seed>.json`,
-with its scores and every parameter that it was trained with. A notebook's file names the rows that
-it shows, and holds what it measured beside them. Everything that a table, a figure or a report
-shows is read from these files. An undefined score is NaN in Python and `null` in JSON.
+with its scores and every parameter that it was trained with. One whose method was edited in a
+notebook has `-edited-<hash>` in its name and never replaces the method's own. A notebook's file
+names the rows that it shows, and holds what it measured beside them. Everything that a table, a
+figure or a report shows is read from these files. An undefined score is NaN in Python and `null` in
+JSON.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -103,9 +106,18 @@ def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:
 
 
 def row_path(results_dir: Path | str, result: Mapping[str, object], row: str) -> Path:
-    """A row's file; another cohort, seed or config is another file."""
+    """A row's file; another cohort, seed or config is another file, and so is an edited method."""
     folder = "{dataset}-{profile}-n{n_labelled}-{cohort_hash:.8}".format(**result)
-    return Path(results_dir) / ROWS / folder / f"{row}-seed{result['seed']}.json"
+    edit = _edit(result.get("rows", {}).get(row, {}))
+    return Path(results_dir) / ROWS / folder / f"{row}{edit}-seed{result['seed']}.json"
+
+
+def _edit(row: Mapping[str, object]) -> str:
+    """Part of a file's name that tells an edited method from the library's; "" for the latter."""
+    texts = row.get("config", {}).get("edited")
+    if not texts:
+        return ""
+    return "-edited-" + hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
@@ -158,6 +170,8 @@ def read_rows(
 ) -> list[dict[str, object]]:
     """Every stored row, whoever trained it, as one result for each cohort, profile and seed.
 
+    Rows of edited methods do not count: only the notebook that trained one shows it.
+
     Such a result has the keys of a notebook's, with `notebook` empty. `labelled_draw` is which
     choice of the labelled scans counts (0: the data set's own; None: all of them, which are cohorts
     of their own). Raises `InputError` naming
@@ -167,7 +181,7 @@ def read_rows(
     together: dict[tuple, dict[str, object]] = {}
     for path in sorted(Path(results_dir).glob(f"{ROWS}/*/*.json")):
         content = read_row(path)
-        if any(content[key] != value for key, value in wanted.items()):
+        if any(content[key] != value for key, value in wanted.items()) or _edit(content):
             continue
         if labelled_draw not in (None, content.get("labelled_draw", 0)):
             continue

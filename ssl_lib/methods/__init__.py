@@ -183,7 +183,8 @@ _records = (
 )
 
 METHODS: dict[str, Method] = {
-    method.name: replace(method, published=published_for(method.name)) for method in _records
+    method.name: replace(method, published=published_for(method.name), registered=True)
+    for method in _records
 }
 """Every method by its name, in the order of all tables."""
 

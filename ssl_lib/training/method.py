@@ -50,6 +50,7 @@ class Method:
     idea. `averaged` says that the row with the mean of all networks' probabilities is scored too,
     as `<name>_ensemble`.
     `published` holds, for each data set with a published protocol, what `PROFILE=paper` changes.
+    `registered` is true for the library's records: other functions under their name are an edit.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Method:
     ablation: str = ""
     averaged: bool = False
     published: Mapping[str, Published] = field(default_factory=dict)
+    registered: bool = False
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property

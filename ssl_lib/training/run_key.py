@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ssl_lib.training.method import parameters_of, plain
+from ssl_lib.training.method import Method, parameters_of, plain
 from ssl_lib.utils.errors import InputError
 
 RECIPE_VERSION = 1
@@ -49,14 +49,16 @@ def step_identity(step: Callable) -> dict[str, Any]:
     return {"step": name, "config": config, "text": _digest(texts)}
 
 
-def edited_texts(**steps: Callable) -> dict[str, dict[str, str]]:
-    """The hashes of the texts of those steps that are not the library's own, by their part.
+def other_texts(method: Method) -> dict[str, dict[str, str]]:
+    """The hashes of the texts of those functions that are not the library's own, by their part.
 
-    They stand in the row's result: a row of an edited cell never passes for the method's.
+    They stand in the row's result, as `edited` for a method of the library, whose row is then
+    another one in another file, and as `own` for a method that is defined elsewhere.
     """
-    texts = {part: step_identity(step).get("text") for part, step in steps.items()}
+    steps = {"step": method.step, "warm_up": method.warm_up, "prepare": method.prepare}
+    texts = {part: step_identity(step).get("text") for part, step in steps.items() if step}
     found = {part: text[:16] for part, text in texts.items() if text}
-    return {"edited": found} if found else {}
+    return {"edited" if method.registered else "own": found} if found else {}
 
 
 def _digest(texts: list[str]) -> str:

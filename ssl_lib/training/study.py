@@ -41,7 +41,7 @@ from ssl_lib.training.published import as_published
 from ssl_lib.training.run_key import (
     arrays_hash,
     changed_fields,
-    edited_texts,
+    other_texts,
     step_identity,
     weights_hash,
 )
@@ -147,12 +147,14 @@ class Study:
         prepared = method.prepare(self, **method.prepare_config) if method.prepare else Prepared()
         count = prepared.networks if method.prepare else method.networks
         settings, (step, warm_up) = self.settings, method.bound()
-        starts = [self._warm_up(method.label, warm_up, i, prepared.build) for i in range(count)]
+        texts = other_texts(method)
+        title = f"{method.label} (edited)" if "edited" in texts else method.label
+        starts = [self._warm_up(title, warm_up, i, prepared.build) for i in range(count)]
         networks = {student_name(i): start.networks["student"] for i, start in enumerate(starts)}
         if method.teacher:
             networks["teacher"] = make_teacher(networks["student"])
         done = self._fit(
-            method.label,
+            title,
             step,
             settings.schedule,
             networks,
@@ -163,7 +165,7 @@ class Study:
         )
         start = starts[0]
         done.labels_used = self.cohort.n_labelled
-        done.config = {**method.recorded(), **edited_texts(step=step, warm_up=warm_up)}
+        done.config = {**method.recorded(), **texts}
         done.settings = settings
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)

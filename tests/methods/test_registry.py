@@ -7,7 +7,7 @@ import pytest
 import tiny_study
 from tiny_study import row
 
-from ssl_lib.evaluation.results import read_rows
+from ssl_lib.evaluation.results import read_results, read_rows, row_path
 from ssl_lib.methods import METHODS, ROW_NAMES, ablations, base_row, in_order, row_name
 from ssl_lib.training.method import parameters_of
 from ssl_lib.utils.errors import InputError
@@ -86,6 +86,21 @@ def test_the_result_of_an_edited_cell_says_so_and_the_methods_own_does_not():
     assert "edited" not in made.train(method).config
     edited = made.train(method.defined_by({"supervised_step": scaled_step})).config
     assert edited["edited"].keys() == {"step", "warm_up"}
+
+
+def test_the_row_of_an_edited_cell_never_replaces_the_methods_own(tmp_path):
+    made, method = tiny_study.tiny_study(), METHODS["supervised_strong"]
+    result = made.save("00_x", "phantom", made.rows(method), tmp_path)
+    own = row_path(tmp_path, result, method.name)
+    before = own.read_bytes()
+    edited = method.defined_by({"supervised_step": scaled_step})
+    result = made.save("00_x", "phantom", made.rows(edited), tmp_path)
+    assert own.read_bytes() == before
+    assert len(list(own.parent.iterdir())) == 2
+    (counted,) = read_rows(tmp_path)
+    assert "edited" not in counted["rows"][method.name]["config"]
+    (shown,) = read_results(tmp_path, "00_x")
+    assert shown["rows"][method.name]["config"]["edited"], "its notebook shows the edit"
 
 
 def test_a_published_row_has_one_in_our_geometry_beside_it():
