@@ -236,7 +236,8 @@ def _same_kind(value: Any, default: Any) -> bool:
 
 def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:
     """Slices on a common grid: a small network at 64 or 128 voxels a side, the benchmark's U-Net at
-    256. Nothing here was tuned: rates and decays are those of the other cohorts, by habit."""
+    256. Rates are those of the other cohorts, by habit. The teacher's decay at `evening` was chosen
+    on validation scans (0.97 or the papers' 0.99, seed 0: both rows are stored)."""
     if profile == "gpu":
         schedule = Schedule(iterations=4000, learning_rate=1e-3, teacher_decay=0.99)
         return Settings(
@@ -252,7 +253,7 @@ def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:
             label_curve=CURVE,
         )
     if profile == "evening":
-        schedule = Schedule(iterations=6000, learning_rate=4e-3)
+        schedule = Schedule(iterations=6000, learning_rate=4e-3, teacher_decay=0.99)
         evening = Settings("small", 16, (128, 128), 1000, schedule, flip_axes=flips)
         return replace(evening, grid=(128, 128), label_curve=CURVE, looks=10, test_curve=True)
     quick = replace(quick_settings((128, 128), flips), grid=(128, 128))
