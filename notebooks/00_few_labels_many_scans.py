@@ -233,6 +233,41 @@ figure = figures.line_chart(100 * shares, curves, x="share of the organ in the i
 show(figure, alt=ALT_SHARES)
 
 # %% [markdown]
+# **Task 1. Dice by hand.** (Tasks stand where they belong. Where code is asked for, replace the
+# body and run both cells: the check says what is right and gives hints; a solution is folded below
+# it.) Write `my_dice_loss(p, t)` for one class: probabilities and labels as lists of numbers, $s =
+# 10^{-5}$ as above.
+
+
+# %% tags=["exercise"]
+def my_dice_loss(p, t):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+toy = [0, 0, 1, 1]
+check(
+    "Dice by hand",
+    my_dice_loss,
+    [
+        ("a perfect answer costs nothing", lambda f: abs(f([1.0, 0.0], [1, 0])) < 1e-6),
+        ("the toy", lambda f: abs(f([0.1, 0.1, 0.9, 0.9], toy) - 0.011) < 1e-3, "square p and t"),
+        ("no organ, none found", lambda f: abs(f([0.0, 0.0], [0, 0])) < 1e-6, "s is in both sums"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_dice_loss(p, t, s=1e-5):
+#     overlap = sum(a * b for a, b in zip(p, t))
+#     return 1 - (2 * overlap + s) / (sum(a * a for a in p) + sum(b * b for b in t) + s)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## How far can four labels be stretched?
 #
 # **Weak augmentation** is what the papers' supervised rows get: patches laid down by quarter turns
@@ -320,6 +355,48 @@ explore(
 )
 
 # %% [markdown]
+# **Task 2. A planted error.** This augmentation ran for a month before anybody wondered about its
+# Dice:
+#
+# ```python
+# def mirrored(images, labels):
+#     return images.flip(-1), labels
+# ```
+#
+# Write it right.
+
+
+# %% tags=["exercise"]
+def mirrored(images, labels):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+tiny = torch.tensor([[1, 2, 3]])
+check(
+    "A planted error",
+    mirrored,
+    [
+        ("the image is mirrored", lambda f: f(tiny, tiny > 1)[0].tolist() == [[3, 2, 1]]),
+        (
+            "its label still fits",
+            lambda f: (f(tiny, tiny > 1)[1] == (f(tiny, tiny > 1)[0] > 1)).all(),
+            "whatever moves voxels moves both",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def mirrored(images, labels):
+#     return images.flip(-1), labels.flip(-1)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## What is a mean teacher?
 #
 # **The claim** (Tarvainen and Valpola, 2017, in our words). Average the weights of the network over
@@ -340,6 +417,37 @@ torch.nn.init.zeros_(teacher.weight)
 for _ in range(3):
     update_teacher(teacher, student, decay=0.5)
     print(f"{teacher.weight.item():.3f}")
+
+# %% [markdown]
+# **Task 3. One update of the teacher.** Write `my_update(teacher, student, decay)` for plain
+# numbers.
+
+
+# %% tags=["exercise"]
+def my_update(teacher, student, decay):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "One update of the teacher",
+    my_update,
+    [
+        ("halfway at decay 0.5", lambda f: abs(f(0.0, 1.0, 0.5) - 0.5) < 1e-9),
+        ("decay 1 never moves", lambda f: f(3.0, 7.0, 1.0) == 3.0, "weight the *teacher* by decay"),
+        ("decay 0 copies the student", lambda f: f(3.0, 7.0, 0.0) == 7.0),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_update(teacher, student, decay):
+#     return decay * teacher + (1 - decay) * student
+# ```
+#
+# </details>
 
 # %% [markdown]
 # A decay close to 1 remembers long and reacts late. Short trainings need short memories: here
@@ -365,6 +473,39 @@ explore(
     alt=lambda decay: f"A noisy weight and its moving average with decay {decay:g}.",
     decay=Slider("decay of the teacher", (0.5, 0.8, 0.9, 0.95, 0.97, 0.99, 0.995), 0.97),
 )
+
+# %% [markdown]
+# **Task 4. How long is its memory.** After how many updates does a weight's old value count half in
+# the teacher? Write `half_life(decay)`. Predict the number for 0.97 first.
+
+
+# %% tags=["exercise"]
+def half_life(decay):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "How long is its memory",
+    half_life,
+    [
+        ("decay 0.5: one update", lambda f: abs(f(0.5) - 1) < 1e-9),
+        ("decay 0.97", lambda f: abs(0.97 ** f(0.97) - 0.5) < 1e-6, "solve decay ** n = 1/2"),
+        ("decay 0.99", lambda f: abs(0.99 ** f(0.99) - 0.5) < 1e-6),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def half_life(decay):
+#     return np.log(0.5) / np.log(decay)
+# ```
+#
+# About 23 updates at 0.97, 69 at 0.99. A training of 500 updates has no use for a memory of 700.
+#
+# </details>
 
 # %% [markdown]
 # ## What makes two views?
@@ -440,6 +581,39 @@ def mean_teacher_step(networks, batch, moment, *, released=False, **options):
 
 
 # %% [markdown]
+# **Task 5. Only teach what you are sure of.** Many methods drop voxels whose pseudo-label is
+# uncertain. Write `sure(target, threshold)`: for probabilities of shape (batch, class, *space), a
+# mask of shape (batch, *space) that is true where the largest probability reaches the threshold.
+
+
+# %% tags=["exercise"]
+def sure(target, threshold):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+example = torch.tensor([[[0.9, 0.6], [0.1, 0.4]]])
+check(
+    "Only teach what you are sure of",
+    sure,
+    [
+        ("shape without the class axis", lambda f: f(example, 0.8).shape == (1, 2)),
+        ("sure, then unsure", lambda f: f(example, 0.8).tolist() == [[True, False]]),
+        ("threshold 0 keeps all", lambda f: bool(f(example, 0.0).all()), "use >=, not the class"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def sure(target, threshold):
+#     return target.amax(dim=1) >= threshold
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **As released.** The codes that papers compare with (UA-MT on LA, SSL4MIS on ACDC) do less: the
 # student sees the patches as they were cut, labelled and unlabelled ones in *one* forward pass, so
 # that its normalisation layers see both; the teacher sees the unlabelled ones with noise of
@@ -498,6 +672,43 @@ def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all,
 # Read `mean_teacher_step` next to `supervised_step`: the labelled half is the same to the letter.
 # The only news is the second term. With weight 0 its gradients *are* those of the supervised step,
 # bit for bit; a test holds this.
+
+# %% [markdown]
+# **Task 6. The ramp upside down.** A colleague's weight is largest when the teacher knows least:
+#
+# ```python
+# def my_ramp(k, end):
+#     return np.exp(-5 * (k / end) ** 2)
+# ```
+#
+# Mend it. Iterations beyond the end must not fall again.
+
+
+# %% tags=["exercise"]
+def my_ramp(k, end):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "The ramp upside down",
+    my_ramp,
+    [
+        ("hardly anything at first", lambda f: f(0, 100) < 0.01),
+        ("all of it at the end", lambda f: abs(f(100, 100) - 1) < 1e-9, "1 - k / end"),
+        ("and ever after", lambda f: abs(f(500, 100) - 1) < 1e-9, "k is at most the end"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_ramp(k, end):
+#     return np.exp(-5 * (1 - min(k, end) / end) ** 2)
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## Does it train?
@@ -642,6 +853,22 @@ print(f"all labels           {gain('supervised_all', 'mean_teacher')} Dice over 
 # scale, on a GPU, without test selection.
 
 # %% [markdown]
+# **Task 7.** Judge a table. A paper reports 0.85 for its method with four labels, 0.75 for
+# "supervised with four labels", and 0.88 with all.
+
+# %% tags=["predict"]
+ask(
+    "Which single row would you ask for before you believe in the unlabelled scans?",
+    options=(
+        "Supervised with eight labels",
+        "Supervised with four labels and the method's own augmentation",
+        "The method with all labels",
+    ),
+    answer="Supervised with four labels and the method's own augmentation",
+    because=("Otherwise the gain of the augmentation is booked to the unlabelled scans."),
+)
+
+# %% [markdown]
 # ## Is `PROFILE=paper` the paper?
 #
 # Constant by constant, for both benchmarks. The column *ours* is not typed: it is looked up where
@@ -653,87 +880,82 @@ print(f"all labels           {gain('supervised_all', 'mean_teacher')} Dice over 
 constants_table("supervised_weak", "mean_teacher")
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace `...` by your code and run both cells. The check says what is right and gives a hint for
-# what is not.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. One update of the teacher.** Write `my_update(teacher, student, decay)` for plain numbers.
-
-
-# %% tags=["exercise"]
-def my_update(teacher, student, decay):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "One update of the teacher",
-    my_update,
-    [
-        ("halfway at decay 0.5", lambda f: abs(f(0.0, 1.0, 0.5) - 0.5) < 1e-9),
-        ("decay 1 never moves", lambda f: f(3.0, 7.0, 1.0) == 3.0, "weight the *teacher* by decay"),
-        ("decay 0 copies the student", lambda f: f(3.0, 7.0, 0.0) == 7.0),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. What do the strong baseline and the methods share, and what does only the
+# methods get?</summary>
 #
-# ```python
-# def my_update(teacher, student, decay):
-#     return decay * teacher + (1 - decay) * student
-# ```
+# Labels, augmentation, network and number of updates are shared. Only the methods see unlabelled
+# scans.
 #
 # </details>
 #
-# **2. Only teach what you are sure of.** Many methods drop voxels whose pseudo-label is uncertain.
-# Write `sure(target, threshold)`: for probabilities of shape (batch, class, *space), a mask of
-# shape (batch, *space) that is true where the largest probability reaches the threshold.
-
-
-# %% tags=["exercise"]
-def sure(target, threshold):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-example = torch.tensor([[[0.9, 0.6], [0.1, 0.4]]])
-check(
-    "Only teach what you are sure of",
-    sure,
-    [
-        ("shape without the class axis", lambda f: f(example, 0.8).shape == (1, 2)),
-        ("sure, then unsure", lambda f: f(example, 0.8).tolist() == [[True, False]]),
-        ("threshold 0 keeps all", lambda f: bool(f(example, 0.0).all()), "use >=, not the class"),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. Why is Dice loss added to cross-entropy?</summary>
 #
-# ```python
-# def sure(target, threshold):
-#     return target.amax(dim=1) >= threshold
-# ```
+# Cross-entropy hardly minds a small organ that is missed, since few voxels are wrong. Dice loss
+# asks each class for overlap, however small it is.
 #
 # </details>
 #
-# **3. A flattering comparison.** A paper reports 0.85 for its method with four labels, 0.75 for
-# "supervised with four labels", and 0.88 with all. Which single row would you ask for before you
-# believe in the unlabelled scans?
-
-# %% tags=["predict"]
-ask(
-    "Which row is missing?",
-    options=(
-        "Supervised with eight labels",
-        "Supervised with four labels and the method's own augmentation",
-        "The method with all labels",
-    ),
-    answer="Supervised with four labels and the method's own augmentation",
-    because="Otherwise the gain of the augmentation is booked to the unlabelled scans.",
-)
+# <details><summary>3. Why is disagreement measured by squared differences of
+# probabilities?</summary>
+#
+# They are bounded: one confident error of the teacher cannot dominate the sum, as it could with
+# cross-entropy.
+#
+# </details>
+#
+# <details><summary>4. What would happen if student and teacher saw the very same picture?</summary>
+#
+# At the start both are equal, so agreement would cost nothing and teach nothing. The student needs
+# the harder view.
+#
+# </details>
+#
+# <details><summary>5. Why does every row begin with a warm-up on labels alone?</summary>
+#
+# The pseudo-labels of an untrained teacher are noise, and the student would learn to repeat them. A
+# common outcome is one class everywhere: it agrees with itself perfectly.
+#
+# </details>
+#
+# <details><summary>6. What is averaged in the teacher, and what is not?</summary>
+#
+# Its weights are an average of the student's. The running statistics of its normalisation layers
+# are its own here, since it stays in training mode.
+#
+# </details>
+#
+# <details><summary>7. Which assumption makes unlabelled scans useful at all?</summary>
+#
+# That scans which look alike have like labels, and that the borders between classes run where few
+# voxels lie. Unlabelled scans show where these borders cannot be.
+#
+# </details>
+#
+# <details><summary>8. Where does this assumption fail?</summary>
+#
+# Where a border is a convention: at which slice the atrium ends and a vein begins is written in a
+# protocol, not in grey levels. No number of unlabelled scans shows it. It also fails where the
+# unlabelled scans come from another scanner or other patients.
+#
+# </details>
+#
+# <details><summary>9. An interval of a difference covers zero. What is shown?</summary>
+#
+# Neither a gain nor a loss. It is *equal for practical purposes* only if the whole interval lies
+# within the margin that was stated beforehand (notebook 05).
+#
+# </details>
+#
+# <details><summary>10. Why do the last weights count, and not the best ones?</summary>
+#
+# The best of many looks at the test scans is a maximum: of the method and of luck. A new hospital's
+# scans do not come with that luck.
+#
+# </details>
 
 # %% [markdown]
 # ## What stays?

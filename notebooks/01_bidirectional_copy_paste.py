@@ -259,6 +259,38 @@ print(paste(sevens, twos, toy_mask[None])[0, 0].numpy())
 print(f"zeros: {int((toy_mask == 0).sum())}")
 
 # %% [markdown]
+# **Task 1. The equal box.** (Tasks stand where they belong. Where code is asked for, replace the
+# body and run both cells: the check says what is right and gives hints; a solution is folded below
+# it.) In $n$ dimensions, which $\beta$ gives both regions as many voxels? Write `equal_beta(n)`.
+
+
+# %% tags=["exercise"]
+def equal_beta(n):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "The equal box",
+    equal_beta,
+    [
+        ("one dimension: a half", lambda f: abs(f(1) - 0.5) < 1e-9),
+        ("two dimensions", lambda f: abs(f(2) ** 2 - 0.5) < 1e-9, "the box takes β to the n"),
+        ("three dimensions", lambda f: abs(f(3) ** 3 - 0.5) < 1e-9),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def equal_beta(n):
+#     return 0.5 ** (1 / n)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Why in both directions?
 #
 # **The claim.** Fed side by side, labelled and unlabelled images let a network learn two habits:
@@ -301,6 +333,38 @@ def mixtures(labelled, unlabelled, mask, halves=False):
 # batch, so that the student sees as many images for each update as the mean teacher does: a fair
 # budget, not the released one. `halves=True` is that one, and then the teacher, too, is asked for
 # each half by itself, as there: its normalisation layers see one half at a time.
+
+# %% [markdown]
+# **Task 2. Mix by arithmetic.** Write `my_mix(keeps, gives, mask)` without `where`: arrays of one
+# shape, a mask of zeros and ones.
+
+
+# %% tags=["exercise"]
+def my_mix(keeps, gives, mask):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+a, b, m = np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([1.0, 0.0])
+check(
+    "Mix by arithmetic",
+    my_mix,
+    [
+        ("keeps where M is 1", lambda f: f(a, b, m)[0] == 1.0),
+        ("gives where M is 0", lambda f: f(a, b, m)[1] == 20.0, "(1 - M) for the giver"),
+        ("both ways lose no voxel", lambda f: (f(a, b, m) + f(b, a, m) == a + b).all()),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_mix(keeps, gives, mask):
+#     return keeps * mask + gives * (1 - mask)
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## Who labels the unlabelled half?
@@ -426,6 +490,39 @@ print(f"Dice of pseudo-labels: {before:.3f} as guessed, {after:.3f} filtered")
 print(f"filter: {1000 * seconds:.1f} ms for a batch of {len(raw)}")
 
 # %% [markdown]
+# **Task 3. Two kidneys.** The filter would delete one of them. Write `two_largest(region)`: the two
+# largest connected parts of a True/False array; `largest_component` may help.
+
+
+# %% tags=["exercise"]
+def two_largest(region):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+kidneys = np.array([1, 1, 1, 0, 1, 1, 0, 1], dtype=bool)
+check(
+    "Two kidneys",
+    two_largest,
+    [
+        ("three parts become two", lambda f: f(kidneys).sum() == 5),
+        ("the smallest goes", lambda f: not f(kidneys)[-1], "take the largest away, look again"),
+        ("one part stays as it is", lambda f: f(kidneys[:3]).all()),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def two_largest(region):
+#     first = largest_component(region)
+#     return first | largest_component(region & ~first)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## What do the mixtures look like?
 #
 # Cut by the very functions above. Filled: true labels. Hatched: guesses.
@@ -539,6 +636,25 @@ parts = two_region_loss(torch.zeros(1, 2, 4), truth, opinion, halves, (1.0, 0.5)
 print("true {:.3f}, guessed {:.3f}".format(*parts))
 
 # %% [markdown]
+# **Task 4.** Predict a number. Each region's loss is a mean over its own voxels, and pseudo-labels
+# count $\alpha = 0.5$. Let the box, with pseudo-labels in it, shrink to a tenth of the patch.
+
+# %% tags=["predict"]
+ask(
+    "What does one voxel in the box weigh, against one outside?",
+    options=(
+        "Half as much",
+        "As much",
+        "More than four times as much",
+    ),
+    answer="More than four times as much",
+    because=(
+        "0.5 / 0.1 = 5 in the box, 1 / 0.9 = 1.1 outside: few voxels share the weight of a "
+        "whole region."
+    ),
+)
+
+# %% [markdown]
 # **What does a voxel weigh then?** Ask the code: the size of the loss's gradient at each voxel, for
 # a network that knows nothing. The shapes inside are the Dice term: small classes pull harder. And
 # two things show that the formula hides. With $\alpha = 0$ the guessed region is exactly dark. And
@@ -584,6 +700,42 @@ explore(
 # $b = 1/3$; in the other mixture, where pseudo-labels lie around the box, at $b = 2/3$. The paper's
 # box takes 44 % of a slice and 30 % of a volume. The regions as a whole weigh $1$ and $\alpha$,
 # whatever their size.
+
+# %% [markdown]
+# **Task 5. The weight of a voxel.** Write `voxel_weights(share, alpha)` for an inward mixture whose
+# box takes that share of the voxels: the weight of a voxel outside and of one inside, relative to a
+# patch without any box.
+
+
+# %% tags=["exercise"]
+def voxel_weights(share, alpha):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "The weight of a voxel",
+    voxel_weights,
+    [
+        ("equal at a third", lambda f: abs(f(1 / 3, 0.5)[0] - f(1 / 3, 0.5)[1]) < 1e-9),
+        (
+            "the box as a whole weighs α",
+            lambda f: abs(0.2 * f(0.2, 0.5)[1] - 0.5) < 1e-9,
+            "divide by share",
+        ),
+        ("outside in sum 1", lambda f: abs(0.8 * f(0.2, 0.5)[0] - 1) < 1e-9),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def voxel_weights(share, alpha):
+#     return 1 / (1 - share), alpha / share
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## What is learnt before the teacher speaks?
@@ -633,7 +785,53 @@ def pretraining_step(
 # On ACDC the released pre-training asks for the two regions apart, each with weight 1, as below for
 # guesses: `regions=True`. Each region is then divided by its own size, and the sum is twice as
 # large as the loss of the whole mixture.
+
+# %% [markdown]
+# **Task 6. A planted error.** This function made a network that sees organ everywhere but where it
+# is:
 #
+# ```python
+# def mixed(image, label, other_image, other_label, mask):
+#     mixture = np.where(mask == 1, image, other_image)
+#     return mixture, np.where(mask == 1, other_label, label)
+# ```
+#
+# Mend it.
+
+
+# %% tags=["exercise"]
+def mixed(image, label, other_image, other_label, mask):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+first, second = (np.array([5, 6]), np.array([1, 1])), (np.array([8, 9]), np.array([0, 0]))
+m = np.array([1, 0])
+check(
+    "A planted error",
+    mixed,
+    [
+        ("the image, as before", lambda f: f(*first, *second, m)[0].tolist() == [5, 9]),
+        (
+            "each voxel keeps its own label",
+            lambda f: f(*first, *second, m)[1].tolist() == [1, 0],
+            "one mask, the same order of arguments",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def mixed(image, label, other_image, other_label, mask):
+#     mixture = np.where(mask == 1, image, other_image)
+#     return mixture, np.where(mask == 1, label, other_label)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## How do the pieces make a step?
 #
 # Two regions, two directions, one sum:
@@ -984,105 +1182,80 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
 constants_table("bcp")
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace the body by your code and run both cells.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. Mix by arithmetic.** Write `my_mix(keeps, gives, mask)` without `where`: arrays of one shape,
-# a mask of zeros and ones.
-
-
-# %% tags=["exercise"]
-def my_mix(keeps, gives, mask):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-a, b, m = np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([1.0, 0.0])
-check(
-    "Mix by arithmetic",
-    my_mix,
-    [
-        ("keeps where M is 1", lambda f: f(a, b, m)[0] == 1.0),
-        ("gives where M is 0", lambda f: f(a, b, m)[1] == 20.0, "(1 - M) for the giver"),
-        ("both ways lose no voxel", lambda f: (f(a, b, m) + f(b, a, m) == a + b).all()),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. Why one large box, and not many small ones?</summary>
 #
-# ```python
-# def my_mix(keeps, gives, mask):
-#     return keeps * mask + gives * (1 - mask)
-# ```
+# A large box keeps anatomy recognisable on both sides of a short border. Crumbs would be another
+# kind of image.
 #
 # </details>
 #
-# **2. Two kidneys.** The filter would delete one of them. Write `two_largest(region)`: the two
-# largest connected parts of a True/False array; `largest_component` may help.
-
-
-# %% tags=["exercise"]
-def two_largest(region):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-kidneys = np.array([1, 1, 1, 0, 1, 1, 0, 1], dtype=bool)
-check(
-    "Two kidneys",
-    two_largest,
-    [
-        ("three parts become two", lambda f: f(kidneys).sum() == 5),
-        ("the smallest goes", lambda f: not f(kidneys)[-1], "take the largest away, look again"),
-        ("one part stays as it is", lambda f: f(kidneys[:3]).all()),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. What does the inward mixture hold, and what the outward one?</summary>
 #
-# ```python
-# def two_largest(region):
-#     first = largest_component(region)
-#     return first | largest_component(region & ~first)
-# ```
+# Inward: a labelled image that keeps its surroundings, with a box of an unlabelled one. Outward: an
+# unlabelled image with a box of a labelled one. So both kinds of voxels are content and context.
 #
 # </details>
 #
-# **3. The equal box.** In $n$ dimensions, which $\beta$ gives both regions as many voxels? Write
-# `equal_beta(n)`.
-
-
-# %% tags=["exercise"]
-def equal_beta(n):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "The equal box",
-    equal_beta,
-    [
-        ("one dimension: a half", lambda f: abs(f(1) - 0.5) < 1e-9),
-        ("two dimensions", lambda f: abs(f(2) ** 2 - 0.5) < 1e-9, "the box takes β to the n"),
-        ("three dimensions", lambda f: abs(f(3) ** 3 - 0.5) < 1e-9),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>3. Which image does the teacher label?</summary>
 #
-# ```python
-# def equal_beta(n):
-#     return 0.5 ** (1 / n)
-# ```
+# The clean unlabelled one, before any mixing, and without gradients.
 #
 # </details>
 #
-# **4. Look further.** Set `N_LABELLED = 1` and run again. Does the second line of the results, the
-# pasting alone, move as the users' numbers on ACDC suggest?
+# <details><summary>4. What can the largest component repair, and what not?</summary>
+#
+# It removes islands. It cannot fill a hole, move a border or bring back a missed organ, and it
+# deletes true parts of organs that come in several.
+#
+# </details>
+#
+# <details><summary>5. With `beta=0`, what is left of the method?</summary>
+#
+# The inward mixture is the labelled image, the outward one the unlabelled image: self-training with
+# the same pre-training, teacher and filter. It is the row that isolates the pasting.
+#
+# </details>
+#
+# <details><summary>6. What does $\alpha = 0$ leave?</summary>
+#
+# Supervised training on the true voxels of mixtures. The pseudo-labelled region has no gradient at
+# all.
+#
+# </details>
+#
+# <details><summary>7. Why does the pre-training paste among labelled scans?</summary>
+#
+# The student gets used to borders in the image before it meets pseudo-labels behind them.
+#
+# </details>
+#
+# <details><summary>8. Why is the loss of each region divided by that region's own size?</summary>
+#
+# So that the box, however small, weighs $\alpha$ as a whole. The price: a voxel of the smaller
+# region weighs more.
+#
+# </details>
+#
+# <details><summary>9. How can the mistakes of the pseudo-labels grow?</summary>
+#
+# The teacher is an average of the student, and the student learns from it: a mistake that both make
+# is confirmed at every update. Validation scans show it as a Dice that falls again.
+#
+# </details>
+#
+# <details><summary>10. Which comparison would show that the pasting itself pays?</summary>
+#
+# BCP against BCP without copy-paste, paired scan by scan, at the same schedule, over several seeds,
+# with an interval that lies above zero.
+#
+# </details>
+#
+# **Look further.** Set `N_LABELLED = 1`, or `DATASET = "acdc"` with `N_LABELLED = 3`, and run
+# again. Does the pasting alone move as the users' numbers on ACDC suggest?
 
 # %% [markdown]
 # ## What stays?

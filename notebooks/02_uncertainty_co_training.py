@@ -265,6 +265,38 @@ print(turned.numpy())
 print("and back:", look_back(turned, views_of(2, 2)[1]).tolist())
 
 # %% [markdown]
+# **Task 1. Undo an exchange.** (Tasks stand where they belong. Where code is asked for, replace the
+# body and run both cells: the check says what is right and gives hints; a solution is folded below
+# it.) `order` says which old axis each new axis is. Write `my_inverse(order)`.
+
+
+# %% tags=["exercise"]
+def my_inverse(order):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Undo an exchange",
+    my_inverse,
+    [
+        ("two axes", lambda f: tuple(f((1, 0))) == (1, 0)),
+        ("three in a ring", lambda f: tuple(f((1, 2, 0))) == (2, 0, 1), "where did axis 0 go?"),
+        ("twice is nothing", lambda f: tuple(f(f((2, 0, 1)))) == (2, 0, 1)),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_inverse(order):
+#     return tuple(order.index(axis) for axis in range(len(order)))
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Why must the kernels be flat?
 #
 # **The claim.** Co-training needs learners who err *differently*. A cubic kernel sees a voxel's
@@ -381,6 +413,26 @@ def view_network(study, member, *, views, **options):
     made = ViewNetwork(flat, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 
+
+# %% [markdown]
+# **Task 2.** A planted error. A colleague turns predictions back with the *same* order of axes
+# instead of its inverse. His tests with an exchange of two axes pass.
+
+# %% tags=["predict"]
+ask(
+    "For how many of the six orders of three axes is he right by luck?",
+    options=(
+        "Two",
+        "Four",
+        "Six",
+    ),
+    answer="Four",
+    because=(
+        "The order that changes nothing and the three that exchange two axes undo themselves. "
+        "The two rings of three axes do not: a volume with three different sides shows it at "
+        "once."
+    ),
+)
 
 # %% [markdown]
 # ## What is learnt before the views meet?
@@ -743,6 +795,38 @@ explore(
 )
 
 # %% [markdown]
+# **Task 3. Variance of the passes.** Write `my_uncertainty(passes)` for one voxel and one class: a
+# list of $K$ probabilities. Which is the largest value that it can take?
+
+
+# %% tags=["exercise"]
+def my_uncertainty(passes):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Variance of the passes",
+    my_uncertainty,
+    [
+        ("agreement", lambda f: f([0.7, 0.7, 0.7]) < 1e-12),
+        ("the toy", lambda f: abs(f([0.6, 0.8]) - 0.01) < 1e-9, "divide by K, not by K - 1"),
+        ("the largest", lambda f: abs(f([0.0, 1.0]) - 0.25) < 1e-9),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_uncertainty(passes):
+#     mean = sum(passes) / len(passes)
+#     return sum((p - mean) ** 2 for p in passes) / len(passes)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Who may teach whom?
 #
 # **The claim.** View $i$ is taught by the *others*, each weighted by its confidence. It never hears
@@ -893,6 +977,39 @@ explore(
 )
 
 # %% [markdown]
+# **Task 4. Hear the others.** Write `my_target(p, c, own)` for lists of numbers: the mean of all
+# but `own`, weighted by `c`.
+
+
+# %% tags=["exercise"]
+def my_target(p, c, own):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Hear the others",
+    my_target,
+    [
+        ("equal weights", lambda f: abs(f([0.0, 0.2, 0.6], [1, 1, 1], 0) - 0.4) < 1e-9),
+        ("the toy", lambda f: abs(f([0.2, 0.9, 0.5], [100, 100, 25], 0) - 0.82) < 1e-9),
+        ("two views", lambda f: f([0.1, 0.7], [3, 9], 0) == 0.7, "divide by the others' weights"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_target(p, c, own):
+#     others = [j for j in range(len(p)) if j != own]
+#     total = sum(c[j] for j in others)
+#     return sum(c[j] / total * p[j] for j in others)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Is a weighted opinion a better one?
 #
 # Before any co-training, and with the hidden truth of unlabelled scans: how many voxels are wrong
@@ -980,7 +1097,39 @@ def umct_step(
 # (`strong=False` is the plain reading of the paper, and the profile `paper` takes it, for labelled
 # scans, too); and the weight $\lambda$, which came out as others report the paper's.
 # **Switching the idea off is one argument**, `power=0`.
+
+# %% [markdown]
+# **Task 5. Count the bill.** $N$ views, $K$ passes, one scan: how often does a *decoder* run in one
+# step, the pass with gradients included? And the encoder, which has no dropout? Write `runs(n, k)`
+# as (decoders, encoders).
+
+
+# %% tags=["exercise"]
+def runs(n, k):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Count the bill",
+    runs,
+    [
+        ("one view, one pass", lambda f: tuple(f(1, 1)) == (2, 2), "teach and learn"),
+        ("three views, four passes", lambda f: tuple(f(3, 4)) == (15, 6)),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
+# ```python
+# def runs(n, k):
+#     return n * (k + 1), n * 2
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Does it train?
 #
 # What the validation scans said before any test score was read, mean over views and of their
@@ -1171,6 +1320,24 @@ print(answer_in_words())
 print("`make reports DATASET=hippocampus PROFILE=gpu` asks again: six views, a longer schedule.")
 
 # %% [markdown]
+# **Task 6.** Judge a table. Three networks, co-trained on unlabelled scans and averaged, reach
+# 0.79; one network with labels only reaches 0.67.
+
+# %% tags=["predict"]
+ask(
+    "Which row says how much of the difference co-training made?",
+    options=(
+        "One co-trained network",
+        "Three networks with labels only, averaged",
+        "One network with all labels",
+    ),
+    answer="Three networks with labels only, averaged",
+    because=(
+        "An average of three networks is better than one of them without a single unlabelled scan."
+    ),
+)
+
+# %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
 # Reported Dice in % on NIH pancreas, 62 scans to train, from tables of the 2020 article:
@@ -1215,104 +1382,79 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
 constants_table("umct")
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace the body by your code and run both cells.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. Undo an exchange.** `order` says which old axis each new axis is. Write `my_inverse(order)`.
-
-
-# %% tags=["exercise"]
-def my_inverse(order):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Undo an exchange",
-    my_inverse,
-    [
-        ("two axes", lambda f: tuple(f((1, 0))) == (1, 0)),
-        ("three in a ring", lambda f: tuple(f((1, 2, 0))) == (2, 0, 1), "where did axis 0 go?"),
-        ("twice is nothing", lambda f: tuple(f(f((2, 0, 1)))) == (2, 0, 1)),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. What is a view here?</summary>
 #
-# ```python
-# def my_inverse(order):
-#     return tuple(order.index(axis) for axis in range(len(order)))
-# ```
+# An exchange of axes, exact to the bit, with a network of its own behind it. No voxel is
+# interpolated.
 #
 # </details>
 #
-# **2. Hear the others.** Write `my_target(p, c, own)` for lists of numbers: the mean of all but
-# `own`, weighted by `c`.
-
-
-# %% tags=["exercise"]
-def my_target(p, c, own):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Hear the others",
-    my_target,
-    [
-        ("equal weights", lambda f: abs(f([0.0, 0.2, 0.6], [1, 1, 1], 0) - 0.4) < 1e-9),
-        ("the toy", lambda f: abs(f([0.2, 0.9, 0.5], [100, 100, 25], 0) - 0.82) < 1e-9),
-        ("two views", lambda f: f([0.1, 0.7], [3, 9], 0) == 0.7, "divide by the others' weights"),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. Why must the kernels be flat?</summary>
 #
-# ```python
-# def my_target(p, c, own):
-#     others = [j for j in range(len(p)) if j != own]
-#     total = sum(c[j] for j in others)
-#     return sum(c[j] / total * p[j] for j in others)
-# ```
+# Co-training needs networks that err differently. A flat kernel sees one plane, another one from
+# each side; cubic kernels see the same neighbours from wherever they look.
 #
 # </details>
 #
-# **3. Count the bill.** $N$ views, $K$ passes, one scan: how often does a *decoder* run in one
-# step, the pass with gradients included? And the encoder, which has no dropout? Write `runs(n, k)`
-# as (decoders, encoders).
-
-
-# %% tags=["exercise"]
-def runs(n, k):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Count the bill",
-    runs,
-    [
-        ("one view, one pass", lambda f: tuple(f(1, 1)) == (2, 2), "teach and learn"),
-        ("three views, four passes", lambda f: tuple(f(3, 4)) == (15, 6)),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>3. What does dropout uncertainty measure?</summary>
 #
-# ```python
-# def runs(n, k):
-#     return n * (k + 1), n * 2
-# ```
+# How much the answer scatters when channels are missing. A network that calmly overlooks an organ
+# scatters little: scatter is not bias.
 #
 # </details>
 #
-# **4. Look further.** Set `DATASET = "phantom"`: four quarter turns and two. What do the verdicts
-# say there?
+# <details><summary>4. Who teaches view 1?</summary>
 #
+# All other views, each weighted by its confidence. Never itself: its own error would come back as
+# truth.
+#
+# </details>
+#
+# <details><summary>5. What does the weighting change with two views?</summary>
+#
+# Nothing. Each hears one other, and a mean of one number is that number.
+#
+# </details>
+#
+# <details><summary>6. What is $\epsilon$ in the confidence for?</summary>
+#
+# U may be exactly 0, and then the weight would be infinite.
+#
+# </details>
+#
+# <details><summary>7. Which row is the method without its idea?</summary>
+#
+# The plain mean of the others, `power=0`: everything else is kept.
+#
+# </details>
+#
+# <details><summary>8. What do averaged rows have to be compared with?</summary>
+#
+# With averaged rows. An average of networks gains without any unlabelled scan.
+#
+# </details>
+#
+# <details><summary>9. Why do the passes use the batch's statistics?</summary>
+#
+# With running statistics co-training failed on the scans tried. The passes then also move the
+# running statistics of the view's layers.
+#
+# </details>
+#
+# <details><summary>10. What must hold for a patch that is no cube?</summary>
+#
+# After the exchange every side must still be divisible by the network's pooling.
+#
+# </details>
+#
+# **Look further.** Set `DATASET = "phantom"`: four quarter turns and two. What do the verdicts say
+# there?
+
+# %% [markdown]
 # ## What stays?
 #
 # - A view is an exchange of axes: exact, free, and its own inverse's twin.

@@ -397,6 +397,27 @@ explore(
 )
 
 # %% [markdown]
+# **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
+# cells: the check says what is right and gives hints; a solution is folded below it.) Predict a
+# number. A square of $3 \times 3$ voxels is opened by one voxel: eroded, then dilated again with
+# the same neighbours.
+
+# %% tags=["predict"]
+ask(
+    "How many voxels are left?",
+    options=(
+        "0",
+        "1",
+        "9",
+    ),
+    answer="9",
+    because=(
+        "Eroded, only the middle voxel is left; dilated, it is the square again. Opening "
+        "removes what is thinner than three voxels, and keeps the rest."
+    ),
+)
+
+# %% [markdown]
 # ## What remembers anatomy?
 #
 # **The claim.** A network without skip connections must push every map through a short code. What
@@ -634,6 +655,42 @@ another = (*cohort.validation, *cohort.labelled)[1]
 path = walk(known_maps, central(study, another.label))
 figure = figures.label_maps(path, cohort.class_names)
 show(figure, alt="Six label maps on a line in latent space, from one scan's heart to another's.")
+
+# %% [markdown]
+# **Task 2. A plausible lie.** U cannot see errors that are anatomy. Write `lie(label)`: from the
+# label map of an organ (row, column) another one that is wrong almost everywhere on the organ but
+# would pass for a heart.
+
+
+# %% tags=["exercise"]
+def lie(label):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+honest = np.zeros((12, 12), np.uint8)
+honest[2:5, 3:6] = 1
+check(
+    "A plausible lie",
+    lie,
+    [
+        ("as many voxels of it", lambda f: f(honest).sum() == 9),
+        ("little overlap", lambda f: ((f(honest) == 1) & (honest == 1)).sum() <= 3, "move it"),
+        ("still in one piece", lambda f: ndimage.label(f(honest))[1] == 1, "as a whole"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def lie(label):
+#     return np.roll(label, 4, axis=0)
+# ```
+#
+# An organ in the wrong place is still an organ.
+#
+# </details>
 
 # %% [markdown]
 # ## Where does a prediction leave anatomy?
@@ -893,6 +950,41 @@ explore(
 )
 
 # %% [markdown]
+# **Task 3. Entropy by hand.** Write `my_entropy(p)` for the probabilities of one voxel. A class of
+# probability 0 adds nothing.
+
+
+# %% tags=["exercise"]
+def my_entropy(p):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Entropy by hand",
+    my_entropy,
+    [
+        ("two equal classes", lambda f: abs(f([0.5, 0.5]) - math.log(2)) < 1e-9),
+        (
+            "four equal classes",
+            lambda f: abs(f([0.25] * 4) - math.log(4)) < 1e-9,
+            "the largest is ln C",
+        ),
+        ("certain", lambda f: abs(f([1.0, 0.0])) < 1e-9, "leave out p = 0"),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_entropy(p):
+#     return -sum(x * math.log(x) for x in p if x > 0)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## Which uncertainty is right?
 #
 # AUROC by ranks: sort all voxels by uncertainty; the ranks of the wrong ones say how high they
@@ -1080,6 +1172,38 @@ print(f"one scan: prediction {1000 * one:.1f} ms, U {1000 * redrawn:.1f} ms more
 print(f"eight dropout passes {1000 * eight:.1f} ms more")
 
 # %% [markdown]
+# **Task 4. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties:
+# the share of pairs in which the wrong voxel has more, ties counting half.
+
+
+# %% tags=["exercise"]
+def count_auroc(right, wrong):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "AUROC by counting",
+    count_auroc,
+    [
+        ("the toy above", lambda f: f([0.1, 0.4], [0.35, 0.8]) == 0.75),
+        ("a tie is half", lambda f: f([0.5], [0.5]) == 0.5, "add 0.5 for equal uncertainties"),
+        ("all in order", lambda f: f([0, 1], [2, 3]) == 1),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def count_auroc(right, wrong):
+#     pairs = list(product(right, wrong))
+#     return sum((w > r) + 0.5 * (w == r) for r, w in pairs) / len(pairs)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## How much should a suspicious voxel weigh?
 #
 # The mean teacher's consistency (notebook 00) becomes a weighted mean, with the weight falling as
@@ -1141,6 +1265,36 @@ explore(
 )
 
 # %% [markdown]
+# **Task 5. Half trust.** At which U does a voxel count half as much as a sure one? Write
+# `half_trust(gamma)`.
+
+
+# %% tags=["exercise"]
+def half_trust(gamma):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Half trust",
+    half_trust,
+    [
+        ("gamma 1", lambda f: abs(math.exp(-f(1)) - 0.5) < 1e-6, "solve exp(-gamma U) = 1/2"),
+        ("gamma 20", lambda f: abs(math.exp(-20 * f(20)) - 0.5) < 1e-6),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def half_trust(gamma):
+#     return math.log(2) / gamma
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **UA-MT** has no weights but a gate: voxels with $H_v < \tau$ count, others do not, and $\tau$
 # rises over training from three quarters of the largest entropy to all of it:
 # $\tau = (0.75 + 0.25\, r)\, \ln C$. The released code keeps $\ln 2$ for any number of classes
@@ -1153,6 +1307,25 @@ def entropy_gate(moment, n_classes, ln2=False):
     ramp = gaussian_ramp(moment.iteration, moment.iterations)
     return (0.75 + 0.25 * ramp) * math.log(2 if ln2 else n_classes)
 
+
+# %% [markdown]
+# **Task 6.** A planted error. Somebody forgets to stop the gradient: U is computed from the
+# *student's* answer, and the weight $e^{-\gamma U}$ is part of what is differentiated.
+
+# %% tags=["predict"]
+ask(
+    "How can the student lower its loss without learning anything?",
+    options=(
+        "By agreeing with the teacher",
+        "By looking implausible exactly where it disagrees",
+        "It cannot",
+    ),
+    answer="By looking implausible exactly where it disagrees",
+    because=(
+        "There U rises, the weight falls, and the disagreement no longer counts. The weight "
+        "must be a judgement of the teacher's answer, out of the student's reach."
+    ),
+)
 
 # %% [markdown]
 # ## How do the pieces make a step?
@@ -1430,107 +1603,75 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
 constants_table("ua_mt", "aau")
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace the body by your code and run both cells.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. Half trust.** At which U does a voxel count half as much as a sure one? Write
-# `half_trust(gamma)`.
-
-
-# %% tags=["exercise"]
-def half_trust(gamma):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Half trust",
-    half_trust,
-    [
-        ("gamma 1", lambda f: abs(math.exp(-f(1)) - 0.5) < 1e-6, "solve exp(-gamma U) = 1/2"),
-        ("gamma 20", lambda f: abs(math.exp(-20 * f(20)) - 0.5) < 1e-6),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. What does the autoencoder learn from?</summary>
 #
-# ```python
-# def half_trust(gamma):
-#     return math.log(2) / gamma
-# ```
+# From the label maps of the labelled scans alone: it sees no grey level, and no unlabelled scan.
 #
 # </details>
 #
-# **2. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties: the
-# share of pairs in which the wrong voxel has more, ties counting half.
-
-
-# %% tags=["exercise"]
-def count_auroc(right, wrong):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "AUROC by counting",
-    count_auroc,
-    [
-        ("the toy above", lambda f: f([0.1, 0.4], [0.35, 0.8]) == 0.75),
-        ("a tie is half", lambda f: f([0.5], [0.5]) == 0.5, "add 0.5 for equal uncertainties"),
-        ("all in order", lambda f: f([0, 1], [2, 3]) == 1),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. Why has it no skip connections?</summary>
 #
-# ```python
-# def count_auroc(right, wrong):
-#     pairs = list(product(right, wrong))
-#     return sum((w > r) + 0.5 * (w == r) for r, w in pairs) / len(pairs)
-# ```
+# With them the damage would leak past the short code, and nothing would be repaired.
 #
 # </details>
 #
-# **3. A plausible lie.** U cannot see errors that are anatomy. Write `lie(label)`: from the label
-# map of an organ (row, column) another one that is wrong almost everywhere on the organ but would
-# pass for a heart.
-
-
-# %% tags=["exercise"]
-def lie(label):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-honest = np.zeros((12, 12), np.uint8)
-honest[2:5, 3:6] = 1
-check(
-    "A plausible lie",
-    lie,
-    [
-        ("as many voxels of it", lambda f: f(honest).sum() == 9),
-        ("little overlap", lambda f: ((f(honest) == 1) & (honest == 1)).sum() <= 3, "move it"),
-        ("still in one piece", lambda f: ndimage.label(f(honest))[1] == 1, "as a whole"),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>3. What is the projection of a prediction?</summary>
 #
-# ```python
-# def lie(label):
-#     return np.roll(label, 4, axis=0)
-# ```
-#
-# An organ in the wrong place is still an organ.
+# The map that the frozen autoencoder returns for it: meant to be a plausible map close to it. Clean
+# maps come back changed, too.
 #
 # </details>
 #
-# **4. Look further.** Set `N_LABELLED = 1`. What does an autoencoder know that saw one heart, and
-# where does its U lie?
+# <details><summary>4. What is U, and how large can it be?</summary>
+#
+# The squared distance between projection and prediction, summed over classes: from 0 to the number
+# of classes, since each class is judged by a sigmoid of its own.
+#
+# </details>
+#
+# <details><summary>5. Which errors can U not see?</summary>
+#
+# Errors that are anatomy: a plausible organ in the wrong place or of the wrong size.
+#
+# </details>
+#
+# <details><summary>6. Where does U speak although the prediction is right?</summary>
+#
+# Where the autoencoder cannot draw what the network can: along fine borders, and for organs unlike
+# those of the few labelled scans.
+#
+# </details>
+#
+# <details><summary>7. What does one U cost against UA-MT's uncertainty?</summary>
+#
+# One pass through a small autoencoder against eight passes through the teacher.
+#
+# </details>
+#
+# <details><summary>8. What happens at $\gamma = 0$?</summary>
+#
+# All weights are equal: the mean teacher, bit for bit. So the mean teacher is AAU's ablation.
+#
+# </details>
+#
+# <details><summary>9. Why does only the difference of U between voxels count?</summary>
+#
+# The weights are divided by their sum, so a constant added to every U cancels.
+#
+# </details>
+#
+# <details><summary>10. What does a weight between 0 and 1 do to a pseudo-label?</summary>
+#
+# It takes a lesson away. It never says what would be right.
+#
+# </details>
+#
+# **Look further.** Set `N_LABELLED = 1`. What does an autoencoder know that saw one heart, and
+# where does its U mislead?
 
 # %% [markdown]
 # ## What stays?

@@ -237,6 +237,26 @@ for node in range(tree.num_leaves(), tree.num_vertices()):
     print(f"level {level[node]}: pixels {inside}")
 
 # %% [markdown]
+# **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
+# cells: the check says what is right and gives hints; a solution is folded below it.) Predict a
+# number. Five pixels: 1 3 2 3 1. Flood them and let the water fall.
+
+# %% tags=["predict"]
+ask(
+    "How many nodes has the Max-tree?",
+    options=(
+        "3",
+        "4",
+        "5",
+    ),
+    answer="4",
+    because=(
+        "The root (level 1, all pixels), one node of level 2 (the three in the middle), and "
+        "two of level 3, which are siblings."
+    ),
+)
+
+# %% [markdown]
 # ## Which islands carry no shape?
 #
 # **The claim.** Walk down from the summit 6. The island grows, from 6 to 5 to 2, but nothing merges
@@ -291,6 +311,40 @@ def filter_levels(levels, kind="max", *, area=1, simplify=True, touching="corner
     tree, level = component_tree(levels, kind, touching)
     return higra.reconstruct_leaf_data(tree, level, ~kept_nodes(tree, area, simplify))
 
+
+# %% [markdown]
+# **Task 2. Find the only children.** A tree as a list: `parents[i]` is the parent of node `i`, the
+# root is its own parent. Write `lonely(parents)`: True for each node without a sibling, never the
+# root.
+
+
+# %% tags=["exercise"]
+def lonely(parents):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Find the only children",
+    lonely,
+    [
+        ("a chain", lambda f: list(f([1, 2, 2])) == [True, True, False]),
+        ("two siblings", lambda f: list(f([2, 2, 2])) == [False] * 3, "the root is its own parent"),
+        ("both", lambda f: list(f([1, 4, 3, 4, 4])) == [True, False, True, False, False]),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def lonely(parents):
+#     nodes = range(len(parents))
+#     children = [sum(parents[i] == p and i != p for i in nodes) for p in nodes]
+#     return [parents[i] != i and children[parents[i]] == 1 for i in nodes]
+# ```
+#
+# </details>
 
 # %% [markdown]
 # **The same toy.** The peak 2 5 6 parts from the rest at 0, so its node of level 2 has a sibling
@@ -462,6 +516,39 @@ for words, simplify in (("A", False), ("A, then B", True)):
 # %% tags=["figure"]
 ALT_COUNTS = "Nodes left against the area threshold, for both trees, with and without step B."
 show(figures.node_counts(areas, counts, mark=area), alt=ALT_COUNTS)
+
+# %% [markdown]
+# **Task 3. One tree is enough.** Write `my_min_filter(levels)` for levels 0 to 255 with a call of
+# `filter_levels(..., "max")`, and without the Min-tree.
+
+
+# %% tags=["exercise"]
+def my_min_filter(levels):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+hills = np.array([0, 3, 1, 4, 0, 2, 5, 6, 0])
+valley = np.array([200, 90, 150, 40, 210, 60, 220])
+check(
+    "One tree is enough",
+    my_min_filter,
+    [
+        ("the toy", lambda f: (f(hills) == [0, 3, 1, 5, 2, 2, 5, 6, 0]).all()),
+        ("never darker", lambda f: (f(valley) >= valley).all(), "turn the landscape upside down"),
+        ("as the Min-tree", lambda f: (f(valley) == filter_levels(valley, "min")).all()),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_min_filter(levels):
+#     return 255 - filter_levels(255 - levels, "max")
+# ```
+#
+# </details>
 
 # %% [markdown]
 # ## What does a scan look like through both trees?
@@ -757,6 +844,41 @@ explore(
 )
 
 # %% [markdown]
+# **Task 4. Who sees what, how often.** Write `shares(gate)`: the shares of samples in which network
+# 1 sees the scan, its Max-filtered and its Min-filtered version.
+
+
+# %% tags=["exercise"]
+def shares(gate):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Who sees what, how often",
+    shares,
+    [
+        ("all scans", lambda f: tuple(f(1.0)) == (1.0, 0.0, 0.0)),
+        (
+            "the published gate",
+            lambda f: np.allclose(f(0.5), (0.5, 0.25, 0.25)),
+            "a second coin says who",
+        ),
+        ("in sum one", lambda f: abs(sum(f(0.2)) - 1) < 1e-9),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def shares(gate):
+#     return gate, (1 - gate) / 2, (1 - gate) / 2
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **And another scanner on top.** Strong appearance, drawn anew for each network, and copy-paste
 # among the labelled, with one box for both: exactly what the control *supervised, strong* gets.
 # The released photometric change is a gamma on half of the samples, without copy-paste; it is here
@@ -985,6 +1107,39 @@ for words, pair in {
 # lowers the overlap, too: read it together with the Dice below.
 
 # %% [markdown]
+# **Task 5. Chance.** Two networks are each wrong in a share $e$ of the voxels, independently. Write
+# `by_chance(e)`: the overlap $D$ that you expect.
+
+
+# %% tags=["exercise"]
+def by_chance(e):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Chance",
+    by_chance,
+    [
+        ("all wrong", lambda f: f(1.0) == 1.0),
+        ("half wrong", lambda f: abs(f(0.5) - 0.5) < 1e-9, "both wrong: e times e"),
+        ("rarely wrong", lambda f: abs(f(0.02) - 0.02) < 1e-9),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def by_chance(e):
+#     return 2 * e * e / (e + e)
+# ```
+#
+# Overlaps far above that are no chance: mistakes sit where the scan is hard.
+#
+# </details>
+
+# %% [markdown]
 # ## What came out?
 #
 # Scores of the **last** weights on the test scans, over all stored seeds of this cohort and
@@ -1040,6 +1195,22 @@ for words, pair in questions.items():
 # same scan helps. And a filter that erases a faint wall teaches its network to do without it.
 
 # %% [markdown]
+# **Task 6.** Judge a table. A method of two networks, averaged: 0.812. One supervised network:
+# 0.795. Two supervised networks, averaged: 0.810.
+
+# %% tags=["predict"]
+ask(
+    "How much of the gain can be the method's?",
+    options=(
+        "0.017",
+        "0.002 at most",
+        "All or nothing, it depends on the seed",
+    ),
+    answer="0.002 at most",
+    because=("The rest is what averaging two networks gives without any unlabelled scan."),
+)
+
+# %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
 # We quote no number of the paper: its tables were not at hand, and the repository states none. Its
@@ -1075,107 +1246,77 @@ for stored in read_results(RESULTS_DIR, NOTEBOOK):
 constants_table("dsaif")
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace the body by your code and run both cells.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. Find the only children.** A tree as a list: `parents[i]` is the parent of node `i`, the root
-# is its own parent. Write `lonely(parents)`: True for each node without a sibling, never the root.
-
-
-# %% tags=["exercise"]
-def lonely(parents):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Find the only children",
-    lonely,
-    [
-        ("a chain", lambda f: list(f([1, 2, 2])) == [True, True, False]),
-        ("two siblings", lambda f: list(f([2, 2, 2])) == [False] * 3, "the root is its own parent"),
-        ("both", lambda f: list(f([1, 4, 3, 4, 4])) == [True, False, True, False, False]),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. What is a node of the Max-tree?</summary>
 #
-# ```python
-# def lonely(parents):
-#     nodes = range(len(parents))
-#     children = [sum(parents[i] == p and i != p for i in nodes) for p in nodes]
-#     return [parents[i] != i and children[parents[i]] == 1 for i in nodes]
-# ```
+# A connected set of pixels at or above a level. Its parent is the smallest strictly larger one.
 #
 # </details>
 #
-# **2. One tree is enough.** Write `my_min_filter(levels)` for levels 0 to 255 with a call of
-# `filter_levels(..., "max")`, and without the Min-tree.
-
-
-# %% tags=["exercise"]
-def my_min_filter(levels):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-valley = np.array([200, 90, 150, 40, 210, 60, 220])
-check(
-    "One tree is enough",
-    my_min_filter,
-    [
-        ("the toy", lambda f: (f(toy) == [0, 3, 1, 5, 2, 2, 5, 6, 0]).all()),
-        ("never darker", lambda f: (f(valley) >= valley).all(), "turn the landscape upside down"),
-        ("as the Min-tree", lambda f: (f(valley) == filter_levels(valley, "min")).all()),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. What is an only child, and why may it go?</summary>
 #
-# ```python
-# def my_min_filter(levels):
-#     return 255 - filter_levels(255 - levels, "max")
-# ```
+# A node without a sibling. Between it and its parent nothing merges and nothing new appears: it
+# says how high, not what.
 #
 # </details>
 #
-# **3. Chance.** Two networks are each wrong in a share $e$ of the voxels, independently. Write
-# `by_chance(e)`: the overlap $D$ that you expect.
-
-
-# %% tags=["exercise"]
-def by_chance(e):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Chance",
-    by_chance,
-    [
-        ("all wrong", lambda f: f(1.0) == 1.0),
-        ("half wrong", lambda f: abs(f(0.5) - 0.5) < 1e-9, "both wrong: e times e"),
-        ("rarely wrong", lambda f: abs(f(0.02) - 0.02) < 1e-9),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>3. Why is one pass enough to remove all only children?</summary>
 #
-# ```python
-# def by_chance(e):
-#     return 2 * e * e / (e + e)
-# ```
-#
-# So the overlaps above are far from chance: mistakes sit where the scan is hard.
+# The children of a removed node are adopted by its parent; what is left has no child or at least
+# two.
 #
 # </details>
 #
-# **4. Look further.** Set `N_LABELLED = 1` and run again: with a worse start, do the two networks
-# share more, and does the filter then have more to do?
+# <details><summary>4. Why do small components go first?</summary>
+#
+# Noise is made of small islands. They are siblings of what matters, and keep chains from
+# collapsing.
+#
+# </details>
+#
+# <details><summary>5. What do both filters do to an edge?</summary>
+#
+# Levels change as whole components do, so edges stay where they are or vanish. They do not move.
+#
+# </details>
+#
+# <details><summary>6. Why two trees?</summary>
+#
+# One flattens bright peaks, the other fills dark hollows: two views of one scan that lose different
+# things.
+#
+# </details>
+#
+# <details><summary>7. What is the gate for?</summary>
+#
+# With probability 1/2 both networks see the scan itself: the test scans are not filtered.
+#
+# </details>
+#
+# <details><summary>8. What is left without the filters?</summary>
+#
+# Cross pseudo supervision: two networks that label the scan for each other.
+#
+# </details>
+#
+# <details><summary>9. What does the overlap of mistakes say?</summary>
+#
+# 1: both networks make the same mistakes, and neither can correct the other. 0: wherever one errs
+# the other is right.
+#
+# </details>
+#
+# <details><summary>10. What is the fair comparison of two averaged networks?</summary>
+#
+# Two supervised networks, averaged, with the same labels and augmentation.
+#
+# </details>
+#
+# **Look further.** Set `N_LABELLED = 1` and run again: with a worse start, do the two networks
+# share more mistakes, and does the filter then have more to do?
 
 # %% [markdown]
 # ## What stays?

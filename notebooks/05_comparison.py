@@ -217,6 +217,41 @@ if results:
 # that covers zero and leaves the region says nothing yet.
 
 # %% [markdown]
+# **Task 1. Paired or not.** (Tasks stand where they belong. Where code is asked for, replace the
+# body and run both cells: the check says what is right and gives hints; a solution is folded below
+# it.) Write `my_errors(a, b)`: the standard error of the mean difference, once over scan-wise
+# differences, once as if the two rows were measured on different scans (root of the sum of squared
+# standard errors). Return both.
+
+
+# %% tags=["exercise"]
+def my_errors(a, b):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+hard = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+check(
+    "Paired or not",
+    my_errors,
+    [
+        ("paired, a constant gain is certain", lambda f: f(hard + 0.02, hard)[0] < 1e-9),
+        ("unpaired, it drowns", lambda f: abs(f(hard + 0.02, hard)[1] - 0.1) < 1e-3),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_errors(a, b):
+#     paired = np.std(a - b, ddof=1) / np.sqrt(len(a))
+#     return paired, np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **A toy for pencil and paper.** Three tests: $p$ = 0.01, 0.04, 0.03. Sorted and multiplied by 3, 2
 # and 1: 0.03, 0.06, 0.04; the last may not fall below the one before it, so it becomes 0.06.
 
@@ -231,6 +266,40 @@ against_strong = compare_rows(results, pairs)
 ALT_FOREST = "Differences to the strong baseline for each method, with intervals and verdicts."
 if against_strong:
     show(figures.forest(against_strong, margin=MARGINS["dice"]), alt=ALT_FOREST)
+
+# %% [markdown]
+# **Task 2. The best of five.** Five methods without any effect; how often is at least one of them
+# "significant" at 0.05 without correction? Write `false_alarm(m)` for independent tests.
+
+
+# %% tags=["exercise"]
+def false_alarm(m):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "The best of five",
+    false_alarm,
+    [
+        ("one test", lambda f: abs(f(1) - 0.05) < 1e-9),
+        (
+            "five tests",
+            lambda f: abs(f(5) - 0.2262) < 1e-3,
+            "1 minus the chance that all are silent",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def false_alarm(m):
+#     return 1 - 0.95**m
+# ```
+#
+# </details>
 
 # %% [markdown]
 # Small dots are seeds: if they lie further apart than the bar is long, the luck of training weighs
@@ -260,6 +329,25 @@ if len(comparable) > 1:
         cohort=Slider("cohort", comparable, comparable[0]),
         measure=Slider("measure", tuple(MEASURES), "Dice"),
     )
+
+# %% [markdown]
+# **Task 3.** Judge an interval. A method against the strong baseline: +0.001 Dice, 95 % interval
+# from -0.004 to +0.006. The margin is 0.01.
+
+# %% tags=["predict"]
+ask(
+    "What is shown?",
+    options=(
+        "It is better",
+        "As good as equal",
+        "Nothing",
+    ),
+    answer="As good as equal",
+    because=(
+        "The whole interval lies inside the margin. From -0.02 to +0.022 it would show "
+        "nothing, with the same mean."
+    ),
+)
 
 # %% [markdown]
 # ## What does each idea add?
@@ -359,6 +447,25 @@ for looks in (1, 2, 10, 20):
     print(f"best of {looks:2d} looks: {wobble[:, :looks].max(axis=1).mean():.3f}")
 
 # %% [markdown]
+# **Task 4.** Predict a number. A method stands still at 0.80; each look at the same test scans
+# wobbles with standard deviation 0.01, independently.
+
+# %% tags=["predict"]
+ask(
+    "What does the best of two looks report, on average?",
+    options=(
+        "0.800",
+        "0.806",
+        "0.820",
+    ),
+    answer="0.806",
+    because=(
+        "The larger of two normal numbers lies 0.56 standard deviations above their mean. "
+        "Twenty looks gain 0.019: more than most ideas."
+    ),
+)
+
+# %% [markdown]
 # Real looks are alike (the network moves little between two of them, and the same scans judge it),
 # so less is gained. How much, the same trainings can tell, watched along the way: the last weights,
 # those best on validation scans, and, **for this section alone**, those best on the test scans.
@@ -426,6 +533,37 @@ if read_twice:
 # paper would have reported that looks at the test scans.
 
 # %% [markdown]
+# **Task 5. How much was augmentation?.** Write `share_of_augmentation(weak, strong, method)`: the
+# share of a method's gain over the weak baseline that the strong baseline has already.
+
+
+# %% tags=["exercise"]
+def share_of_augmentation(weak, strong, method):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "How much was augmentation?",
+    share_of_augmentation,
+    [
+        ("all of it", lambda f: abs(f(0.5, 0.7, 0.7) - 1) < 1e-9),
+        ("half of it", lambda f: abs(f(0.5, 0.6, 0.7) - 0.5) < 1e-9, "both gains start at weak"),
+        ("more than all: the method costs", lambda f: f(0.5, 0.8, 0.7) > 1),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def share_of_augmentation(weak, strong, method):
+#     return (strong - weak) / (method - weak)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## What do the papers say?
 #
 # Reported numbers, in % Dice, beside the protocol that made them. They stand in tables of different
@@ -471,72 +609,70 @@ for row in shown:
 # every row by more than the methods differ; pairs of rows are safe from it only in part.
 
 # %% [markdown]
-# ## Can you break it?
+# ## What do you remember?
 #
-# Replace the body by your code and run both cells.
+# Ten questions. Answer aloud, then unfold.
 #
-# **1. Paired or not?** Write `my_errors(a, b)`: the standard error of the mean difference, once
-# over scan-wise differences, once as if the two rows were measured on different scans (root of the
-# sum of squared standard errors). Return both.
-
-
-# %% tags=["exercise"]
-def my_errors(a, b):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-hard = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
-check(
-    "Paired or not?",
-    my_errors,
-    [
-        ("paired, a constant gain is certain", lambda f: f(hard + 0.02, hard)[0] < 1e-9),
-        ("unpaired, it drowns", lambda f: abs(f(hard + 0.02, hard)[1] - 0.1) < 1e-3),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>1. Why are differences taken scan by scan?</summary>
 #
-# ```python
-# def my_errors(a, b):
-#     paired = np.std(a - b, ddof=1) / np.sqrt(len(a))
-#     return paired, np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
-# ```
+# Hard scans are hard for every row. The difference on the same scan is free of that spread.
 #
 # </details>
 #
-# **2. The best of five.** Five methods without any effect; how often is at least one of them
-# "significant" at 0.05 without correction? Write `false_alarm(m)` for independent tests.
-
-
-# %% tags=["exercise"]
-def false_alarm(m):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "The best of five",
-    false_alarm,
-    [
-        ("one test", lambda f: abs(f(1) - 0.05) < 1e-9),
-        (
-            "five tests",
-            lambda f: abs(f(5) - 0.2262) < 1e-3,
-            "1 minus the chance that all are silent",
-        ),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>2. What does a bootstrap interval over scans speak of?</summary>
 #
-# ```python
-# def false_alarm(m):
-#     return 1 - 0.95**m
-# ```
+# Of other scans of this kind. Not of other labelled scans, and of other seeds only as far as
+# several were run.
+#
+# </details>
+#
+# <details><summary>3. What does Holm's correction protect from?</summary>
+#
+# From false alarms among several tests: the smallest p is multiplied by their number, the next by
+# one less, and so on.
+#
+# </details>
+#
+# <details><summary>4. What is the margin of equivalence?</summary>
+#
+# The difference that is too small to change a method for, stated beforehand: 0.01 Dice here.
+#
+# </details>
+#
+# <details><summary>5. What does an ablation tell that a baseline cannot?</summary>
+#
+# What the idea adds to its own bundle of teacher, schedule, filter and augmentation.
+#
+# </details>
+#
+# <details><summary>6. Why are averaged networks compared with averaged networks?</summary>
+#
+# Averaging gains without any unlabelled scan.
+#
+# </details>
+#
+# <details><summary>7. What is wrong with the best look at the test scans?</summary>
+#
+# It reports a maximum of method and luck. No new scan comes with that luck.
+#
+# </details>
+#
+# <details><summary>8. Which baseline do most papers use, and which do we add?</summary>
+#
+# Theirs augments weakly. The strong baseline gets all the augmentation that the method gets.
+#
+# </details>
+#
+# <details><summary>9. Why is a largest component a second column and not the headline?</summary>
+#
+# It is a filter that any row can have. Where one row has islands and another has none, it changes
+# the ranking without any learning.
+#
+# </details>
+#
+# <details><summary>10. What would move every row by more than the methods differ?</summary>
+#
+# Another choice of the few labelled scans.
 #
 # </details>
 

@@ -228,6 +228,23 @@ explore(
 # from the sound training: at once, at the start of the second stage, or slowly?
 
 # %% [markdown]
+# **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
+# cells: the check says what is right and gives hints; a solution is folded below it.) Predict. Nine
+# defects, the same network and the same updates.
+
+# %% tags=["predict"]
+ask(
+    "How many of the nine trainings stop with an error or a warning?",
+    options=(
+        "None",
+        "Two or three",
+        "Most of them",
+    ),
+    answer="None",
+    because=("All tensors have the right shapes. What is wrong is what they mean."),
+)
+
+# %% [markdown]
 # ## What does the film say?
 #
 # Each training films the first unlabelled scan that it has. Until the warm-up ends the student
@@ -337,6 +354,25 @@ check("Your diagnosis", diagnosis, questions)
 HTML(answers())
 
 # %% [markdown]
+# **Task 2.** Judge a curve. An exhibit's validation Dice lies *above* that of the sound training,
+# from the first look on.
+
+# %% tags=["predict"]
+ask(
+    "What do you suspect first?",
+    options=(
+        "A better method",
+        "A leak of labels",
+        "Luck of the seed",
+    ),
+    answer="A leak of labels",
+    because=(
+        "From the first look on the exhibit has what the sound training has not. Count the "
+        "labels before you write a paper."
+    ),
+)
+
+# %% [markdown]
 # ## What does the score say?
 #
 # Now the same question to the test scans, over all stored seeds: Dice of each exhibit minus Dice of
@@ -417,11 +453,54 @@ def run_step(subject, unlabelled=None, part=1.0):
 
 
 # %% [markdown]
+# **Task 3. A test of your own.** A colleague's teacher is built by `make(student)`. Write
+# `takes_no_gradient(make)`: true if no weight of the new teacher asks for a gradient. It must not
+# be fooled by a teacher that *is* the student.
+
+
+# %% tags=["exercise"]
+def takes_no_gradient(make):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+def frozen(student):
+    return nn.Linear(2, 1).requires_grad_(False)
+
+
+check(
+    "A test of your own",
+    takes_no_gradient,
+    [
+        ("passes a frozen teacher", lambda f: f(frozen) is True),
+        ("fails one with gradients", lambda f: f(lambda student: nn.Linear(2, 1)) is False),
+        (
+            "fails the student itself",
+            lambda f: f(lambda s: s.requires_grad_(False)) is False,
+            "compare the two objects",
+        ),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def takes_no_gradient(make):
+#     student = nn.Linear(2, 1)
+#     teacher = make(student)
+#     frozen = not any(weight.requires_grad for weight in teacher.parameters())
+#     return frozen and teacher is not student
+# ```
+#
+# </details>
+
+# %% [markdown]
 # Nine properties, one function each. None trains, none needs a label of a real scan.
 
 
 # %% tags=["definition"]
-def unn_labelled_matter(subject):
+def unlabelled_matters(subject):
     flat = torch.zeros(4, 1, *subject.study.settings.patch, device=subject.study.device)
     one, other = (run_step(subject, scans)[0].losses["consistency"] for scans in (None, flat))
     return one != other
@@ -471,7 +550,7 @@ def labels_move_with_their_image(subject):
 
 # %% tags=["definition"]
 TESTS = {
-    "unlabelled scans matter": unn_labelled_matter,
+    "unlabelled scans matter": unlabelled_matters,
     "agreement costs nothing": agreement_costs_nothing,
     "the teacher follows": teacher_follows,
     "pseudo-labels lie on their view": pseudo_labels_lie_on_their_view,
@@ -502,6 +581,45 @@ for name, test in TESTS.items():
 # switched on, one by one, to see that some test notices (`tests/methods/test_defects.py`).
 
 # %% [markdown]
+# **Task 4. Labels that move along.** Write `moves_together(augment)`: `augment(image, label)`
+# returns both, changed. True if they still fit each other. A label map can serve as its own image.
+
+
+# %% tags=["exercise"]
+def moves_together(augment):
+    return NotImplemented  # your code
+
+
+# %% tags=["exercise"]
+check(
+    "Labels that move along",
+    moves_together,
+    [
+        ("passes a mirror of both", lambda f: bool(f(lambda x, y: (np.flip(x), np.flip(y))))),
+        (
+            "fails a mirror of the image",
+            lambda f: not f(lambda x, y: (np.flip(x), y)),
+            "label as image",
+        ),
+        ("fails a shift of the label", lambda f: not f(lambda x, y: (x, np.roll(y, 1)))),
+    ],
+)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def moves_together(augment):
+#     label = np.array([0, 0, 1, 2, 0])
+#     image, moved = augment(label.copy(), label)
+#     return (image == moved).all()
+# ```
+#
+# A symmetric label map would be fooled by the mirror.
+#
+# </details>
+
+# %% [markdown]
 # ## Does this happen to others?
 #
 # It does, in code that is cited a lot, and it happened to us. Four cases:
@@ -519,53 +637,7 @@ for name, test in TESTS.items():
 #   test. One showed a test that was too weak, since fixed; the other turned out to be no defect.
 
 # %% [markdown]
-# ## Can you break it?
-#
-# **1. A test of your own.** A colleague's teacher is built by `make(student)`. Write
-# `takes_no_gradient(make)`: true if no weight of the new teacher asks for a gradient. It must not
-# be fooled by a teacher that *is* the student.
-
-
-# %% tags=["exercise"]
-def takes_no_gradient(make):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-def frozen(student):
-    teacher = nn.Linear(2, 1)
-    return teacher.requires_grad_(False)
-
-
-check(
-    "A test of your own",
-    takes_no_gradient,
-    [
-        ("passes a frozen teacher", lambda f: f(frozen) is True),
-        ("fails one with gradients", lambda f: f(lambda student: nn.Linear(2, 1)) is False),
-        (
-            "fails the student itself, frozen with it",
-            lambda f: f(lambda student: student.requires_grad_(False)) is False,
-            "compare the two objects",
-        ),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def takes_no_gradient(make):
-#     student = nn.Linear(2, 1)
-#     teacher = make(student)
-#     frozen = not any(weight.requires_grad for weight in teacher.parameters())
-#     return frozen and teacher is not student
-# ```
-#
-# </details>
-#
-# **2. A test that cannot fail.** Which of these tests of a consistency loss would have noticed
-# exhibit B?
+# **Task 5.** A test that cannot fail is worse than none.
 
 # %% tags=["predict"]
 ask(
@@ -576,9 +648,78 @@ ask(
         "The loss of a prediction that equals its target is zero",
     ),
     answer="The loss of a prediction that equals its target is zero",
-    because="The first two are true of exhibit B as well: look at its curve. Only the third states "
-    "what the loss is for.",
+    because=(
+        "The first two are true of that defect as well: look at its curve. Only the third "
+        "states what the loss is for."
+    ),
 )
+
+# %% [markdown]
+# ## What do you remember?
+#
+# Ten questions. Answer aloud, then unfold.
+#
+# <details><summary>1. Why do such defects not stop a training?</summary>
+#
+# Every tensor has the right shape, and a network learns whatever it is given.
+#
+# </details>
+#
+# <details><summary>2. What is the difference between a defect and an ablation?</summary>
+#
+# Only the intention. Both train the method without one of its parts.
+#
+# </details>
+#
+# <details><summary>3. Why is a score a poor test?</summary>
+#
+# It says *that* something is wrong, if it says anything. Many defects cost less than the luck of a
+# seed.
+#
+# </details>
+#
+# <details><summary>4. What does a property test need?</summary>
+#
+# A promise of the step, and a network that needs no training: one batch is enough.
+#
+# </details>
+#
+# <details><summary>5. What does a Dice above the sound training suggest?</summary>
+#
+# A leak: labels or test scans that training should not have.
+#
+# </details>
+#
+# <details><summary>6. Why must a test be seen failing?</summary>
+#
+# A test that passes on the defect says nothing. Switch the defect on, and look.
+#
+# </details>
+#
+# <details><summary>7. What does the distance of teacher and student tell?</summary>
+#
+# 0: the teacher is the student, or does not move with it. Very large: it does not follow.
+#
+# </details>
+#
+# <details><summary>8. Why is the size of a loss worth a look, not only its direction?</summary>
+#
+# A softmax over the wrong axis, or a weight that never rises, still falls.
+#
+# </details>
+#
+# <details><summary>9. What does a teacher in evaluation mode do?</summary>
+#
+# Its normalisation layers answer with running statistics of other weights instead of those of the
+# batch.
+#
+# </details>
+#
+# <details><summary>10. Which defects would you find in your own code today?</summary>
+#
+# Those that a test of yours has been seen to catch.
+#
+# </details>
 
 # %% [markdown]
 # ## What stays?

@@ -192,8 +192,8 @@ def rendered(script: Path) -> tuple[Markdown, str]:
 
 
 def count_words(source: str) -> int:
-    """Words of prose: without code, formulas, addresses and tags."""
-    for pattern in (r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)", r"<[^>]*>"):
+    """Words of prose: without code, formulas, addresses, tags and what is folded."""
+    for pattern in (r"<details>.*?</details>", r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)", r"<[^>]*>"):
         source = re.sub(pattern, " ", source, flags=re.DOTALL)
     return len(re.findall(r"[^\W\d_][\w'’-]*", source))
 
@@ -289,6 +289,7 @@ def test_too_few_and_too_many_words_are_found(tmp_path: Path, count: int) -> Non
 
 def test_code_and_formulas_are_no_words() -> None:
     assert count_words("Two words $a + b$\n```\ncode here\n```\n<b>[three](http://x.y)</b>") == 3
+    assert count_words("One <details><summary>2. Why?</summary>\n\nfolded\n\n</details> two") == 2
 
 
 @pytest.mark.parametrize("path", ["/home/someone/x", "/Users/someone/x", "C:\\Users\\x"])
