@@ -193,7 +193,9 @@ def rendered(script: Path) -> tuple[Markdown, str]:
 
 def count_words(source: str) -> int:
     """Words of prose: without code, formulas, addresses, tags and what is folded."""
-    for pattern in (r"<details>.*?</details>", r"```.*?```", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\]\([^)]*\)", r"<[^>]*>"):
+    folded_and_code = (r"<details>.*?</details>", r"```.*?```")
+    formulas = (r"\$\$.*?\$\$", r"\$[^$]*\$")
+    for pattern in (*folded_and_code, *formulas, r"\]\([^)]*\)", r"<[^>]*>"):
         source = re.sub(pattern, " ", source, flags=re.DOTALL)
     return len(re.findall(r"[^\W\d_][\w'’-]*", source))
 
