@@ -64,6 +64,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
     sys.path.insert(0, os.getcwd())
 
 # %% tags=["setup"]
+import inspect
 import textwrap
 
 import numpy as np
@@ -76,7 +77,7 @@ from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.geometry import as_seen, inner_size, random_turns, unmoved
 from ssl_lib.training.study import Study
 from ssl_lib.models.teacher import gaussian_ramp, make_teacher, update_teacher
-from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.loop import Loop, StepOutput
 
 # %%
 from ssl_lib import figures
@@ -711,6 +712,24 @@ check(
 # </details>
 
 # %% [markdown]
+# ## What runs around a step?
+#
+# No framework: one loop for all methods, and this is its body, read from the library as it runs.
+# The random numbers of an iteration depend on the seed and on the iteration alone, so a training
+# that was stopped goes on as if it had not been.
+
+# %%
+for part in (Loop.advance, update_teacher, gaussian_ramp):
+    print(textwrap.dedent(inspect.getsource(part)))
+
+# %% [markdown]
+# And the loss that notebook 01 restricts to a region: with a mask every sum runs over the voxels of
+# that region only, and each region is divided by its own size.
+
+# %%
+print(inspect.getsource(inspect.unwrap(segmentation_loss)))
+
+# %% [markdown]
 # ## Does it train?
 #
 # A training a row, one call each. (In the profile `paper` each has the schedule that it was
@@ -754,6 +773,44 @@ if filmed.case_id in cohort.sealed:
     show(figures.film_strip(filmed, truth, mean_teacher.film), alt=ALT_FILM)
 else:
     print(f"{filmed.case_id} has no known truth to compare with.")
+
+# %% [markdown]
+# ## When does it go wrong?
+#
+# **Too early, too heavy.** What if the student has to agree with a teacher that knows nothing? Two
+# short trainings on the same scans: a warm-up and a ramp as above, and neither, with ten times the
+# weight.
+
+# %% tags=["train"]
+short = {"schedule.iterations": max(2, settings.schedule.iterations // 5), "looks": 5}
+sound = {**short, "warm_up": short["schedule.iterations"]}
+early = {"warm_up": 1, "schedule.iterations": 2 * sound["warm_up"] - 1, "looks": 10, "ramp": 0.0}
+early["consistency_weight"] = 10 * settings.consistency_weight
+tried = {
+    words: study.with_overrides(changes).train(METHODS["mean_teacher"].defined_by(globals()))
+    for words, changes in (("warm-up and ramp", sound), ("neither, ten times", early))
+}
+
+# %% tags=["figure"]
+looks = [iteration for iteration, _ in tried["warm-up and ramp"].validation]
+lines = {
+    words: np.interp(looks, *np.transpose(training.validation)) for words, training in tried.items()
+}
+ALT_EARLY = "Validation Dice of a mean teacher with warm-up and ramp, and of one with neither."
+figure = figures.line_chart(looks, lines, x="iteration", y="validation Dice")
+show(figure, alt=ALT_EARLY)
+
+# %% tags=["results"]
+ends = {words: training.validation[-1][1] for words, training in tried.items()}
+print(", ".join(f"{words}: validation Dice {dice:.3f}" for words, dice in ends.items()))
+
+# %% [markdown]
+# Agreement with noise pulls the student back for as long as the noise lasts. Whether it recovers
+# depends on the labels: here they are in every batch, and slowly win. **Signs to look for** in a
+# training of your own, without any truth: the consistency falls at once while the supervised loss
+# stays where it is; the share of foreground in the pseudo-labels shrinks to nothing or fills the
+# image; the teacher's answer no longer depends on the scan. Notebook 07 has nine more ways to go
+# wrong, each hidden in one line.
 
 # %% [markdown]
 # ## How many labels buy how much Dice?

@@ -4,6 +4,7 @@ Edit the notebook, not this file.
 """
 
 
+import inspect
 import textwrap
 
 import numpy as np
@@ -16,7 +17,7 @@ from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.geometry import as_seen, inner_size, random_turns, unmoved
 from ssl_lib.training.study import Study
 from ssl_lib.models.teacher import gaussian_ramp, make_teacher, update_teacher
-from ssl_lib.training.loop import StepOutput
+from ssl_lib.training.loop import Loop, StepOutput
 
 
 def supervised_plain_step(networks, batch, moment, *, dice=dice_squared_all):
