@@ -24,6 +24,8 @@
 # here, on scans that training never saw.
 #
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
+# - **Your time:** about 35 minutes to read, 80 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** Python and a little PyTorch.

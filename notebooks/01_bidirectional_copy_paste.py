@@ -24,6 +24,8 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again, twice that without; seconds for a test run (`smoke`).
+# - **Your time:** about 45 minutes to read, 80 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.

@@ -24,6 +24,8 @@
 # written from the description.
 #
 # - **Time:** minutes on two CPU cores (`quick`); about a minute for a test run (`smoke`).
+# - **Your time:** about 50 minutes to read, 90 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** by default a procedural heart in 3D, made on the spot, no licence needed.
 #   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).

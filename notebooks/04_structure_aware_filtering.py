@@ -25,6 +25,8 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
+# - **Your time:** about 45 minutes to read, 85 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
 #   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
 # - **You need** notebook 00: the strong supervised row, and why every table has it.

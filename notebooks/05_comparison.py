@@ -22,6 +22,8 @@
 # for their number, differences too small to mind, and what each method costs.
 #
 # - **Time:** seconds; nothing is trained.
+# - **Your time:** about 25 minutes to read, 55 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** the result files in `reports/results/rows/`, one for each row and seed, whoever
 #   trained it: notebooks 00 to 04 or `make rows`.
 # - **You need** notebook 00, and one method that you would like to believe in.

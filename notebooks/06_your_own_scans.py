@@ -24,6 +24,8 @@
 # how little a few scans can prove, and exports the models for tomorrow's scan.
 #
 # - **Time:** minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
+# - **Your time:** about 30 minutes to read, 60 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
 #   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
 # - **You need** notebook 00, and for a method its own notebook.

@@ -25,6 +25,8 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are found again;
 #   seconds for a test run (`smoke`).
+# - **Your time:** about 25 minutes to read, 55 with the tasks. **Words:** the
+#   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** by default a procedural heart, made on the spot, no licence needed.
 # - **You need** notebook 00: the mean teacher that is spoilt here.
 # - **You will be able to** read defects from curves, say which ones no curve shows, and write the

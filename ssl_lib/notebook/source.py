@@ -42,6 +42,7 @@ METHOD_MODULES: dict[str, str] = {
 """The notebooks whose definitions `sync` writes as modules of `ssl_lib.methods`."""
 METHOD_TAGS = frozenset({"setup", "definition"})
 NOTEBOOKS_DIR = Path(__file__).resolve().parents[2] / "notebooks"
+GLOSSARY = NOTEBOOKS_DIR.parent / "docs" / "glossary.md"
 METHODS_DIR = Path(__file__).resolve().parents[1] / "methods"
 
 LEAST = {"SEED": 0, "N_LABELLED": 1}

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
+from markupsafe import Markup
+
 from ssl_lib.config import earlier_settings
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
 from ssl_lib.evaluation.results import read_result, read_rows
@@ -19,7 +21,9 @@ from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_sco
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
+from ssl_lib.notebook.source import GLOSSARY
 from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
+from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
@@ -110,7 +114,17 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
     )
     check_page(html)
     write_text(pages_dir / "index.html", html)
+    write_glossary(pages_dir)
     return pages_dir / "index.html"
+
+
+def write_glossary(pages_dir: Path) -> None:
+    """Write the page of the glossary, which every notebook links to."""
+    text = Markdown(GLOSSARY.parent)(GLOSSARY.read_text(encoding="utf-8"))
+    page = environment().get_template("glossary.html.j2")
+    html = page.render(text=Markup(text), style=template_text("style.css"))
+    check_page(html)
+    write_text(pages_dir / "glossary.html", html)
 
 
 def stored_results(results_dir: Path) -> tuple[list[Result], list[str]]:

@@ -78,6 +78,10 @@ class _Renderer(mistune.HTMLRenderer):
         anchor = self._add_heading(level, text)
         return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
 
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        """A link to a text of `docs/` leads to its page beside the reports' folders."""
+        return super().link(text, re.sub(r"^\.\./docs/(\w+)\.md", r"../\1.html", url), title)
+
     def block_code(self, code: str, info: str | None = None) -> str:
         return f'<pre tabindex="0"><code>{escape(code)}</code></pre>\n'
 

@@ -130,6 +130,24 @@ def right_length(script: Path) -> list[str]:
     return [] if FEWEST_WORDS <= words <= MOST_WORDS else [f"{words} words"]
 
 
+def stated_reading_time(script: Path) -> list[str]:
+    """Minutes to read and minutes with the tasks, as they are stated on top, and what they are by
+    120 words or 25 lines of code a minute and 6 minutes a task."""
+    if not re.match(r"0\d_", script.name):
+        return []
+    text = "\n".join(cell.source for cell in cells_of(script, "markdown"))
+    stated = re.search(r"about (\d+) minutes to read, (\d+) with the tasks", text)
+    if not stated or "](../docs/glossary.md)" not in text:
+        return ["the title card states no reading time, or does not link to the glossary"]
+    words = sum(count_words(cell.source) for cell in cells_of(script, "markdown"))
+    lines = sum(len(lines_of(cell)) for cell in cells_of(script, "code"))
+    reading = words / 120 + lines / 25
+    tasks = 6 * len(re.findall(r"^\*\*Task \d+\.", text, re.M))
+    real = (reading, reading + tasks)
+    pairs = zip(map(int, stated.groups()), real, strict=True)
+    return [f"{said} minutes, not {found:.0f}" for said, found in pairs if abs(said - found) > 6]
+
+
 def kept_pair(script: Path) -> list[str]:
     notebook = script.with_suffix(".ipynb")
     differences = paired(script, notebook)
@@ -155,6 +173,7 @@ RULES = (
     ordered_headings,
     shown_formulas,
     right_length,
+    stated_reading_time,
     kept_pair,
     no_private_paths,
 )

@@ -591,3 +591,12 @@ def test_every_run_has_sockets_of_its_own(project: Path, monkeypatch: pytest.Mon
     )
     report(project, "--seeds", "0 1")
     assert len(set(seen)) == 2 and not any(Path(place).parent.exists() for place in seen)
+
+
+def test_notebooks_lead_to_the_glossary_that_stands_beside_the_index(tmp_path: Path) -> None:
+    html, _ = page_from(tmp_path, new_markdown_cell("See the [glossary](../docs/glossary.md)."))
+    assert 'href="../glossary.html"' in html and "glossary.md" not in html
+    index.write_index(tmp_path / "reports", tmp_path / "results")
+    page = (tmp_path / "reports" / "glossary.html").read_text()
+    words = re.findall(r"<tr>\s*<td>(.*?)</td>\s*<td>(.+?)</td>", page)
+    assert len(words) > 40 and len({word for word, _ in words}) == len(words)
