@@ -20,6 +20,7 @@ from torch import nn
 
 from ssl_lib.config import paper_settings
 from ssl_lib.methods import METHODS
+from ssl_lib.methods.aau import Autoencoder
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, generator_at
@@ -339,6 +340,107 @@ def test_updates_of_ua_mt_are_the_released_ones(data):
         assert consistency > 0
     assert_same(networks["student"], other["student"])
     assert_same(networks["teacher"], other["teacher"])
+
+
+def released_aau(networks, autoencoder, batch: Batch, iteration: int):
+    """One loss of AAU: the autoencoder reads class indices; one U and one weight for each class;
+    labelled patches count, too; divided by 2."""
+    generator = generator_at(CPU, SEED, "step", iteration)
+    everything = torch.cat([batch.images, batch.unlabelled])
+    with torch.no_grad():
+        target = softmax(networks["teacher"](released_noise(everything, generator)))
+        index = target.argmax(1, keepdim=True).double()
+        code = autoencoder.code(autoencoder.encoder(index).flatten(1))
+        projection = 1 / (1 + (-autoencoder.decode(code)).exp())
+        weight = (-((projection - target) ** 2)).exp()
+    z = networks["student"](everything)
+    consistency = (weight * (softmax(z) - target) ** 2).sum() / (2 * weight.sum() + 1e-16)
+    known = z[: len(batch.images)]
+    one = torch.ones(batch.labels.shape[1:], dtype=torch.float64)
+    dice = dice_per_class(softmax(known), batch.labels, one, 1e-5, first=1)
+    return (dice + entropy_in(known, batch.labels, one)) / 2, consistency
+
+
+class InDoubles(Autoencoder):
+    """One-hot maps are single precision in the library; here they are lifted."""
+
+    def encode(self, maps):
+        return super().encode(maps.double())
+
+
+def test_updates_of_aau_are_the_released_ones():
+    paper, networks = at_paper("aau", "la2018"), pair("la2018")
+    other, batches = copy.deepcopy(networks), Batches("la2018", 2, 2)
+    shape, classes = SHAPES["la2018"]
+    autoencoder = InDoubles(classes, shape, latent=8, width=4, ordinal=True).double().eval()
+    schedule = replace(paper.settings.schedule, iterations=UPDATES)
+    done = fit(
+        paper.step, networks, batches, schedule=schedule, teachers={"teacher": "student"},
+        frozen={"autoencoder": autoencoder.requires_grad_(False)}, seed=SEED, device=CPU,
+        settings=paper.settings,
+    )  # fmt: skip
+    memory: dict = {}
+    for iteration in range(UPDATES):
+        supervised, consistency = released_aau(other, autoencoder, batches.at(iteration), iteration)
+        weight = 0.1 * math.exp(-5)  # r(floor(t / 200), 40) at t < 200
+        other["student"].zero_grad()
+        (supervised + weight * consistency).backward()
+        released_sgd(other["student"], memory, 0.05 * (1 + math.cos(math.pi * iteration / 10000)))
+        decay = min(1 - 1 / (iteration + 1), 0.99)
+        released_average(other["teacher"], other["student"], decay, whole=False)
+        logged = done.history[iteration]
+        assert logged["supervised"] == pytest.approx(supervised.item(), rel=1e-9)
+        assert logged["consistency"] == pytest.approx((weight * consistency).item(), rel=1e-9)
+    assert_same(networks["student"], other["student"])
+    assert_same(networks["teacher"], other["teacher"])
+
+
+def released_cross(networks, maps, labels, rise: float):
+    """One loss of DSAIF: each network learns the labels and the other one's classes, on its own
+    versions of the scans."""
+    pair, one = list(networks.values()), torch.ones(labels.shape[1:], dtype=torch.float64)
+    supervised, answers = 0.0, []
+    for network, known, seen in zip(pair, maps["known"], maps["seen"], strict=True):
+        z = network(known)
+        dice = dice_per_class(softmax(z), labels, one, 1e-5)
+        supervised = supervised + (dice + entropy_in(z, labels, one)) / 2
+        answers.append(network(seen))
+    classes = [z.detach().argmax(1) for z in answers]
+    cross = entropy_in(answers[0], classes[1], one) + entropy_in(answers[1], classes[0], one)
+    return supervised, rise * cross
+
+
+@pytest.mark.parametrize("data", SHAPES)
+def test_updates_of_dsaif_are_the_released_ones(data):
+    """The versions that each network sees are taken from the step: other tests hold them."""
+    paper, two = at_paper("dsaif", data), pair(data)
+    networks = {"student": two["student"], "student_2": two["teacher"].requires_grad_(True)}
+    other, batches, seen = copy.deepcopy(networks), Batches(data, 2, 2), []
+
+    def noting(*call):
+        output = paper.step(*call)
+        seen.append(output.maps)
+        return output
+
+    schedule = replace(paper.settings.schedule, iterations=UPDATES)
+    done = fit(
+        noting, networks, batches, schedule=schedule, seed=SEED, device=CPU, settings=paper.settings
+    )
+    memories: dict = {name: {} for name in other}
+    for iteration in range(UPDATES):
+        rise = math.exp(-5)  # r(floor(t / 150), 40) at t < 150
+        labels = batches.at(iteration).labels
+        supervised, cross = released_cross(other, seen[iteration], labels, rise)
+        for network in other.values():
+            network.zero_grad()
+        (supervised + cross).backward()
+        for name, network in other.items():
+            released_sgd(network, memories[name], 0.01 * (1 - iteration / UPDATES) ** 0.9)
+        logged = done.history[iteration]
+        assert logged["supervised"] == pytest.approx(supervised.item(), rel=1e-9)
+        assert logged["cross"] == pytest.approx(cross.item(), rel=1e-9)
+    for name in other:
+        assert_same(networks[name], other[name])
 
 
 def gaussian(t: float, length: float) -> float:
