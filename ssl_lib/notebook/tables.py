@@ -8,7 +8,14 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.evaluation.decisions import ORACLE, READINGS, readings
+from ssl_lib.evaluation.decisions import (
+    MARGINS,
+    ORACLE,
+    READINGS,
+    Comparison,
+    compare_rows,
+    readings,
+)
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import (
     Interval,
@@ -56,6 +63,63 @@ def row_table(
         f"that of “{escape(row_name(reference))}”.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+READ_AS = {
+    "better": "Gained",
+    "worse": "Lost",
+    "equivalent": "Equal for practical purposes",
+    "undecided": "Not shown either way",
+}
+"""How each verdict of `practical_verdict` begins its sentence."""
+
+
+def question_table(results: Sequence[Result], questions: Mapping[str, tuple[str, str]]) -> HTML:
+    """One line a question, in words: the paired difference in Dice of its row and its reference,
+    over scans and seeds, with its interval and verdict; below it the same in sentences.
+
+    The verdicts are those of notebook 05. Questions that no stored run can answer are left out;
+    results of the profile `smoke` get no verdict. Raises `InputError` for results that do not
+    belong together.
+    """
+    margin = MARGINS["dice"]
+    found = {
+        words: made[0]
+        for words, pair in questions.items()
+        if (made := compare_rows(results, [pair]))
+    }
+    smoke = any(result["profile"] == "smoke" for result in results)
+    body = "".join(_answer(words, one, smoke) for words, one in found.items())
+    caption = (
+        "<caption>Difference in Dice, in brackets its 95 % interval. <em>Equivalent</em>:"
+        f" the interval lies within {margin} of zero.</caption>"
+    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Question", "Dice", "Verdict"))
+    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    said = "A smoke run: its numbers mean nothing." if smoke else in_sentences(found)
+    return HTML(f"{table}<p><strong>Read from the table.</strong> {escape(said)}</p>")
+
+
+def _answer(words: str, one: Comparison, smoke: bool) -> str:
+    verdict = "no verdict" if smoke else one.verdict
+    return (
+        f'<tr><th scope="row">{escape(words)}</th>'
+        f'<td class="number">{interval_text(one.interval, "+")}</td><td>{verdict}</td></tr>'
+    )
+
+
+def in_sentences(found: Mapping[str, Comparison]) -> str:
+    """The verdicts in sentences, one for each kind, with the means of what gained or lost."""
+    sentences = []
+    for verdict, begins in READ_AS.items():
+        of_kind = [(words, one) for words, one in found.items() if one.verdict == verdict]
+        means = verdict in ("better", "worse")
+        parts = [
+            f"{words} ({number(one.interval.mean, 3, '+')})" if means else words
+            for words, one in of_kind
+        ]
+        sentences += [f"{begins}: {'; '.join(parts)}."] if parts else []
+    return " ".join(sentences) or "No stored run can answer."
 
 
 CONSTANTS = ("Constant", "Paper", "Released code", "Ours at `paper`", "Same, or why not")

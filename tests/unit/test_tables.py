@@ -9,7 +9,7 @@ import pytest
 
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import build_result, write_result
-from ssl_lib.notebook.tables import number, reading_table, row_table
+from ssl_lib.notebook.tables import number, question_table, reading_table, row_table
 from ssl_lib.reports.picture import COHORT, draw_picture
 from ssl_lib.utils.errors import InputError
 
@@ -76,6 +76,20 @@ def test_difference_is_paired_and_seeds_are_counted() -> None:
     assert strong[-1] == teacher[-1] == "7"
     assert teacher[4] == "4.00", "the undefined distance is left out of the mean"
     assert teacher[-2] == "2", "empty predictions add up over seeds"
+
+
+def test_questions_are_answered_in_a_table_and_in_sentences() -> None:
+    pair, back = ("mean_teacher", "supervised_strong"), ("supervised_strong", "mean_teacher")
+    questions = {"unlabelled scans": pair, "without them": back, "views": ("umct", "bcp")}
+    html = question_table([stored(0), stored(1)], questions).data
+    assert "Gained: unlabelled scans (+0.050). Lost: without them (-0.050)." in html
+    assert "views" not in html, "no stored run can answer"
+    assert (
+        "Equal for practical purposes: unlabelled scans."
+        in question_table([stored(0, 0.005)], {"unlabelled scans": pair}).data
+    )
+    smoke = question_table([{**stored(0), "profile": "smoke"}], questions).data
+    assert "mean nothing" in smoke and "Gained" not in smoke and "better" not in smoke
 
 
 def test_a_number_that_is_undefined_says_so() -> None:
