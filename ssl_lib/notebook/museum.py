@@ -69,7 +69,7 @@ EXHIBITS: dict[str, Exhibit] = {
         sound="two_views(batch.unlabelled, networks.teacher",
         broken="two_views(batch.images, networks.teacher",
         hint="Compare its validation Dice with the row that has no unlabelled scans at all.",
-        because="A consistency loss that behaves, and no gain beyond the strong control: the two "
+        because="A consistency loss that behaves, and no gain beyond the strong baseline: the two "
         "loaders were mixed up, and no unlabelled scan was ever seen.",
         found_by="unlabelled scans matter",
     ),
@@ -117,7 +117,7 @@ EXHIBITS: dict[str, Exhibit] = {
         broken="gaussian_ramp(moment.iteration / moment.iterations, settings",
         hint="Look at the weighted consistency loss near the end of training.",
         because="A share of the training was handed over where iterations were expected, so the "
-        "weight stays where it starts, near zero: this is the strong control, paid for twice.",
+        "weight stays where it starts, near zero: this is the strong baseline, paid for twice.",
         found_by="the weight rises",
     ),
     "G": Exhibit(

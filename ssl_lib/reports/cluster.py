@@ -4,7 +4,7 @@ Dask decides which worker takes which run, and gives a run to another worker whe
 decided here is only which runs may start:
 
 - the first notebook of a study (data set, profile, labelled scans, seed) goes before the others of
-  the same study, which then find its warm-ups and controls trained;
+  the same study, which then find its warm-ups and baselines trained;
 - the last seed of a page waits for the other seeds, because the page that it makes shows them all;
 - notebooks that only read results are no business of a cluster: they run in the caller at the end.
 
@@ -233,5 +233,5 @@ def _check_workers(client: Client, address: str) -> None:
 
 
 def _study(job: Job) -> tuple:
-    """What the runs have in common that share warm-ups and controls."""
+    """What the runs have in common that share warm-ups and baselines."""
     return job.dataset, job.profile, job.n_labelled, job.seed

@@ -28,7 +28,7 @@ RESULTS = ROOT / "reports" / "results"
 LEADING = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
 TWO_CORES = {"dataset": "acdc", "profile": "evening", "n_labelled": 3}
 BASELINES = ("supervised_weak", "supervised_strong")
-CONTROL = "supervised_strong"
+STRONG = "supervised_strong"
 METHODS = tuple(ablations())
 CEILING = "supervised_all"
 COHORT = ("dataset", "n_labelled", "profile", "cohort_hash")
@@ -127,18 +127,18 @@ TABLES = {"findings": table, "acdc": leading_table, "readings": reading_lines}
 
 
 def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
-    """The lines of the table: the level of the control, then each row's difference to it."""
+    """The table's lines: the level of the strong baseline, then each row's difference to it."""
     columns = [differences(results) for results in stored.values()]
-    levels = [nan_mean(scan_scores(results, CONTROL).values) for results in stored.values()]
-    lines = [[row_name(CONTROL), *(f"{level:.3f}" for level in levels)]]
+    levels = [nan_mean(scan_scores(results, STRONG).values) for results in stored.values()]
+    lines = [[row_name(STRONG), *(f"{level:.3f}" for level in levels)]]
     for row in (*METHODS, CEILING):
         lines.append([row_name(row), *(cell(column.get(row)) for column in columns)])
     return lines
 
 
 def differences(results: Results) -> dict[str, Comparison]:
-    """Each method and the row with all labels, against the strong control."""
-    pairs = [(row, CONTROL) for row in (*measured(results), CEILING)]
+    """Each method and the row with all labels, against the strong baseline."""
+    pairs = [(row, STRONG) for row in (*measured(results), CEILING)]
     return {one.row: one for one in compare_rows(results, pairs)}
 
 

@@ -22,7 +22,7 @@ from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.source import GLOSSARY
-from ssl_lib.reports.findings import CONTROL, cell, cohort_name, cohorts, table_lines
+from ssl_lib.reports.findings import STRONG, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
@@ -38,12 +38,12 @@ from ssl_lib.utils.provenance import git_commit, package_versions
 Result = Mapping[str, object]
 RUN_KEYS = ("dataset", "profile", "n_labelled")
 HEADLINES = {method.notebook[:2]: name for name, method in METHODS.items() if method.ablation}
-"""The row that a notebook's cards compare with the control, by the number of the notebook."""
+"""The row that the cards of a notebook, by its number, compare with the strong baseline."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One page on the card of its notebook; `headline` is a difference to the control."""
+    """One page on the card of its notebook; `headline` is a difference to that baseline."""
 
     page: PageData
     link: str
@@ -55,7 +55,7 @@ class Entry:
 @dataclass(frozen=True)
 class Card:
     """One notebook on the index: its claim, a picture, and its pages. `compared` is the row whose
-    difference to the control they show, "" for none."""
+    difference to the baseline they show, "" for none."""
 
     number: str
     title: str
@@ -244,9 +244,9 @@ def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result
 
 
 def _difference(results: Sequence[Result], row: str) -> str:
-    """The row's Dice minus that of the control, with interval; empty where one is missing."""
+    """The row's Dice minus the strong baseline's, with interval; empty where one is missing."""
     try:
-        return cell(next(iter(compare_rows(results, [(row, CONTROL)])), None)).strip("–")
+        return cell(next(iter(compare_rows(results, [(row, STRONG)])), None)).strip("–")
     except InputError:
         return ""
 

@@ -191,7 +191,7 @@ def usable_data(job: Job, folders: Folders) -> str:
 
 def code_version() -> str:
     """A hash of the code of this installation that decides what a run gives: the library, and the
-    notebooks beside it, from which other notebooks load their controls."""
+    notebooks beside it, from which other notebooks load their baselines."""
     content = hashlib.sha256()
     for path in [*_library_files(), *sorted((PROJECT / "notebooks").glob("*.py"))]:
         content.update(path.name.encode() + path.read_bytes())

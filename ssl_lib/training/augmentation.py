@@ -125,7 +125,7 @@ def strong_augmentation(
     """What every row but the plainest gets: move, change the appearance, copy and paste.
 
     With probability `copy_paste` a sample receives a box, voxels and labels, of its neighbour in
-    the batch: copy-paste among the labelled, the control that methods which paste must beat.
+    the batch: copy-paste among the labelled, the baseline that methods which paste must beat.
     """
     images, labels = random_affine(images, labels, generator, flip_axes=flip_axes, inner=inner)
     images = random_appearance(images, generator)
