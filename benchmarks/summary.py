@@ -1,4 +1,4 @@
-"""The README's tables of speed, from the stored results of `make bench`.
+"""The tables of speed in `docs/speed.md`, from the stored results of `make bench`.
 
 python benchmarks/summary.py      rewrites the tables
 """
@@ -74,13 +74,13 @@ TABLES = {"speed": table, "waiting": waiting}
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = ROOT / "docs" / "speed.md"
+    text = page.read_text(encoding="utf-8")
     for name, written in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(start)
         text = f"{before}{start}\n{written()}\n{end}{rest.split(end)[1]}"
-    readme.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from promises import PROMISES, path_of, table
+from guarantees import GUARANTEES, path_of, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,27 +45,38 @@ def test_conda_users_get_the_same_versions() -> None:
     assert through_pip[0] == "-r requirements.lock"
 
 
+def documents() -> str:
+    """The README and what it leads to."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
 def test_the_readme_names_commands_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    commands = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    commands = set(re.findall(r"^make (\w+)", documents(), re.MULTILINE))
     assert {"reports", "test", "lab"} <= commands
     for command in commands:
         assert re.search(rf"^{command}:", makefile, re.MULTILINE), f"make {command}"
-    variables = set(re.findall(r"\b([A-Z_]{4,})=", (ROOT / "README.md").read_text()))
+    variables = set(re.findall(r"\b([A-Z_]{4,})=", documents()))
     for variable in variables - {"SSL_MIRROR", "PIP_EXTRA_INDEX_URL", "CUDA_VISIBLE_DEVICES"}:
         assert f"$({variable})" in makefile or f"$(if $({variable})" in makefile, variable
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
-    missing = [link for link in links if not (ROOT / link).exists()]
-    assert links and not missing
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+        assert not [link for link in links if not (page.parent / link).exists()], page
 
 
-def test_the_readme_names_every_promise_and_the_tests_that_hold_it():
+def test_the_readme_leads_to_every_page_of_the_docs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for names in PROMISES.values():
+    assert all(f"](docs/{page.name})" in readme for page in (ROOT / "docs").glob("*.md"))
+
+
+def test_every_guarantee_is_named_with_the_tests_that_hold_it():
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    for names in GUARANTEES.values():
         assert all((ROOT / path_of(name)).exists() for name in names), names
     for line in table({}).splitlines():
         without_its_count = line.rsplit("|", 2)[0]
-        assert without_its_count in readme
+        assert without_its_count in page

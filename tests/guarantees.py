@@ -1,6 +1,6 @@
-"""The README's table of promises: which tests hold each, and how many passed in the last run.
+"""The table of `docs/guarantees.md`: which tests hold each guarantee, how many passed last time.
 
-python tests/promises.py    rewrites the table from build/tests.json, which `make test` writes
+python tests/guarantees.py    rewrites the table from build/tests.json, which `make test` writes
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "build" / "tests.json"
-START, END = "<!-- promises -->", "<!-- end of promises -->"
-PROMISES: dict[str, tuple[str, ...]] = {
+START, END = "<!-- guarantees -->", "<!-- end of guarantees -->"
+GUARANTEES: dict[str, tuple[str, ...]] = {
     "A killed training, report, download or write goes on to the same bits; nothing is ever half"
     " written": ("test_kills", "test_checkpoint", "test_training"),
     "A server that lies or a hostile archive costs a message, never a wrong file": (
@@ -36,11 +36,13 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "Each method is its paper's, property by property": (
         "test_baselines", "test_bcp", "test_umct", "test_aau", "test_dsaif",
     ),
+    "A whole update is the released code's, to 1e-9 in doubles, and every constant of `paper` has a"
+    " line that says same, or why not": ("test_released_updates", "test_constants"),
     "Nothing is unpickled, nothing calls out, names of files are text": (
         "test_safety", "test_nasty_names",
     ),
-    "Every notebook runs, and its stored outputs agree": (
-        "test_smoke_notebooks", "test_notebook_rules",
+    "Every notebook runs, its stored outputs agree, and every task's solution passes": (
+        "test_smoke_notebooks", "test_notebook_rules", "test_exercises",
     ),
     "Pages work without network and kernel, by keyboard, in WCAG 2.1 AA; JupyterLab runs every"
     " notebook; Binder and Colab are imitated": (
@@ -57,22 +59,22 @@ def path_of(name: str) -> str:
 
 def table(passed: Mapping[str, int]) -> str:
     """The table in Markdown; `passed` is the number of passed tests for each test file."""
-    lines = ["| promise | tests | passed |", "|---|---|---|"]
-    for promise, names in PROMISES.items():
-        links = ", ".join(f"[`{name}`]({path_of(name)})" for name in names)
-        lines.append(f"| {promise} | {links} | {sum(passed.get(name, 0) for name in names)} |")
+    lines = ["| guarantee | tests | passed |", "|---|---|---|"]
+    for guarantee, names in GUARANTEES.items():
+        links = ", ".join(f"[`{name}`](../{path_of(name)})" for name in names)
+        lines.append(f"| {guarantee} | {links} | {sum(passed.get(name, 0) for name in names)} |")
     lines.append(f"| everything | `tests/` | {sum(passed.values())} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = ROOT / "docs" / "guarantees.md"
+    text = page.read_text(encoding="utf-8")
     before, rest = text.split(START)
     _, after = rest.split(END)
     said = f"Passed in the last recorded run ({'long' if record['long'] else 'short'} form)."
-    readme.write_text(
+    page.write_text(
         f"{before}{START}\n{said}\n\n{table(record['passed'])}\n{END}{after}", encoding="utf-8"
     )
 
