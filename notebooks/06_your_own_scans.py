@@ -93,7 +93,8 @@ from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_gro
 # %% tags=["setup"]
 from ssl_lib.config import best_device, settings_for
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.data.reading import as_image, read_nifti
+from ssl_lib.data.formats import prediction_name, read_volume
+from ssl_lib.data.reading import as_image
 from ssl_lib.evaluation.results import read_results, safe_name
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
@@ -404,9 +405,10 @@ for name, one in predicted.items():
 # %%
 def opened(name):
     """A scan, its true label map, if it has one, and its written prediction."""
-    volume = read_nifti(fingerprint.listing.images[name])
-    files = (fingerprint.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
-    labels = (path and read_classes(path, volume, fingerprint.values) for path in files)
+    listing = fingerprint.listing
+    volume = read_volume(listing.images[name])
+    files = (listing.labels.get(name), predicted[name].path)
+    labels = (path and read_classes(path, volume, fingerprint.values, listing.colours) for path in files)
     image = as_image(volume.voxels, volume.path, fill_nan=True)
     return Scan(image, volume.spacing, *labels)
 
@@ -490,9 +492,9 @@ if cohort.unlabelled and len(trainings) > 1:
 
 # %%
 new_scan = fingerprint.listing.images[unseen[-1]]
-done = predict_scan(weights[best], new_scan, output / "new" / "one_scan.nii.gz")
-for name, size in done.millilitres.items():
-    print(f"{name}: {size:.1f} ml")
+done = predict_scan(weights[best], new_scan, output / "new" / prediction_name("one_scan", new_scan))
+for name, size in done.sizes.items():
+    print(f"{name}: {size:.1f} {done.unit}")
 careful = "; ".join(done.warnings) or "nothing unusual about this scan"
 print(textwrap.fill(f"careful: {careful}", 90))
 print(done.path)

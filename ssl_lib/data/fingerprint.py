@@ -26,19 +26,21 @@ from ssl_lib.data.folder_files import (
     refuse_together,
     some,
 )
+from ssl_lib.data.formats import read_labels, read_volume, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
-from ssl_lib.data.preprocessing import Header, header_of, slice_axis
+from ssl_lib.data.pictures import Colours, colour_name, label_colours
+from ssl_lib.data.preprocessing import Header, slice_axis
 from ssl_lib.data.reading import (
     BESIDE_NOTED,
     Volume,
     as_image,
     as_label,
     nan_share,
-    read_nifti,
     same_grid,
     value_counts,
 )
+from ssl_lib.data.suffixes import format_of
 from ssl_lib.utils.errors import InputError
 
 QUANTILES: tuple[float, ...] = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -83,6 +85,11 @@ class ScanProperties:
         return self.header.orientation
 
     @property
+    def measure(self) -> tuple[float, str]:
+        """What one voxel measures, and the unit: millilitres, for pictures pixels."""
+        return (1.0, "pixels") if self.header.unit == "pixel" else (self.millilitres, "ml")
+
+    @property
     def foreground(self) -> int:
         """Voxels of the label map that are not background."""
         return sum(count for value, count in self.classes.items() if value > 0)
@@ -106,6 +113,12 @@ class Fingerprint:
     axis: int | None
 
     @property
+    def unit(self) -> str:
+        """What voxel sizes are measured in: "mm", for a folder of pictures "pixel"."""
+        units = {one.header.unit for one in self.properties.values()}
+        return "pixel" if units == {"pixel"} else "mm"
+
+    @property
     def excluded(self) -> tuple[Finding, ...]:
         """Files that cannot be used, and why."""
         return tuple(one for one in self.findings if one.weight == "excluded")
@@ -122,7 +135,7 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
 
     folder = Path(folder)
     findings = Findings(folder)
-    listing = list_folder(folder, findings)
+    listing = _with_colours(list_folder(folder, findings), findings)
     properties: dict[str, ScanProperties] = {}
     for scan in listing.images:
         with findings.collected():
@@ -143,10 +156,45 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     return Fingerprint(folder, usable, properties, tuple(found), names, values, axis)
 
 
+def _with_colours(listing: Listing, findings: Findings) -> Listing:
+    """The listing with the value of each colour, where label maps are colour pictures: stated by
+    dataset.json, or else counted here and told."""
+    pictures = [path for path in listing.labels.values() if format_of(path) == "picture"]
+    if not pictures:
+        return listing
+    found, stated = label_colours(pictures), listing.description.get("colours")
+    colours = stated or found.values
+    if colours and not stated:
+        words = [f"{colour_name(colour)} is {value}" for colour, value in colours.items()]
+        findings.note(
+            "label maps",
+            f"colours stand for classes: {some(words, 8)}",
+            "",
+            'to choose names and values, write "labels": {"background": "#000000", ...} into'
+            " dataset.json",
+        )
+    for path in found.plain:
+        findings.warn(
+            path,
+            "holds plain numbers, other label maps colours: its numbers are taken as they are",
+            "label maps of one kind",
+            "save all of them as index images, or all of them in colours",
+        )
+    for path in found.repainted:
+        findings.warn(
+            path,
+            "its palette shows a number in another colour than other files do: numbers count here,"
+            " not colours",
+            "one number for each class in all files",
+            "if the colours are right, save all label maps as RGB",
+        )
+    return replace(listing, colours=colours)
+
+
 def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
     """The properties of one scan; a label map that cannot be used is noted and passed over."""
     path = listing.images[scan]
-    volume = read_nifti(path)
+    volume = read_volume(path)
     undefined = nan_share(volume.voxels)
     image = as_image(volume.voxels, path, fill_nan=True)
     sample = sampled(image)
@@ -158,7 +206,7 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
         shape=image.shape,
         spacing=volume.spacing,
         millilitres=volume.millilitres,
-        header=header_of(path),
+        header=volume_header(volume),
         quantiles=tuple(float(level) for level in np.quantile(sample, QUANTILES)),
         lowest=(lowest, next_level),
         padding=float(np.mean(image == lowest)),
@@ -169,7 +217,7 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
     )
     with findings.collected():
         if scan in listing.labels:
-            label, beside = label_beside(volume, listing.labels[scan])
+            label, beside = label_beside(volume, listing.labels[scan], listing.colours)
             _refuse_ignored(label, listing, scan)
             counts = value_counts(label)
             properties = replace(
@@ -227,27 +275,32 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
     return None
 
 
-def read_label(image: Volume, path: Path) -> UInt8[np.ndarray, "x y z"]:
+def read_label(
+    image: Volume, path: Path, colours: Colours | None = None
+) -> UInt8[np.ndarray, "x y z"]:
     """The label map of an image, on its voxels; see `label_beside`."""
-    return label_beside(image, path)[0]
+    return label_beside(image, path, colours)[0]
 
 
-def label_beside(image: Volume, path: Path) -> tuple[UInt8[np.ndarray, "x y z"], float]:
-    """The label map of an image, on its voxels, and how many voxels it lies beside it.
+def label_beside(
+    image: Volume, path: Path, colours: Colours | None = None
+) -> tuple[UInt8[np.ndarray, "x y z"], float]:
+    """The label map of an image, on its voxels, and how many voxels it lies beside it; `colours`
+    are the values of colours, where label maps are colour pictures.
 
     Raises `InputError` for a file that is no label map or lies elsewhere; the message says so where
     the two headers differ in the direction of an axis.
     """
-    volume = read_nifti(path)
+    volume = read_labels(path, colours=colours)
     if not np.array_equal(volume.turn, image.turn):
-        alike = read_nifti(path, turned_as=image)
+        alike = read_labels(path, turned_as=image, colours=colours)
         with suppress(InputError):  # only a rounding apart: then the image's turn is right
             same_grid(image, alike)
             volume = alike
     try:
         beside = same_grid(image, volume)
     except InputError as error:
-        theirs, ours = header_of(path).orientation, header_of(image.path).orientation
+        theirs, ours = (volume_header(one).orientation for one in (volume, image))
         if theirs == ours or volume.voxels.shape != image.voxels.shape:
             raise
         raise InputError(

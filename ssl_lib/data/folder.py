@@ -1,4 +1,4 @@
-"""A folder of one's own NIfTI files as a cohort, by what its fingerprint found usable.
+"""A folder of one's own scans as a cohort, by what its fingerprint found usable.
 
 `folder_files` says what may lie in a folder, `fingerprint` what of it can be used.
 """
@@ -15,8 +15,9 @@ from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import Listing, some, told
+from ssl_lib.data.formats import read_volume
 from ssl_lib.data.preprocessing import Geometry
-from ssl_lib.data.reading import as_image, normalise, read_nifti
+from ssl_lib.data.reading import as_image, normalise
 from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
@@ -36,13 +37,13 @@ def folder_cohort(
 ) -> tuple[Cohort, Geometry]:
     """The cohort of a folder's usable scans, and how they are shown to a network.
 
-    Spacing is in mm, axes to the right, front and top, grey levels z-scored per scan. Volumes whose
-    median side is over `largest_side` are downsampled as they are read, so that no more than one is
-    held whole (see `downsampling`). Scans that do not fit into memory are kept in files (see
+    Spacing is in mm (of pictures in pixels), axes to the right, front and top, grey levels z-scored
+    per scan. Volumes whose median side is over `largest_side` are downsampled as they are read, so
+    that no more than one is held whole (see `downsampling`). Scans that do not fit into memory are
+    kept in files (see
     `scan_files`). Raises `InputError` if too few labelled scans remain, if none of those that are
     to be learnt from holds a class, or if the disk has no room either.
     """
-    listing, folder = fingerprint.listing, fingerprint.folder
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)
     missing = _missing_classes(fingerprint, split)
@@ -60,7 +61,7 @@ def folder_cohort(
     sentences += [missing] if missing else []
     sentences.append(_caveat(listing, whole, geometry))
     caveat = " ".join(sentences)
-    cohort = _sealed(folder, listing, split, cases, fingerprint.class_names, geometry, caveat)
+    cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat)
     return cohort, geometry
 
 
@@ -139,21 +140,20 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
 
 def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     """A scan that was read for the fingerprint before, its label's values turned into classes."""
-    volume = read_nifti(listing.images[scan])
+    volume = read_volume(listing.images[scan])
     label = None
     if scan in listing.labels:
-        values = read_label(volume, listing.labels[scan])
+        values = read_label(volume, listing.labels[scan], listing.colours)
         label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
     voxels = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
     return Case(scan, listing.patient_of(scan), voxels, volume.spacing, label, volume.path)
 
 
 def _sealed(
-    folder: Path,
+    fingerprint: Fingerprint,
     listing: Listing,
     split: Split,
     cases: Mapping[str, Case],
-    class_names: tuple[str, ...],
     geometry: Geometry,
     caveat: str,
 ) -> Cohort:
@@ -163,10 +163,10 @@ def _sealed(
         unlabelled=[cases[scan] for scan in split.unlabelled],
         validation=[cases[scan] for scan in split.validation],
         test=[cases[scan] for scan in split.test],
-        name=folder.resolve().name,
+        name=fingerprint.folder.resolve().name,
         dimensions=geometry.dimensions,
-        class_names=class_names,
-        spacing_unit="mm",
+        class_names=fingerprint.class_names,
+        spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",
         licence=printable(about.get("licence") or about.get("license") or "not stated"),
         citation=printable(about.get("reference") or "not stated"),
         caveat=caveat,

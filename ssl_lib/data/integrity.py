@@ -277,22 +277,23 @@ def _files(folder: Folder, scans: Sequence[str]) -> str:
 
 
 def volumes(folder: Folder) -> Iterator[Finding]:
-    """Organs far larger or smaller than the median one, in ml."""
+    """Organs far larger or smaller than the median one, in ml (in pictures: pixels)."""
     for value, name in list(zip(folder.values, folder.names, strict=True))[1:]:
         sizes = {
-            one.scan: one.classes[value] * one.millilitres
+            one.scan: one.classes[value] * one.measure[0]
             for one in folder.labelled
             if value in one.classes
         }
         if len(sizes) < FEWEST:
             continue
         median = float(np.median(list(sizes.values())))
+        unit = folder.labelled[0].measure[1]
         for scan, size in sizes.items():
             if not median / VOLUME_RATIO <= size <= median * VOLUME_RATIO:
                 yield Finding(
                     "warning",
                     folder.label(scan),
-                    f"{name} of {size:.3g} ml; the median is {median:.3g} ml",
+                    f"{name} of {size:.3g} {unit}; the median is {median:.3g} {unit}",
                     "organs of similar size",
                     "is it the label of another scan, or is the spacing wrong?",
                 )

@@ -17,7 +17,7 @@ from typing import Literal
 
 import nibabel
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 from nibabel.orientations import (
     apply_orientation,
     axcodes2ornt,
@@ -213,6 +213,23 @@ def write_label_map(
     header["descrip"] = b""
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     content = _with_description(kind(stored, affine, header).to_bytes())
+    is_packed = path.name.lower().endswith(".gz")
+    write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
+    return path
+
+
+def write_new_label_map(
+    path: Path, stored: UInt8[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]
+) -> Path:
+    """Write a label map with an affine (voxels to mm, RAS) as NIfTI, for a scan of another format.
+
+    Returns `path`. Raises `InputError` if a file is there that was not written here.
+    """
+    if not is_own_label_map(path):
+        raise not_ours(path)
+    image = nibabel.Nifti1Image(stored, affine)
+    image.header.set_xyzt_units("mm")
+    content = _with_description(image.to_bytes())
     is_packed = path.name.lower().endswith(".gz")
     write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
     return path

@@ -55,12 +55,17 @@ def _training(config: Mapping[str, Any]) -> str:
     training, geometry = config["training"], config["geometry"]
     downsampled = " x ".join(map(str, geometry["factors"]))
     shown = "as volumes" if geometry["axis"] is None else "slice by slice"
+    stored = (
+        "Pictures, measured in pixels."
+        if training.get("unit") == "pixel"
+        else f"Files were stored as {', '.join(training['orientations'])} and turned to RAS."
+    )
+    unit = training.get("unit", "mm")
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
         f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
-        f"Median voxel {_sizes(training['spacing'])} mm, median scan {_sizes(training['shape'])}"
-        " voxels (right, front, top). Files were stored as"
-        f" {', '.join(training['orientations'])} and turned to RAS.",
+        f"Median voxel {_sizes(training['spacing'])} {unit}, median scan"
+        f" {_sizes(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
         f"Shown to the network {shown}"

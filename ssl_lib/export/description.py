@@ -75,6 +75,7 @@ def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, A
         "labelled": len(study.cohort.labelled),
         "unlabelled": len(study.cohort.unlabelled),
         "spacing": np.median(spacings, axis=0).tolist(),
+        "unit": fingerprint.unit,
         "shape": np.median([one.shape for one in properties], axis=0).tolist(),
         "orientations": sorted({one.orientation for one in properties}),
         "grey": [

@@ -23,9 +23,11 @@ from jaxtyping import UInt8
 from torch import nn
 
 from ssl_lib.data.fingerprint import sampled
+from ssl_lib.data.formats import read_volume, volume_header, write_prediction
 from ssl_lib.data.own_scans import OwnScans
-from ssl_lib.data.preprocessing import Geometry, header_of, write_label_map
-from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.data.preprocessing import Geometry
+from ssl_lib.data.reading import Volume
+from ssl_lib.data.suffixes import READ
 from ssl_lib.export.card import model_card
 from ssl_lib.export.description import describe
 from ssl_lib.export.file import read_network, write_network
@@ -85,37 +87,39 @@ class ExportedModel:
 class Predicted:
     """One predicted scan: the written file, what it holds, and what to be careful about.
 
-    `label` is the class of each voxel, axes to the right, front and top; `millilitres` the volume
-    of each class by name.
+    `label` is the class of each voxel, axes to the right, front and top; `sizes` the volume of each
+    class by name, in `unit`: millilitres, for pictures pixels.
     """
 
     path: Path
     label: UInt8[np.ndarray, "x y z"]
-    millilitres: Mapping[str, float]
+    sizes: Mapping[str, float]
     warnings: tuple[str, ...]
+    unit: str = "ml"
 
 
 def predict_scan(
     weights: str | Path | ExportedModel, scan: str | Path, output: str | Path
 ) -> Predicted:
-    """Predict one NIfTI scan with exported weights and write its label map to `output`.
+    """Predict one scan with exported weights and write its label map to `output`.
 
-    The file lies on the voxels of its scan (see `geometry.write_label_map`) and holds the values
-    that the training label maps used. Raises `InputError` for weights or a scan that cannot be
+    The scan is a file of any format that is read, or the folder of a DICOM series. The label map
+    lies on the voxels of its scan (see `formats.write_prediction`) and holds the values that the
+    training label maps used. Raises `InputError` for weights or a scan that cannot be
     used; differences from the training scans are `warnings` in words.
     """
     model = weights if isinstance(weights, ExportedModel) else load_model(weights)
-    volume = read_nifti(Path(scan))
+    volume = read_volume(Path(scan))
     label = model.segment(volume)
-    path = write_label_map(Path(output), label, volume.path, model.config["values"])
-    voxel = volume.millilitres
+    path = write_prediction(Path(output), label, volume, model.config["values"])
+    voxel, unit = volume.measure
     counts = np.bincount(label.ravel(), minlength=len(model.config["class_names"]))
     names = model.config["class_names"]
-    millilitres = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
+    sizes = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
     warnings = model.warnings(volume)
     if not label.any():
         warnings.append("nothing was found: every voxel is background")
-    return Predicted(path, label, millilitres, tuple(warnings))
+    return Predicted(path, label, sizes, tuple(warnings), unit)
 
 
 def export_model(
@@ -162,7 +166,7 @@ def _warnings(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -
             f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
             " and nothing is resampled: expect less"
         )
-    header = header_of(volume.path)
+    header = volume_header(volume)
     orientation = header.orientation
     if orientation not in training["orientations"]:
         known = ", ".join(training["orientations"])
@@ -199,8 +203,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "weights", type=Path, metavar="WEIGHTS", help="an exported .safetensors file"
     )
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI file")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the label map to write")
+    parser.add_argument("scan", type=Path, metavar="SCAN", help=f"one scan: {READ}")
+    parser.add_argument(
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help="the label map to write: .nii.gz, .mha or .nrrd; .png for a picture",
+    )
     options = parser.parse_args(arguments)
     try:
         done = predict_scan(options.weights, options.scan, options.output)
@@ -209,8 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for warning in done.warnings:
         print(f"careful: {warning}", file=sys.stderr)
-    for name, size in done.millilitres.items():
-        print(f"{name}: {size:.2f} ml")
+    for name, size in done.sizes.items():
+        print(f"{name}: {size:.2f} {done.unit}")
     print(done.path)
     return 0
 

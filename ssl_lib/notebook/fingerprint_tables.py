@@ -26,13 +26,17 @@ def description_table(fingerprint: Fingerprint) -> HTML:
             f"{len(listing.scored_test)}, {len(listing.test) - len(listing.scored_test)}"
         ),
         "voxels along x, y, z": _ranges([one.shape for one in properties], "voxels"),
-        "voxel size along x, y, z": _ranges([one.spacing for one in properties], "mm"),
+        "voxel size along x, y, z": _ranges([one.spacing for one in properties], fingerprint.unit),
         "orientation of the files": _counts([one.orientation for one in properties]),
         "median grey level": _range([one.quantiles[2] for one in properties]),
     }
     for value, name in list(zip(fingerprint.values, fingerprint.class_names, strict=True))[1:]:
-        sizes = [one.classes[value] * one.millilitres for one in properties if value in one.classes]
-        words = f"{_range(sizes)} ml in {len(sizes)} label maps" if sizes else "in no label map"
+        sizes = [one.classes[value] * one.measure[0] for one in properties if value in one.classes]
+        words = (
+            f"{_range(sizes)} {properties[0].measure[1]} in {len(sizes)} label maps"
+            if sizes
+            else "in no label map"
+        )
         rows[f"{name} (value {value})"] = words
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(words)}</td></tr>'
