@@ -323,13 +323,13 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
         end = 0 if path.is_dir() else len(suffix_of(path.name))
         name = unicodedata.normalize("NFC", path.name[: len(path.name) - end])
         if name in found:
-            alike = path.name.lower() == found[name].name.lower() + ".gz"
+            alike = suffix_of(path.name) == suffix_of(found[name].name)
             findings.exclude(
                 path,
                 f"is a second file of the scan {name}: {found[name].name} is used",
                 "one file for each scan",
                 "remove one of the two"
-                + ("" if alike else "; the two names look alike, but are written in other bytes"),
+                + ("; the two names look alike, but are written in other bytes" if alike else ""),
             )
             continue
         found[name] = path
