@@ -23,8 +23,11 @@ from ssl_lib.data.grid import resize
 from ssl_lib.utils.errors import InputError
 
 
-def standardise(images: Float[Tensor, "batch 1 *space"]) -> Float[Tensor, "batch 1 *space"]:
-    """Mean 0 and standard deviation 1 for each image; a constant image becomes all zeros.
+def standardise(
+    images: Float[Tensor, "batch channel *space"],
+) -> Float[Tensor, "batch channel *space"]:
+    """Mean 0 and standard deviation 1 for each channel of each image; a constant one becomes all
+    zeros.
 
     Training does it to its patches, inference to its windows: one and the same function.
     """
@@ -52,7 +55,7 @@ VOXELS_TOGETHER = 2**20
 @torch.inference_mode()
 def predict_together(
     network: nn.Module,
-    images: Float32[np.ndarray, "scan *space"],
+    images: Float32[np.ndarray, "scan ..."],
     *,
     dimensions: int,
     device: torch.device | str,
@@ -67,7 +70,8 @@ def predict_together(
     """Softmax of the network at every voxel of scans of one shape, on `device`.
 
     Each scan is a volume (`dimensions` 3) or a stack (slice, height, width) of which each slice is
-    predicted alone (`dimensions` 2). `window` (voxels, one number for each of the `dimensions`) is
+    predicted alone (`dimensions` 2). Scans of several channels have them as their first axis.
+    `window` (voxels, one number for each of the `dimensions`) is
     what the network sees at once and `stride` the step from window to window (default: half a
     window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
     `batch` is the largest number of items or windows in one forward pass; what a scan's answer is
@@ -78,12 +82,15 @@ def predict_together(
     """
     _check_geometry(images[0], dimensions, window, stride)
     items = torch.tensor(np.ascontiguousarray(images), dtype=torch.float32, device=device)
-    items = (items.flatten(0, 1) if dimensions == 2 else items)[:, None]
+    items = items if items.ndim == 5 else items[:, None]  # (scan, channel, *space)
+    items = items.transpose(1, 2).flatten(0, 1) if dimensions == 2 else items
     own_size = items.shape[2:]
     items = items if grid is None else resize(items, grid)
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 
-    def forward(part: Float[Tensor, "part 1 *window"]) -> Float32[Tensor, "part class *window"]:
+    def forward(
+        part: Float[Tensor, "part channel *window"],
+    ) -> Float32[Tensor, "part class *window"]:
         part = standardise(part) if normalise else part
         with torch.autocast(part.device.type, dtype=torch.bfloat16, enabled=use_autocast):
             logits = network(part)
@@ -98,14 +105,15 @@ def predict_together(
     probabilities = probabilities[inner]
     probabilities = probabilities if grid is None else resize(probabilities, own_size)
     if dimensions == 2:
-        return probabilities.unflatten(0, images.shape[:2]).transpose(1, 2)
+        return probabilities.unflatten(0, (len(images), -1)).transpose(1, 2)
     return probabilities
 
 
 def predict_probabilities(
-    network: nn.Module, image: Float32[np.ndarray, "*space"], **options: object
+    network: nn.Module, image: Float32[np.ndarray, "..."], **options: object
 ) -> Float32[Tensor, "class *space"]:
-    """Softmax of the network at every voxel of one scan; `options` as in `predict_together`."""
+    """Softmax of the network at every voxel of one scan, (*space) or (channel, *space); `options`
+    as in `predict_together`."""
     return predict_together(network, image[None], **options)[0]
 
 
@@ -131,7 +139,7 @@ def predict_cohort(
     for shape, group in alike.items():
         size = max(1, VOXELS_TOGETHER // math.prod(shape))
         for some in (group[first : first + size] for first in range(0, len(group), size)):
-            images = np.stack([case.image for case in some])
+            images = np.stack([case.seen for case in some])
             labels = _labels(predict_together(network, images, **options), 1)
             found |= {case.case_id: label for case, label in zip(some, labels, strict=True)}
     return {case.case_id: found[case.case_id] for case in cases}
@@ -150,14 +158,14 @@ def pad_to(
 ) -> tuple[Float[Tensor, "item channel *size"], tuple[slice, ...]]:
     """The items grown to at least `size`, half on each side, and the index of the original inside.
 
-    New voxels hold the item's own minimum, as in training: for most scanners that is air.
+    New voxels hold the minimum of the item's channel, as in training: for most scanners air.
     """
     missing = [max(0, goal - have) for goal, have in zip(size, items.shape[2:], strict=True)]
     before = [lack // 2 for lack in missing]
     widths = [w for b, lack in zip(before, missing, strict=True) for w in (lack - b, b)]
     inner = [slice(b, b + have) for b, have in zip(before, items.shape[2:], strict=True)]
     # torch counts the axes from the last one, each as (before, after)
-    lowest = items.amin(dim=tuple(range(1, items.ndim)), keepdim=True)
+    lowest = items.amin(dim=tuple(range(2, items.ndim)), keepdim=True)
     padded = functional.pad(items - lowest, widths[::-1]) + lowest if any(missing) else items
     return padded, (slice(None), slice(None), *inner)
 
@@ -173,7 +181,7 @@ def _padded_size(
 
 def _slide(
     forward: Callable[[Tensor], Tensor],
-    items: Float[Tensor, "item 1 *size"],
+    items: Float[Tensor, "item channel *size"],
     window: tuple[int, ...],
     stride: tuple[int, ...] | None,
     batch: int,
@@ -200,7 +208,7 @@ def _check_geometry(
 ) -> None:
     if dimensions not in (2, 3):
         raise InputError(f"dimensions is {dimensions}", expected="2 (slices) or 3 (volumes)")
-    if image.ndim != 3:
+    if image.ndim not in (3, 4):
         raise InputError(
             f"the image has {image.ndim} axes",
             expected="a volume (x, y, z) or a stack (slice, height, width)",

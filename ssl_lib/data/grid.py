@@ -43,9 +43,10 @@ def resize_nearest(
 
 def on_grid(case: Case, grid: Sequence[int]) -> Case:
     """A stack of slices, and its label map if it is there, on the common grid."""
-    image = resize(torch.tensor(case.image)[:, None], grid)[:, 0].numpy()
+    image, *others = [resize(torch.tensor(c)[:, None], grid)[:, 0].numpy() for c in case.channels]
+    further = np.stack(others) if others else None
     label = None if case.label is None else resize_nearest(case.label, grid)
-    return replace(case, image=image, label=label)
+    return replace(case, image=image, label=label, further=further)
 
 
 def training_scans(cohort: Cohort, grid: Sequence[int] | None) -> Cohort:

@@ -30,7 +30,7 @@ from torch.nn import functional
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.downsampling import block_means, smaller
 from ssl_lib.data.nifti_bytes import length_unit, nifti_bytes, nifti_kind, stored_header
-from ssl_lib.data.reading import Volume, as_image, normalise
+from ssl_lib.data.reading import Volume
 from ssl_lib.utils.atomic import not_ours, write_atomically
 from ssl_lib.utils.errors import InputError
 
@@ -69,14 +69,18 @@ class Geometry:
         """2 if slices are learnt singly, else 3."""
         return 3 if self.axis is None else 2
 
-    def shown(self, volume: Volume) -> Float32[np.ndarray, "*space"]:
-        """The normalised image as a network sees it: (slice, height, width) or (x, y, z).
+    def shown(self, volume: Volume) -> Float32[np.ndarray, "..."]:
+        """The normalised image as a network sees it: (slice, height, width) or (x, y, z), behind an
+        axis of channels if there are several.
 
         NaN becomes the lowest value. Raises `InputError` for an image with infinite values or a
         single value.
         """
-        image = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
-        return block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
+        shown = [
+            block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
+            for image in volume.images()
+        ]
+        return shown[0] if len(shown) == 1 else np.stack(shown)
 
     def turned(self, array: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "*space"]:
         """An array with its slices first where slices are learnt singly."""
@@ -96,7 +100,9 @@ class Geometry:
             return smaller(case, self.factors) if max(self.factors) > 1 else case
         label = None if case.label is None else self.turned(case.label)
         spacing = self.turned_sizes(case.spacing)
-        return replace(case, image=self.turned(case.image), label=label, spacing=spacing)
+        image, *others = map(self.turned, case.channels)
+        further = np.stack(others) if others else None
+        return replace(case, image=image, label=label, spacing=spacing, further=further)
 
     def classes(
         self, probabilities: Float32[Tensor, "class *space"], shape: Sequence[int]

@@ -5,6 +5,7 @@ Every file is read whole and once. A refusal is an `InputError` that names the f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -44,6 +45,7 @@ class Volume:
     `turn` is how the stored axes were reordered and flipped for that (nibabel's orientation).
     `unit` is what the affine counts in: a picture has no millimetres. `placed` is whether a file of
     another format than NIfTI says where its axes point (see `preprocessing.header_of` for NIfTI).
+    `voxels` are the first channel; `further` are the others, each with the file it comes from.
     """
 
     voxels: Shaped[np.ndarray, "x y z"]
@@ -52,6 +54,13 @@ class Volume:
     turn: Float[np.ndarray, "3 2"] | None = None
     unit: Literal["mm", "pixel"] = "mm"
     placed: bool = True
+    further: tuple[tuple[Shaped[np.ndarray, "x y z"], Path], ...] = ()
+
+    def images(self) -> Iterator[Float32[np.ndarray, "x y z"]]:
+        """Each channel, normalised; NaN becomes the lowest value. Raises `InputError` as
+        `as_image`."""
+        for voxels, path in ((self.voxels, self.path), *self.further):
+            yield normalise(as_image(voxels, path, fill_nan=True))
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -127,6 +127,7 @@ class Study:
             dimensions=self.cohort.dimensions,
             n_classes=self.cohort.n_classes,
             width=self.settings.width,
+            channels=self.cohort.n_channels,
             seed=derived_seed(self.seed, "weights", member),
         )
         return to_channels_last(network, self.cohort.dimensions).to(self.device)
@@ -292,7 +293,7 @@ class Study:
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
         """Softmax (class, *space) of one scan, on the device."""
-        return predict_probabilities(network, case.image, **self._inference_of(network))
+        return predict_probabilities(network, case.seen, **self._inference_of(network))
 
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
