@@ -243,10 +243,11 @@ print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {
 
 
 # %% tags=["definition"]
-def chosen_methods(names, unlabelled):
+def chosen_methods(names, unlabelled, channels=("image",)):
     """The methods in the order of the registry, the strong baseline always among them.
 
-    Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names.
+    Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names,
+    and for a method of one channel where scans have several.
     """
     unknown = set(names) - REGISTRY.keys()
     if unknown:
@@ -255,6 +256,8 @@ def chosen_methods(names, unlabelled):
             expected=f"some of {', '.join(REGISTRY)}",
             fix="set METHODS to names with spaces between them",
         )
+    for name in names:
+        REGISTRY[name].refuse_channels(channels)
     wanted = {*names, "supervised_strong"}
     usable = {name for name in wanted if unlabelled or name.startswith("supervised")}
     return [name for name in REGISTRY if name in usable]
@@ -268,7 +271,7 @@ def chosen_methods(names, unlabelled):
 # ## Does it train?
 
 # %% tags=["train"]
-methods = chosen_methods(METHODS.split(), cohort.unlabelled)
+methods = chosen_methods(METHODS.split(), cohort.unlabelled, cohort.channel_names)
 trainings = {}
 for method in methods:
     trainings |= study.rows(REGISTRY[method])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from organ_scans import SPACING, organ
+from organ_scans import SPACING, organ, write_oriented
 from PIL import Image
 
 ORIGIN = (20.5, -13.25, 7.0)
@@ -145,3 +145,22 @@ def as_coloured(part: Path, name: str, seed: int) -> None:
     """Pictures whose label maps are colour pictures."""
     image, label = flat_organ(seed)
     write_picture(part / f"{name}.png", COLOURS[label] if part.name == "labelsTr" else image)
+
+
+def as_two_channels(part: Path, name: str, seed: int) -> None:
+    """nnU-Net's files: the organ in one channel, an inverted and noisier one in the other."""
+    image, label = organ(seed)
+    if part.name == "labelsTr":
+        write_oriented(part / f"{name}.nii.gz", label)
+        return
+    other = 300 - image + np.random.default_rng([seed, 1]).normal(0, 20, image.shape)
+    for number, voxels in enumerate((image, other.astype(np.float32))):
+        write_oriented(part / f"{name}_{number:04}.nii.gz", voxels, "RAS" if number else "LPS")
+
+
+def as_colour_pictures(part: Path, name: str, seed: int) -> None:
+    """Colour pictures, label maps as index images."""
+    image, label = flat_organ(seed)
+    noise = np.random.default_rng(seed).integers(0, 40, (*image.shape, 2)).astype(np.uint8)
+    colour = np.dstack([image, noise])
+    write_picture(part / f"{name}.png", label if part.name == "labelsTr" else colour)

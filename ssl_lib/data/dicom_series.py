@@ -6,7 +6,7 @@ nothing. So the place of every slice is looked at first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Slice:
     words: str
     affine: Float[np.ndarray, "4 4"]
     placed: bool
+    components: int = 1
 
     @property
     def normal(self) -> Float[np.ndarray, " 3"]:
@@ -64,10 +65,12 @@ def read_dicom(folder: Path, *, turned_as: Volume | None = None) -> Volume:
     fits_into_memory(8 * len(slices) * int(np.prod(slices[0].size)), folder)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames([str(one.path) for one in slices])
-    reader.SetOutputPixelType(SimpleITK.sitkFloat32)  # a slope may differ from slice to slice
-    voxels = itk_voxels(reader.Execute, folder)
-    voxels = voxels.reshape((*voxels.shape[:2], -1))
-    return reoriented(voxels, affine, folder, turned_as)
+    several = slices[0].components > 1
+    kinds = SimpleITK.sitkFloat32, SimpleITK.sitkVectorFloat32
+    reader.SetOutputPixelType(kinds[several])  # floats: a slope may differ from slice to slice
+    channels = [one.reshape((*one.shape[:2], -1)) for one in itk_voxels(reader.Execute, folder)]
+    first, *others = (reoriented(one, affine, folder, turned_as) for one in channels)
+    return replace(first, further=tuple((one.voxels, folder) for one in others))
 
 
 def series_in(folder: Path) -> tuple[list[Slice], Float[np.ndarray, "4 4"]]:
@@ -120,7 +123,8 @@ def _slice(path: Path) -> Slice:
     kind, name = _tag(reader, KIND), _tag(reader, NAME)
     words = " ".join(part for part in (kind, repr(name) if name else "") if part)
     placed = reader.HasMetaDataKey(POSITION)
-    return Slice(path, size[:2], _tag(reader, SERIES), words, TO_RAS @ itk_affine(reader), placed)
+    affine, components = TO_RAS @ itk_affine(reader), reader.GetNumberOfComponents()
+    return Slice(path, size[:2], _tag(reader, SERIES), words, affine, placed, components)
 
 
 def _tag(reader: SimpleITK.ImageFileReader, key: str) -> str:

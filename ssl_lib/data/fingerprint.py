@@ -26,7 +26,7 @@ from ssl_lib.data.folder_files import (
     refuse_together,
     some,
 )
-from ssl_lib.data.formats import read_labels, read_volume, volume_header
+from ssl_lib.data.formats import read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.pictures import Colours, colour_name, label_colours
@@ -41,7 +41,7 @@ from ssl_lib.data.reading import (
     value_counts,
 )
 from ssl_lib.data.suffixes import format_of
-from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.errors import InputError, printable
 
 QUANTILES: tuple[float, ...] = (0.01, 0.25, 0.5, 0.75, 0.99)
 SAMPLED = 2_000_000
@@ -59,7 +59,8 @@ class ScanProperties:
     each value of the label map, empty without one. `content` and `label_content` are hashes of the
     voxels. `fit` is how the label map would suit the image much better, if it would; `gaps` the
     axis along which outlined slices alternate with empty ones, if they do; `beside` how many voxels
-    it lies beside its image.
+    it lies beside its image. `channels` are named by the numbers of their files, or by colours;
+    grey levels are those of the first.
     """
 
     scan: str
@@ -78,6 +79,7 @@ class ScanProperties:
     fit: Fit | None = None
     gaps: int | None = None
     beside: float = 0.0
+    channels: tuple[str, ...] = ("0000",)
 
     @property
     def orientation(self) -> str:
@@ -101,7 +103,7 @@ class Fingerprint:
 
     `listing` names usable files only. `class_names` and `values` are the classes and the numbers
     that stand for them in the files; `axis` is where slices lie that are to be learnt singly (see
-    `geometry.slice_axis`), None for volumes.
+    `geometry.slice_axis`), None for volumes. `channel_names` are the channels of every usable scan.
     """
 
     folder: Path
@@ -111,6 +113,7 @@ class Fingerprint:
     class_names: tuple[str, ...]
     values: tuple[int, ...]
     axis: int | None
+    channel_names: tuple[str, ...] = ("image",)
 
     @property
     def unit(self) -> str:
@@ -146,6 +149,7 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
         raise refuse_together(
             folder, excluded, f"none of its {len(listing.images)} scans can be used"
         )
+    _exclude_other_channels(listing, properties, findings)
     _exclude_duplicates(listing, properties, findings)
     names, values = _classes(listing, properties, findings)
     usable = _with_patients(_only(listing, properties), findings)
@@ -153,7 +157,8 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     axis = slice_axis(
         [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
     )
-    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis)
+    channels = _channel_names(listing, properties)
+    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis, channels)
 
 
 def _with_colours(listing: Listing, findings: Findings) -> Listing:
@@ -194,7 +199,8 @@ def _with_colours(listing: Listing, findings: Findings) -> Listing:
 def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
     """The properties of one scan; a label map that cannot be used is noted and passed over."""
     path = listing.images[scan]
-    volume = read_volume(path)
+    volume = read_scan(listing.files(scan))
+    further = [as_image(voxels, file, fill_nan=True) for voxels, file in volume.further]
     undefined = nan_share(volume.voxels)
     image = as_image(volume.voxels, path, fill_nan=True)
     sample = sampled(image)
@@ -211,7 +217,8 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
         lowest=(lowest, next_level),
         padding=float(np.mean(image == lowest)),
         levels=len(levels),
-        content=_hash(image),
+        content="".join(map(_hash, [image, *further])),
+        channels=_channels(listing, scan, len(further)),
         undefined=undefined,
         classes={},
     )
@@ -234,6 +241,49 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
                     f"lies {beside:.2g} voxels beside its image: used as if it lay on it",
                 )
     return properties
+
+
+COLOUR_NAMES = ("red", "green", "blue")
+
+
+def _channels(listing: Listing, scan: str, further: int) -> tuple[str, ...]:
+    """What the channels of a scan are called: numbers of its files, the colours of a picture, or
+    the places of several numbers in one file."""
+    numbers = sorted(listing.channels.get(scan, {0: ""}))
+    if len(numbers) == 1 + further:
+        return tuple(f"{number:04}" for number in numbers)
+    is_picture = format_of(listing.images[scan]) == "picture" and further == 2
+    return COLOUR_NAMES if is_picture else tuple(f"{number:04}" for number in range(1 + further))
+
+
+def _exclude_other_channels(
+    listing: Listing, properties: dict[str, ScanProperties], findings: Findings
+) -> None:
+    """Scans with other channels than most (of two kinds as frequent the labelled one stays)."""
+    counts = Counter(one.channels for one in properties.values())
+    labelled = Counter(one.channels for one in properties.values() if one.classes)
+    usual = max(counts, key=lambda channels: (counts[channels], labelled[channels]))
+    for scan, one in list(properties.items()):
+        if one.channels != usual:
+            findings.exclude(
+                listing.images[scan],
+                f"has the channels {', '.join(one.channels)}; most scans have {', '.join(usual)}",
+                "the same channels in every scan",
+                "add what is missing, or remove the scan",
+            )
+            del properties[scan]
+
+
+def _channel_names(listing: Listing, properties: Mapping[str, ScanProperties]) -> tuple[str, ...]:
+    """The names of the channels that all scans have: those of dataset.json, else colours or
+    "channel 0", "channel 1", ...; "image" for a single one."""
+    found = next(iter(properties.values())).channels
+    stated = listing.description.get("channel_names") or listing.description.get("modality")
+    if isinstance(stated, Mapping) and len(stated) == len(found):
+        return tuple(printable(name) for name in stated.values())
+    if len(found) == 1:
+        return ("image",)
+    return found if found == COLOUR_NAMES else tuple(f"channel {int(name)}" for name in found)
 
 
 def sampled(image: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "*space"]:
@@ -453,7 +503,8 @@ def _warn_of_sequences(several: Mapping[str, Sequence[str]], findings: Findings)
             f"names end in {', '.join(kinds)}: are these images of one examination? Each is taken"
             " for a scan of its own, and networks meet all of them alike",
             "one kind of image",
-            "make a folder for each kind; several channels are not supported",
+            "make a folder for each kind, or name the images of one scan as its channels:"
+            " NAME_0000, NAME_0001, ...",
         )
 
 

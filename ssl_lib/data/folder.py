@@ -15,9 +15,8 @@ from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import Listing, some, told
-from ssl_lib.data.formats import read_volume
+from ssl_lib.data.formats import read_scan
 from ssl_lib.data.preprocessing import Geometry
-from ssl_lib.data.reading import as_image, normalise
 from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
@@ -140,13 +139,15 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
 
 def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     """A scan that was read for the fingerprint before, its label's values turned into classes."""
-    volume = read_volume(listing.images[scan])
+    volume = read_scan(listing.files(scan))
     label = None
     if scan in listing.labels:
         values = read_label(volume, listing.labels[scan], listing.colours)
         label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
-    voxels = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
-    return Case(scan, listing.patient_of(scan), voxels, volume.spacing, label, volume.path)
+    image, *others = volume.images()
+    further = np.stack(others) if others else None
+    patient = listing.patient_of(scan)
+    return Case(scan, patient, image, volume.spacing, label, volume.path, further)
 
 
 def _sealed(
@@ -166,6 +167,7 @@ def _sealed(
         name=fingerprint.folder.resolve().name,
         dimensions=geometry.dimensions,
         class_names=fingerprint.class_names,
+        channel_names=fingerprint.channel_names,
         spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",
         licence=printable(about.get("licence") or about.get("license") or "not stated"),
         citation=printable(about.get("reference") or "not stated"),

@@ -1,6 +1,7 @@
 """What lies in a folder of scans: images, label maps, tables, and what is wrong with them.
 
-FOLDER/imagesTr/NAME.nii.gz   scans for training (NAME_0000.nii.gz is understood, too)
+FOLDER/imagesTr/NAME.nii.gz   scans for training; NAME_0000.nii.gz, NAME_0001.nii.gz, ... are
+                              the channels of one scan
 FOLDER/labelsTr/NAME.nii.gz   their label maps; a scan without one is unlabelled
 FOLDER/imagesTs, labelsTs     test scans and their label maps (optional)
 FOLDER/dataset.json           class names under "labels" (optional)
@@ -127,7 +128,8 @@ class Listing:
 
     `guessed` are patients by the names of scans that patients.csv does not name. `ignored` is the
     value of voxels that nobody outlined, if dataset.json states one. `colours` are the values of
-    colours, where label maps are colour pictures.
+    colours, where label maps are colour pictures. `images` holds the first channel of each scan,
+    `channels` the files of all by number, from 0.
     """
 
     images: Mapping[str, Path]
@@ -138,6 +140,7 @@ class Listing:
     guessed: Mapping[str, str] = field(default_factory=dict)
     ignored: int | None = None
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    channels: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
 
     @property
     def training(self) -> list[str]:
@@ -149,6 +152,10 @@ class Listing:
     def scored_test(self) -> tuple[str, ...]:
         """Ids of the scans of imagesTs that have a label map."""
         return tuple(scan for scan in self.test if scan in self.labels)
+
+    def files(self, scan: str) -> list[Path]:
+        """The files of a scan: one, or one for each of its channels."""
+        return list(dict(sorted(self.channels.get(scan, {0: self.images[scan]}).items())).values())
 
     def patient_of(self, scan: str) -> str:
         """The patient of a scan: as the table says, as its name suggests, else the scan itself."""
@@ -176,11 +183,15 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     parts = {part: _files(folder / part, findings) for part in PARTS}
     description = _description(folder / "dataset.json", tables)
     by_channel = _channels_in(parts, description)
-    images, test_images = (
+    channels, test_channels = (
         _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
     )
+    images, test_images = (
+        {scan: files[0] for scan, files in one.items()} for one in (channels, test_channels)
+    )
     labels, test_labels = (
-        _by_scan(parts[part], findings, by_channel) for part in ("labelsTr", "labelsTs")
+        {s: files[0] for s, files in _by_scan(parts[p], findings, by_channel, True).items()}
+        for p in ("labelsTr", "labelsTs")
     )
     if not images:
         raise _no_scan(folder, findings)
@@ -209,6 +220,7 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
         patients=patients,
         description=description,
         ignored=description.get("ignored"),
+        channels={**{ids[scan]: one for scan, one in test_channels.items()}, **channels},
     )
 
 
@@ -418,36 +430,47 @@ def _channels_in(
 
 
 def _by_scan(
-    files: Mapping[str, Path], findings: Findings, by_channel: Collection[str]
-) -> dict[str, Path]:
-    """Files by scan: of several channels the first, the others excluded by name."""
-    found: dict[str, Path] = {}
+    files: Mapping[str, Path], findings: Findings, by_channel: Collection[str], labels: bool = False
+) -> dict[str, dict[int, Path]]:
+    """Files by scan and number of channel, from 0; label maps have one, and further ones are
+    excluded by name."""
+    found: dict[str, dict[int, Path]] = {}
     for name, path in files.items():
         match = NUMBERED.match(name)
-        if match is None or match[1] not in by_channel:
-            if name in found:
-                findings.exclude(
-                    path, f"is a second file of the scan {name}", fix="remove one of the two"
-                )
-                continue
-            found[name] = path
-        elif match[2] == "0000" and match[1] not in found:
-            found[match[1]] = path
-        elif match[2] == "0000":
+        is_channel = match is not None and match[1] in by_channel
+        scan, number = (match[1], int(match[2])) if is_channel else (name, 0)
+        before = found.get(scan, {}).get(number)
+        if before is not None and not is_channel:
+            findings.exclude(
+                path, f"is a second file of the scan {name}", fix="remove one of the two"
+            )
+        elif before is not None:
             findings.exclude(
                 path,
-                f"is a second file of the scan {match[1]}: {found[match[1]].name} is used",
+                f"is a second file of the scan {scan}: {before.name} is used",
                 "one file for each scan",
                 "remove one of the two",
             )
+        elif number and labels:
+            findings.exclude(
+                path, "belongs to a further channel of its scan", "one label map for each scan"
+            )
         else:
+            found.setdefault(scan, {})[number] = path
+    return {scan: one for scan, one in found.items() if _has_first(one, findings)}
+
+
+def _has_first(channels: Mapping[int, Path], findings: Findings) -> bool:
+    """Whether a scan has its first channel; the others are excluded without it."""
+    if 0 not in channels:
+        for path in channels.values():
             findings.exclude(
                 path,
-                "is a further channel of its scan: only the first one (_0000) is used",
-                "scans with one channel",
-                "to use another channel, make a folder in which it is the only one",
+                "is a further channel of a scan whose first one (_0000) is missing",
+                "all channels of a scan",
+                "copy it here, too",
             )
-    return found
+    return 0 in channels
 
 
 def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dict[str, str]:

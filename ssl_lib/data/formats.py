@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ssl_lib.data.itk_files import itk_label_map, read_itk
 from ssl_lib.data.pictures import Colours, picture_of, read_label_picture, read_picture
 from ssl_lib.data.preprocessing import Header, header_of, write_label_map
 from ssl_lib.data.preprocessing import write_new_label_map as write_new_nifti
-from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.data.reading import Volume, read_nifti, same_grid
 from ssl_lib.data.suffixes import READ, Format, format_of, suffix_of
 from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
@@ -51,6 +52,40 @@ def read_volume(path: Path, *, turned_as: Volume | None = None) -> Volume:
     return READERS[_known_format(path)](path, turned_as=turned_as)
 
 
+def read_scan(files: Sequence[Path]) -> Volume:
+    """A scan of one file, or of one file for each of its channels.
+
+    Raises `InputError` as `read_volume`, and for a channel that lies on other voxels than the
+    first.
+    """
+    first = read_volume(files[0])
+    further = list(first.further)
+    for path in files[1:]:
+        other = _on_grid_of(first, path)
+        further += [(other.voxels, path), *other.further]
+    return replace(first, further=tuple(further))
+
+
+def _on_grid_of(first: Volume, path: Path) -> Volume:
+    """A further channel, turned as the first one was where only a rounding parts their turns."""
+    problem = ""
+    for turned_as in (None, first):
+        other = read_volume(path, turned_as=turned_as)
+        try:
+            same_grid(first, other)
+            return other
+        except InputError as error:
+            problem = problem or error.problem
+    shapes = other.voxels.shape, first.voxels.shape
+    words = problem if shapes[0] == shapes[1] else f"its shape is {shapes[0]}, not {shapes[1]}"
+    raise InputError(
+        f"lies on other voxels than {first.path.name}, the first channel of its scan: {words}",
+        where=path,
+        expected="all channels of a scan on one grid",
+        fix="resample it onto the first channel (SimpleITK.Resample)",
+    )
+
+
 def read_labels(
     path: Path, *, turned_as: Volume | None = None, colours: Colours | None = None
 ) -> Volume:
@@ -60,7 +95,15 @@ def read_labels(
     """
     if _known_format(path) == "picture":
         return read_label_picture(path, turned_as=turned_as, colours=colours)
-    return read_volume(path, turned_as=turned_as)
+    volume = read_volume(path, turned_as=turned_as)
+    if volume.further:
+        raise InputError(
+            f"holds {1 + len(volume.further)} numbers for each voxel",
+            where=path,
+            expected="one number for each voxel: its class",
+            fix="save it as one label map (3D Slicer: export the segmentation as a labelmap)",
+        )
+    return volume
 
 
 def volume_header(volume: Volume) -> Header:

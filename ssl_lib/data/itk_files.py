@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +34,17 @@ HEADER_BYTES = 2**16
 def read_itk(path: Path, *, turned_as: Volume | None = None) -> Volume:
     """The volume of a file, its axes turned or flipped to right, front, top (see `read_nifti`).
 
-    An image with two axes becomes a volume of one slice, 1 mm thick. Raises `InputError` for a file
-    that is missing, cut off or damaged, whose voxels lie in another folder, or that is no volume.
+    Several numbers for each voxel are channels. An image with two axes becomes a volume of one
+    slice, 1 mm thick. Raises `InputError` for a file that is missing, cut off or damaged, whose
+    voxels lie in another folder, or that is no volume.
     """
     reader = itk_information(path)
     voxels = itk_voxels(reader.Execute, path)
     affine = itk_affine(reader)
-    volume = reoriented(_with_three_axes(voxels, path), affine, path, turned_as)
+    first, *others = (
+        reoriented(_with_three_axes(one, path), affine, path, turned_as) for one in voxels
+    )
+    volume = replace(first, further=tuple((one.voxels, path) for one in others))
     return volume if _states_space(reader) else volume.unplaced()
 
 
@@ -67,8 +73,10 @@ def itk_information(path: Path) -> SimpleITK.ImageFileReader:
     return reader
 
 
-def itk_voxels(execute, path: Path) -> Shaped[np.ndarray, "*space"]:
-    """The voxels of an image that `execute` returns, its axes as ITK counts them: x, y, z."""
+def itk_voxels(
+    execute: Callable[[], SimpleITK.Image], path: Path
+) -> list[Shaped[np.ndarray, "*space"]]:
+    """The channels of the image that `execute` returns, axes as ITK counts them: x, y, z."""
     import SimpleITK
 
     try:
@@ -77,17 +85,9 @@ def itk_voxels(execute, path: Path) -> Shaped[np.ndarray, "*space"]:
         raise InputError(
             "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
         ) from None
-    channels = image.GetNumberOfComponentsPerPixel()
-    if channels > 1:
-        raise InputError(
-            f"holds {channels} numbers for each voxel",
-            where=path,
-            expected="one number for each voxel",
-            fix="write channels into files of their own: NAME_0000, NAME_0001, ...",
-        )
     voxels = SimpleITK.GetArrayFromImage(image).T
     only_numbers(voxels.dtype, path)
-    return voxels
+    return list(voxels) if image.GetNumberOfComponentsPerPixel() > 1 else [voxels]
 
 
 def itk_affine(image: SimpleITK.ImageFileReader | SimpleITK.Image) -> Float[np.ndarray, "4 4"]:

@@ -34,23 +34,17 @@ INEXACT = (".jpg", ".jpeg")
 
 
 def read_picture(path: Path, *, turned_as: Volume | None = None) -> Volume:
-    """The grey levels of a picture as a volume of one slice; a colour picture whose three colours
-    are equal everywhere is a grey one.
+    """A picture as a volume of one slice; a colour picture has three channels: red, green, blue.
+    One whose colours are equal everywhere is a grey one.
 
-    Raises `InputError` for a file that is missing or damaged, colours, transparent pixels, several
-    pages, and a picture that is turned only when it is shown.
+    Raises `InputError` for a file that is missing or damaged, transparent pixels, several pages,
+    and a picture that is turned only when it is shown.
     """
     pixels = _pixels(_opened(path), path)
-    if pixels.ndim == 3:
-        if not _is_grey(pixels):
-            raise InputError(
-                "is a colour picture",
-                where=path,
-                expected="grey levels: one number for each pixel",
-                fix="convert it to grey levels (Pillow: Image.open(...).convert('L'))",
-            )
-        pixels = pixels[..., 0]
-    return _volume(pixels, path, turned_as)
+    if pixels.ndim == 2 or _is_grey(pixels):
+        return _volume(pixels if pixels.ndim == 2 else pixels[..., 0], path, turned_as)
+    red, *others = (_volume(one, path, turned_as) for one in np.moveaxis(pixels, -1, 0))
+    return replace(red, further=tuple((one.voxels, path) for one in others))
 
 
 def read_label_picture(

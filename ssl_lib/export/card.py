@@ -68,6 +68,7 @@ def _training(config: Mapping[str, Any]) -> str:
         f" {_sizes(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
+        f"Channels, in this order: {', '.join(config.get('channels', ['image']))}.",
         f"Shown to the network {shown}"
         + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}."),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",

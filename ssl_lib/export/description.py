@@ -31,6 +31,7 @@ def describe(
         **{key: result[key] for key in known},
         "class_names": list(cohort.class_names),
         "values": list(scans.fingerprint.values),
+        "channels": list(cohort.channel_names),
         "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
         "inference": {
             "window": None if geometry.dimensions == 2 else list(settings.patch),
@@ -54,6 +55,7 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
         "dimensions": study.cohort.dimensions,
         "n_classes": study.cohort.n_classes,
         "width": study.settings.width,
+        "channels": study.cohort.n_channels,
     }
     module = type(network).__module__
     if type(network).__name__ == "ViewNetwork":

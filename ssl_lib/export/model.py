@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from torch import nn
 
 from ssl_lib.data.fingerprint import sampled
-from ssl_lib.data.formats import read_volume, volume_header, write_prediction
+from ssl_lib.data.formats import read_scan, volume_header, write_prediction
 from ssl_lib.data.own_scans import OwnScans
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.reading import Volume
@@ -57,10 +57,11 @@ class ExportedModel:
     def segment(self, volume: Volume) -> UInt8[np.ndarray, "x y z"]:
         """The class of every voxel of a scan: 0 for background, then in the order of the names.
 
-        Raises `InputError` for an image that is constant or not finite, and for a single slice if
-        the network was trained on volumes.
+        Raises `InputError` for an image that is constant or not finite, for another number of
+        channels than the network was trained on, and for a single slice if it was on volumes.
         """
         geometry, inference = self.geometry, self.config["inference"]
+        self._refuse_other_channels(volume)
         if geometry.dimensions == 3 and min(volume.voxels.shape) == 1:
             raise InputError(
                 f"is a single slice of {volume.voxels.shape} voxels",
@@ -77,6 +78,19 @@ class ExportedModel:
             use_autocast=self.device.type == "cuda",
         )
         return geometry.classes(probabilities, volume.voxels.shape)
+
+    def _refuse_other_channels(self, volume: Volume) -> None:
+        names, count = self.config.get("channels", ["image"]), 1 + len(volume.further)
+        if count != len(names):
+            raise InputError(
+                f"has {count} channel{'s' if count > 1 else ''}",
+                where=volume.path,
+                expected=f"{len(names)}: {', '.join(names)}, as the weights were trained on",
+                fix="name the files of all channels in this order: WEIGHTS SCAN_0000 SCAN_0001 ..."
+                " OUTPUT"
+                if len(names) > 1
+                else "give a scan with one channel, or weights for several",
+            )
 
     def warnings(self, volume: Volume) -> list[str]:
         """In words: how a scan differs from those that the network was trained on."""
@@ -99,17 +113,19 @@ class Predicted:
 
 
 def predict_scan(
-    weights: str | Path | ExportedModel, scan: str | Path, output: str | Path
+    weights: str | Path | ExportedModel, scan: str | Path | Sequence[Path], output: str | Path
 ) -> Predicted:
     """Predict one scan with exported weights and write its label map to `output`.
 
-    The scan is a file of any format that is read, or the folder of a DICOM series. The label map
+    The scan is a file of any format that is read, or the folder of a DICOM series; of a scan with
+    several channels the files of all, in the order that the weights were trained on. The label map
     lies on the voxels of its scan (see `formats.write_prediction`) and holds the values that the
     training label maps used. Raises `InputError` for weights or a scan that cannot be
     used; differences from the training scans are `warnings` in words.
     """
     model = weights if isinstance(weights, ExportedModel) else load_model(weights)
-    volume = read_volume(Path(scan))
+    files = [scan] if isinstance(scan, (str, Path)) else scan
+    volume = read_scan([Path(file) for file in files])
     label = model.segment(volume)
     path = write_prediction(Path(output), label, volume, model.config["values"])
     voxel, unit = volume.measure
@@ -203,7 +219,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "weights", type=Path, metavar="WEIGHTS", help="an exported .safetensors file"
     )
-    parser.add_argument("scan", type=Path, metavar="SCAN", help=f"one scan: {READ}")
+    parser.add_argument(
+        "scan",
+        type=Path,
+        metavar="SCAN",
+        nargs="+",
+        help=f"one scan, of several channels a file for each: {READ}",
+    )
     parser.add_argument(
         "output",
         type=Path,

@@ -33,9 +33,10 @@ def predict_files(
     """
     done, refused = {}, {}
     for scan in scans:
-        path = fingerprint.listing.images[scan]
+        files = fingerprint.listing.files(scan)
         try:
-            done[scan] = predict_scan(model, path, Path(folder) / prediction_name(scan, path))
+            written = Path(folder) / prediction_name(scan, files[0])
+            done[scan] = predict_scan(model, files, written)
         except InputError as error:
             refused[scan] = error
     return done, refused

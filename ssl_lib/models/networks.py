@@ -1,7 +1,8 @@
 """The networks: a small fast one for the quick profile, and the two of the published benchmarks.
 
-All take `Float[Tensor, "batch channel *space"]`, return logits `Float[Tensor, "batch class *space"]`
-of the same spatial shape. Every side of the input must be a multiple of the network's `divisor`.
+All take `Float[Tensor, "batch channel *space"]` and return logits, `Float[Tensor, "batch class
+*space"]`, of the same spatial shape. Every side of the input must be a multiple of the network's
+`divisor`.
 """
 
 from __future__ import annotations

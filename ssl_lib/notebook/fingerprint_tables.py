@@ -25,6 +25,7 @@ def description_table(fingerprint: Fingerprint) -> HTML:
         "test scans with a label map, without": (
             f"{len(listing.scored_test)}, {len(listing.test) - len(listing.scored_test)}"
         ),
+        "channels (pictures show the first)": ", ".join(fingerprint.channel_names),
         "voxels along x, y, z": _ranges([one.shape for one in properties], "voxels"),
         "voxel size along x, y, z": _ranges([one.spacing for one in properties], fingerprint.unit),
         "orientation of the files": _counts([one.orientation for one in properties]),

@@ -140,6 +140,7 @@ class Study:
         `student`, from its own weights and on its own batches; the step sees them as `student`,
         `student_2`, ... Either way the unlabelled batch is drawn in the second stage.
         """
+        method.refuse_channels(self.cohort.channel_names)
         if method.all_labels:
             return self.with_all_labels().train(replace(method, all_labels=False))
         study, method = as_published(self, method)

@@ -108,8 +108,8 @@ def trained_and_written(folder: Path, out: Path) -> dict[str, Path]:
     write_list(out / "list.csv", predicted, scan_groups(scans))
     assert description_table(scans.fingerprint).data and findings_table(scans.fingerprint.findings)
     for name in names:
-        path = scans.fingerprint.listing.images[name]
-        assert exporting.main([str(weights), str(path), str(predicted[name].path)]) == 0
+        files = scans.fingerprint.listing.files(name)
+        assert exporting.main([*map(str, [weights, *files, predicted[name].path])]) == 0
     return {name: one.path for name, one in predicted.items()}
 
 
@@ -299,11 +299,10 @@ def test_voxels_elsewhere_are_never_fetched(tmp_path, ending, old, new, words):
         read_volume(path)
 
 
-def test_several_numbers_for_a_voxel_and_time_points_are_refused(tmp_path):
+def test_time_points_are_refused_and_several_numbers_are_channels(tmp_path):
     path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.Compose([itk_image(organ(n)[0]) for n in range(2)]), path)
-    with pytest.raises(InputError, match="2 numbers for each voxel"):
-        read_volume(path)
+    assert len(read_volume(path).further) == 1
     sitk.WriteImage(sitk.JoinSeries([itk_image(organ(n)[0]) for n in range(2)]), path)
     with pytest.raises(InputError, match=r"has the shape \(24, 22, 20, 2\)"):
         read_volume(path)
