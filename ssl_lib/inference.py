@@ -3,7 +3,8 @@
 One path for both kinds of task: a stack of slices is a batch of 2D items, a volume is one 3D item.
 The network is shown what it was trained on: items are padded with their minimum, each window is
 standardised, and the softmax outputs of overlapping windows are averaged with equal weight, as the
-benchmark does. Nothing is resampled and no component is removed.
+benchmark does. Scans are resampled to another grid only where training was, and their
+probabilities back to their own. No component is removed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.grid import resize
+from ssl_lib.data.spacing import coarse_axis, size_at
 from ssl_lib.utils.errors import InputError
 
 
@@ -66,6 +69,7 @@ def predict_together(
     use_autocast: bool = False,
     normalise: bool = True,
     grid: tuple[int, ...] | None = None,
+    coarse: int | None = None,
 ) -> Float32[Tensor, "scan class *space"]:
     """Softmax of the network at every voxel of scans of one shape, on `device`.
 
@@ -76,8 +80,8 @@ def predict_together(
     window); without a window the whole item is seen at once, padded to a multiple of `divisor`.
     `batch` is the largest number of items or windows in one forward pass; what a scan's answer is
     does not depend on the others. `normalise` standardises every window (with its padding), as
-    training does with its patches. Slices are resized to `grid` for the network, and the
-    probabilities back.
+    training does with its patches. Slices or volumes are resized to `grid` for the network, and the
+    probabilities back; along the axis `coarse` by the nearest slice (see `common_grid`).
     Raises `InputError` if scans, window and stride do not fit each other.
     """
     _check_geometry(images[0], dimensions, window, stride)
@@ -85,7 +89,7 @@ def predict_together(
     items = items if items.ndim == 5 else items[:, None]  # (scan, channel, *space)
     items = items.transpose(1, 2).flatten(0, 1) if dimensions == 2 else items
     own_size = items.shape[2:]
-    items = items if grid is None else resize(items, grid)
+    items = items if grid is None else resize(items, grid, coarse)
     padded, inner = pad_to(items, _padded_size(items.shape[2:], window, divisor))
 
     def forward(
@@ -103,10 +107,23 @@ def predict_together(
         else:
             probabilities = _slide(forward, padded, window, stride, batch)
     probabilities = probabilities[inner]
-    probabilities = probabilities if grid is None else resize(probabilities, own_size)
+    probabilities = probabilities if grid is None else resize(probabilities, own_size, coarse)
     if dimensions == 2:
         return probabilities.unflatten(0, (len(images), -1)).transpose(1, 2)
     return probabilities
+
+
+def common_grid(
+    size: Sequence[int], spacing: Sequence[float], target: Sequence[float] | None
+) -> dict[str, Any]:
+    """The options `grid` and `coarse` of `predict_together` for a scan of that size (voxels) and
+    voxel size (mm), if networks see voxels of the size `target`; none without one."""
+    if target is None:
+        return {}
+    n = len(target)
+    own = spacing[-n:]
+    grid = size_at(size[-n:], own, target)
+    return {"grid": grid, "coarse": coarse_axis(own, target) if n == 3 else None}
 
 
 def predict_probabilities(
@@ -125,18 +142,25 @@ def predict_label(
 
 
 def predict_cohort(
-    network: nn.Module, cases: Iterable[Case], **options: object
+    network: nn.Module,
+    cases: Iterable[Case],
+    *,
+    spacing: tuple[float, ...] | None = None,
+    **options: object,
 ) -> Mapping[str, UInt8[np.ndarray, "*space"]]:
-    """The label map of each case by case id; `options` as in `predict_together`.
+    """The label map of each case by case id; `options` as in `predict_together`. With `spacing`
+    every case is resampled to that voxel size (mm) for the network (see `common_grid`).
 
     Cases of one shape share forward passes: a CPU needs as long for one small volume as for two.
     """
     cases = list(cases)
-    alike: dict[tuple[int, ...], list[Case]] = {}
+    alike: dict[tuple[Any, ...], list[Case]] = {}
     for case in cases:
-        alike.setdefault(case.image.shape, []).append(case)
+        own = None if spacing is None else case.spacing
+        alike.setdefault((case.image.shape, own), []).append(case)
     found = {}
-    for shape, group in alike.items():
+    for (shape, own), group in alike.items():
+        options = {**options, **common_grid(shape, own or (), spacing)}
         size = max(1, VOXELS_TOGETHER // math.prod(shape))
         for some in (group[first : first + size] for first in range(0, len(group), size)):
             images = np.stack([case.seen for case in some])

@@ -164,3 +164,19 @@ def as_colour_pictures(part: Path, name: str, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 40, (*image.shape, 2)).astype(np.uint8)
     colour = np.dstack([image, noise])
     write_picture(part / f"{name}.png", label if part.name == "labelsTr" else colour)
+
+
+def as_two_sizes(part: Path, name: str, seed: int) -> None:
+    """Volumes of one field of view, every third one with voxels twice as long along x and z."""
+    coarse = seed % 3 == 2
+    shape, spacing = ((12, 22, 10), (2.0, 1.5, 4.0)) if coarse else ((24, 22, 20), SPACING)
+    voxels = organ(seed, shape)[part.name == "labelsTr"]
+    write_oriented(part / f"{name}.nii.gz", voxels, "RAS" if coarse else "LPS", spacing)
+
+
+def as_slices_of_two_sizes(part: Path, name: str, seed: int) -> None:
+    """Thick slices, every third stack with pixels twice as large."""
+    coarse = seed % 3 == 2
+    shape, spacing = ((12, 11, 8), (2.0, 2.0, 9.0)) if coarse else ((24, 22, 8), (1.0, 1.0, 8.0))
+    voxels = organ(seed, shape)[part.name == "labelsTr"]
+    write_oriented(part / f"{name}.nii.gz", voxels, "RAS", spacing)

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from ssl_lib.data.spacing import size_at
 from ssl_lib.utils.errors import InputError
 
 Purpose = Literal["final score", "teaching picture", "fully supervised reference", "test curve"]
@@ -88,7 +89,9 @@ class SealedLabels:
 class Cohort:
     """Four groups of scans, one task. `dimensions` is 2 when slices are learnt singly, else 3.
     `labelled_draw` is 0 where the data set says which scans are labelled (see `with_draw`).
-    `channel_names` names the channels that every scan has; figures show the first.
+    `channel_names` names the channels that every scan has; figures show the first. `common_spacing`
+    is the voxel size (a number for each of the `dimensions`) that scans are resampled to for the
+    network, None where their voxels are of one size.
 
     Images and labels become read-only: what the hash was made of is what is trained on. Raises
     `InputError` for a label where none may be or a missing one, for a case id that stands twice,
@@ -110,6 +113,7 @@ class Cohort:
     unit: Literal["scan", "patient"] = "scan"
     labelled_draw: int = 0
     channel_names: tuple[str, ...] = ("image",)
+    common_spacing: tuple[float, ...] | None = None
     content_hash: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -186,6 +190,14 @@ class Cohort:
             sealed=SealedLabels(hidden),
             labelled_draw=draw,
         )
+
+    def training_size(self, case: Case) -> tuple[int, ...]:
+        """Voxels of a scan, or of its slices, along the axes of a patch, as the network sees it."""
+        n = self.dimensions
+        size = case.image.shape[-n:]
+        if self.common_spacing is None:
+            return size
+        return size_at(size, case.spacing[-n:], self.common_spacing)
 
     @property
     def n_channels(self) -> int:

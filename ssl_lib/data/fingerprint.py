@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from ssl_lib.data.reading import (
     same_grid,
     value_counts,
 )
+from ssl_lib.data.spacing import common_spacing
 from ssl_lib.data.suffixes import format_of
 from ssl_lib.utils.errors import InputError, printable
 
@@ -97,6 +98,16 @@ class ScanProperties:
         return sum(count for value, count in self.classes.items() if value > 0)
 
 
+def median_spacing(
+    spacings: Sequence[Sequence[float]], axis: int | None
+) -> tuple[float, float, float] | None:
+    """The median voxel size (mm) if scans differ along another axis than that of their slices."""
+    within = [[s for i, s in enumerate(sizes) if i != axis] for sizes in spacings]
+    if common_spacing(within) is None:
+        return None
+    return tuple(float(round(size, 6)) for size in np.median(spacings, axis=0))
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """A folder's usable scans, and what was found about all of its files.
@@ -120,6 +131,13 @@ class Fingerprint:
         """What voxel sizes are measured in: "mm", for a folder of pictures "pixel"."""
         units = {one.header.unit for one in self.properties.values()}
         return "pixel" if units == {"pixel"} else "mm"
+
+    @property
+    def common_spacing(self) -> tuple[float, float, float] | None:
+        """The voxel size along x, y and z (mm) that scans are resampled to for training, None where
+        their voxels are of one size. The distance of slices that are learnt singly stays: it is
+        that of the median scan here."""
+        return median_spacing([one.spacing for one in self.properties.values()], self.axis)
 
     @property
     def excluded(self) -> tuple[Finding, ...]:
@@ -153,10 +171,10 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     _exclude_duplicates(listing, properties, findings)
     names, values = _classes(listing, properties, findings)
     usable = _with_patients(_only(listing, properties), findings)
-    found = [*findings.found, *integrity_checks(properties, usable, names, values)]
     axis = slice_axis(
         [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
     )
+    found = [*findings.found, *integrity_checks(properties, usable, names, values, axis)]
     channels = _channel_names(listing, properties)
     return Fingerprint(folder, usable, properties, tuple(found), names, values, axis, channels)
 

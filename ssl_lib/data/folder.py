@@ -58,7 +58,7 @@ def folder_cohort(
     sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
-    sentences.append(_caveat(listing, whole, geometry))
+    sentences.append(_caveat(listing, whole, geometry, _common_spacing(fingerprint, geometry)))
     caveat = " ".join(sentences)
     cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat)
     return cohort, geometry
@@ -168,11 +168,18 @@ def _sealed(
         dimensions=geometry.dimensions,
         class_names=fingerprint.class_names,
         channel_names=fingerprint.channel_names,
+        common_spacing=_common_spacing(fingerprint, geometry),
         spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",
         licence=printable(about.get("licence") or about.get("license") or "not stated"),
         citation=printable(about.get("reference") or "not stated"),
         caveat=caveat,
     )
+
+
+def _common_spacing(fingerprint: Fingerprint, geometry: Geometry) -> tuple[float, ...] | None:
+    """The voxel size that scans are resampled to, in the order of a patch's axes."""
+    common = fingerprint.common_spacing
+    return None if common is None else geometry.shown_sizes(common)[-geometry.dimensions :]
 
 
 def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0) -> Split:
@@ -227,7 +234,9 @@ def _share(share: float, scans: Sequence[str]) -> int:
     return max(1, round(share * len(scans)))
 
 
-def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
+def _caveat(
+    listing: Listing, split: Split, geometry: Geometry, common: tuple[float, ...] | None
+) -> str:
     """The decisions on this folder in words."""
     test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
     sentences = [
@@ -249,4 +258,9 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
     if max(geometry.factors) > 1:
         sentences.append(downsampling_note(geometry.factors))
+    if common is not None:
+        sentences.append(
+            f"Voxel sizes differ: for the network scans are resampled to"
+            f" {' x '.join(f'{size:.3g}' for size in common)} mm, and predictions back."
+        )
     return " ".join(sentences)

@@ -94,6 +94,10 @@ class Geometry:
             return tuple(sizes)
         return sizes[self.axis], *(s for i, s in enumerate(sizes) if i != self.axis)
 
+    def shown_sizes(self, sizes: Sequence[float]) -> tuple[float, ...]:
+        """Voxel sizes (mm along x, y, z) of a scan as a network is shown it."""
+        return self.turned_sizes([mm * n for mm, n in zip(sizes, self.factors, strict=True)])
+
     def case(self, case: Case) -> Case:
         """A scan that was read whole, with its label, as a network is to see it."""
         if self.axis is None:

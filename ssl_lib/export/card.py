@@ -70,10 +70,20 @@ def _training(config: Mapping[str, Any]) -> str:
         " percentiles), standardised scan by scan.",
         f"Channels, in this order: {', '.join(config.get('channels', ['image']))}.",
         f"Shown to the network {shown}"
-        + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}."),
+        + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}.")
+        + _resampling(config["inference"].get("spacing")),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _resampling(spacing: list[float] | None) -> str:
+    if spacing is None:
+        return ""
+    return (
+        f" Voxel sizes differ: every scan is resampled to {_sizes(spacing)} mm for the network, and"
+        " its probabilities back to its own voxels."
+    )
 
 
 def _scores(config: Mapping[str, Any]) -> str:

@@ -39,6 +39,8 @@ def checked_description(text: str, path: Path) -> Mapping[str, Any]:
         channels = config.get("channels", ["image"])
         if len(values) != len(names):
             wrong = ["value for each class"]
+        elif len(config["inference"].get("spacing") or range(dimensions)) != dimensions:
+            wrong = ["inference.spacing"]
         elif any(size != (dimensions, len(names), len(channels)) for size in sizes):
             wrong = ["network for its classes, channels and geometry"]
     if wrong:
@@ -99,6 +101,10 @@ def _numbers(value: Any) -> bool:
     )
 
 
+def _spacing(value: Any) -> bool:
+    return _numbers(value) and len(value) in (2, 3) and min(value) > 0
+
+
 def _network(value: Any) -> bool:
     """A network, or a list of those under "members"."""
     members = value.get("members", [value]) if isinstance(value, dict) else []
@@ -120,6 +126,7 @@ CHECKS: dict[str, Check] = {
     "geometry.factors": _wholes(1, 1000, 3),
     "inference.window": _or_none(_wholes(1, 10**4, 2, 3)),
     "inference.stride": _or_none(_wholes(1, 10**4, 2, 3)),
+    "inference.spacing": lambda value: value is ... or _or_none(_spacing)(value),
     "network": _network,
     "training.spacing": lambda value: _numbers(value) and len(value) == 3 and min(value) > 0,
     "training.orientations": _texts,

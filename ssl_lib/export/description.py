@@ -36,6 +36,7 @@ def describe(
         "inference": {
             "window": None if geometry.dimensions == 2 else list(settings.patch),
             "stride": settings.stride and list(settings.stride),
+            "spacing": settings.spacing and list(settings.spacing),
         },
         "network": _network_description(network, study),
         "training": _training_description(study, scans.fingerprint),

@@ -31,7 +31,7 @@ from ssl_lib.data.suffixes import READ
 from ssl_lib.export.card import model_card
 from ssl_lib.export.description import describe
 from ssl_lib.export.file import read_network, write_network
-from ssl_lib.inference import predict_probabilities
+from ssl_lib.inference import common_grid, predict_probabilities
 from ssl_lib.models.networks import to_channels_last
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import replace_own
@@ -68,14 +68,16 @@ class ExportedModel:
                 where=volume.path,
                 expected="a volume: these weights were trained on volumes",
             )
+        shown, sizes = geometry.shown(volume), geometry.shown_sizes(volume.spacing)
         probabilities = predict_probabilities(
             self.network,
-            geometry.shown(volume),
+            shown,
             dimensions=geometry.dimensions,
             device=self.device,
             window=inference["window"] and tuple(inference["window"]),
             stride=inference["stride"] and tuple(inference["stride"]),
             use_autocast=self.device.type == "cuda",
+            **common_grid(shown.shape, sizes, inference.get("spacing")),
         )
         return geometry.classes(probabilities, volume.voxels.shape)
 
@@ -94,7 +96,8 @@ class ExportedModel:
 
     def warnings(self, volume: Volume) -> list[str]:
         """In words: how a scan differs from those that the network was trained on."""
-        return list(_warnings(volume, self.config["training"], self.geometry))
+        resampled = self.config["inference"].get("spacing") is not None
+        return list(_warnings(volume, self.config["training"], self.geometry, resampled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +176,20 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Exported
     return ExportedModel(network, config, device)
 
 
-def _warnings(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:
+def _warnings(
+    volume: Volume, training: Mapping[str, Any], geometry: Geometry, resampled: bool
+) -> list[str]:
     """Differences from the training scans, one sentence each."""
     said = []
     usual, own = np.array(training["spacing"]), np.array(volume.spacing)
     if np.maximum(own / usual, usual / own).max() > SPACING_RATIO:
         said.append(
             f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
-            " and nothing is resampled: expect less"
+            + (
+                ": it is resampled for the network, and its label map back"
+                if resampled
+                else " and nothing is resampled: expect less"
+            )
         )
     header = volume_header(volume)
     orientation = header.orientation

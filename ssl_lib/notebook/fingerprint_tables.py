@@ -28,6 +28,7 @@ def description_table(fingerprint: Fingerprint) -> HTML:
         "channels (pictures show the first)": ", ".join(fingerprint.channel_names),
         "voxels along x, y, z": _ranges([one.shape for one in properties], "voxels"),
         "voxel size along x, y, z": _ranges([one.spacing for one in properties], fingerprint.unit),
+        "voxel size for the network": _resampling(fingerprint),
         "orientation of the files": _counts([one.orientation for one in properties]),
         "median grey level": _range([one.quantiles[2] for one in properties]),
     }
@@ -45,6 +46,14 @@ def description_table(fingerprint: Fingerprint) -> HTML:
     )
     caption = "<caption>Usable scans only: median, in brackets the smallest and largest.</caption>"
     return HTML(f"<table>{caption}<tbody>{body}</tbody></table>")
+
+
+def _resampling(fingerprint: Fingerprint) -> str:
+    common = fingerprint.common_spacing
+    if common is None:
+        return "their own: nothing is resampled"
+    sizes = [f"{size:.4g}" for axis, size in enumerate(common) if axis != fingerprint.axis]
+    return f"{', '.join(sizes)} mm, all scans resampled; predictions back on their own voxels"
 
 
 def findings_table(findings: Sequence[Finding]) -> HTML:

@@ -30,7 +30,7 @@ from ssl_lib.data.load import open_cohort
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result
-from ssl_lib.inference import predict_cohort, predict_probabilities
+from ssl_lib.inference import common_grid, predict_cohort, predict_probabilities
 from ssl_lib.models.ensemble import Ensemble, student_name, students
 from ssl_lib.models.networks import build_network, to_channels_last
 from ssl_lib.models.teacher import make_teacher
@@ -294,7 +294,9 @@ class Study:
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
         """Softmax (class, *space) of one scan, on the device."""
-        return predict_probabilities(network, case.seen, **self._inference_of(network))
+        options = self._inference_of(network)
+        grid = common_grid(case.image.shape, case.spacing, options.pop("spacing"))
+        return predict_probabilities(network, case.seen, **{**options, **grid})
 
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
@@ -340,8 +342,9 @@ class Study:
 
     @cached_property
     def training_scans(self) -> Cohort:
-        """The labelled and unlabelled scans as the network sees them: slices on the common grid."""
-        return training_scans(self.cohort, self.settings.grid)
+        """The labelled and unlabelled scans as the network sees them: slices on the common grid, or
+        scans with voxels of the common size."""
+        return training_scans(self.cohort, self.settings.grid, self.settings.spacing)
 
     @cached_property
     def _inference(self) -> dict[str, Any]:
@@ -354,6 +357,7 @@ class Study:
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
             "grid": settings.grid,
+            "spacing": settings.spacing,
         }
 
     def _inference_of(self, network: nn.Module) -> dict[str, Any]:
