@@ -53,6 +53,7 @@ def write_dicom(
     series: str = "1.2.826.0.1.3680043.2.1125.1",
     without: Sequence[int] = (),
     moved: Callable[[int], np.ndarray] = lambda number: np.zeros(3),
+    patient: str = "",
 ) -> Path:
     """A series of one file a slice, its numbers falling where heights rise; grey levels are
     stored / slope - intercept. `without` are slices that are lost, `moved` shifts slices (mm)."""
@@ -63,6 +64,7 @@ def write_dicom(
     common = {
         "0020|000e": series,
         "0008|0060": "CT",
+        "0010|0020": patient,
         "0008|103e": f"series {series[-1]}",
         "0020|0037": "\\".join(f"{v:.10g}" for v in [*directions[:, 0], *directions[:, 1]]),
         "0028|1053": str(slope),

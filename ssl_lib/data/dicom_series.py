@@ -6,6 +6,7 @@ nothing. So the place of every slice is looked at first.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import SimpleITK
 
 SERIES, KIND, NAME, POSITION = "0020|000e", "0008|0060", "0008|103e", "0020|0032"
+PATIENT = "0010|0020"
 UNEVEN = 0.1
 """Distances between slices may differ by this share of the median."""
 MISSING = 1.5
@@ -96,15 +98,29 @@ def series_in(folder: Path) -> tuple[list[Slice], Float[np.ndarray, "4 4"]]:
     return slices, TO_RAS @ affine
 
 
-def _slice(path: Path) -> Slice:
+def patient_id(folder: Path) -> str:
+    """The patient that the first file of a series names, "" if it names none."""
+    files = dicom_files(folder)
+    with suppress(RuntimeError):
+        return _tag(_information(files[0]), PATIENT) if files else ""
+    return ""
+
+
+def _information(path: Path) -> SimpleITK.ImageFileReader:
+    """A reader that has read the tags of a file."""
     import SimpleITK
 
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
+    reader.ReadImageInformation()
+    return reader
+
+
+def _slice(path: Path) -> Slice:
     try:
-        reader.ReadImageInformation()
+        reader = _information(path)
     except RuntimeError:
         raise InputError(
             "cannot be read as a DICOM image",

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from ssl_lib.data.dicom_series import patient_id
 from ssl_lib.data.folder_files import (
     Finding,
     Findings,
@@ -469,6 +470,8 @@ def _only(listing: Listing, properties: Mapping[str, ScanProperties]) -> Listing
 def _with_patients(listing: Listing, findings: Findings) -> Listing:
     """Patients guessed from the names of scans that no table names: told, and kept together."""
     guess = guess_patients(tuple(listing.images), listing.patients)
+    of_series = _patients_of_series(listing)
+    guess |= of_series
     unnamed = [scan for scan in listing.images if scan not in listing.patients]
     if listing.patients and unnamed:
         findings.warn(
@@ -487,8 +490,8 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
         example = max(guessed.values(), key=len)
         findings.note(
             "imagesTr",
-            f"names suggest {len(guessed)} patients with several scans, such as"
-            f" {', '.join(example[:3])}: each is kept on one side of the split",
+            f"names{', or their DICOM files,' if of_series else ''} suggest {len(guessed)} patients"
+            f" with several scans, such as {', '.join(example[:3])}: each is kept on one side of the split",
             "patients.csv, if the guess is wrong: it decides",
             "write a line scan,patient for each scan",
         )
@@ -501,6 +504,17 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
         )
     _warn_of_sequences(guessed, findings)
     return _apart(listing, several, findings)
+
+
+def _patients_of_series(listing: Listing) -> dict[str, str]:
+    """DICOM series of one patient by scan: those whose files name the same one. The patient is
+    called by the first scan's name: what the files say stays in them."""
+    series = [scan for scan, path in listing.images.items() if format_of(path) == "dicom"]
+    named: dict[str, list[str]] = {}
+    for scan in series:
+        if scan not in listing.patients and (patient := patient_id(listing.images[scan])):
+            named.setdefault(patient, []).append(scan)
+    return {scan: scans[0] for scans in named.values() if len(scans) > 1 for scan in scans}
 
 
 SEQUENCES = {

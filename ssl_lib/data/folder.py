@@ -39,9 +39,8 @@ def folder_cohort(
     Spacing is in mm (of pictures in pixels), axes to the right, front and top, grey levels z-scored
     per scan. Volumes whose median side is over `largest_side` are downsampled as they are read, so
     that no more than one is held whole (see `downsampling`). Scans that do not fit into memory are
-    kept in files (see
-    `scan_files`). Raises `InputError` if too few labelled scans remain, if none of those that are
-    to be learnt from holds a class, or if the disk has no room either.
+    kept in files (see `scan_files`). Raises `InputError` if too few labelled scans remain, if none
+    of those that are to be learnt from holds a class, or if the disk has no room either.
     """
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)

@@ -343,6 +343,19 @@ def test_two_series_a_scout_and_a_report_are_findings(folder):
     assert "a00" not in {case.case_id for case in cohort.cases}
 
 
+def test_series_of_one_patient_stay_together_whatever_their_folders_are_called(folder):
+    write_folder(folder, as_dicom)
+    named = {"a01": "Q", "u01": "Q", "a04": "R", "a05": "R", "a06": "S"}
+    for seed, (name, patient) in enumerate(named.items()):
+        image = organ(60 + seed)[0]
+        write_dicom(folder / "imagesTr" / name, image, oblique(), patient=patient)
+    found = take_fingerprint(folder)
+    assert found.listing.guessed == {"a01": "a01", "u01": "a01", "a04": "a04", "a05": "a04"}
+    assert "or their DICOM files, suggest 2 patients with several scans" in said(folder, "note")
+    (folder / "patients.csv").write_text("scan,patient\na01,one\nu01,two\n")
+    assert take_fingerprint(folder).listing.patient_of("u01") == "two", "the table decides"
+
+
 # --- pictures
 
 
