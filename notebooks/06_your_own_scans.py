@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Your own scans
 #
-# **A folder of NIfTI files, a few of them outlined. This notebook looks at the folder before it
+# **A folder of scans, a few of them outlined. This notebook looks at the folder before it
 # believes it, trains the methods of this repository beside their honest control, and gives you back
 # label maps that open on top of your scans.**
 #
@@ -44,6 +44,20 @@
 # FOLDER/dataset.json           names of the classes (optional)
 # FOLDER/patients.csv           lines "scan,patient" (optional, and important)
 # ```
+#
+# Scans may be of another format than NIfTI. What comes back lies on the voxels of its scan:
+#
+# | scans | label maps | predictions |
+# |---|---|---|
+# | `NAME.nii.gz`, `NAME.nii` | of any volume format | `.nii.gz`, its header |
+# | `NAME.mha`, `.mhd`, `.nrrd`, `.nhdr` | of any volume format | `.mha`, `.nrrd`, its header |
+# | `NAME/`: one DICOM series | of any volume format | `.nii.gz` on the grid of the series |
+# | `NAME.png`, `.jpg`, `.tif`, `.bmp` | PNG, TIFF: numbers or colours | `.png`: class numbers |
+#
+# A scan with several **channels** has a file for each, in nnU-Net's names: `NAME_0000.nii.gz`,
+# `NAME_0001.nii.gz`, ..., all on one grid (`dataset.json` names them under `channel_names`). A
+# colour picture is one scan of three channels. Where label maps are colour pictures, `dataset.json`
+# says which colour is which class: `{"labels": {"background": "#000000", "vessel": "#ff0000"}}`.
 
 # %% tags=["parameters"]
 DATASET = "phantom_folder"  # the path of your folder; phantom_folder is an example made on the spot
@@ -95,7 +109,8 @@ from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_gro
 # %% tags=["setup"]
 from ssl_lib.config import best_device, settings_for
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.data.reading import as_image, read_nifti
+from ssl_lib.data.formats import prediction_name, read_volume
+from ssl_lib.data.reading import as_image
 from ssl_lib.evaluation.results import read_results, safe_name
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
@@ -230,7 +245,7 @@ show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 # **How to read it.** Different lengths of the lines are normal for MRI, whose grey levels have no
 # unit; each scan is standardised before a network sees it. A line that lies quite elsewhere may be
 # another sequence. In the right panel a mark that leaves its column is a scan at another
-# resolution: nothing is resampled here, so the network meets organs of another size in voxels.
+# resolution. Of scans with several channels the first is shown, here and in all figures.
 #
 # **Answer.** What the folder holds stands in two tables and a figure, and nothing was dropped
 # without its name.
@@ -330,10 +345,24 @@ check(
 # far apart as the voxels within them (median over the scans), or if there are fewer than 16.
 # Otherwise scans are learnt as volumes. At the quick profile large volumes are downsampled by whole
 # numbers for training; predictions are interpolated back, and written at the full resolution.
+#
+# For the same reason an organ must not change its size in voxels from scan to scan. If the voxels
+# of two scans differ by more than a fifth along an axis, all scans are **resampled** to the median
+# voxel size for the network (nnU-Net's rule): grey levels by linear interpolation, label maps as
+# one map of ones and zeros for each class, of which the largest counts. An axis with slices more
+# than three times as far apart as their voxels is resampled by the nearest slice: between strangers
+# there is nothing to interpolate. Probabilities go back the same way, so that predictions and
+# scores are on the voxels of each scan. Slices that are learnt singly are resampled within their
+# plane only. The voxel size stands in the settings of every result and in the exported network.
 
 # %% tags=["results"]
 kind = "volumes, in 3D" if cohort.dimensions == 3 else "single slices, in 2D"
 print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {settings.patch}")
+sizes = settings.spacing and " x ".join(f"{size:.3g}" for size in settings.spacing)
+print(
+    f"resampled to {sizes} mm for the network" if sizes else "one voxel size: nothing is resampled"
+)
+print(f"channels: {', '.join(cohort.channel_names)}")
 
 # %% [markdown]
 # **Task 4. Millilitres.** Write `millilitres(voxels, spacing)`: the volume of so many voxels whose
@@ -374,14 +403,16 @@ check(
 # each other. Uncertainty co-training (02) has several networks that look along different axes.
 # Anatomically aware uncertainty (03) first trains an autoencoder on the few label maps.
 # Structure-aware filtering (04) shows two networks two filtered versions of each scan. Methods with
-# several networks give two rows: one network alone, and the average of all.
+# several networks give two rows: one network alone, and the average of all. UMCT and DSAIF take
+# scans of one channel, and say so if yours have several.
 
 
 # %% tags=["definition"]
-def chosen_methods(names, unlabelled):
+def chosen_methods(names, unlabelled, channels=("image",)):
     """The methods in the order of the registry, the strong baseline always among them.
 
-    Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names.
+    Without unlabelled scans only the supervised rows remain. Raises `InputError` for other names,
+    and for a method of one channel where scans have several.
     """
     unknown = set(names) - REGISTRY.keys()
     if unknown:
@@ -390,6 +421,8 @@ def chosen_methods(names, unlabelled):
             expected=f"some of {', '.join(REGISTRY)}",
             fix="set METHODS to names with spaces between them",
         )
+    for name in names:
+        REGISTRY[name].refuse_channels(channels)
     wanted = {*names, "supervised_strong"}
     usable = {name for name in wanted if unlabelled or name.startswith("supervised")}
     return [name for name in REGISTRY if name in usable]
@@ -403,7 +436,7 @@ def chosen_methods(names, unlabelled):
 # ## Does it train?
 
 # %% tags=["train"]
-methods = chosen_methods(METHODS.split(), cohort.unlabelled)
+methods = chosen_methods(METHODS.split(), cohort.unlabelled, cohort.channel_names)
 trainings = {}
 for method in methods:
     trainings |= study.rows(REGISTRY[method])
@@ -499,10 +532,10 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # %% [markdown]
 # ## Do the files say the same as the table?
 #
-# Now the exported weights are loaded again and predict from the NIfTI files, as they would for a
-# stranger. Each prediction is turned back to the orientation of its scan and written with its shape
-# and affine. Then both files are read anew and scored. If anything on the way from array to file
-# and back were wrong, the two columns below would differ.
+# Now the exported weights are loaded again and predict from the files of the folder, as they would
+# for a stranger. Each prediction is turned back to the orientation of its scan and written with its
+# shape and affine. Then both files are read anew and scored. If anything on the way from array to
+# file and back were wrong, the two columns below would differ.
 
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
@@ -559,9 +592,12 @@ for name, one in predicted.items():
 # %%
 def opened(name):
     """A scan, its true label map, if it has one, and its written prediction."""
-    volume = read_nifti(fingerprint.listing.images[name])
-    files = (fingerprint.listing.labels.get(name), output / "predictions" / best / f"{name}.nii.gz")
-    labels = (path and read_classes(path, volume, fingerprint.values) for path in files)
+    listing = fingerprint.listing
+    volume = read_volume(listing.images[name])
+    files = (listing.labels.get(name), predicted[name].path)
+    labels = (
+        path and read_classes(path, volume, fingerprint.values, listing.colours) for path in files
+    )
     image = as_image(volume.voxels, volume.path, fill_nan=True)
     return Scan(image, volume.spacing, *labels)
 
@@ -642,21 +678,26 @@ if cohort.unlabelled and len(trainings) > 1:
 # ```
 # python -m ssl_lib.export WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
 # ```
+#
+# `SCAN` may be of any format above, the folder of a DICOM series among them; of a scan with several
+# channels name the files of all, in the order of the card. `OUTPUT` ends in `.nii.gz`, `.mha` or
+# `.nrrd`, for a picture in `.png`.
 
 # %%
-new_scan = fingerprint.listing.images[unseen[-1]]
-done = predict_scan(weights[best], new_scan, output / "new" / "one_scan.nii.gz")
-for name, size in done.millilitres.items():
-    print(f"{name}: {size:.1f} ml")
+new_scan = fingerprint.listing.files(unseen[-1])
+new_file = output / "new" / prediction_name("one_scan", new_scan[0])
+done = predict_scan(weights[best], new_scan, new_file)
+for name, size in done.sizes.items():
+    print(f"{name}: {size:.1f} {done.unit}")
 careful = "; ".join(done.warnings) or "nothing unusual about this scan"
 print(textwrap.fill(f"careful: {careful}", 90))
 print(done.path)
 
 # %% [markdown]
 # It warns where the scan differs from those it was trained on: in voxel size, in orientation, in
-# grey levels. It refuses what cannot work: a file of another kind, weights that were changed, a
-# single slice for a network of volumes, voxels that are not numbers. It cannot know whether the
-# organ is there at all.
+# grey levels. It refuses what cannot work: a file of another kind, weights that were changed,
+# another number of channels, a single slice for a network of volumes, voxels that are not numbers.
+# It cannot know whether the organ is there at all.
 
 # %% [markdown]
 # ## What decides in practice?
@@ -769,17 +810,21 @@ print(done.path)
 # - A prediction is done when its file lies on its scan, and was scored *as a file*.
 # - Weights without their classes, geometry and scores are numbers. Here they travel together.
 #
-# **Limits.** Nothing is resampled: scans with very different voxel sizes should be resampled before
-# (nibabel's `processing.resample_to_output` does it). One channel, one label for each voxel. Scans
-# without the organ are predicted all the same. Settings are those of the profile, chosen on other
-# data; with own data of hundreds of scans use `PROFILE = "gpu"`. The checks know frequent mistakes,
-# not all. For research and teaching only: nothing here is a medical device.
+# **Limits.** One label for each voxel. A picture has no millimetres: it is measured in pixels, and
+# pictures of very different magnification should be resized before. DICOM is read as one series of
+# single slices, evenly apart; label maps are not written as DICOM-SEG. A new scan is resampled only
+# if those of the training were. Scans without the organ are predicted all the same. Settings are
+# those of the profile, chosen on other data; with hundreds of scans of your own use the profile
+# `gpu`. The checks know frequent mistakes, not all. For research and teaching only: nothing here
+# is a medical device.
 #
 # **Next:** label the scans at the top of the list, add their files to `labelsTr`, run again.
 #
 # ## References
 #
-# - NIfTI and orientations: the documentation of nibabel, <https://nipy.org/nibabel/>.
+# - NIfTI and orientations: the documentation of nibabel, <https://nipy.org/nibabel/>. Other formats
+#   are read by SimpleITK, <https://simpleitk.org>, and Pillow.
+# - Voxel sizes and thick slices: F. Isensee et al., nnU-Net, Nature Methods 18:203-211, 2021.
 # - The layout of the folder: Medical Segmentation Decathlon, M. Antonelli et al., Nature
 #   Communications 13:4128, 2022.
 # - The methods: see notebooks 00 to 04.

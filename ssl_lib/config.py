@@ -97,12 +97,13 @@ class Settings:
     network, and back from (None: as they are); `label_curve` are further numbers of labelled scans
     for which the supervised row is trained.
 
-    `geometry` says how patches are moved and whether they are standardised (see
-    `ssl_lib.training.geometry`); `margin` is the share of a patch's sides that the crop reaches
-    beyond it on every side, so that a rotation finds real voxels there. `ramp_every` makes the
-    unlabelled weight rise in steps of so many iterations, as released. The warm-up may have a
-    learning rate of its own (`warm_up_rate`), and hand the optimiser's momentum on
-    (`keep_momentum`).
+    `spacing` is the voxel size (mm along the axes of a patch) that scans are resampled to for the
+    network, and back from (None: as they are). `geometry` says how patches are moved and whether
+    they are standardised (see `ssl_lib.training.geometry`); `margin` is the share of a patch's
+    sides that the crop reaches beyond it on every side, so that a rotation finds real voxels there.
+    `ramp_every` makes the unlabelled weight rise in steps of so many iterations, as released. The
+    warm-up may have a learning rate of its own (`warm_up_rate`), and hand the optimiser's momentum
+    on (`keep_momentum`).
 
     `test_curve` scores the test scans, too, at every look: an oracle that nothing uses, stored to
     show what choosing the checkpoint by the test set would have been worth.
@@ -121,6 +122,7 @@ class Settings:
     stride: tuple[int, ...] | None = None
     looks: int = 5
     grid: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
     label_curve: tuple[int, ...] = ()
     geometry: GeometryName = "ours"
     margin: float = 0.0
@@ -184,6 +186,11 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
     _known_profile(profile)
     if profile in PAPER_PROFILES:
         return paper_settings(cohort.name, profile)
+    return replace(_our_settings(profile, cohort), spacing=cohort.common_spacing)
+
+
+def _our_settings(profile: str, cohort: Cohort) -> Settings:
+    """Those of a profile of this repository, whatever the voxel sizes of the scans."""
     flips = FLIP_AXES.get(cohort.name, ())
     if cohort.name == "acdc":
         return _acdc(profile, flips)
@@ -303,7 +310,7 @@ def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
     if profile != "quick" or not {"patch", "flip_axes"} <= parameters.keys():
         return True
     chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
-    chosen = replace(chosen, grid=parameters.get("grid"))
+    chosen = replace(chosen, grid=parameters.get("grid"), spacing=parameters.get("spacing"))
     return same_settings(chosen, parameters)
 
 
@@ -340,7 +347,7 @@ def _patch(cohort: Cohort, largest: dict[int, int]) -> tuple[int, ...]:
     background, and training does not start.
     """
     cases = [case for group in cohort.groups.values() for case in group]
-    shapes = np.array([case.image.shape[-cohort.dimensions :] for case in cases])
+    shapes = np.array([cohort.training_size(case) for case in cases])
     sides = np.median(shapes, axis=0).astype(int) // 8 * 8
     return tuple(int(min(largest[cohort.dimensions], max(8, side))) for side in sides)
 

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from ssl_lib.data.spacing import size_at
 from ssl_lib.utils.errors import InputError
 
 Purpose = Literal["final score", "teaching picture", "fully supervised reference", "test curve"]
@@ -31,7 +32,10 @@ PURPOSES: tuple[str, ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One scan: a volume, or the stack of slices (first axis) of a 2D task."""
+    """One scan: a volume, or the stack of slices (first axis) of a 2D task.
+
+    `image` is its first channel, `further` are the others, if it has several.
+    """
 
     case_id: str
     patient: str
@@ -39,6 +43,17 @@ class Case:
     spacing: tuple[float, ...]
     label: UInt8[np.ndarray, "*space"] | None = None
     path: Path | None = None
+    further: Float32[np.ndarray, "channel *space"] | None = None
+
+    @property
+    def channels(self) -> list[Float32[np.ndarray, "*space"]]:
+        """All channels in their order, the first one being `image`; nothing is copied."""
+        return [self.image, *(() if self.further is None else self.further)]
+
+    @property
+    def seen(self) -> Float32[np.ndarray, "..."]:
+        """What a network is shown: the image, or (channel, *space) if there are several."""
+        return self.image if self.further is None else np.stack(self.channels)
 
 
 class SealedLabels:
@@ -74,6 +89,9 @@ class SealedLabels:
 class Cohort:
     """Four groups of scans, one task. `dimensions` is 2 when slices are learnt singly, else 3.
     `labelled_draw` is 0 where the data set says which scans are labelled (see `with_draw`).
+    `channel_names` names the channels that every scan has; figures show the first. `common_spacing`
+    is the voxel size (a number for each of the `dimensions`) that scans are resampled to for the
+    network, None where their voxels are of one size.
 
     Images and labels become read-only: what the hash was made of is what is trained on. Raises
     `InputError` for a label where none may be or a missing one, for a case id that stands twice,
@@ -94,6 +112,8 @@ class Cohort:
     caveat: str = ""
     unit: Literal["scan", "patient"] = "scan"
     labelled_draw: int = 0
+    channel_names: tuple[str, ...] = ("image",)
+    common_spacing: tuple[float, ...] | None = None
     content_hash: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +125,9 @@ class Cohort:
         _refuse_shared_patients(self)
         for case in self.cases:
             _check_arrays(self, case)
-            case.image.setflags(write=False)
+            for channel in (case.image, case.further):
+                if channel is not None:
+                    channel.setflags(write=False)
             if case.label is not None:
                 case.label.setflags(write=False)
         object.__setattr__(self, "content_hash", _content_hash(self))
@@ -168,6 +190,19 @@ class Cohort:
             sealed=SealedLabels(hidden),
             labelled_draw=draw,
         )
+
+    def training_size(self, case: Case) -> tuple[int, ...]:
+        """Voxels of a scan, or of its slices, along the axes of a patch, as the network sees it."""
+        n = self.dimensions
+        size = case.image.shape[-n:]
+        if self.common_spacing is None:
+            return size
+        return size_at(size, case.spacing[-n:], self.common_spacing)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that a network is shown."""
+        return len(self.channel_names)
 
     @property
     def n_classes(self) -> int:
@@ -242,6 +277,14 @@ def _check_arrays(cohort: Cohort, case: Case) -> None:
     where = f"cohort {cohort.name!r}, scan {case.case_id!r}"
     if case.image.dtype != np.float32:
         raise InputError(f"the image is {case.image.dtype}", where=where, expected="float32")
+    if len(case.channels) != len(cohort.channel_names) or any(
+        one.shape != case.image.shape or one.dtype != np.float32 for one in case.channels
+    ):
+        raise InputError(
+            f"it has {len(case.channels)} channels, or they differ in shape or type",
+            where=where,
+            expected=f"{len(cohort.channel_names)} alike: {', '.join(cohort.channel_names)}",
+        )
     if label is None:
         return
     if label.dtype != np.uint8:
@@ -286,7 +329,8 @@ def _content_hash(cohort: Cohort) -> str:
     for group, cases in cohort.groups.items():
         for case in cases:
             digest.update(repr((group, case.case_id, case.patient, case.spacing)).encode())
-            digest.update(_bytes(case.image))
+            for channel in case.channels:
+                digest.update(_bytes(channel))
             label = known_label(cohort, case)
             if label is not None:
                 digest.update(_bytes(label))

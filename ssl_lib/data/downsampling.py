@@ -88,4 +88,6 @@ def smaller(case: Case, factors: tuple[int, ...]) -> Case:
     """One scan with its label, each axis divided by its factor."""
     label = None if case.label is None else majority(case.label, factors)
     spacing = tuple(mm * factor for mm, factor in zip(case.spacing, factors, strict=True))
-    return replace(case, image=block_means(case.image, factors), label=label, spacing=spacing)
+    image, *others = [block_means(channel, factors) for channel in case.channels]
+    further = np.stack(others) if others else None
+    return replace(case, image=image, label=label, spacing=spacing, further=further)

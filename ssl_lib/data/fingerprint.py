@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from ssl_lib.data.dicom_series import patient_id
 from ssl_lib.data.folder_files import (
     Finding,
     Findings,
@@ -26,20 +27,23 @@ from ssl_lib.data.folder_files import (
     refuse_together,
     some,
 )
+from ssl_lib.data.formats import read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
-from ssl_lib.data.preprocessing import Header, header_of, slice_axis
+from ssl_lib.data.pictures import Colours, colour_name, label_colours
+from ssl_lib.data.preprocessing import Header, slice_axis
 from ssl_lib.data.reading import (
     BESIDE_NOTED,
     Volume,
     as_image,
     as_label,
     nan_share,
-    read_nifti,
     same_grid,
     value_counts,
 )
-from ssl_lib.utils.errors import InputError
+from ssl_lib.data.spacing import common_spacing
+from ssl_lib.data.suffixes import format_of
+from ssl_lib.utils.errors import InputError, printable
 
 QUANTILES: tuple[float, ...] = (0.01, 0.25, 0.5, 0.75, 0.99)
 SAMPLED = 2_000_000
@@ -57,7 +61,8 @@ class ScanProperties:
     each value of the label map, empty without one. `content` and `label_content` are hashes of the
     voxels. `fit` is how the label map would suit the image much better, if it would; `gaps` the
     axis along which outlined slices alternate with empty ones, if they do; `beside` how many voxels
-    it lies beside its image.
+    it lies beside its image. `channels` are named by the numbers of their files, or by colours;
+    grey levels are those of the first.
     """
 
     scan: str
@@ -76,6 +81,7 @@ class ScanProperties:
     fit: Fit | None = None
     gaps: int | None = None
     beside: float = 0.0
+    channels: tuple[str, ...] = ("0000",)
 
     @property
     def orientation(self) -> str:
@@ -83,9 +89,24 @@ class ScanProperties:
         return self.header.orientation
 
     @property
+    def measure(self) -> tuple[float, str]:
+        """What one voxel measures, and the unit: millilitres, for pictures pixels."""
+        return (1.0, "pixels") if self.header.unit == "pixel" else (self.millilitres, "ml")
+
+    @property
     def foreground(self) -> int:
         """Voxels of the label map that are not background."""
         return sum(count for value, count in self.classes.items() if value > 0)
+
+
+def median_spacing(
+    spacings: Sequence[Sequence[float]], axis: int | None
+) -> tuple[float, float, float] | None:
+    """The median voxel size (mm) if scans differ along another axis than that of their slices."""
+    within = [[s for i, s in enumerate(sizes) if i != axis] for sizes in spacings]
+    if common_spacing(within) is None:
+        return None
+    return tuple(float(round(size, 6)) for size in np.median(spacings, axis=0))
 
 
 @dataclass(frozen=True)
@@ -94,7 +115,7 @@ class Fingerprint:
 
     `listing` names usable files only. `class_names` and `values` are the classes and the numbers
     that stand for them in the files; `axis` is where slices lie that are to be learnt singly (see
-    `geometry.slice_axis`), None for volumes.
+    `geometry.slice_axis`), None for volumes. `channel_names` are the channels of every usable scan.
     """
 
     folder: Path
@@ -104,6 +125,20 @@ class Fingerprint:
     class_names: tuple[str, ...]
     values: tuple[int, ...]
     axis: int | None
+    channel_names: tuple[str, ...] = ("image",)
+
+    @property
+    def unit(self) -> str:
+        """What voxel sizes are measured in: "mm", for a folder of pictures "pixel"."""
+        units = {one.header.unit for one in self.properties.values()}
+        return "pixel" if units == {"pixel"} else "mm"
+
+    @property
+    def common_spacing(self) -> tuple[float, float, float] | None:
+        """The voxel size along x, y and z (mm) that scans are resampled to for training, None where
+        their voxels are of one size. The distance of slices that are learnt singly stays: it is
+        that of the median scan here."""
+        return median_spacing([one.spacing for one in self.properties.values()], self.axis)
 
     @property
     def excluded(self) -> tuple[Finding, ...]:
@@ -122,7 +157,7 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
 
     folder = Path(folder)
     findings = Findings(folder)
-    listing = list_folder(folder, findings)
+    listing = _with_colours(list_folder(folder, findings), findings)
     properties: dict[str, ScanProperties] = {}
     for scan in listing.images:
         with findings.collected():
@@ -133,20 +168,58 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
         raise refuse_together(
             folder, excluded, f"none of its {len(listing.images)} scans can be used"
         )
+    _exclude_other_channels(listing, properties, findings)
     _exclude_duplicates(listing, properties, findings)
     names, values = _classes(listing, properties, findings)
     usable = _with_patients(_only(listing, properties), findings)
-    found = [*findings.found, *integrity_checks(properties, usable, names, values)]
     axis = slice_axis(
         [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
     )
-    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis)
+    found = [*findings.found, *integrity_checks(properties, usable, names, values, axis)]
+    channels = _channel_names(listing, properties)
+    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis, channels)
+
+
+def _with_colours(listing: Listing, findings: Findings) -> Listing:
+    """The listing with the value of each colour, where label maps are colour pictures: stated by
+    dataset.json, or else counted here and told."""
+    pictures = [path for path in listing.labels.values() if format_of(path) == "picture"]
+    if not pictures:
+        return listing
+    found, stated = label_colours(pictures), listing.description.get("colours")
+    colours = stated or found.values
+    if colours and not stated:
+        words = [f"{colour_name(colour)} is {value}" for colour, value in colours.items()]
+        findings.note(
+            "label maps",
+            f"colours stand for classes: {some(words, 8)}",
+            "",
+            'to choose names and values, write "labels": {"background": "#000000", ...} into'
+            " dataset.json",
+        )
+    for path in found.plain:
+        findings.warn(
+            path,
+            "holds plain numbers, other label maps colours: its numbers are taken as they are",
+            "label maps of one kind",
+            "save all of them as index images, or all of them in colours",
+        )
+    for path in found.repainted:
+        findings.warn(
+            path,
+            "its palette shows a number in another colour than other files do: numbers count here,"
+            " not colours",
+            "one number for each class in all files",
+            "if the colours are right, save all label maps as RGB",
+        )
+    return replace(listing, colours=colours)
 
 
 def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
     """The properties of one scan; a label map that cannot be used is noted and passed over."""
     path = listing.images[scan]
-    volume = read_nifti(path)
+    volume = read_scan(listing.files(scan))
+    further = [as_image(voxels, file, fill_nan=True) for voxels, file in volume.further]
     undefined = nan_share(volume.voxels)
     image = as_image(volume.voxels, path, fill_nan=True)
     sample = sampled(image)
@@ -158,18 +231,19 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
         shape=image.shape,
         spacing=volume.spacing,
         millilitres=volume.millilitres,
-        header=header_of(path),
+        header=volume_header(volume),
         quantiles=tuple(float(level) for level in np.quantile(sample, QUANTILES)),
         lowest=(lowest, next_level),
         padding=float(np.mean(image == lowest)),
         levels=len(levels),
-        content=_hash(image),
+        content="".join(map(_hash, [image, *further])),
+        channels=_channels(listing, scan, len(further)),
         undefined=undefined,
         classes={},
     )
     with findings.collected():
         if scan in listing.labels:
-            label, beside = label_beside(volume, listing.labels[scan])
+            label, beside = label_beside(volume, listing.labels[scan], listing.colours)
             _refuse_ignored(label, listing, scan)
             counts = value_counts(label)
             properties = replace(
@@ -186,6 +260,49 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
                     f"lies {beside:.2g} voxels beside its image: used as if it lay on it",
                 )
     return properties
+
+
+COLOUR_NAMES = ("red", "green", "blue")
+
+
+def _channels(listing: Listing, scan: str, further: int) -> tuple[str, ...]:
+    """What the channels of a scan are called: numbers of its files, the colours of a picture, or
+    the places of several numbers in one file."""
+    numbers = sorted(listing.channels.get(scan, {0: ""}))
+    if len(numbers) == 1 + further:
+        return tuple(f"{number:04}" for number in numbers)
+    is_picture = format_of(listing.images[scan]) == "picture" and further == 2
+    return COLOUR_NAMES if is_picture else tuple(f"{number:04}" for number in range(1 + further))
+
+
+def _exclude_other_channels(
+    listing: Listing, properties: dict[str, ScanProperties], findings: Findings
+) -> None:
+    """Scans with other channels than most (of two kinds as frequent the labelled one stays)."""
+    counts = Counter(one.channels for one in properties.values())
+    labelled = Counter(one.channels for one in properties.values() if one.classes)
+    usual = max(counts, key=lambda channels: (counts[channels], labelled[channels]))
+    for scan, one in list(properties.items()):
+        if one.channels != usual:
+            findings.exclude(
+                listing.images[scan],
+                f"has the channels {', '.join(one.channels)}; most scans have {', '.join(usual)}",
+                "the same channels in every scan",
+                "add what is missing, or remove the scan",
+            )
+            del properties[scan]
+
+
+def _channel_names(listing: Listing, properties: Mapping[str, ScanProperties]) -> tuple[str, ...]:
+    """The names of the channels that all scans have: those of dataset.json, else colours or
+    "channel 0", "channel 1", ...; "image" for a single one."""
+    found = next(iter(properties.values())).channels
+    stated = listing.description.get("channel_names") or listing.description.get("modality")
+    if isinstance(stated, Mapping) and len(stated) == len(found):
+        return tuple(printable(name) for name in stated.values())
+    if len(found) == 1:
+        return ("image",)
+    return found if found == COLOUR_NAMES else tuple(f"channel {int(name)}" for name in found)
 
 
 def sampled(image: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "*space"]:
@@ -227,27 +344,32 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
     return None
 
 
-def read_label(image: Volume, path: Path) -> UInt8[np.ndarray, "x y z"]:
+def read_label(
+    image: Volume, path: Path, colours: Colours | None = None
+) -> UInt8[np.ndarray, "x y z"]:
     """The label map of an image, on its voxels; see `label_beside`."""
-    return label_beside(image, path)[0]
+    return label_beside(image, path, colours)[0]
 
 
-def label_beside(image: Volume, path: Path) -> tuple[UInt8[np.ndarray, "x y z"], float]:
-    """The label map of an image, on its voxels, and how many voxels it lies beside it.
+def label_beside(
+    image: Volume, path: Path, colours: Colours | None = None
+) -> tuple[UInt8[np.ndarray, "x y z"], float]:
+    """The label map of an image, on its voxels, and how many voxels it lies beside it; `colours`
+    are the values of colours, where label maps are colour pictures.
 
     Raises `InputError` for a file that is no label map or lies elsewhere; the message says so where
     the two headers differ in the direction of an axis.
     """
-    volume = read_nifti(path)
+    volume = read_labels(path, colours=colours)
     if not np.array_equal(volume.turn, image.turn):
-        alike = read_nifti(path, turned_as=image)
+        alike = read_labels(path, turned_as=image, colours=colours)
         with suppress(InputError):  # only a rounding apart: then the image's turn is right
             same_grid(image, alike)
             volume = alike
     try:
         beside = same_grid(image, volume)
     except InputError as error:
-        theirs, ours = header_of(path).orientation, header_of(image.path).orientation
+        theirs, ours = (volume_header(one).orientation for one in (volume, image))
         if theirs == ours or volume.voxels.shape != image.voxels.shape:
             raise
         raise InputError(
@@ -348,6 +470,8 @@ def _only(listing: Listing, properties: Mapping[str, ScanProperties]) -> Listing
 def _with_patients(listing: Listing, findings: Findings) -> Listing:
     """Patients guessed from the names of scans that no table names: told, and kept together."""
     guess = guess_patients(tuple(listing.images), listing.patients)
+    of_series = _patients_of_series(listing)
+    guess |= of_series
     unnamed = [scan for scan in listing.images if scan not in listing.patients]
     if listing.patients and unnamed:
         findings.warn(
@@ -366,8 +490,9 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
         example = max(guessed.values(), key=len)
         findings.note(
             "imagesTr",
-            f"names suggest {len(guessed)} patients with several scans, such as"
-            f" {', '.join(example[:3])}: each is kept on one side of the split",
+            f"names{', or their DICOM files,' if of_series else ''} suggest {len(guessed)} patients"
+            f" with several scans, such as {', '.join(example[:3])}: each is kept on one side of the"
+            " split",
             "patients.csv, if the guess is wrong: it decides",
             "write a line scan,patient for each scan",
         )
@@ -380,6 +505,17 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
         )
     _warn_of_sequences(guessed, findings)
     return _apart(listing, several, findings)
+
+
+def _patients_of_series(listing: Listing) -> dict[str, str]:
+    """DICOM series of one patient by scan: those whose files name the same one. The patient is
+    called by the first scan's name: what the files say stays in them."""
+    series = [scan for scan, path in listing.images.items() if format_of(path) == "dicom"]
+    named: dict[str, list[str]] = {}
+    for scan in series:
+        if scan not in listing.patients and (patient := patient_id(listing.images[scan])):
+            named.setdefault(patient, []).append(scan)
+    return {scan: scans[0] for scans in named.values() if len(scans) > 1 for scan in scans}
 
 
 SEQUENCES = {
@@ -400,7 +536,8 @@ def _warn_of_sequences(several: Mapping[str, Sequence[str]], findings: Findings)
             f"names end in {', '.join(kinds)}: are these images of one examination? Each is taken"
             " for a scan of its own, and networks meet all of them alike",
             "one kind of image",
-            "make a folder for each kind; several channels are not supported",
+            "make a folder for each kind, or name the images of one scan as its channels:"
+            " NAME_0000, NAME_0001, ...",
         )
 
 

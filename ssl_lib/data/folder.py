@@ -1,4 +1,4 @@
-"""A folder of one's own NIfTI files as a cohort, by what its fingerprint found usable.
+"""A folder of one's own scans as a cohort, by what its fingerprint found usable.
 
 `folder_files` says what may lie in a folder, `fingerprint` what of it can be used.
 """
@@ -15,8 +15,8 @@ from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import Listing, some, told
+from ssl_lib.data.formats import read_scan
 from ssl_lib.data.preprocessing import Geometry
-from ssl_lib.data.reading import as_image, normalise, read_nifti
 from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
@@ -36,13 +36,12 @@ def folder_cohort(
 ) -> tuple[Cohort, Geometry]:
     """The cohort of a folder's usable scans, and how they are shown to a network.
 
-    Spacing is in mm, axes to the right, front and top, grey levels z-scored per scan. Volumes whose
-    median side is over `largest_side` are downsampled as they are read, so that no more than one is
-    held whole (see `downsampling`). Scans that do not fit into memory are kept in files (see
-    `scan_files`). Raises `InputError` if too few labelled scans remain, if none of those that are
-    to be learnt from holds a class, or if the disk has no room either.
+    Spacing is in mm (of pictures in pixels), axes to the right, front and top, grey levels z-scored
+    per scan. Volumes whose median side is over `largest_side` are downsampled as they are read, so
+    that no more than one is held whole (see `downsampling`). Scans that do not fit into memory are
+    kept in files (see `scan_files`). Raises `InputError` if too few labelled scans remain, if none
+    of those that are to be learnt from holds a class, or if the disk has no room either.
     """
-    listing, folder = fingerprint.listing, fingerprint.folder
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)
     missing = _missing_classes(fingerprint, split)
@@ -58,9 +57,9 @@ def folder_cohort(
     sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
-    sentences.append(_caveat(listing, whole, geometry))
+    sentences.append(_caveat(listing, whole, geometry, _common_spacing(fingerprint, geometry)))
     caveat = " ".join(sentences)
-    cohort = _sealed(folder, listing, split, cases, fingerprint.class_names, geometry, caveat)
+    cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat)
     return cohort, geometry
 
 
@@ -139,21 +138,22 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
 
 def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     """A scan that was read for the fingerprint before, its label's values turned into classes."""
-    volume = read_nifti(listing.images[scan])
+    volume = read_scan(listing.files(scan))
     label = None
     if scan in listing.labels:
-        values = read_label(volume, listing.labels[scan])
+        values = read_label(volume, listing.labels[scan], listing.colours)
         label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
-    voxels = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
-    return Case(scan, listing.patient_of(scan), voxels, volume.spacing, label, volume.path)
+    image, *others = volume.images()
+    further = np.stack(others) if others else None
+    patient = listing.patient_of(scan)
+    return Case(scan, patient, image, volume.spacing, label, volume.path, further)
 
 
 def _sealed(
-    folder: Path,
+    fingerprint: Fingerprint,
     listing: Listing,
     split: Split,
     cases: Mapping[str, Case],
-    class_names: tuple[str, ...],
     geometry: Geometry,
     caveat: str,
 ) -> Cohort:
@@ -163,14 +163,22 @@ def _sealed(
         unlabelled=[cases[scan] for scan in split.unlabelled],
         validation=[cases[scan] for scan in split.validation],
         test=[cases[scan] for scan in split.test],
-        name=folder.resolve().name,
+        name=fingerprint.folder.resolve().name,
         dimensions=geometry.dimensions,
-        class_names=class_names,
-        spacing_unit="mm",
+        class_names=fingerprint.class_names,
+        channel_names=fingerprint.channel_names,
+        common_spacing=_common_spacing(fingerprint, geometry),
+        spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",
         licence=printable(about.get("licence") or about.get("license") or "not stated"),
         citation=printable(about.get("reference") or "not stated"),
         caveat=caveat,
     )
+
+
+def _common_spacing(fingerprint: Fingerprint, geometry: Geometry) -> tuple[float, ...] | None:
+    """The voxel size that scans are resampled to, in the order of a patch's axes."""
+    common = fingerprint.common_spacing
+    return None if common is None else geometry.shown_sizes(common)[-geometry.dimensions :]
 
 
 def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0) -> Split:
@@ -225,7 +233,9 @@ def _share(share: float, scans: Sequence[str]) -> int:
     return max(1, round(share * len(scans)))
 
 
-def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
+def _caveat(
+    listing: Listing, split: Split, geometry: Geometry, common: tuple[float, ...] | None
+) -> str:
     """The decisions on this folder in words."""
     test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
     sentences = [
@@ -247,4 +257,9 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry) -> str:
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
     if max(geometry.factors) > 1:
         sentences.append(downsampling_note(geometry.factors))
+    if common is not None:
+        sentences.append(
+            f"Voxel sizes differ: for the network scans are resampled to"
+            f" {' x '.join(f'{size:.3g}' for size in common)} mm, and predictions back."
+        )
     return " ".join(sentences)

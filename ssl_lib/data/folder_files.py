@@ -1,10 +1,13 @@
-"""What lies in a folder of NIfTI files: images, label maps, tables, and what is wrong with them.
+"""What lies in a folder of scans: images, label maps, tables, and what is wrong with them.
 
-FOLDER/imagesTr/NAME.nii.gz   scans for training (NAME_0000.nii.gz is understood, too)
+FOLDER/imagesTr/NAME.nii.gz   scans for training; NAME_0000.nii.gz, NAME_0001.nii.gz, ... are
+                              the channels of one scan
 FOLDER/labelsTr/NAME.nii.gz   their label maps; a scan without one is unlabelled
 FOLDER/imagesTs, labelsTs     test scans and their label maps (optional)
 FOLDER/dataset.json           class names under "labels" (optional)
 FOLDER/patients.csv           a line "scan,patient" each, under these headings (optional)
+
+Other formats have other endings (see `suffixes`); a DICOM series is a folder, imagesTr/NAME/.
 """
 
 from __future__ import annotations
@@ -22,13 +25,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ssl_lib.data.suffixes import READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
 
-SUFFIXES = (".nii.gz", ".nii")
 OTHER_FORMATS = (
-    ".dcm", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mnc",
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".h5", ".hdf5", ".mat",
-    ".zip", ".tar", ".gz", ".7z", ".part", ".crdownload", ".tmp",
+    ".dcm", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mnc", ".npy", ".npz", ".h5", ".hdf5",
+    ".mat", ".zip", ".tar", ".gz", ".7z", ".part", ".crdownload", ".tmp",
 )  # fmt: skip
 """Endings of files that may hold scans and are not read here."""
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
@@ -125,7 +127,9 @@ class Listing:
     """The files of a folder by scan id, and what its two optional tables say.
 
     `guessed` are patients by the names of scans that patients.csv does not name. `ignored` is the
-    value of voxels that nobody outlined, if dataset.json states one.
+    value of voxels that nobody outlined, if dataset.json states one. `colours` are the values of
+    colours, where label maps are colour pictures. `images` holds the first channel of each scan,
+    `channels` the files of all by number, from 0.
     """
 
     images: Mapping[str, Path]
@@ -135,6 +139,8 @@ class Listing:
     description: Mapping[str, object]
     guessed: Mapping[str, str] = field(default_factory=dict)
     ignored: int | None = None
+    colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    channels: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
 
     @property
     def training(self) -> list[str]:
@@ -146,6 +152,10 @@ class Listing:
     def scored_test(self) -> tuple[str, ...]:
         """Ids of the scans of imagesTs that have a label map."""
         return tuple(scan for scan in self.test if scan in self.labels)
+
+    def files(self, scan: str) -> list[Path]:
+        """The files of a scan: one, or one for each of its channels."""
+        return list(dict(sorted(self.channels.get(scan, {0: self.images[scan]}).items())).values())
 
     def patient_of(self, scan: str) -> str:
         """The patient of a scan: as the table says, as its name suggests, else the scan itself."""
@@ -173,11 +183,15 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     parts = {part: _files(folder / part, findings) for part in PARTS}
     description = _description(folder / "dataset.json", tables)
     by_channel = _channels_in(parts, description)
-    images, test_images = (
+    channels, test_channels = (
         _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
     )
+    images, test_images = (
+        {scan: files[0] for scan, files in one.items()} for one in (channels, test_channels)
+    )
     labels, test_labels = (
-        _by_scan(parts[part], findings, by_channel) for part in ("labelsTr", "labelsTs")
+        {s: files[0] for s, files in _by_scan(parts[p], findings, by_channel, True).items()}
+        for p in ("labelsTr", "labelsTs")
     )
     if not images:
         raise _no_scan(folder, findings)
@@ -206,6 +220,7 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
         patients=patients,
         description=description,
         ignored=description.get("ignored"),
+        channels={**{ids[scan]: one for scan, one in test_channels.items()}, **channels},
     )
 
 
@@ -229,8 +244,10 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
                 expected=", ".join(KNOWN),
                 fix=f"rename it to {meant}, or move it away",
             )
-        if path.is_dir() and any(p.name.lower().endswith(SUFFIXES) for p in path.glob("[!.]*")):
-            findings.note(path, "holds NIfTI files, and is not read", ", ".join(PARTS))
+        inside = {format_of(p) for p in path.glob("[!.]*") if p.is_file()} if path.is_dir() else ()
+        for kind, words in (("nifti", "NIfTI files"), ("itk", ".mha or .nrrd files")):
+            if kind in inside:
+                findings.note(path, f"holds {words}, and is not read", ", ".join(PARTS))
 
 
 def _refuse_unreadable(folder: Path) -> None:
@@ -248,12 +265,15 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     there = sorted(path.name for path in folder.glob("[!.]*"))
     deeper = [*folder.glob("*/imagesTr"), *folder.glob("*/*/imagesTr")]
     inside = sorted(path.parent.relative_to(folder).as_posix() for path in deeper)
-    nifti = [name for name in there if name.lower().endswith(SUFFIXES)]
+    nifti = [name for name in there if name.lower().endswith(SUFFIXES["nifti"])]
+    others = [name for name in there if suffix_of(name) and name not in nifti]
     fix = "put the scans there"
     if inside:
         fix = f"give the path of a folder inside it: {printable(', '.join(inside[:6]))}"
     elif nifti:
         fix = f"move its {len(nifti)} NIfTI files into imagesTr/"
+    elif others:
+        fix = f"move its {len(others)} scans into imagesTr/"
     elif findings.found:
         fix = "fix these:" + "".join(f"\n    {line}" for line in told(findings.found))
     elif there:
@@ -295,35 +315,55 @@ def _refuse_lone_labels(
 
 
 def _files(folder: Path, findings: Findings) -> dict[str, Path]:
-    """NIfTI files of a folder by their names without ending, sorted. Hidden files are passed over,
+    """Scans of a folder by their names without ending, sorted. Hidden files are passed over,
     everything else that is not read is named in one line."""
     found: dict[str, Path] = {}
     unread: list[Path] = []
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file", where=folder, expected="a folder", fix="rename or remove it")
     _refuse_unreadable(folder)
-    for path in sorted(folder.glob("[!.]*")):
-        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-        if suffix is None or path.is_dir():
-            unread.append(path)
+    paths = sorted(folder.glob("[!.]*"))
+    headers = {path.name for path in paths if path.name.lower().endswith(DETACHED)}
+    for path in sorted(paths, key=_rank):  # of two files of one scan NIfTI comes first
+        if not (holds_dicom(path) if path.is_dir() else suffix_of(path.name)):
+            if not _is_voxels(path, headers):
+                unread.append(path)
             continue
         if not is_text(path.name):
             findings.exclude(path, "its name holds characters that are no text", fix="rename it")
             continue
-        name = unicodedata.normalize("NFC", path.name[: -len(suffix)])
+        end = 0 if path.is_dir() else len(suffix_of(path.name))
+        name = unicodedata.normalize("NFC", path.name[: len(path.name) - end])
         if name in found:
-            alike = path.name.lower() == found[name].name.lower() + ".gz"
+            alike = suffix_of(path.name) == suffix_of(found[name].name)
             findings.exclude(
                 path,
                 f"is a second file of the scan {name}: {found[name].name} is used",
                 "one file for each scan",
                 "remove one of the two"
-                + ("" if alike else "; the two names look alike, but are written in other bytes"),
+                + ("; the two names look alike, but are written in other bytes" if alike else ""),
             )
             continue
         found[name] = path
-    _tell_unread(folder, unread, findings)
-    return found
+    _tell_unread(folder, sorted(unread), findings)
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+DETACHED = (".mhd", ".nhdr")
+VOXELS = (".raw", ".zraw", ".raw.gz", ".bin")
+"""Endings of headers without voxels, and of the files with the voxels."""
+
+
+def _rank(path: Path) -> tuple[int, Path]:
+    """Files in the order of the table of formats, those of one format by name."""
+    return list(SUFFIXES).index(format_of(path) or "picture"), path
+
+
+def _is_voxels(path: Path, headers: Collection[str]) -> bool:
+    """Whether a file holds the voxels of a header beside it."""
+    ending = next((end for end in VOXELS if path.name.lower().endswith(end)), "")
+    name = path.name[: len(path.name) - len(ending)]
+    return bool(ending) and any(name + end in headers for end in DETACHED)
 
 
 def _tell_unread(folder: Path, unread: Collection[Path], findings: Findings) -> None:
@@ -337,8 +377,11 @@ def _tell_unread(folder: Path, unread: Collection[Path], findings: Findings) -> 
         folder,
         f"{count} file{'s' if count > 1 else ''} or folder{'s' if count > 1 else ''} in it"
         f" {'are' if count > 1 else 'is'} not read: {printable(some(names, 8))}",
-        "files that end in .nii.gz or .nii, none of them in a sub-folder",
-        "convert scans of another format to .nii.gz, and move them here" if likely else "",
+        f"{READ}; no file in a sub-folder but DICOM",
+        "convert scans of another format to .nii.gz, and move them here; give each DICOM series a"
+        " folder of its own"
+        if likely
+        else "",
     )
 
 
@@ -387,36 +430,47 @@ def _channels_in(
 
 
 def _by_scan(
-    files: Mapping[str, Path], findings: Findings, by_channel: Collection[str]
-) -> dict[str, Path]:
-    """Files by scan: of several channels the first, the others excluded by name."""
-    found: dict[str, Path] = {}
+    files: Mapping[str, Path], findings: Findings, by_channel: Collection[str], labels: bool = False
+) -> dict[str, dict[int, Path]]:
+    """Files by scan and number of channel, from 0; label maps have one, and further ones are
+    excluded by name."""
+    found: dict[str, dict[int, Path]] = {}
     for name, path in files.items():
         match = NUMBERED.match(name)
-        if match is None or match[1] not in by_channel:
-            if name in found:
-                findings.exclude(
-                    path, f"is a second file of the scan {name}", fix="remove one of the two"
-                )
-                continue
-            found[name] = path
-        elif match[2] == "0000" and match[1] not in found:
-            found[match[1]] = path
-        elif match[2] == "0000":
+        is_channel = match is not None and match[1] in by_channel
+        scan, number = (match[1], int(match[2])) if is_channel else (name, 0)
+        before = found.get(scan, {}).get(number)
+        if before is not None and not is_channel:
+            findings.exclude(
+                path, f"is a second file of the scan {name}", fix="remove one of the two"
+            )
+        elif before is not None:
             findings.exclude(
                 path,
-                f"is a second file of the scan {match[1]}: {found[match[1]].name} is used",
+                f"is a second file of the scan {scan}: {before.name} is used",
                 "one file for each scan",
                 "remove one of the two",
             )
+        elif number and labels:
+            findings.exclude(
+                path, "belongs to a further channel of its scan", "one label map for each scan"
+            )
         else:
+            found.setdefault(scan, {})[number] = path
+    return {scan: one for scan, one in found.items() if _has_first(one, findings)}
+
+
+def _has_first(channels: Mapping[int, Path], findings: Findings) -> bool:
+    """Whether a scan has its first channel; the others are excluded without it."""
+    if 0 not in channels:
+        for path in channels.values():
             findings.exclude(
                 path,
-                "is a further channel of its scan: only the first one (_0000) is used",
-                "scans with one channel",
-                "to use another channel, make a folder in which it is the only one",
+                "is a further channel of a scan whose first one (_0000) is missing",
+                "all channels of a scan",
+                "copy it here, too",
             )
-    return found
+    return 0 in channels
 
 
 def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dict[str, str]:
@@ -469,8 +523,7 @@ def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
     """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, or
     the leading zeros that a spreadsheet takes away."""
     cell = unicodedata.normalize("NFC", cell).replace("\\", "/").rsplit("/", 1)[-1]
-    for suffix in SUFFIXES:
-        cell = cell[: -len(suffix)] if cell.lower().endswith(suffix) else cell
+    cell = cell[: len(cell) - len(suffix_of(cell))]
     if cell in images:
         return cell
     if cell.isdecimal():
@@ -481,7 +534,8 @@ def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
 
 def _description(path: Path, findings: Findings) -> dict[str, object]:
     """The content of dataset.json: the names of its classes under "labels", their values under
-    "values", and the value of ignored voxels, which is no class, under "ignored"."""
+    "values", those of colours under "colours", and the value of ignored voxels, which is no class,
+    under "ignored"."""
     if not path.exists():
         return {}
     form = '{"labels": {"background": 0, "organ": 1}}'
@@ -490,6 +544,9 @@ def _description(path: Path, findings: Findings) -> dict[str, object]:
         if not isinstance(content, dict):
             raise _Wrong("it holds no table of names and values")
         content["values"], content["ignored"] = None, None
+        content["colours"] = _stated_colours(content.get("labels"))
+        if content["colours"]:
+            content["labels"] = {name: i for i, name in enumerate(content["labels"])}
         if "labels" in content:
             names = _label_names(content["labels"])
             content["labels"], content["values"], content["ignored"] = names
@@ -537,6 +594,21 @@ def _ask_about_names(path: Path, names: tuple[str, ...], findings: Findings) -> 
 
 class _Wrong(ValueError):
     """What is wrong with a table, in words for its reader."""
+
+
+HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _stated_colours(labels: object) -> dict[tuple[int, int, int], int]:
+    """The value of each colour of {"background": "#000000", "organ": "#ff0000", ...}, in this
+    order; empty for a table of numbers. Raises `_Wrong` for a colour that is named twice."""
+    stated = list(labels.values()) if isinstance(labels, Mapping) else []
+    if not stated or not all(isinstance(one, str) and HEX.fullmatch(one) for one in stated):
+        return {}
+    colours = {tuple(bytes.fromhex(one[1:])): value for value, one in enumerate(stated)}
+    if len(colours) < len(stated):
+        raise _Wrong('"labels" names a colour twice')
+    return colours
 
 
 def _label_names(labels: object) -> tuple[tuple[str, ...], tuple[int, ...], int | None]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl_lib.data.fingerprint import ScanProperties
+from ssl_lib.data.fingerprint import ScanProperties, median_spacing
 from ssl_lib.data.folder_files import Finding, Listing, some
 from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
@@ -29,12 +29,14 @@ APART = 0.1
 
 @dataclass(frozen=True)
 class Folder:
-    """What every check sees: the properties of the usable scans, their files, and the classes."""
+    """What every check sees: the properties of the usable scans, their files, the classes, and the
+    axis of slices that are learnt singly."""
 
     properties: Mapping[str, ScanProperties]
     listing: Listing
     names: Sequence[str]
     values: Sequence[int]
+    axis: int | None = None
 
     @property
     def labelled(self) -> list[ScanProperties]:
@@ -57,21 +59,37 @@ def integrity_checks(
     listing: Listing,
     names: Sequence[str],
     values: Sequence[int],
+    axis: int | None = None,
 ) -> list[Finding]:
-    """What every check finds, in the order of the checks."""
-    folder = Folder(properties, listing, names, values)
+    """What every check finds, in the order of the checks. `axis` is where slices lie that are to be
+    learnt singly."""
+    folder = Folder(properties, listing, names, values, axis)
     return [finding for check in CHECKS for finding in check(folder)]
 
 
 def spacings(folder: Folder) -> Iterator[Finding]:
-    """Voxels much larger or smaller than those of the median scan."""
+    """Voxel sizes that differ, and voxels much larger or smaller than those of the median scan."""
+    table = [one.spacing for one in folder.properties.values()]
+    common = median_spacing(table, folder.axis)
+    if common is not None:
+        ranges = ", ".join(f"{min(c):.3g} to {max(c):.3g}" for c in zip(*table, strict=True))
+        within = (
+            "" if folder.axis is None else f" (not along {AXES[folder.axis][0]}, slice to slice)"
+        )
+        yield Finding(
+            "note",
+            "all images",
+            f"voxel sizes differ ({ranges} mm along x, y, z): for training scans are resampled to"
+            f" {_sizes(common)} mm{within}, and predictions back to the voxels of their scan",
+        )
     for one, median in _outliers(folder, "spacing", SPACING_RATIO):
         yield Finding(
             "warning",
             folder.image(one.scan),
             f"voxels of {_sizes(one.spacing)} mm; the median scan has {_sizes(median)} mm",
-            "voxels of similar size: nothing is resampled here",
-            "resample the scan, or check its header",
+            "voxels of similar size",
+            "check its header; if it is right, nothing"
+            + (": scans are resampled for training" if common else ""),
         )
 
 
@@ -277,22 +295,23 @@ def _files(folder: Folder, scans: Sequence[str]) -> str:
 
 
 def volumes(folder: Folder) -> Iterator[Finding]:
-    """Organs far larger or smaller than the median one, in ml."""
+    """Organs far larger or smaller than the median one, in ml (in pictures: pixels)."""
     for value, name in list(zip(folder.values, folder.names, strict=True))[1:]:
         sizes = {
-            one.scan: one.classes[value] * one.millilitres
+            one.scan: one.classes[value] * one.measure[0]
             for one in folder.labelled
             if value in one.classes
         }
         if len(sizes) < FEWEST:
             continue
         median = float(np.median(list(sizes.values())))
+        unit = folder.labelled[0].measure[1]
         for scan, size in sizes.items():
             if not median / VOLUME_RATIO <= size <= median * VOLUME_RATIO:
                 yield Finding(
                     "warning",
                     folder.label(scan),
-                    f"{name} of {size:.3g} ml; the median is {median:.3g} ml",
+                    f"{name} of {size:.3g} {unit}; the median is {median:.3g} {unit}",
                     "organs of similar size",
                     "is it the label of another scan, or is the spacing wrong?",
                 )

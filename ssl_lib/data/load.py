@@ -27,7 +27,7 @@ DATASETS: dict[str, str] = {
     "la2018": "100 left-atrium MRI scans, 3D (233 MB: python data_download.py fetch la2018)",
     "acdc": "100 patients, heart MRI, 2D slices (133 MB: python data_download.py fetch acdc)",
 }
-"""Names that `load_cohort` knows, with a line on each. A folder of NIfTI files is named by path."""
+"""Names that `load_cohort` knows, with a line on each. A folder of scans is named by path."""
 
 FETCHED_BY_ITSELF = ("hippocampus",)
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import nibabel
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 from nibabel.orientations import (
     apply_orientation,
     axcodes2ornt,
@@ -30,7 +30,7 @@ from torch.nn import functional
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.downsampling import block_means, smaller
 from ssl_lib.data.nifti_bytes import length_unit, nifti_bytes, nifti_kind, stored_header
-from ssl_lib.data.reading import Volume, as_image, normalise
+from ssl_lib.data.reading import Volume
 from ssl_lib.utils.atomic import not_ours, write_atomically
 from ssl_lib.utils.errors import InputError
 
@@ -69,14 +69,18 @@ class Geometry:
         """2 if slices are learnt singly, else 3."""
         return 3 if self.axis is None else 2
 
-    def shown(self, volume: Volume) -> Float32[np.ndarray, "*space"]:
-        """The normalised image as a network sees it: (slice, height, width) or (x, y, z).
+    def shown(self, volume: Volume) -> Float32[np.ndarray, "..."]:
+        """The normalised image as a network sees it: (slice, height, width) or (x, y, z), behind an
+        axis of channels if there are several.
 
         NaN becomes the lowest value. Raises `InputError` for an image with infinite values or a
         single value.
         """
-        image = normalise(as_image(volume.voxels, volume.path, fill_nan=True))
-        return block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
+        shown = [
+            block_means(image, self.factors) if max(self.factors) > 1 else self.turned(image)
+            for image in volume.images()
+        ]
+        return shown[0] if len(shown) == 1 else np.stack(shown)
 
     def turned(self, array: Shaped[np.ndarray, "x y z"]) -> Shaped[np.ndarray, "*space"]:
         """An array with its slices first where slices are learnt singly."""
@@ -90,13 +94,19 @@ class Geometry:
             return tuple(sizes)
         return sizes[self.axis], *(s for i, s in enumerate(sizes) if i != self.axis)
 
+    def shown_sizes(self, sizes: Sequence[float]) -> tuple[float, ...]:
+        """Voxel sizes (mm along x, y, z) of a scan as a network is shown it."""
+        return self.turned_sizes([mm * n for mm, n in zip(sizes, self.factors, strict=True)])
+
     def case(self, case: Case) -> Case:
         """A scan that was read whole, with its label, as a network is to see it."""
         if self.axis is None:
             return smaller(case, self.factors) if max(self.factors) > 1 else case
         label = None if case.label is None else self.turned(case.label)
         spacing = self.turned_sizes(case.spacing)
-        return replace(case, image=self.turned(case.image), label=label, spacing=spacing)
+        image, *others = map(self.turned, case.channels)
+        further = np.stack(others) if others else None
+        return replace(case, image=image, label=label, spacing=spacing, further=further)
 
     def classes(
         self, probabilities: Float32[Tensor, "class *space"], shape: Sequence[int]
@@ -213,6 +223,23 @@ def write_label_map(
     header["descrip"] = b""
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     content = _with_description(kind(stored, affine, header).to_bytes())
+    is_packed = path.name.lower().endswith(".gz")
+    write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
+    return path
+
+
+def write_new_label_map(
+    path: Path, stored: UInt8[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]
+) -> Path:
+    """Write a label map with an affine (voxels to mm, RAS) as NIfTI, for a scan of another format.
+
+    Returns `path`. Raises `InputError` if a file is there that was not written here.
+    """
+    if not is_own_label_map(path):
+        raise not_ours(path)
+    image = nibabel.Nifti1Image(stored, affine)
+    image.header.set_xyzt_units("mm")
+    content = _with_description(image.to_bytes())
     is_packed = path.name.lower().endswith(".gz")
     write_atomically(path, gzip.compress(content, mtime=0) if is_packed else content)
     return path

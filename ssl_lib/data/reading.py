@@ -5,14 +5,16 @@ Every file is read whole and once. A refusal is an `InputError` that names the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import nibabel
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, Shaped, UInt8
-from nibabel.orientations import io_orientation
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from ssl_lib.data.nifti_bytes import (
     AGAIN,
@@ -41,12 +43,24 @@ class Volume:
     """Voxels in the order x (to the right), y (to the front), z (to the top) and their place.
 
     `turn` is how the stored axes were reordered and flipped for that (nibabel's orientation).
+    `unit` is what the affine counts in: a picture has no millimetres. `placed` is whether a file of
+    another format than NIfTI says where its axes point (see `preprocessing.header_of` for NIfTI).
+    `voxels` are the first channel; `further` are the others, each with the file it comes from.
     """
 
     voxels: Shaped[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
     path: Path
     turn: Float[np.ndarray, "3 2"] | None = None
+    unit: Literal["mm", "pixel"] = "mm"
+    placed: bool = True
+    further: tuple[tuple[Shaped[np.ndarray, "x y z"], Path], ...] = ()
+
+    def images(self) -> Iterator[Float32[np.ndarray, "x y z"]]:
+        """Each channel, normalised; NaN becomes the lowest value. Raises `InputError` as
+        `as_image`."""
+        for voxels, path in ((self.voxels, self.path), *self.further):
+            yield normalise(as_image(voxels, path, fill_nan=True))
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -57,6 +71,28 @@ class Volume:
     def millilitres(self) -> float:
         """The volume of one voxel in ml: oblique axes span less than the product of their sizes."""
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
+    def measure(self) -> tuple[float, str]:
+        """What one voxel measures, and the unit: millilitres, for pictures pixels."""
+        return (1.0, "pixels") if self.unit == "pixel" else (self.millilitres, "ml")
+
+    def unplaced(self) -> Volume:
+        """The same volume, of a file that does not say where its axes point."""
+        return replace(self, placed=False)
+
+
+def reoriented(
+    voxels: Shaped[np.ndarray, "x y z"],
+    affine: Float[np.ndarray, "4 4"],
+    path: Path,
+    turned_as: Volume | None = None,
+) -> Volume:
+    """A volume of voxels as they are stored, with their affine (voxels to mm, RAS): its axes turned
+    or flipped to right, front, top, or as those of `turned_as` were (see `read_nifti`)."""
+    turn = io_orientation(affine) if turned_as is None else turned_as.turn
+    turned = apply_orientation(voxels, turn)
+    return Volume(turned, affine @ inv_ornt_aff(turn, voxels.shape), path, turn)
 
 
 def read_nifti(path: Path, *, turned_as: Volume | None = None) -> Volume:

@@ -42,13 +42,14 @@ class ScanStore:
         """
         if isinstance(case.image, np.memmap):
             return case
-        size = case.image.nbytes + (0 if case.label is None else case.label.nbytes)
+        arrays = (case.image, case.label, case.further)
+        size = sum(array.nbytes for array in arrays if array is not None)
         if size <= self.room:
             self.room -= size
             return case
         try:
-            label = None if case.label is None else _mapped(case.label)
-            return replace(case, image=_mapped(case.image), label=label)
+            image, label, further = (None if array is None else _mapped(array) for array in arrays)
+            return replace(case, image=image, label=label, further=further)
         except OSError as error:
             raise InputError(
                 f"neither memory nor {tempfile.gettempdir()} has room for this scan ({error})",

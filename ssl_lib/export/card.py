@@ -55,16 +55,23 @@ def _training(config: Mapping[str, Any]) -> str:
     training, geometry = config["training"], config["geometry"]
     downsampled = " x ".join(map(str, geometry["factors"]))
     shown = "as volumes" if geometry["axis"] is None else "slice by slice"
+    stored = (
+        "Pictures, measured in pixels."
+        if training.get("unit") == "pixel"
+        else f"Files were stored as {', '.join(training['orientations'])} and turned to RAS."
+    )
+    unit = training.get("unit", "mm")
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
         f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
-        f"Median voxel {_sizes(training['spacing'])} mm, median scan {_sizes(training['shape'])}"
-        " voxels (right, front, top). Files were stored as"
-        f" {', '.join(training['orientations'])} and turned to RAS.",
+        f"Median voxel {_sizes(training['spacing'])} {unit}, median scan"
+        f" {_sizes(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
+        f"Channels, in this order: {', '.join(config.get('channels', ['image']))}.",
         f"Shown to the network {shown}, {_windows(config)}"
-        + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}."),
+        + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}.")
+        + _resampling(config["inference"].get("spacing")),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -75,6 +82,15 @@ def _windows(config: Mapping[str, Any]) -> str:
         "every window standardised"
         if config["inference"]["standardise"]
         else "in the grey levels of the whole scan"
+    )
+
+
+def _resampling(spacing: list[float] | None) -> str:
+    if spacing is None:
+        return ""
+    return (
+        f" Voxel sizes differ: every scan is resampled to {_sizes(spacing)} mm for the network, and"
+        " its probabilities back to its own voxels."
     )
 
 

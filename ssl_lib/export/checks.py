@@ -17,6 +17,8 @@ from ssl_lib.utils.errors import InputError, is_text
 MOST_VALUES = 256
 """Values that a label map of bytes can hold."""
 
+MOST_CHANNELS = 64
+
 Check = Callable[[Any], bool]
 
 
@@ -34,10 +36,13 @@ def checked_description(text: str, path: Path) -> Mapping[str, Any]:
     if not wrong:
         names, values, sizes = config["class_names"], config["values"], _sizes(config["network"])
         dimensions = 3 if config["geometry"]["axis"] is None else 2
+        channels = config.get("channels", ["image"])
         if len(values) != len(names):
             wrong = ["value for each class"]
-        elif any(size != (dimensions, len(names)) for size in sizes):
-            wrong = ["network for its classes and geometry"]
+        elif len(config["inference"].get("spacing") or range(dimensions)) != dimensions:
+            wrong = ["inference.spacing"]
+        elif any(size != (dimensions, len(names), len(channels)) for size in sizes):
+            wrong = ["network for its classes, channels and geometry"]
     if wrong:
         raise InputError(
             f"its description has no usable {', '.join(wrong)}",
@@ -60,10 +65,12 @@ def _at(config: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def _sizes(network: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Dimensions and classes of each member."""
+def _sizes(network: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+    """Dimensions, classes and channels of each member."""
     members = network.get("members", [network])
-    return [(one.get("dimensions"), one.get("n_classes")) for one in members]
+    return [
+        (one.get("dimensions"), one.get("n_classes"), one.get("channels", 1)) for one in members
+    ]
 
 
 def _text(value: Any) -> bool:
@@ -94,6 +101,10 @@ def _numbers(value: Any) -> bool:
     )
 
 
+def _spacing(value: Any) -> bool:
+    return _numbers(value) and len(value) in (2, 3) and min(value) > 0
+
+
 def _network(value: Any) -> bool:
     """A network, or a list of those under "members"."""
     members = value.get("members", [value]) if isinstance(value, dict) else []
@@ -110,11 +121,13 @@ CHECKS: dict[str, Check] = {
     "values": lambda value: (
         _wholes(0, MOST_VALUES - 1)(value) and len(set(value)) == len(value) and value[:1] == [0]
     ),
+    "channels": lambda value: value is ... or (_texts(value) and 1 <= len(value) <= MOST_CHANNELS),
     "geometry.axis": _or_none(lambda value: is_whole(value, 0, 2)),
     "geometry.factors": _wholes(1, 1000, 3),
     "inference.window": _or_none(_wholes(1, 10**4, 2, 3)),
     "inference.stride": _or_none(_wholes(1, 10**4, 2, 3)),
     "inference.standardise": lambda value: isinstance(value, bool),
+    "inference.spacing": lambda value: value is ... or _or_none(_spacing)(value),
     "network": _network,
     "training.spacing": lambda value: _numbers(value) and len(value) == 3 and min(value) > 0,
     "training.orientations": _texts,

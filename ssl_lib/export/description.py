@@ -32,11 +32,13 @@ def describe(
         **{key: result[key] for key in known},
         "class_names": list(cohort.class_names),
         "values": list(scans.fingerprint.values),
+        "channels": list(cohort.channel_names),
         "geometry": {"axis": geometry.axis, "factors": list(geometry.factors)},
         "inference": {
             "window": inference["window"] and list(inference["window"]),
             "stride": inference["stride"] and list(inference["stride"]),
             "standardise": inference["normalise"],
+            "spacing": settings.spacing and list(settings.spacing),
         },
         "network": _network_description(network, study),
         "training": _training_description(study, scans.fingerprint),
@@ -56,6 +58,7 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
         "dimensions": study.cohort.dimensions,
         "n_classes": study.cohort.n_classes,
         "width": study.settings.width,
+        "channels": study.cohort.n_channels,
     }
     module = type(network).__module__
     if type(network).__name__ == "ViewNetwork":
@@ -77,6 +80,7 @@ def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, A
         "labelled": len(study.cohort.labelled),
         "unlabelled": len(study.cohort.unlabelled),
         "spacing": np.median(spacings, axis=0).tolist(),
+        "unit": fingerprint.unit,
         "shape": np.median([one.shape for one in properties], axis=0).tolist(),
         "orientations": sorted({one.orientation for one in properties}),
         "grey": [

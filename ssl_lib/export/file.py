@@ -40,7 +40,8 @@ def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> 
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     probe = torch.randn(
-        (1, 1, *[PROBE_SIDE] * dimensions), generator=torch.Generator().manual_seed(0)
+        (1, len(config["channels"]), *[PROBE_SIDE] * dimensions),
+        generator=torch.Generator().manual_seed(0),
     )
     tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
     text = json.dumps(config, sort_keys=True, default=str)
@@ -148,6 +149,7 @@ def _build(description: Mapping[str, Any], device: str) -> nn.Module:
     if "members" in description:
         return Ensemble([_build(member, device) for member in description["members"]])
     sizes = {key: description[key] for key in ("dimensions", "n_classes", "width")}
+    sizes["channels"] = description.get("channels", 1)
     if description["kind"] not in KINDS:
         raise InputError(
             f"{description['kind']!r} is no kind of network", expected=", ".join(KINDS)

@@ -23,13 +23,15 @@ from jaxtyping import UInt8
 from torch import nn
 
 from ssl_lib.data.fingerprint import sampled
+from ssl_lib.data.formats import read_scan, volume_header, write_prediction
 from ssl_lib.data.own_scans import OwnScans
-from ssl_lib.data.preprocessing import Geometry, header_of, write_label_map
-from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.data.preprocessing import Geometry
+from ssl_lib.data.reading import Volume
+from ssl_lib.data.suffixes import READ
 from ssl_lib.export.card import model_card
 from ssl_lib.export.description import describe
 from ssl_lib.export.file import read_network, write_network
-from ssl_lib.inference import predict_probabilities
+from ssl_lib.inference import common_grid, predict_probabilities
 from ssl_lib.models.networks import to_channels_last
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import replace_own
@@ -55,68 +57,89 @@ class ExportedModel:
     def segment(self, volume: Volume) -> UInt8[np.ndarray, "x y z"]:
         """The class of every voxel of a scan: 0 for background, then in the order of the names.
 
-        Raises `InputError` for an image that is constant or not finite, and for a single slice if
-        the network was trained on volumes.
+        Raises `InputError` for an image that is constant or not finite, for another number of
+        channels than the network was trained on, and for a single slice if it was on volumes.
         """
         geometry, inference = self.geometry, self.config["inference"]
+        self._refuse_other_channels(volume)
         if geometry.dimensions == 3 and min(volume.voxels.shape) == 1:
             raise InputError(
                 f"is a single slice of {volume.voxels.shape} voxels",
                 where=volume.path,
                 expected="a volume: these weights were trained on volumes",
             )
+        shown, sizes = geometry.shown(volume), geometry.shown_sizes(volume.spacing)
         probabilities = predict_probabilities(
             self.network,
-            geometry.shown(volume),
+            shown,
             dimensions=geometry.dimensions,
             device=self.device,
             window=inference["window"] and tuple(inference["window"]),
             stride=inference["stride"] and tuple(inference["stride"]),
             use_autocast=self.device.type == "cuda",
             normalise=inference["standardise"],
+            **common_grid(shown.shape, sizes, inference.get("spacing")),
         )
         return geometry.classes(probabilities, volume.voxels.shape)
 
+    def _refuse_other_channels(self, volume: Volume) -> None:
+        names, count = self.config.get("channels", ["image"]), 1 + len(volume.further)
+        if count != len(names):
+            raise InputError(
+                f"has {count} channel{'s' if count > 1 else ''}",
+                where=volume.path,
+                expected=f"{len(names)}: {', '.join(names)}, as the weights were trained on",
+                fix="name the files of all channels in this order: WEIGHTS SCAN_0000 SCAN_0001 ..."
+                " OUTPUT"
+                if len(names) > 1
+                else "give a scan with one channel, or weights for several",
+            )
+
     def warnings(self, volume: Volume) -> list[str]:
         """In words: how a scan differs from those that the network was trained on."""
-        return list(_warnings(volume, self.config["training"], self.geometry))
+        resampled = self.config["inference"].get("spacing") is not None
+        return list(_warnings(volume, self.config["training"], self.geometry, resampled))
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
     """One predicted scan: the written file, what it holds, and what to be careful about.
 
-    `label` is the class of each voxel, axes to the right, front and top; `millilitres` the volume
-    of each class by name.
+    `label` is the class of each voxel, axes to the right, front and top; `sizes` the volume of each
+    class by name, in `unit`: millilitres, for pictures pixels.
     """
 
     path: Path
     label: UInt8[np.ndarray, "x y z"]
-    millilitres: Mapping[str, float]
+    sizes: Mapping[str, float]
     warnings: tuple[str, ...]
+    unit: str = "ml"
 
 
 def predict_scan(
-    weights: str | Path | ExportedModel, scan: str | Path, output: str | Path
+    weights: str | Path | ExportedModel, scan: str | Path | Sequence[Path], output: str | Path
 ) -> Predicted:
-    """Predict one NIfTI scan with exported weights and write its label map to `output`.
+    """Predict one scan with exported weights and write its label map to `output`.
 
-    The file lies on the voxels of its scan (see `geometry.write_label_map`) and holds the values
-    that the training label maps used. Raises `InputError` for weights or a scan that cannot be
+    The scan is a file of any format that is read, or the folder of a DICOM series; of a scan with
+    several channels the files of all, in the order that the weights were trained on. The label map
+    lies on the voxels of its scan (see `formats.write_prediction`) and holds the values that the
+    training label maps used. Raises `InputError` for weights or a scan that cannot be
     used; differences from the training scans are `warnings` in words.
     """
     model = weights if isinstance(weights, ExportedModel) else load_model(weights)
-    volume = read_nifti(Path(scan))
+    files = [scan] if isinstance(scan, (str, Path)) else scan
+    volume = read_scan([Path(file) for file in files])
     label = model.segment(volume)
-    path = write_label_map(Path(output), label, volume.path, model.config["values"])
-    voxel = volume.millilitres
+    path = write_prediction(Path(output), label, volume, model.config["values"])
+    voxel, unit = volume.measure
     counts = np.bincount(label.ravel(), minlength=len(model.config["class_names"]))
     names = model.config["class_names"]
-    millilitres = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
+    sizes = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
     warnings = model.warnings(volume)
     if not label.any():
         warnings.append("nothing was found: every voxel is background")
-    return Predicted(path, label, millilitres, tuple(warnings))
+    return Predicted(path, label, sizes, tuple(warnings), unit)
 
 
 def export_model(
@@ -154,16 +177,22 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Exported
     return ExportedModel(network, config, device)
 
 
-def _warnings(volume: Volume, training: Mapping[str, Any], geometry: Geometry) -> list[str]:
+def _warnings(
+    volume: Volume, training: Mapping[str, Any], geometry: Geometry, resampled: bool
+) -> list[str]:
     """Differences from the training scans, one sentence each."""
     said = []
     usual, own = np.array(training["spacing"]), np.array(volume.spacing)
     if np.maximum(own / usual, usual / own).max() > SPACING_RATIO:
         said.append(
             f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
-            " and nothing is resampled: expect less"
+            + (
+                ": it is resampled for the network, and its label map back"
+                if resampled
+                else " and nothing is resampled: expect less"
+            )
         )
-    header = header_of(volume.path)
+    header = volume_header(volume)
     orientation = header.orientation
     if orientation not in training["orientations"]:
         known = ", ".join(training["orientations"])
@@ -200,8 +229,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "weights", type=Path, metavar="WEIGHTS", help="an exported .safetensors file"
     )
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="a NIfTI file")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the label map to write")
+    parser.add_argument(
+        "scan",
+        type=Path,
+        metavar="SCAN",
+        nargs="+",
+        help=f"one scan, of several channels a file for each: {READ}",
+    )
+    parser.add_argument(
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help="the label map to write: .nii.gz, .mha or .nrrd; .png for a picture",
+    )
     options = parser.parse_args(arguments)
     try:
         done = predict_scan(options.weights, options.scan, options.output)
@@ -210,8 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for warning in done.warnings:
         print(f"careful: {warning}", file=sys.stderr)
-    for name, size in done.millilitres.items():
-        print(f"{name}: {size:.2f} ml")
+    for name, size in done.sizes.items():
+        print(f"{name}: {size:.2f} {done.unit}")
     print(done.path)
     return 0
 

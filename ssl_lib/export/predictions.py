@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ssl_lib.data.fingerprint import Fingerprint, read_label
-from ssl_lib.data.reading import Volume, read_nifti
+from ssl_lib.data.formats import prediction_name, read_volume
+from ssl_lib.data.pictures import Colours
+from ssl_lib.data.reading import Volume
 from ssl_lib.evaluation.metrics import score_scan, summarise
 from ssl_lib.export.model import ExportedModel, Predicted, predict_scan
 from ssl_lib.utils.atomic import replace_own
@@ -23,16 +25,18 @@ from ssl_lib.utils.errors import InputError
 def predict_files(
     model: ExportedModel, fingerprint: Fingerprint, scans: Iterable[str], folder: str | Path
 ) -> tuple[dict[str, Predicted], dict[str, InputError]]:
-    """Predict scans of a folder into `folder/SCAN.nii.gz`.
+    """Predict scans of a folder into `folder/SCAN.nii.gz`, or the ending of the scan's own format
+    (see `formats.prediction_name`).
 
     Returns what was predicted, and why the other scans could not be, by scan: one bad file, or one
     label map that somebody has changed, does not stop the others.
     """
     done, refused = {}, {}
     for scan in scans:
-        path = fingerprint.listing.images[scan]
+        files = fingerprint.listing.files(scan)
         try:
-            done[scan] = predict_scan(model, path, Path(folder) / f"{scan}.nii.gz")
+            written = Path(folder) / prediction_name(scan, files[0])
+            done[scan] = predict_scan(model, files, written)
         except InputError as error:
             refused[scan] = error
     return done, refused
@@ -44,19 +48,21 @@ def write_list(
     groups: Mapping[str, str],
     refused: Mapping[str, InputError] | None = None,
 ) -> Path:
-    """A table (CSV) of predicted scans: group, volume of each class in ml, what to be careful of.
+    """A table (CSV) of predicted scans: group, volume of each class (ml, for pictures pixels), what
+    to be careful of.
 
     Scans that were `refused` are listed with the reason and without volumes. `groups` names the
     group of each scan, such as "labelled": a reader must know which scans the network has learnt
     from. Returns `path`. Raises `InputError` if another file is there.
     """
-    names = list(next(iter(predicted.values())).millilitres) if predicted else []
+    first = next(iter(predicted.values()), None)
+    names, unit = ([], "ml") if first is None else (list(first.sizes), first.unit)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    heads = ["scan", "group", *(f"{name} (ml)" for name in names), "careful"]
+    heads = ["scan", "group", *(f"{name} ({unit})" for name in names), "careful"]
     table.writerow(map(_no_formula, heads))
     for scan, one in predicted.items():
-        sizes = [f"{one.millilitres[name]:.3f}" for name in names]
+        sizes = [f"{one.sizes[name]:.3f}" for name in names]
         cells = [scan, groups.get(scan, "outside"), *sizes, "; ".join(one.warnings)]
         table.writerow(map(_no_formula, cells))
     for scan, error in (refused or {}).items():
@@ -72,13 +78,16 @@ def _no_formula(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
-def read_classes(path: Path, image: Volume, values: Sequence[int]) -> UInt8[np.ndarray, "x y z"]:
+def read_classes(
+    path: Path, image: Volume, values: Sequence[int], colours: Colours | None = None
+) -> UInt8[np.ndarray, "x y z"]:
     """The classes (0, 1, ...) of a label map, or of a written prediction, of an image.
 
-    `values` are the numbers that stand for them in the file. Raises `InputError` if the file cannot
-    be read, does not lie on the voxels of the image, or holds another value.
+    `values` are the numbers that stand for them in the file, `colours` the values of colours where
+    label maps are colour pictures (`Listing.colours`). Raises `InputError` if the file cannot be
+    read, does not lie on the voxels of the image, or holds another value.
     """
-    found = read_label(image, path)
+    found = read_label(image, path, colours)
     extra = np.setdiff1d(found, values)
     if extra.size:
         raise InputError(
@@ -101,9 +110,13 @@ def score_files(
     for scan in scans:
         if scan not in fingerprint.listing.labels:
             raise InputError(f"scan {scan!r} has no label map to be scored against")
-        image = read_nifti(fingerprint.listing.images[scan])
-        files = (Path(folder) / f"{scan}.nii.gz", fingerprint.listing.labels[scan])
-        predicted, truth = (read_classes(file, image, fingerprint.values) for file in files)
+        listing = fingerprint.listing
+        image = read_volume(listing.images[scan])
+        written = Path(folder) / prediction_name(scan, listing.images[scan])
+        predicted, truth = (
+            read_classes(file, image, fingerprint.values, listing.colours)
+            for file in (written, listing.labels[scan])
+        )
         n_classes = len(fingerprint.values)
         for score in score_scan(predicted, truth, n_classes=n_classes, spacing=image.spacing):
             entry = asdict(score)

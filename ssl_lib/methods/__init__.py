@@ -30,9 +30,16 @@ _umct = {
     "warm_up": umct.views_supervised_step,
     "prepare": umct.prepare_views,
     "averaged": True,
+    "one_channel": True,
     "notebook": UMCT,
 }
-_pair = {"warm_up": _strong, "networks": 2, "averaged": True, "notebook": DSAIF}
+_pair = {
+    "warm_up": _strong,
+    "networks": 2,
+    "averaged": True,
+    "one_channel": True,
+    "notebook": DSAIF,
+}
 
 _records = (
     Method(

@@ -21,7 +21,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(
-        self, image: Float[Tensor, "batch 1 *space"]
+        self, image: Float[Tensor, "batch channel *space"]
     ) -> Float[Tensor, "batch class *space"]:
         shares = [member(image).float().softmax(dim=1) for member in self.members]
         return torch.stack(shares).mean(dim=0).clamp_min(1e-12).log()

@@ -1,7 +1,8 @@
 """The networks: a small fast one for the quick profile, and the two of the published benchmarks.
 
-All take `Float[Tensor, "batch 1 *space"]` and return logits `Float[Tensor, "batch class *space"]`
-of the same spatial shape. Every side of the input must be a multiple of the network's `divisor`.
+All take `Float[Tensor, "batch channel *space"]` and return logits, `Float[Tensor, "batch class
+*space"]`, of the same spatial shape. Every side of the input must be a multiple of the network's
+`divisor`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ def build_network(
     dimensions: int,
     n_classes: int,
     width: int = 16,
+    channels: int = 1,
     seed: int,
 ) -> nn.Module:
-    """A freshly initialised network; the same seed gives the same weights.
+    """A freshly initialised network for images of so many channels; the same seed gives the same
+    weights.
 
     Raises `InputError` for an unknown kind, or for `unet` in 3D or `vnet` in 2D.
     """
@@ -43,8 +46,8 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "small":
-            return SmallUNet(dimensions, n_classes, width)
-        return UNet(n_classes, width) if kind == "unet" else VNet(n_classes, width)
+            return SmallUNet(dimensions, n_classes, width, channels=channels)
+        return {"unet": UNet, "vnet": VNet}[kind](n_classes, width, channels)
 
 
 def convolution_block(
@@ -80,13 +83,20 @@ class SmallUNet(nn.Module):
 
     divisor = 8
 
-    def __init__(self, dimensions: int, n_classes: int, width: int = 16, dropout: float = 0.1):
+    def __init__(
+        self,
+        dimensions: int,
+        n_classes: int,
+        width: int = 16,
+        dropout: float = 0.1,
+        channels: int = 1,
+    ):
         super().__init__()
         one, two, three = width, 2 * width, 4 * width
         block = partial(convolution_block, dimensions)
         self.encoder = nn.ModuleList(
             [
-                nn.Sequential(block(1, one, stride=2), block(one, one)),
+                nn.Sequential(block(channels, one, stride=2), block(one, one)),
                 nn.Sequential(block(one, two), block(two, two)),
                 nn.Sequential(block(two, three), block(three, three)),
             ]
@@ -100,7 +110,7 @@ class SmallUNet(nn.Module):
         self.dropout = DROPOUT[dimensions](dropout)
         self.head = TRANSPOSED[dimensions](width, n_classes, 2, 2)
 
-    def features(self, image: Float[Tensor, "batch 1 *space"]) -> Tensor:
+    def features(self, image: Float[Tensor, "batch channel *space"]) -> Tensor:
         """The last decoder feature, at half resolution."""
         first = self.encoder[0](image)
         second = self.encoder[1](self.down(first))
@@ -108,7 +118,7 @@ class SmallUNet(nn.Module):
         second = self.decoder[0](second + self.up(self.narrow[0](third)))
         return self.decoder[1](first + self.up(self.narrow[1](second)))
 
-    def forward(self, image: Float[Tensor, "batch 1 *space"]) -> Tensor:
+    def forward(self, image: Float[Tensor, "batch channel *space"]) -> Tensor:
         return self.head(self.dropout(self.features(image)))
 
 
@@ -118,12 +128,13 @@ class UNet(nn.Module):
 
     divisor = 16
 
-    def __init__(self, n_classes: int, width: int = 16):
+    def __init__(self, n_classes: int, width: int = 16, channels: int = 1):
         super().__init__()
         widths = [width * 2**i for i in range(5)]
         rates = (0.05, 0.1, 0.2, 0.3, 0.5)
         self.encoder = nn.ModuleList(
-            self._level(1 if i == 0 else widths[i - 1], widths[i], rates[i]) for i in range(5)
+            self._level(channels if i == 0 else widths[i - 1], widths[i], rates[i])
+            for i in range(5)
         )
         self.reduce = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in (3, 2, 1, 0))
         self.decoder = nn.ModuleList(self._level(2 * widths[i], widths[i]) for i in (3, 2, 1, 0))
@@ -142,7 +153,7 @@ class UNet(nn.Module):
 
         return nn.Sequential(*convolve(channels_in), nn.Dropout(dropout), *convolve(channels_out))
 
-    def features(self, image: Float[Tensor, "batch 1 height width"]) -> Tensor:
+    def features(self, image: Float[Tensor, "batch channel height width"]) -> Tensor:
         """The last decoder feature, at full resolution."""
         skips, feature = [], image
         for i, level in enumerate(self.encoder):
@@ -152,7 +163,7 @@ class UNet(nn.Module):
             feature = level(torch.cat([skip, self.up(reduce(feature))], dim=1))
         return feature
 
-    def forward(self, image: Float[Tensor, "batch 1 height width"]) -> Tensor:
+    def forward(self, image: Float[Tensor, "batch channel height width"]) -> Tensor:
         return self.head(self.features(image))
 
 
@@ -164,11 +175,11 @@ class VNet(nn.Module):
 
     divisor = 16
 
-    def __init__(self, n_classes: int, width: int = 16):
+    def __init__(self, n_classes: int, width: int = 16, channels: int = 1):
         super().__init__()
         widths = [width * 2**i for i in range(5)]
         self.encoder = nn.ModuleList(
-            self._stage(1 if i == 0 else widths[i], widths[i], depth)
+            self._stage(channels if i == 0 else widths[i], widths[i], depth)
             for i, depth in enumerate((1, 2, 3, 3, 3))
         )
         self.down = nn.ModuleList(
@@ -201,7 +212,7 @@ class VNet(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def features(self, image: Float[Tensor, "batch 1 x y z"]) -> Tensor:
+    def features(self, image: Float[Tensor, "batch channel x y z"]) -> Tensor:
         """The last decoder feature, at full resolution."""
         skips, feature = [], image
         for i, stage in enumerate(self.encoder):
@@ -212,7 +223,7 @@ class VNet(nn.Module):
             feature = stage(up(feature) + skip)
         return feature
 
-    def forward(self, image: Float[Tensor, "batch 1 x y z"]) -> Tensor:
+    def forward(self, image: Float[Tensor, "batch channel x y z"]) -> Tensor:
         return self.head(self.dropout(self.features(image)))
 
 

@@ -25,14 +25,20 @@ def description_table(fingerprint: Fingerprint) -> HTML:
         "test scans with a label map, without": (
             f"{len(listing.scored_test)}, {len(listing.test) - len(listing.scored_test)}"
         ),
+        "channels (pictures show the first)": ", ".join(fingerprint.channel_names),
         "voxels along x, y, z": _ranges([one.shape for one in properties], "voxels"),
-        "voxel size along x, y, z": _ranges([one.spacing for one in properties], "mm"),
+        "voxel size along x, y, z": _ranges([one.spacing for one in properties], fingerprint.unit),
+        "voxel size for the network": _resampling(fingerprint),
         "orientation of the files": _counts([one.orientation for one in properties]),
         "median grey level": _range([one.quantiles[2] for one in properties]),
     }
     for value, name in list(zip(fingerprint.values, fingerprint.class_names, strict=True))[1:]:
-        sizes = [one.classes[value] * one.millilitres for one in properties if value in one.classes]
-        words = f"{_range(sizes)} ml in {len(sizes)} label maps" if sizes else "in no label map"
+        sizes = [one.classes[value] * one.measure[0] for one in properties if value in one.classes]
+        words = (
+            f"{_range(sizes)} {properties[0].measure[1]} in {len(sizes)} label maps"
+            if sizes
+            else "in no label map"
+        )
         rows[f"{name} (value {value})"] = words
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(words)}</td></tr>'
@@ -40,6 +46,14 @@ def description_table(fingerprint: Fingerprint) -> HTML:
     )
     caption = "<caption>Usable scans only: median, in brackets the smallest and largest.</caption>"
     return HTML(f"<table>{caption}<tbody>{body}</tbody></table>")
+
+
+def _resampling(fingerprint: Fingerprint) -> str:
+    common = fingerprint.common_spacing
+    if common is None:
+        return "their own: nothing is resampled"
+    sizes = [f"{size:.4g}" for axis, size in enumerate(common) if axis != fingerprint.axis]
+    return f"{', '.join(sizes)} mm, all scans resampled; predictions back on their own voxels"
 
 
 def findings_table(findings: Sequence[Finding]) -> HTML:

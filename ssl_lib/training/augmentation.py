@@ -1,7 +1,8 @@
 """Augmentation of whole batches on the device, without a loop over samples.
 
-Images are (batch, 1, *space), label maps (batch, *space); every random number comes from the
-generator that is passed in, which lives on the same device. Nothing here waits for the device.
+Images are (batch, channel, *space), label maps (batch, *space); channels of a scan move together,
+and each changes its appearance alone. Every random number comes from the generator that is passed
+in, which lives on the same device. Nothing here waits for the device.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Generator, Tensor
 
 from ssl_lib.inference import standardise
 
-Images = Float[Tensor, "batch 1 *space"]
+Images = Float[Tensor, "batch channel *space"]
 Labels = Integer[Tensor, "batch *space"]
 
 
@@ -202,8 +203,12 @@ def random_appearance(images: Images, generator: Generator, strength: float = 1.
     """Change what a scanner changes: gamma, contrast with a smooth bias field, blur, noise.
 
     Label maps stay valid because no voxel moves. The result is standardised again, so that only
-    relative grey levels carry information. Strength 0 only standardises.
+    relative grey levels carry information. Strength 0 only standardises. Of several channels each
+    is changed with draws of its own, as if it were a sample.
     """
+    if images.shape[1] > 1:
+        alone = random_appearance(images.flatten(0, 1).unsqueeze(1), generator, strength)
+        return alone.squeeze(1).unflatten(0, images.shape[:2])
     batch = images.shape[0]
     axes = tuple(range(1, images.ndim))
     low, high = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)

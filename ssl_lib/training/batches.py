@@ -34,11 +34,15 @@ AuxiliaryChannels = Mapping[str, Float32[np.ndarray, "channel *space"]]
 """Further images of scans by case id, each as large as its scan: filtered versions, for example.
 """
 
+Channels = Sequence[Float32[np.ndarray, "*space"]]
+"""The channels of one scan, and of its label map the only one."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees. Labels are (batch, *space), images (batch, 1, *space), with
-    auxiliary (batch, 1 + k, *space): channel 0 is the scan itself."""
+    """What one training step sees. Labels are (batch, *space), images (batch, c, *space) with the c
+    channels of the scans (mostly 1), with auxiliary ones (batch, 1 + k, *space): channel 0 is the
+    scan itself."""
 
     images: Float[Tensor, "labelled channel *space"]
     labels: Integer[Tensor, "labelled *space"]
@@ -58,7 +62,7 @@ def generator_at(device: torch.device | str, *parts: object) -> Generator:
 class HeldScan:
     """Channels of one scan on the device, padded to the patch, once and for all."""
 
-    def __init__(self, channels: np.ndarray, patch: tuple[int, ...], device: torch.device) -> None:
+    def __init__(self, channels: Channels, patch: tuple[int, ...], device: torch.device) -> None:
         whole = [_padded(channel, patch, _fill(channel)) for channel in channels]
         self.tensor = torch.stack(whole).to(device)
         self.space = tuple(self.tensor.shape[1:])
@@ -70,10 +74,10 @@ class HeldScan:
 class StoredScan:
     """Channels of one scan where they are, in memory or in a file; only patches are read."""
 
-    def __init__(self, channels: np.ndarray, patch: tuple[int, ...]) -> None:
+    def __init__(self, channels: Channels, patch: tuple[int, ...]) -> None:
         self.channels, self.patch = channels, patch
         self.fills = [_fill(channel) for channel in channels]
-        self.space = tuple(map(max, channels.shape[1:], patch))
+        self.space = tuple(map(max, channels[0].shape, patch))
 
     def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
         pairs = zip(self.channels, self.fills, strict=True)
@@ -105,9 +109,9 @@ class Patches:
         pairs = [(_with_companions(case, auxiliary), case.label) for case in cases]
         if dimensions == 2:
             pairs = [
-                (image[:, i], None if label is None else label[i])
-                for image, label in pairs
-                for i in range(image.shape[1])
+                ([channel[i] for channel in channels], None if label is None else label[i])
+                for channels, label in pairs
+                for i in range(len(channels[0]))
             ]
         self.patch, self.device = patch, device
         keep = partial(StoredScan, patch=patch)
@@ -175,12 +179,10 @@ def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
     return random.permutation(count).tolist()
 
 
-def _with_companions(
-    case: Case, auxiliary: AuxiliaryChannels | None
-) -> Float32[np.ndarray, "channel *space"]:
-    """The scan and its auxiliary as channels."""
+def _with_companions(case: Case, auxiliary: AuxiliaryChannels | None) -> Channels:
+    """The channels of the scan and its auxiliary ones."""
     if not auxiliary:
-        return case.image[None]
+        return case.channels
     others = auxiliary.get(case.case_id)
     if others is None or others.shape[1:] != case.image.shape:
         raise InputError(
@@ -188,7 +190,7 @@ def _with_companions(
             where=f"scan {case.case_id!r}",
             expected=f"k images of the shape {case.image.shape} for every training scan",
         )
-    return np.concatenate([case.image[None], others.astype(np.float32)])
+    return [*case.channels, *others.astype(np.float32)]
 
 
 def _fill(channel: np.ndarray) -> float:
@@ -270,4 +272,4 @@ def _bytes(case: Case, auxiliary: AuxiliaryChannels | None) -> int:
     """What a scan takes on the device, its label and auxiliary included."""
     label = 0 if case.label is None else case.label.nbytes
     more = auxiliary[case.case_id].nbytes if auxiliary and case.case_id in auxiliary else 0
-    return case.image.nbytes + label + more
+    return sum(channel.nbytes for channel in case.channels) + label + more

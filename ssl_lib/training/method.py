@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,8 @@ class Method:
     **Arguments:** `config` holds keyword arguments of `step` (alpha, T, gamma, ...),
     `warm_up_config` those of `warm_up`, `prepare_config` those of `prepare(study, **config)`.
     `networks` is used where `prepare` names no number. `teacher` adds a mean teacher; `all_labels`
-    opens every training label. `ablation` is the row that a method is compared with to measure its
+    opens every training label. `one_channel` is set where the method is made for scans of a single
+    channel. `ablation` is the row that a method is compared with to measure its
     idea. `averaged` says that the row with the mean of all networks' probabilities is scored too,
     as `<name>_ensemble`.
     `published` holds, for each data set with a published protocol, what `PROFILE=paper` changes.
@@ -63,6 +64,7 @@ class Method:
     networks: int = 1
     teacher: bool = False
     all_labels: bool = False
+    one_channel: bool = False
     title: str = ""
     notebook: str = ""
     ablation: str = ""
@@ -100,6 +102,16 @@ class Method:
             config={**self.config, **config},
             changes=tuple(sorted({**dict(self.changes), **changed}.items())),
         )
+
+    def refuse_channels(self, names: Sequence[str]) -> None:
+        """Raise `InputError` for scans of several channels if the method takes only one."""
+        if self.one_channel and len(names) > 1:
+            raise InputError(
+                f"the method {self.name!r} takes scans of one channel; these have {len(names)}:"
+                f" {', '.join(names)}",
+                expected="one channel, or another method",
+                fix="leave it out of METHODS, or make a folder with one of the channels",
+            )
 
     def in_our_geometry(self) -> Method:
         """The same method where the paper's protocol is followed with our affine map, strong

@@ -30,7 +30,7 @@ from ssl_lib.data.load import open_cohort
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.evaluation.results import build_result, score_cohort, write_result
-from ssl_lib.inference import predict_cohort, predict_probabilities
+from ssl_lib.inference import common_grid, predict_cohort, predict_probabilities
 from ssl_lib.models.ensemble import Ensemble, student_name, students
 from ssl_lib.models.networks import build_network, to_channels_last
 from ssl_lib.models.teacher import make_teacher
@@ -127,6 +127,7 @@ class Study:
             dimensions=self.cohort.dimensions,
             n_classes=self.cohort.n_classes,
             width=self.settings.width,
+            channels=self.cohort.n_channels,
             seed=derived_seed(self.seed, "weights", member),
         )
         return to_channels_last(network, self.cohort.dimensions).to(self.device)
@@ -139,6 +140,7 @@ class Study:
         `student`, from its own weights and on its own batches; the step sees them as `student`,
         `student_2`, ... Either way the unlabelled batch is drawn in the second stage.
         """
+        method.refuse_channels(self.cohort.channel_names)
         if method.all_labels:
             return self.with_all_labels().train(replace(method, all_labels=False))
         study, method = as_published(self, method)
@@ -294,7 +296,9 @@ class Study:
 
     def probabilities(self, network: nn.Module, case: Case) -> Tensor:
         """Softmax (class, *space) of one scan, on the device."""
-        return predict_probabilities(network, case.image, **self.inference_of(network))
+        options = self.inference_of(network)
+        grid = common_grid(case.image.shape, case.spacing, options.pop("spacing"))
+        return predict_probabilities(network, case.seen, **{**options, **grid})
 
     def validate(self, network: nn.Module) -> float:
         """Mean Dice over validation scans and foreground classes; undefined scores are left out."""
@@ -340,8 +344,9 @@ class Study:
 
     @cached_property
     def training_scans(self) -> Cohort:
-        """The labelled and unlabelled scans as the network sees them: slices on the common grid."""
-        return training_scans(self.cohort, self.settings.grid)
+        """The labelled and unlabelled scans as the network sees them: slices on the common grid, or
+        scans with voxels of the common size."""
+        return training_scans(self.cohort, self.settings.grid, self.settings.spacing)
 
     @cached_property
     def _inference(self) -> dict[str, Any]:
@@ -354,6 +359,7 @@ class Study:
             "stride": settings.stride,
             "use_autocast": self.device.type == "cuda",
             "grid": settings.grid,
+            "spacing": settings.spacing,
         }
 
     def inference_of(self, network: nn.Module) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import format_scans
 import nibabel
 import numpy as np
 import pytest
@@ -167,6 +168,26 @@ def test_slices_without_any_unlabelled_scan_go_through(tmp_path):
 
 
 # --- when there is nothing to be found, and when a file goes wrong on the way
+
+
+@pytest.mark.parametrize(
+    ("write", "ending"),
+    [
+        (format_scans.as_itk(".nrrd"), ".nrrd"),
+        (format_scans.as_dicom, ".nii.gz"),
+        (format_scans.as_coloured, ".png"),
+        (format_scans.as_colour_pictures, ".png"),
+        (format_scans.as_two_channels, ".nii.gz"),
+        (format_scans.as_two_sizes, ".nii.gz"),
+    ],
+    ids=["nrrd", "dicom", "colour labels", "colour pictures", "two channels", "two voxel sizes"],
+)
+def test_the_notebook_takes_folders_of_every_kind(tmp_path, write, ending):
+    folder = format_scans.write_folder(tmp_path / "mine", write)
+    ran = run_on(folder, tmp_path, 2, "mean_teacher")
+    assert ran.result["excluded"] == []
+    written = list((tmp_path / "out").glob(f"*/predictions/*/*{ending}"))
+    assert len({path.name for path in written}) == 9, "every scan is predicted"
 
 
 def test_healthy_test_scans_in_which_nothing_is_found_end_in_undefined_scores(tmp_path):

@@ -95,7 +95,7 @@ def test_a_new_scan_is_written_on_its_voxels_with_volumes(made, scan, tmp_path):
     np.testing.assert_array_equal(written.affine, nibabel.load(scan).affine)
     voxels = np.asarray(written.dataobj)
     voxel = np.prod(SPACING) / 1000
-    assert done.millilitres == pytest.approx(
+    assert done.sizes == pytest.approx(
         {"class 1": voxel * (voxels == 1).sum(), "class 2": voxel * (voxels == 2).sum()}
     )
     assert done.warnings == ()

@@ -211,7 +211,7 @@ def test_of_scans_that_do_not_fit_only_patches_are_read(tmp_path):
     patches = Patches([Case("scan", "patient", scan, (1.0,) * 3)], 3, (8, 8, 8), CPU, stored=True)
     drawn, _ = patches.draw(16, 0, "labelled", 0)
     assert drawn.shape == (16, 1, 8, 8, 8)
-    assert np.shares_memory(patches.images[0].channels, scan)
+    assert np.shares_memory(patches.images[0].channels[0], scan)
 
 
 def test_an_error_while_reading_ahead_is_not_lost(monkeypatch):

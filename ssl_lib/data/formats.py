@@ -1,0 +1,192 @@
+"""One door for files of all formats: a path becomes a `Volume`, a label map becomes a file.
+
+`suffixes` says which file is of which format. Each format has one reader, which returns voxels with
+their axes to the right, front and top, and their affine; whatever comes after it is the same for
+all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from nibabel.orientations import (
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    ornt2axcodes,
+    ornt_transform,
+)
+
+from ssl_lib.data.dicom_series import read_dicom
+from ssl_lib.data.itk_files import itk_label_map, read_itk
+from ssl_lib.data.pictures import Colours, picture_of, read_label_picture, read_picture
+from ssl_lib.data.preprocessing import Header, header_of, write_label_map
+from ssl_lib.data.preprocessing import write_new_label_map as write_new_nifti
+from ssl_lib.data.reading import Volume, read_nifti, same_grid
+from ssl_lib.data.suffixes import READ, Format, format_of, suffix_of
+from ssl_lib.utils.atomic import replace_own
+from ssl_lib.utils.errors import InputError
+
+READERS: dict[Format, Callable[..., Volume]] = {
+    "nifti": read_nifti,
+    "itk": read_itk,
+    "dicom": read_dicom,
+    "picture": read_picture,
+}
+WRITTEN_AS = {".mhd": ".mha", ".nhdr": ".nrrd", ".seg.nrrd": ".nrrd"}
+"""Label maps are one file each: header and voxels together."""
+NO_DIRECTIONS = "picture"
+"""What is said of the orientation of a picture."""
+
+
+def read_volume(path: Path, *, turned_as: Volume | None = None) -> Volume:
+    """The scan of a file, or of a folder with a DICOM series (see `reading.read_nifti`).
+
+    Raises `InputError` for a name of no format that is read, and as the reader of the format.
+    """
+    return READERS[_known_format(path)](path, turned_as=turned_as)
+
+
+def read_scan(files: Sequence[Path]) -> Volume:
+    """A scan of one file, or of one file for each of its channels.
+
+    Raises `InputError` as `read_volume`, and for a channel that lies on other voxels than the
+    first.
+    """
+    first = read_volume(files[0])
+    further = list(first.further)
+    for path in files[1:]:
+        other = _on_grid_of(first, path)
+        further += [(other.voxels, path), *other.further]
+    return replace(first, further=tuple(further))
+
+
+def _on_grid_of(first: Volume, path: Path) -> Volume:
+    """A further channel, turned as the first one was where only a rounding parts their turns."""
+    problem = ""
+    for turned_as in (None, first):
+        other = read_volume(path, turned_as=turned_as)
+        try:
+            same_grid(first, other)
+            return other
+        except InputError as error:
+            problem = problem or error.problem
+    shapes = other.voxels.shape, first.voxels.shape
+    words = problem if shapes[0] == shapes[1] else f"its shape is {shapes[0]}, not {shapes[1]}"
+    raise InputError(
+        f"lies on other voxels than {first.path.name}, the first channel of its scan: {words}",
+        where=path,
+        expected="all channels of a scan on one grid",
+        fix="resample it onto the first channel (SimpleITK.Resample)",
+    )
+
+
+def read_labels(
+    path: Path, *, turned_as: Volume | None = None, colours: Colours | None = None
+) -> Volume:
+    """The label map of a file; `colours` are the values of colours in pictures.
+
+    Raises `InputError` as `read_volume`.
+    """
+    if _known_format(path) == "picture":
+        return read_label_picture(path, turned_as=turned_as, colours=colours)
+    volume = read_volume(path, turned_as=turned_as)
+    if volume.further:
+        raise InputError(
+            f"holds {1 + len(volume.further)} numbers for each voxel",
+            where=path,
+            expected="one number for each voxel: its class",
+            fix="save it as one label map (3D Slicer: export the segmentation as a labelmap)",
+        )
+    return volume
+
+
+def volume_header(volume: Volume) -> Header:
+    """What the file of a volume says of the place of its voxels."""
+    if format_of(volume.path) == "nifti":
+        return header_of(volume.path)
+    letters = "".join(ornt2axcodes(volume.turn))
+    is_picture = volume.unit == "pixel"
+    return Header(NO_DIRECTIONS if is_picture else letters, volume.placed, 0.0, volume.unit)
+
+
+def prediction_name(scan: str, path: Path) -> str:
+    """The name of the file for the prediction of a scan: of the scan's format, where label maps are
+    written in it, else NIfTI (DICOM) or PNG (pictures)."""
+    ending = {"itk": suffix_of(path.name), "picture": ".png"}.get(format_of(path), ".nii.gz")
+    return scan + WRITTEN_AS.get(ending, ending)
+
+
+def write_prediction(
+    path: Path, label: UInt8[np.ndarray, "x y z"], volume: Volume, values: Sequence[int]
+) -> Path:
+    """Write the label map of a volume onto the voxels of its file.
+
+    `label` has its axes to the right, front and top; `values` are the numbers to write for the
+    classes 0, 1, ... The ending of `path` decides the format: volumes are written as NIfTI, .mha or
+    .nrrd, pictures as PNG. Returns `path`. Raises `InputError` for any other ending, if the shapes
+    differ, and if `path` is the scan itself, a link to it, or any file that was not written here or
+    was changed since.
+    """
+    kinds = format_of(volume.path), None if path.is_dir() else format_of(path)
+    if kinds[0] == "nifti" and kinds[1] != "itk":
+        return write_label_map(path, label, volume.path, values)
+    _refuse_ending(path, volume)
+    if path.exists() and volume.path.exists() and os.path.samefile(path, volume.path):
+        raise InputError(
+            "is the scan itself: the label map would replace it",
+            where=path,
+            expected="another file for the label map",
+            fix="choose another name or folder for the output",
+        )
+    stored, affine = _as_stored(np.take(np.asarray(values, np.uint8), label), volume)
+    if kinds[1] == "nifti":
+        return write_new_nifti(path, stored, affine)
+    if kinds[1] == "picture":
+        content = picture_of(stored)
+    else:
+        scan = volume.path if kinds[0] == "itk" else None
+        content = itk_label_map(path, stored, affine, scan)
+    replace_own(path, content)
+    return path
+
+
+def _known_format(path: Path) -> Format:
+    found = format_of(path)
+    if found is None:
+        raise InputError(
+            "is no scan by its name",
+            where=path,
+            expected=READ,
+            fix="give its path as it is called, or convert it to .nii.gz",
+        )
+    return found
+
+
+def _refuse_ending(path: Path, volume: Volume) -> None:
+    allowed = (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
+    if path.is_dir() or suffix_of(path.name) not in allowed:
+        raise InputError(
+            "is no name for the label map of this scan",
+            where=path,
+            expected=f"a name that ends in {' or '.join(allowed)}",
+        )
+
+
+def _as_stored(
+    label: UInt8[np.ndarray, "x y z"], volume: Volume
+) -> tuple[UInt8[np.ndarray, "*stored"], Float[np.ndarray, "4 4"]]:
+    """The label map with its axes as the scan's file has them, and the affine of that file."""
+    if label.shape != volume.voxels.shape:
+        raise InputError(
+            f"the label map has the shape {label.shape}, its scan {volume.voxels.shape}",
+            where=volume.path,
+        )
+    back = ornt_transform(axcodes2ornt("RAS"), volume.turn)
+    stored = np.ascontiguousarray(apply_orientation(label, back), np.uint8)
+    return stored, volume.affine @ inv_ornt_aff(back, label.shape)
