@@ -491,8 +491,8 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
         findings.note(
             "imagesTr",
             f"names{', or their DICOM files,' if of_series else ''} suggest {len(guessed)} patients"
-            f" with several scans, such as {', '.join(example[:3])}: each is kept on one side of the"
-            " split",
+            f" with several scans, such as {', '.join(example[:3])}: each is kept on one side of"
+            " the split",
             "patients.csv, if the guess is wrong: it decides",
             "write a line scan,patient for each scan",
         )
