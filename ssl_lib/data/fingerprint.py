@@ -488,11 +488,11 @@ def _with_patients(listing: Listing, findings: Findings) -> Listing:
     guessed = {p: scans for p, scans in several.items() if any(s in guess for s in scans)}
     if guessed:
         example = max(guessed.values(), key=len)
+        tags = ", or their DICOM files," if of_series else ""
         findings.note(
             "imagesTr",
-            f"names{', or their DICOM files,' if of_series else ''} suggest {len(guessed)} patients"
-            f" with several scans, such as {', '.join(example[:3])}: each is kept on one side of"
-            " the split",
+            f"names{tags} suggest {len(guessed)} patients with several scans, such as"
+            f" {', '.join(example[:3])}: each is kept on one side of the split",
             "patients.csv, if the guess is wrong: it decides",
             "write a line scan,patient for each scan",
         )

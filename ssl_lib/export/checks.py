@@ -42,7 +42,7 @@ def checked_description(text: str, path: Path) -> Mapping[str, Any]:
         elif len(config["inference"].get("spacing") or range(dimensions)) != dimensions:
             wrong = ["inference.spacing"]
         elif any(size != (dimensions, len(names), len(channels)) for size in sizes):
-            wrong = ["network for its classes, channels and geometry"]
+            wrong = ["network for its channels, classes and geometry"]
     if wrong:
         raise InputError(
             f"its description has no usable {', '.join(wrong)}",

@@ -39,10 +39,8 @@ def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> 
     """Write weights and description, in one step (see `ssl_lib.utils.atomic`)."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     dimensions = 3 if config["geometry"]["axis"] is None else 2
-    probe = torch.randn(
-        (1, len(config["channels"]), *[PROBE_SIDE] * dimensions),
-        generator=torch.Generator().manual_seed(0),
-    )
+    shape = (1, len(config.get("channels", ["image"])), *[PROBE_SIDE] * dimensions)
+    probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
     text = json.dumps(config, sort_keys=True, default=str)
     metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
