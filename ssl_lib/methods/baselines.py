@@ -4,7 +4,6 @@ Edit the notebook, not this file.
 """
 
 
-import textwrap
 
 import numpy as np
 import torch

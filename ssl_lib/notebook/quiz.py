@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
+from ssl_lib.evaluation.results import SMOKE, smoke_note
+
 BOX = "border:1px solid; border-radius:8px; padding:0.7em 1em; margin:0.8em 0; max-width:44em"
 
 Test = tuple[str, Callable[[object], object]] | tuple[str, Callable[[object], object], str]
@@ -22,7 +24,6 @@ State = Literal["passed", "failed", "not tried"]
 
 OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
 """An element with this attribute keeps the arrow keys to itself in JupyterLab."""
-SMOKE = "A smoke run: its numbers mean nothing."
 UNMEASURED = "Nobody has measured this yet. Run the notebook, then this cell again."
 STYLE = """
 .ssl-predict legend { float: left; width: 100%; margin-bottom: .4em; padding: 0; font-size: 1em; }
@@ -96,7 +97,7 @@ def ask(
         return Question(question, tuple(options), None, UNMEASURED)
     if answer not in options or len(set(options)) != len(options):
         raise ValueError(f"the answer {answer!r} must be one of different options {list(options)}")
-    if any(run["profile"] == "smoke" for run in runs or ()):
+    if smoke_note(runs or ()):
         return Question(question, tuple(options), None, SMOKE)
     measured = " (mean and 95 % interval over the stored runs of these parameters)"
     return Question(question, tuple(options), answer, because + measured * (runs is not None))

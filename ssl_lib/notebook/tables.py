@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.evaluation.decisions import ORACLE, READINGS, readings
+from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
 from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -52,12 +54,83 @@ def row_table(
     )
     seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
     caption = (
-        f"<caption>Seeds {seeds}; in brackets 95 % intervals over scans. Difference: Dice minus "
-        f"that of “{escape(row_name(reference))}”.</caption>"
+        f"<caption>{smoke_note(results)} Seeds {seeds}; in brackets 95 % intervals over scans. "
+        f"Difference: Dice minus that of “{escape(row_name(reference))}”.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 
+WORDS = {"better": "a gain", "worse": "a loss", "equivalent": "equal", "undecided": "not shown"}
+"""How a difference is called; `equal` lies within the margin of notebook 05."""
+
+
+def gain_table(
+    pairs: Mapping[str, tuple[str, str]], results: Sequence[Result], *, where: str = ""
+) -> HTML:
+    """One line a question: the paired difference in Dice of two rows, its interval, what it says.
+
+    `pairs` maps the question, in words, to (row, reference). Rows that no result has both of are
+    left out. A smoke run has no verdicts. `where` says in the caption where this was measured.
+    """
+    note, lines = smoke_note(results), []
+    for one, words in zip(*_compared(results, pairs), strict=True):
+        said = "–" if note else WORDS[one.verdict]
+        lines.append((words, interval_text(one.interval, "+"), said))
+    seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in results}))
+    caption = f"{note} {where} Paired over test scans; in brackets 95 % intervals; seeds {seeds}."
+    return plain_table(("What", "Dice gained", "in words"), lines, caption)
+
+
+def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
+    """One line a setting: the mean Dice in % of each row over the stored seeds, smoke runs left
+    out."""
+    settings: dict[tuple[str, str, int], list[Result]] = {}
+    for run in results:
+        if run["profile"] != "smoke":
+            key = (run["dataset"], run["profile"], run["n_labelled"])
+            settings.setdefault(key, []).append(run)
+
+    def dice(row: str, runs: Sequence[Result]) -> str:
+        values = [100 * run["rows"][row]["dice"] for run in runs if row in run["rows"]]
+        return f"{nan_mean(values):.2f}" if values else "–"
+
+    lines = [
+        (f"{dataset}, {profile}, {count} labelled", *(dice(row, runs) for row in rows), len(runs))
+        for (dataset, profile, count), runs in sorted(settings.items())
+    ]
+    caption = "Measured here: Dice in %, mean over seeds." if lines else "Nothing is stored yet."
+    return plain_table(("Setting", *map(row_name, rows), "seeds"), lines, caption)
+
+
+def _compared(
+    results: Sequence[Result], pairs: Mapping[str, tuple[str, str]]
+) -> tuple[list[Comparison], list[str]]:
+    """The comparisons that can be made, and their questions."""
+    made = [(compare_rows(results, [pair]), words) for words, pair in pairs.items()]
+    return [one for found, _ in made for one in found], [words for found, words in made if found]
+
+
+def plain_table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> HTML:
+    """A table of texts; the first column names the lines, columns of numbers stand to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    looks = [
+        ' class="number"' * (place > 0 and all(re.match(NUMBER, row[place]) for row in rows))
+        for place in range(len(heads))
+    ]
+
+    def line(cells: Sequence[str], name: str, scope: str) -> str:
+        first, *rest = map(escape, cells)
+        more = zip(rest, looks[1:], strict=True)
+        others = "".join(f"<{name}{look}>{cell}</{name[:2]}>" for cell, look in more)
+        return f'<tr><th scope="{scope}">{first}</th>{others}</tr>'
+
+    head = line(heads, 'th scope="col"', "col")
+    body = "".join(line(row, "td", "row") for row in rows)
+    words = f"<caption>{escape(' '.join(caption.split()))}</caption>" if caption.strip() else ""
+    return HTML(f"<table>{words}<thead>{head}</thead><tbody>{body}</tbody></table>")
+
+
+NUMBER = r"[-+−–]?\d|[–-]$|undefined"
 CONSTANTS = ("Constant", "Paper", "Released code", "Ours at `paper`", "Same, or why not")
 
 

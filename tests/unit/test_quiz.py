@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ssl_lib.notebook.quiz import SMOKE, UNMEASURED, ask, check
+from ssl_lib.evaluation.results import SMOKE
+from ssl_lib.notebook.quiz import UNMEASURED, ask, check
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
 TESTS = [
