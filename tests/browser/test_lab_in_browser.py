@@ -239,6 +239,26 @@ def test_a_quiz_answers_at_once_and_keeps_the_arrow_keys(lab: Lab, browser) -> N
     page.close()
 
 
+def test_opening_and_saving_changes_nothing_in_the_script(lab: Lab, browser) -> None:
+    for name in ("jupytext.toml", "05_comparison.py", "05_comparison.ipynb"):
+        shutil.copy(NOTEBOOKS_DIR / name, lab.folder)
+    stored, page = lab.folder / "05_comparison.ipynb", opened(lab, browser, "05_comparison")
+    before = stored.stat().st_mtime_ns
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+    )
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    while stored.stat().st_mtime_ns == before:
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(1000)
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+    script = (lab.folder / "05_comparison.py").read_text()
+    assert script == (NOTEBOOKS_DIR / "05_comparison.py").read_text()
+    for name in ("jupytext.toml", "05_comparison.py", "05_comparison.ipynb"):
+        (lab.folder / name).unlink()
+
+
 SHORT = ("00_few_labels_many_scans", "05_comparison")  # the others open with --long
 
 
