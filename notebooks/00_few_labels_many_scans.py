@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -89,8 +89,8 @@ from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
-from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
-from ssl_lib.notebook.tables import constants_table, interval_text, row_table
+from ssl_lib.evaluation.statistics import paired_difference
+from ssl_lib.notebook.tables import constants_table, gain_table, plain_table, row_table
 
 NOTEBOOK = "00_few_labels_many_scans"
 
@@ -109,6 +109,36 @@ def stored_results():
 
 
 # %% [markdown]
+# ## What do you expect?
+#
+# Commit to a guess before you scroll. Guessing wrong is the fastest way to remember.
+
+
+# %% tags=["predict"]
+def measured_winner():
+    """Which of the two steps gained more Dice in the stored runs."""
+    gains = [
+        np.nanmean(paired_difference(stored_results(), *pair).values)
+        for pair in (("supervised_strong", "supervised_few"), ("mean_teacher", "supervised_strong"))
+    ]
+    winner = "Strong augmentation" if gains[0] > gains[1] else "The unlabelled scans"
+    return (
+        winner,
+        f"Augmentation {gains[0]:+.3f} Dice, unlabelled scans on top of it {gains[1]:+.3f}",
+    )
+
+
+# %% tags=["predict"]
+winner, because = measured_winner() if stored_results() else ("", "")
+ask(
+    f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
+    options=("Strong augmentation", "The unlabelled scans"),
+    answer=winner,
+    because=because,
+    runs=stored_results(),
+)
+
+# %% [markdown]
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan; the
@@ -120,38 +150,11 @@ ALT_ROWS = (
     "Dice of every test scan for each row, from supervised training with few labels to "
     "supervised training with all labels, with means, intervals and paired differences."
 )
-if stored_results():
+drawn = bool(stored_results())
+if drawn:
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 else:
-    print("No stored run yet for these parameters; the last section draws this picture.")
-
-# %% [markdown]
-# ## What do you expect?
-#
-# Commit to a guess before you scroll. Guessing wrong is the fastest way to remember.
-
-
-# %% tags=["predict"]
-def measured_winner():
-    """Which of the two steps gained more Dice in the stored runs."""
-    if not stored_results():
-        return "Not measured yet", "Run the notebook and come back."
-    gains = [
-        np.nanmean(paired_difference(stored_results(), *pair).values)
-        for pair in (("supervised_strong", "supervised_few"), ("mean_teacher", "supervised_strong"))
-    ]
-    winner = "Strong augmentation" if gains[0] > gains[1] else "The unlabelled scans"
-    text = f"Augmentation {gains[0]:+.3f} Dice, unlabelled scans on top of it {gains[1]:+.3f}."
-    return winner, f"{text} Mean over the stored runs of these parameters."
-
-
-# %% tags=["predict"]
-ask(
-    f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
-    options=("Strong augmentation", "The unlabelled scans", "Not measured yet"),
-    answer=measured_winner()[0],
-    because=measured_winner()[1],
-)
+    print("No stored run yet for these parameters; the section on the results draws this picture.")
 
 # %% [markdown]
 # ## Who is who among the scans?
@@ -163,10 +166,12 @@ ask(
 # two splits.
 
 # %%
-for group, cases in cohort.groups.items():
-    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].case_id if cases else '-'}")
-print(f"   classes: {', '.join(cohort.class_names)}")
-print(textwrap.fill(cohort.caveat, 80))
+groups = [
+    (group, len(cases), cases[0].case_id if cases else "–")
+    for group, cases in cohort.groups.items()
+]
+caption = f"Classes: {', '.join(cohort.class_names)}. {cohort.caveat}"
+plain_table(("Group", "scans", "the first is"), groups, caption)
 
 # %% tags=["figure"]
 ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
@@ -861,7 +866,8 @@ show(figure, alt="Test Dice against the number of labelled scans, and the mean t
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:3]
@@ -876,15 +882,12 @@ show(figure, alt=ALT_EXAMPLES)
 
 
 # %% tags=["results"]
-def gain(row, reference):
-    """Paired difference of two rows over scans and stored seeds, with its interval."""
-    values = paired_difference(stored_results(), row, reference).values
-    return interval_text(bootstrap_interval(values), sign="+")
-
-
-print(f"strong augmentation  {gain('supervised_strong', 'supervised_few')} Dice over plain")
-print(f"unlabelled scans     {gain('mean_teacher', 'supervised_strong')} Dice over strong")
-print(f"all labels           {gain('supervised_all', 'mean_teacher')} Dice over the mean teacher")
+PAIRS = {
+    "strong augmentation, over plain": ("supervised_strong", "supervised_few"),
+    "unlabelled scans, over strong": ("mean_teacher", "supervised_strong"),
+    "all labels, over the mean teacher": ("supervised_all", "mean_teacher"),
+}
+gain_table(PAIRS, stored_results())
 
 # %% [markdown]
 # **How to read it.** If the second line's interval lies above zero, unlabelled scans helped beyond

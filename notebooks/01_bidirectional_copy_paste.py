@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -94,7 +94,13 @@ from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
-from ssl_lib.notebook.tables import constants_table, interval_text, row_table
+from ssl_lib.notebook.tables import (
+    constants_table,
+    gain_table,
+    interval_text,
+    measured_table,
+    row_table,
+)
 from ssl_lib.models.teacher import make_teacher
 
 NOTEBOOK = "01_bidirectional_copy_paste"
@@ -112,22 +118,6 @@ def stored_results():
     wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
     return read_results(RESULTS_DIR, *wanted)
 
-
-# %% [markdown]
-# ## Where does this end?
-#
-# With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans.
-
-# %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, BCP, BCP in one "
-    "direction and BCP without copy-paste, with means, intervals and paired differences."
-)
-if stored_results():
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
-else:
-    print("No stored run yet for these parameters; the last section draws this picture.")
 
 # %% [markdown]
 # ## What do you expect?
@@ -152,16 +142,34 @@ def verdict(interval):
 
 
 # %% tags=["predict"]
-answer, because = "Not measured yet", "Run the notebook and come back."
+answer, because = "", ""
 if stored_results():
     answer = verdict(gain("bcp", "bcp_ablation"))
     because = f"BCP minus BCP without pasting: {interval_text(gain('bcp', 'bcp_ablation'), '+')}"
 ask(
     f"What happens to the Dice with N_LABELLED = {N_LABELLED} when the pasting is removed?",
-    options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
+    options=("It falls", "It cannot be told", "It rises"),
     answer=answer,
-    because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",
+    because=because,
+    runs=stored_results(),
 )
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files. Each small mark is one test scan, the
+# diamond is the mean, its bar a 95 % interval over scans.
+
+# %% tags=["first-figure"]
+ALT_ROWS = (
+    "Dice of every test scan for each row: supervised training, mean teacher, BCP, BCP in one "
+    "direction and BCP without copy-paste, with means, intervals and paired differences."
+)
+drawn = bool(stored_results())
+if drawn:
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+else:
+    print("No stored run yet for these parameters; the section on the results draws this picture.")
 
 # %% [markdown]
 # ## Who is who among the scans?
@@ -1087,7 +1095,8 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
@@ -1106,8 +1115,7 @@ pairs = {
     "the second direction": ("bcp", "bcp_one_direction"),
     "BCP against the mean teacher": ("bcp", "mean_teacher"),
 }
-for words, pair in pairs.items():
-    print(f"{words:>28}: {interval_text(gain(*pair), sign='+')} Dice")
+gain_table(pairs, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first line is what a paper would print. The second is what the *idea*
@@ -1152,12 +1160,7 @@ for count in sorted({r["n_labelled"] for r in every_count}):
 # | Pancreas-NIH | 12 of 62 | 82.91 | CoraNet 79.67 |
 
 # %% tags=["results"]
-for stored in read_results(RESULTS_DIR, NOTEBOOK):
-    if stored["profile"] == "smoke":
-        continue
-    dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
-    place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"measured: {place}: BCP {dice['bcp']}, without pasting {dice['bcp_ablation']}")
+measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["bcp", "bcp_ablation"])
 
 # %% [markdown]
 # **What differs.** On LA and pancreas the released code chose its checkpoint on the *test* scans,

@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -102,7 +102,6 @@ from scipy.stats import mannwhitneyu
 from ssl_lib import figures
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.evaluation.decisions import MARGINS, practical_verdict
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
@@ -112,7 +111,15 @@ from ssl_lib.methods import METHODS, row_name
 from ssl_lib.training.batches import Patches
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
-from ssl_lib.notebook.tables import constants_table, interval_text, row_table
+from IPython.display import display
+from ssl_lib.notebook.tables import (
+    constants_table,
+    gain_table,
+    interval_text,
+    measured_table,
+    plain_table,
+    row_table,
+)
 
 NOTEBOOK = "02_uncertainty_co_training"
 
@@ -137,26 +144,6 @@ def trials():
 
 
 # %% [markdown]
-# ## Where does this end?
-#
-# With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans. *Averaged* means that the views' answers
-# are averaged at test time. An average of networks is another thing than one network, so the fair
-# partner of the last row is the third; what averaging alone is worth is measured further down.
-
-# %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan: supervised training, mean teacher, flat views with labels only, "
-    "co-training with and without uncertainty; means, intervals and paired differences."
-)
-SHOWN = ("supervised_strong", "mean_teacher", "umct_views_supervised_ensemble",
-         "umct_ablation_ensemble", "umct_ensemble")  # fmt: skip
-if stored_results():
-    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
-else:
-    print("No stored run yet for these parameters; the last section draws this picture.")
-
-# %% [markdown]
 # ## What do you expect?
 #
 # UMCT is flat kernels, several views, co-training *and* a weighting by uncertainty. Take only the
@@ -175,25 +162,39 @@ def verdict(interval, words=("It rises", "It cannot be told", "It falls")):
     return words[0 if interval.low > 0 else 2 if interval.high < 0 else 1]
 
 
-WORDS = {"better": "a gain", "worse": "a loss", "equivalent": "equal", "undecided": "not shown"}
-
-
-def in_words(interval):
-    """The verdict of notebook 05, which minds no difference below 0.01 Dice."""
-    return WORDS[practical_verdict(interval, MARGINS["dice"])]
-
-
 # %% tags=["predict"]
-answer, because = "Not measured yet", "Run the notebook and come back."
+answer, because = "", ""
 if stored_results():
     loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
 ask(
     f"What happens to the Dice with N_LABELLED = {N_LABELLED} when every view counts the same?",
-    options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
+    options=("It falls", "It cannot be told", "It rises"),
     answer=answer,
-    because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",
+    because=because,
+    runs=stored_results(),
 )
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files. Each small mark is one test scan, the
+# diamond is the mean, its bar a 95 % interval over scans. *Averaged* means that the views' answers
+# are averaged at test time. An average of networks is another thing than one network, so the fair
+# partner of the last row is the third; what averaging alone is worth is measured further down.
+
+# %% tags=["first-figure"]
+ALT_ROWS = (
+    "Dice of every test scan: supervised training, mean teacher, flat views with labels only, "
+    "co-training with and without uncertainty; means, intervals and paired differences."
+)
+SHOWN = ("supervised_strong", "mean_teacher", "umct_views_supervised_ensemble",
+         "umct_ablation_ensemble", "umct_ensemble")  # fmt: skip
+drawn = bool(stored_results())
+if drawn:
+    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
+else:
+    print("No stored run yet for these parameters; the section on the results draws this picture.")
 
 # %% [markdown]
 # ## Who is who among the scans?
@@ -1138,9 +1139,11 @@ check(
 # average (two seeds where two are given):
 
 # %% tags=["results"]
+lines = []
 for words, runs in trials()["variants"].items():
     views = np.mean([np.mean(run["views"]) for run in runs.values()])
-    print(f"{words:>32}: views {views:.3f}, averaged {averaged(words):.3f} ({len(runs)} seeds)")
+    lines.append((words, f"{views:.3f}", f"{averaged(words):.3f}", len(runs)))
+plain_table(("Variant", "views", "averaged", "seeds"), lines, "Dice on validation scans.")
 
 # %% tags=["train"]
 names = ["umct_views_supervised", "umct_ablation", "umct"]
@@ -1234,13 +1237,15 @@ result = study.save(NOTEBOOK, DATASET, rows, RESULTS_DIR, every_view=every_view,
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
 
 # %% tags=["results"]
-print("Dice of each view:")
-for name, dice in every_view.items():
-    texts = ", ".join(f"{value:.3f}" for value in dice)
-    print(f"{row_name(name)}: {texts}; mean {np.mean(dice):.3f}")
+views = [
+    (row_name(name), ", ".join(f"{value:.3f}" for value in dice), f"{np.mean(dice):.3f}")
+    for name, dice in every_view.items()
+]
+plain_table(("Row", "Dice of each view", "mean"), views, f"Seed {SEED}, test scans.")
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
@@ -1261,8 +1266,7 @@ PAIRS = {
     "everything, over mean teacher": ("umct_ensemble", "mean_teacher"),
     "mean teacher, over the control": ("mean_teacher", "supervised_strong"),
 }
-for words, pair in PAIRS.items():
-    print(f"{words:>30}: {interval_text(gain(*pair), sign='+')} Dice, {in_words(gain(*pair))}")
+gain_table(PAIRS, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first line needs no unlabelled scan: it is what an ensemble gives. The
@@ -1293,11 +1297,8 @@ settings_stored = {
 }
 for setting in sorted(settings_stored):
     runs = read_results(RESULTS_DIR, NOTEBOOK, *setting)
-    print("{}, {}, {} labelled, {} seeds{}".format(*setting[:3], len(runs), earlier_settings(runs)))
-    for words, pair in QUESTIONS.items():
-        if all(pair[0] in run["rows"] for run in runs):
-            found = gain(*pair, runs)
-            print(f"    {words:>12}: {interval_text(found, '+')}, {in_words(found)}")
+    place = "{}, {}, {} labelled{}.".format(*setting[:3], earlier_settings(runs))
+    display(gain_table(QUESTIONS, runs, where=place))
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
@@ -1354,13 +1355,8 @@ ask(
 # | three views, plain mean | the same | 76.49 | |
 
 # %% tags=["results"]
-for stored in read_results(RESULTS_DIR, NOTEBOOK):
-    if stored["profile"] == "smoke":
-        continue
-    dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
-    place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"measured: {place}: UMCT averaged {dice['umct_ensemble']}, plain mean "
-          f"{dice['umct_ablation_ensemble']}, one view {dice['umct']}")  # fmt: skip
+MEASURED = ["umct_ensemble", "umct_ablation_ensemble", "umct"]
+measured_table(read_results(RESULTS_DIR, NOTEBOOK), MEASURED)
 
 # %% [markdown]
 # **What differs.** Of the 10.8 points between 66.75 and 77.55, the weighting's share is the last

@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -107,9 +107,17 @@ from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
-from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
-from ssl_lib.notebook.tables import constants_table, interval_text, row_table
+from IPython.display import display
+from ssl_lib.notebook.tables import (
+    constants_table,
+    gain_table,
+    interval_text,
+    measured_table,
+    plain_table,
+    row_table,
+)
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
 
@@ -126,22 +134,6 @@ def stored_results():
     wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
     return read_results(RESULTS_DIR, *wanted)
 
-
-# %% [markdown]
-# ## Where does this end?
-#
-# With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans.
-
-# %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, UA-MT and AAU, with "
-    "means, intervals and paired differences."
-)
-if stored_results():
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
-else:
-    print("No stored run yet for these parameters; the last section draws this picture.")
 
 # %% [markdown]
 # ## What do you expect?
@@ -164,17 +156,35 @@ def auroc_gain(task):
 
 
 # %% tags=["predict"]
-answer, because = "Not measured yet", "Run the notebook and come back."
+answer, because = "", ""
 if stored_results():
     found = auroc_gain("ordinary errors")
     answer = "U" if found.low > 0 else "The entropy" if found.high < 0 else "It cannot be told"
     because = f"AUROC of U minus AUROC of the entropy: {interval_text(found, '+')}"
 ask(
     "Which map finds the ordinary errors of a mean teacher better?",
-    options=("U", "The entropy", "It cannot be told", "Not measured yet"),
+    options=("U", "The entropy", "It cannot be told"),
     answer=answer,
-    because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",
+    because=because,
+    runs=stored_results(),
 )
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files. Each small mark is one test scan, the
+# diamond is the mean, its bar a 95 % interval over scans.
+
+# %% tags=["first-figure"]
+ALT_ROWS = (
+    "Dice of every test scan for each row: supervised training, mean teacher, UA-MT and AAU, with "
+    "means, intervals and paired differences."
+)
+drawn = bool(stored_results())
+if drawn:
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+else:
+    print("No stored run yet for these parameters; the section on the results draws this picture.")
 
 # %% [markdown]
 # ## Who is who among the scans?
@@ -572,9 +582,9 @@ repairs = {
     "validation": repair_report(study, autoencoder, validation_maps),
     "test": repair_report(study, autoencoder, test_maps),
 }
-for group, dice in repairs.items():
-    words = "Dice of {damaged:.3f} damaged becomes {repaired:.3f}; clean maps return at {clean:.3f}"
-    print(f"{group:>10}: " + words.format(**dice))
+STATES = ("damaged", "repaired", "clean")
+lines = [(group, *(f"{dice[state]:.3f}" for state in STATES)) for group, dice in repairs.items()]
+plain_table(("Label maps", "damaged", "repaired", "clean, redrawn"), lines, "Dice to the truth.")
 
 # %% [markdown]
 # Look at the last number, too. Clean maps do not return whole: thin walls and odd shapes do not fit
@@ -595,10 +605,13 @@ else:
     print("Not measured for these parameters.")
 
 # %% tags=["results"]
+lines = []
 for count, rows in by_count.items():
     changes = [row["repaired"] - row["damaged"] for row in rows]
     verdict = "repairs" if min(changes) > 0 else "does not repair on every seed"
-    print(f"{count:>3} label maps: Dice {' and '.join(f'{c:+.3f}' for c in changes)}: {verdict}")
+    lines.append((count, ", ".join(f"{change:+.3f}" for change in changes), verdict))
+if lines:
+    display(plain_table(("Label maps", "Dice gained, by seed", "in words"), lines))
 
 # %% [markdown]
 # ## What can a short code not say?
@@ -1104,10 +1117,6 @@ def intervals(table):
     }
 
 
-# %% tags=["results"]
-for task, row in intervals(reliability).items():
-    print(f"{task:>16}: " + ", ".join(f"{name} {found.mean:.3f}" for name, found in row.items()))
-
 # %% tags=["figure"]
 ALT_AUROC = "AUROC of U, entropy and one minus the largest probability for five kinds of error."
 show(figures.auroc_chart(intervals(reliability)), alt=ALT_AUROC)
@@ -1515,7 +1524,8 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, **more)
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:2]
@@ -1529,25 +1539,25 @@ show(figure, alt="The first two test scans: the truth and four rows' predictions
 
 
 # %% tags=["results"]
-def gain(row, reference):
-    """Paired difference in Dice of two rows over scans and stored seeds, with its interval."""
-    return bootstrap_interval(paired_difference(stored_results(), row, reference).values)
-
-
 pairs = {
     "everything in AAU": ("aau", "supervised_strong"),
     "anatomy alone (γ > 0)": ("aau", "mean_teacher"),
     "dropout entropy alone": ("ua_mt", "mean_teacher"),
     "AAU against UA-MT": ("aau", "ua_mt"),
 }
-for words, pair in pairs.items():
-    print(f"{words:>24}: {interval_text(gain(*pair), sign='+')} Dice")
+gain_table(pairs, stored_results())
 
 # %% tags=["results"]
-for task in TASKS:
-    means = ", ".join(f"{name} {nan_mean(auroc_of(task, name).ravel()):.3f}" for name in MEASURES)
-    print(f"{task:>16}: AUROC {means}")
-    print(f"{'':>16}  U minus entropy {interval_text(auroc_gain(task), '+')}")
+lines = [
+    (
+        task,
+        *(f"{nan_mean(auroc_of(task, name).ravel()):.3f}" for name in MEASURES),
+        interval_text(auroc_gain(task), "+"),
+    )
+    for task in TASKS
+]
+caption = "AUROC, mean over stored seeds and test scans, with a 95 % interval of the difference."
+plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 
 # %% [markdown]
 # **How to read it.** The first line is what a paper would print. The second is what the *idea*
@@ -1576,12 +1586,7 @@ for task in TASKS:
 # 86.58.
 
 # %% tags=["results"]
-for stored in read_results(RESULTS_DIR, NOTEBOOK):
-    if stored["profile"] == "smoke":
-        continue
-    dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
-    place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"{place}: mean teacher {dice['mean_teacher']}, UA-MT {dice['ua_mt']}, AAU {dice['aau']}")
+measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["mean_teacher", "ua_mt", "aau"])
 
 # %% [markdown]
 # **What differs.** All their baselines were rerun under AAU's own schedule and lie lower than in

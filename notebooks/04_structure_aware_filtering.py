@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -107,12 +107,19 @@ from ssl_lib.figures import SignalTree, choose_slice, show
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.results import read_results, smoke_note
 from ssl_lib.methods import METHODS
 from ssl_lib.training.batches import TwoStreams, generator_at
-from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
+from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
-from ssl_lib.notebook.tables import constants_table, interval_text, row_table
+from ssl_lib.notebook.tables import (
+    constants_table,
+    gain_table,
+    interval_text,
+    measured_table,
+    plain_table,
+    row_table,
+)
 
 NOTEBOOK = "04_structure_aware_filtering"
 
@@ -129,23 +136,6 @@ def stored_results():
     wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
     return read_results(RESULTS_DIR, *wanted)
 
-
-# %% [markdown]
-# ## Where does this end?
-#
-# With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans. Rows that average two networks have a
-# control that does so, too.
-
-# %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, cross pseudo "
-    "supervision and DSAIF, single and averaged, with means, intervals and paired differences."
-)
-if stored_results():
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
-else:
-    print("No stored run yet for these parameters; the last section draws this picture.")
 
 # %% [markdown]
 # ## What do you expect?
@@ -171,16 +161,35 @@ def verdict(interval, words=("It falls", "It cannot be told", "It rises")):
 
 
 # %% tags=["predict"]
-answer, because = "Not measured yet", "Run the notebook and come back."
+answer, because = "", ""
 if stored_results():
     change = bootstrap_interval(overlaps("dsaif") - overlaps("dsaif_ablation"))
     answer, because = verdict(change), f"With filters minus without: {interval_text(change, '+')}"
 ask(
     "With the filters, what happens to the overlap of the two networks' mistakes?",
-    options=("It falls", "It cannot be told", "It rises", "Not measured yet"),
+    options=("It falls", "It cannot be told", "It rises"),
     answer=answer,
-    because=f"{because} (mean and 95 % interval over the stored runs of these parameters).",
+    because=because,
+    runs=stored_results(),
 )
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files. Each small mark is one test scan, the
+# diamond is the mean, its bar a 95 % interval over scans. Rows that average two networks have a
+# control that does so, too.
+
+# %% tags=["first-figure"]
+ALT_ROWS = (
+    "Dice of every test scan for each row: supervised training, mean teacher, cross pseudo "
+    "supervision and DSAIF, single and averaged, with means, intervals and paired differences."
+)
+drawn = bool(stored_results())
+if drawn:
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+else:
+    print("No stored run yet for these parameters; the section on the results draws this picture.")
 
 # %% [markdown]
 # ## Who is who among the scans?
@@ -471,10 +480,12 @@ def effect(image, kind, area, simplify):
 # %%
 volume = subject(0, 3, 2026).image  # the phantom in 3D, whatever the cohort is
 steps = {"B: only children": (1, True), "A: small ones": (6, False), "A, then B": (6, True)}
-print("T = 6               slice, Max  slice, Min volume, Max volume, Min")
+lines = []
 for words, step in steps.items():
     found = [effect(x, kind, *step) for x in (picture, volume) for kind in ("max", "min")]
-    print(f"{words:<19}", *(f"{changed:4.0%} {mean:6.1%}" for changed, mean in found))
+    lines.append((words, *(f"{changed:.0%}, by {mean:.1%}" for changed, mean in found)))
+heads = ("T = 6", "slice, Max", "slice, Min", "volume, Max", "volume, Min")
+plain_table(heads, lines, "Pixels that change, and by how much on average.")
 
 # %% [markdown]
 # **Answer.** The first number is the share of pixels that change, the second by how much on
@@ -1095,12 +1106,15 @@ def overlap_change(row, reference):
     return bootstrap_interval(overlaps(row) - overlaps(reference))
 
 
-for words, pair in {
-    "teaching each other": ("dsaif_ablation", "supervised_pair_ensemble"),
-    "the filters": ("dsaif", "dsaif_ablation"),
-}.items():
-    change = overlap_change(*pair)
-    print(f"{words:>20}: {verdict(change).lower()}, {interval_text(change, sign='+')}")
+changes = {
+    "teaching each other": overlap_change("dsaif_ablation", "supervised_pair_ensemble"),
+    "the filters": overlap_change("dsaif", "dsaif_ablation"),
+}
+lines = [
+    (words, interval_text(change, "+"), "–" if PROFILE == "smoke" else verdict(change))
+    for words, change in changes.items()
+]
+plain_table(("What", "change of the overlap", "in words"), lines, smoke_note(stored_results()))
 
 # %% [markdown]
 # **How to read it.** The first line is the disease: two networks that teach each other come to
@@ -1151,7 +1165,8 @@ check(
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["figure"]
 examples = cohort.test[:1]
@@ -1165,11 +1180,6 @@ show(figure, alt="The first test scan: the truth and four rows' predictions, wit
 
 
 # %% tags=["results"]
-def gain(row, reference):
-    """Paired difference in Dice of two rows over scans and stored seeds, with its interval."""
-    return bootstrap_interval(paired_difference(stored_results(), row, reference).values)
-
-
 questions = {
     "all of DSAIF, averaged": ("dsaif_ensemble", "supervised_pair_ensemble"),
     "all of DSAIF, one network": ("dsaif", "supervised_strong"),
@@ -1179,10 +1189,7 @@ questions = {
     "averaging two controls": ("supervised_pair_ensemble", "supervised_strong"),
     "DSAIF against the mean teacher": ("dsaif", "mean_teacher"),
 }
-for words, pair in questions.items():
-    change = gain(*pair)
-    said = verdict(change, ("costs", "cannot be told", "gains"))
-    print(f"{words:>30}: {said:<14} {interval_text(change, sign='+')} Dice")
+gain_table(questions, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first two lines are what a paper would print, each against its fair
@@ -1219,12 +1226,7 @@ ask(
 # experiments are on LA 2018, Pancreas-NIH and PROMISE12 (2D).
 
 # %% tags=["results"]
-for stored in read_results(RESULTS_DIR, NOTEBOOK):
-    if stored["profile"] == "smoke":
-        continue
-    dice = {name: f"{100 * row['dice']:.2f}" for name, row in stored["rows"].items()}
-    place = "{dataset}, {profile}, {n_labelled} labelled, seed {seed}".format(**stored)
-    print(f"measured: {place}: DSAIF {dice['dsaif']}, without filters {dice['dsaif_ablation']}")
+measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["dsaif", "dsaif_ablation"])
 
 # %% [markdown]
 # **What differs.** Their checkpoint was chosen on the test scans. Their batches hold one labelled

@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -87,7 +87,7 @@ from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import ablations, is_exhibit, row_name
 from ssl_lib.evaluation.statistics import Interval, scan_scores
-from ssl_lib.notebook.tables import reading_table, row_table
+from ssl_lib.notebook.tables import plain_table, reading_table, row_table
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
@@ -133,6 +133,35 @@ shown_and_weak = stored_rows(["supervised_weak", *shown, *sorted(IDEAS.values())
 shown_and_weak = list(dict.fromkeys(shown_and_weak))
 
 # %% [markdown]
+# ## What do you expect?
+#
+# All methods get the same labels and the same unlabelled scans. Against a supervised network with
+# the same strong augmentation:
+
+
+# %% tags=["predict"]
+def best_method():
+    """The method with the largest mean gain over the strong baseline, and that gain."""
+    made = compare_rows(results, [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]])
+    if not made:
+        return "", ""
+    best = max(made, key=lambda one: one.interval.mean)
+    if best.interval.low <= 0:
+        return "None for certain", f"The largest gain is {figures.difference_text(best)}"
+    return row_name(best.row), figures.difference_text(best)
+
+
+# %% tags=["predict"]
+options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
+ask(
+    f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
+    options=(*options, "None for certain"),
+    answer=best_method()[0],
+    because=best_method()[1],
+    runs=results if best_method()[0] else [],
+)
+
+# %% [markdown]
 # ## Where does this end?
 #
 # With this picture: every test scan of every stored seed, for the controls and the methods. The
@@ -152,45 +181,18 @@ else:
 # three seeds of every method and its ablation would still need.
 
 # %%
-for name, runs in cohorts.items():
-    print(f"{name:>40}  seeds {sorted({run['seed'] for run in runs})}")
+seeds = {name: sorted({run["seed"] for run in runs}) for name, runs in cohorts.items()}
+plain_table(("Cohort", "seeds"), [(name, ", ".join(map(str, of))) for name, of in seeds.items()])
 
 # %%
 wanted = [*CONTROLS, *METHODS, *sorted(set(IDEAS.values()) - set(CONTROLS)), "supervised_all"]
-for (dataset, profile, n_labelled), groups in missing_rows(everything, wanted, (0, 1, 2)).items():
-    for seeds, names in groups.items():
-        print(
-            f"make rows DATASET={dataset} PROFILE={profile} N_LABELLED={n_labelled} "
-            f'SEEDS="{" ".join(map(str, seeds))}" METHODS="{" ".join(names)}"'
-        )
-
-# %% [markdown]
-# ## What do you expect?
-#
-# All methods get the same labels and the same unlabelled scans. Against a supervised network with
-# the same strong augmentation:
-
-
-# %% tags=["predict"]
-def best_method():
-    """The method with the largest mean gain over the strong baseline, and that gain."""
-    made = compare_rows(results, [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]])
-    if not made:
-        return "Not measured yet", "Run notebooks 00 to 04 and come back."
-    best = max(made, key=lambda one: one.interval.mean)
-    if best.interval.low <= 0:
-        return "None for certain", f"The largest gain is {figures.difference_text(best)}."
-    return row_name(best.row), figures.difference_text(best)
-
-
-# %% tags=["predict"]
-options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
-ask(
-    f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
-    options=(*options, "None for certain", "Not measured yet"),
-    answer=best_method()[0],
-    because=best_method()[1],
-)
+lines = [
+    (*key, " ".join(map(str, seeds)), " ".join(names))
+    for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items()
+    for seeds, names in groups.items()
+]
+HEADS = ("DATASET", "PROFILE", "N_LABELLED", "SEEDS", "METHODS")
+plain_table(HEADS, lines, "What is missing: `make rows` with these five makes it.") if lines else ""
 
 # %% [markdown]
 # ## Who leads, and by how much?
@@ -381,9 +383,9 @@ counts = {}
 for runs in cohorts.values():
     for one in compare_rows(runs, list(IDEAS.items())):
         counts.setdefault(one.row, []).append(one.verdict)
-for row, verdicts in counts.items():
-    tally = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-    print(f"{row_name(row)}, with its idea against without: {tally}")
+KINDS = ("better", "equivalent", "undecided", "worse")
+lines = [(row_name(row), *map(found.count, KINDS)) for row, found in counts.items()]
+plain_table(("Method", *KINDS), lines, "Number of cohorts: with the idea against without it.")
 
 # %% [markdown]
 # ## Does averaging networks do the same?
@@ -398,7 +400,7 @@ ALT_AVERAGES = "Gain in Dice of averaging several networks over one of them."
 if averages:
     show(figures.forest(averages, margin=MARGINS["dice"]), alt=ALT_AVERAGES)
 else:
-    print("no averaged rows are stored for this cohort")
+    print("No averaged rows are stored for this cohort.")
 
 # %% [markdown]
 # ## What does it cost?
@@ -411,12 +413,15 @@ ALT_COST = "Mean Dice of each row against its seconds of training."
 if shown:
     show(figures.dice_against_seconds(results, shown), alt=ALT_COST)
 
+
 # %% tags=["results"]
-print("seconds of training, as multiples of the strong baseline's")
-for row in shown:
-    seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
-    base = nan_mean([r["rows"]["supervised_strong"]["seconds"] for r in results])
-    print(f"{seconds / base:6.1f}  {row_name(row)}")
+def seconds_of(row):
+    """Mean seconds of training of a row over the stored runs."""
+    return nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
+
+
+times = [(row_name(row), f"{seconds_of(row) / seconds_of(shown[0]):.1f}") for row in shown]
+plain_table(("Row", "times as long"), times, "Training, as multiples of the first row's.")
 
 # %% [markdown]
 # ## How few labels?

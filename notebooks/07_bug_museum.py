@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -91,7 +91,8 @@ from ssl_lib.figures import show
 from ssl_lib.notebook.museum import EXHIBITS, answers
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.results import read_results, smoke_note
+from ssl_lib.notebook.tables import plain_table
 from ssl_lib.methods import METHODS, baselines
 
 NOTEBOOK = "07_bug_museum"
@@ -116,27 +117,6 @@ def key(letter):
 
 
 # %% [markdown]
-# ## Where does this end?
-#
-# With this picture, drawn from the stored result files: the strong control, the sound mean teacher,
-# and nine defective ones. Each small mark is one test scan, the diamond is the mean, its bar a 95 %
-# interval over scans. The differences are to the *sound* mean teacher.
-
-# %% tags=["first-figure"]
-SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]
-ALT_ROWS = (
-    "Dice of every test scan for the strong control, the sound mean teacher and the nine exhibits, "
-    "with means, intervals and differences to the sound one."
-)
-if stored_results():
-    show(
-        figures.row_comparison(stored_results(), rows=SHOWN, reference="mean_teacher"),
-        alt=ALT_ROWS,
-    )
-else:
-    print("No stored run yet for these parameters; the notebook makes its own.")
-
-# %% [markdown]
 # ## What do you expect?
 #
 # Call a defect *visible* if it costs more Dice than the margin of 0.01 that notebook 05 calls too
@@ -157,10 +137,32 @@ count = len(visible())
 counted = "0 to 3" if count < 4 else "4 to 6" if count < 7 else "7 to 9"
 ask(
     "How many of the nine defects are visible in the score?",
-    options=("0 to 3", "4 to 6", "7 to 9", "Not measured yet"),
-    answer=counted if stored_results() else "Not measured yet",
-    because=f"{count}, counted from the stored runs; the section on the score names them.",
+    options=("0 to 3", "4 to 6", "7 to 9"),
+    answer=counted,
+    because=f"{count}; the section on the score names them",
+    runs=stored_results(),
 )
+
+# %% [markdown]
+# ## Where does this end?
+#
+# With this picture, drawn from the stored result files: the strong control, the sound mean teacher,
+# and nine defective ones. Each small mark is one test scan, the diamond is the mean, its bar a 95 %
+# interval over scans. The differences are to the *sound* mean teacher.
+
+# %% tags=["first-figure"]
+SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]
+ALT_ROWS = (
+    "Dice of every test scan for the strong control, the sound mean teacher and the nine exhibits, "
+    "with means, intervals and differences to the sound one."
+)
+if stored_results():
+    show(
+        figures.row_comparison(stored_results(), rows=SHOWN, reference="mean_teacher"),
+        alt=ALT_ROWS,
+    )
+else:
+    print("No stored run yet for these parameters; the notebook makes its own.")
 
 # %% [markdown]
 # ## What is on show?
@@ -319,13 +321,13 @@ def gain(training):
 
 
 # %%
-print(f"{'':7}{'supervised':>12}{'consistency':>12}{'gain':>8}{'film':>7}{'apart':>8}")
+lines = []
 for letter in ("sound", *EXHIBITS):
     one = sound if letter == "sound" else trainings[key(letter)]
-    losses = "".join(f"{last_tenth(one, term):12.4f}" for term in ("supervised", "consistency"))
-    print(
-        f"{letter:7}{losses}{gain(one):+8.3f}{1000 * film_change(one):7.1f}{100 * apart(one):7.2f}%"
-    )
+    losses = [f"{last_tenth(one, term):.4f}" for term in ("supervised", "consistency")]
+    more = (f"{gain(one):+.3f}", f"{1000 * film_change(one):.1f}", f"{100 * apart(one):.2f} %")
+    lines.append((letter, *losses, *more))
+plain_table(("Exhibit", "supervised", "consistency", "gain", "film", "apart"), lines)
 
 # %% [markdown]
 # ## What is your diagnosis?
@@ -392,9 +394,9 @@ show(figures.forest(compared, margin=MARGINS["dice"], names=titles), alt=ALT_SCO
 hidden = [letter for letter in EXHIBITS if letter not in visible()]
 control = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
 passing = [one.row[-1].upper() for one in control if one.interval.low > 0]
-print(f"{len(visible())} of 9 are visible:            {' '.join(visible())}")
-print(f"{len(hidden)} of 9 are not:                {' '.join(hidden)}")
-print(f"{len(passing)} of 9 beat the strong control: {' '.join(passing)}")
+counted = {"visible": visible(), "not visible": hidden, "better than the strong control": passing}
+lines = [(words, len(letters), " ".join(letters)) for words, letters in counted.items()]
+plain_table(("Exhibits", "of 9", "which"), lines, smoke_note(stored_results()))
 
 # %% [markdown]
 # **How to read it.** The figure's verdicts say whether a difference is certain; *visible* asks
@@ -569,11 +571,11 @@ for letter, exhibit in EXHIBITS.items():
     subjects[letter] = Subject(exhibit.method(), exhibit.study(study), N_LABELLED)
 
 # %% tags=["results"]
-print(f"{'':42}{'  '.join(subjects)}")
-for name, test in TESTS.items():
-    marks = ["passes" if test(subject) else "FAILS" for subject in subjects.values()]
-    shown = "  ".join("X" if mark == "FAILS" else "." for mark in marks[1:])
-    print(f"{name:42}{marks[0]:<7}{shown}")
+lines = [
+    (name, *("·" if test(subject) else "X" for subject in subjects.values()))
+    for name, test in TESTS.items()
+]
+plain_table(("Test", *subjects), lines, "· a test that passes, X one that fails")
 
 # %% [markdown]
 # A dot is a test that passes, an X one that fails. Read it along the diagonal: the sound training

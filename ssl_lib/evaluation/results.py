@@ -30,6 +30,8 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import ROWS, safe_name
 from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
 
+SMOKE = "A smoke run: its numbers mean nothing."
+"""What stands beside the numbers of the profile `smoke`: it only proves that every cell runs."""
 PROVENANCE = ("peak_memory_bytes", "device", "versions", "commit")
 
 
@@ -56,6 +58,11 @@ def score_cohort(
     distance = cohort.spacing_unit
     units = {"dice": "fraction", "jaccard": "fraction", "hd95": distance, "asd": distance}
     return {**summarise(per_case), "units": units, "per_case": per_case}
+
+
+def smoke_note(results: Sequence[Mapping[str, object]]) -> str:
+    """`SMOKE` if one of the results is of the profile `smoke`, else nothing."""
+    return SMOKE if any(result.get("profile") == "smoke" for result in results) else ""
 
 
 def build_result(

@@ -28,6 +28,7 @@ from ssl_lib.figures.style import (
     SKY,
     VERMILLION,
     house_style,
+    marked,
     new_figure,
     row_look,
 )
@@ -79,7 +80,7 @@ def row_comparison(
     _seed_legend(figure, results)
     title = fill(f"mean, and difference to {row_name(reference).lower()}", 22)
     right.set_title(title, loc="left", fontsize=8.5)
-    return figure
+    return marked(figure, results)
 
 
 @house_style()
@@ -286,4 +287,4 @@ def gains_by_labels(
     ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
     ax.set(xlabel="labelled scans", ylabel="gain in Dice", xlim=(-0.6, len(numbers) - 0.4))
     figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    return marked(figure, results)

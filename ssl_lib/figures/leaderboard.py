@@ -18,6 +18,7 @@ from ssl_lib.figures.style import (
     QUIET,
     VERMILLION,
     house_style,
+    marked,
     new_figure,
     row_look,
 )
@@ -89,7 +90,7 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
     legend.set_axis_off()
     handles, labels = legend.get_legend_handles_labels()
     legend.legend(handles, [_two_lines(label) for label in labels], loc="center left", fontsize=8)
-    return figure
+    return marked(figure, results)
 
 
 @house_style()
@@ -131,7 +132,7 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
     ax.set(xlabel="labelled scans", ylabel="Dice, mean over test scans")
     ax.set_xlim(-0.5, len(numbers) - 0.5)
     figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    return marked(figure, results)
 
 
 CHOICES = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import matplotlib
@@ -21,6 +22,7 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.utils.errors import InputError
 
 WIDTH = 7.2
@@ -113,6 +115,13 @@ def row_look(row: str) -> dict[str, str]:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure in house style, in inches. Not known to pyplot: it is never shown twice."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def marked(figure: Figure, results: Sequence[Mapping[str, object]]) -> Figure:
+    """The figure, with a line above it where its numbers are those of a smoke run."""
+    if note := smoke_note(results):
+        figure.suptitle(note, color=VERMILLION, fontsize=10, fontweight="bold")
+    return figure
 
 
 def to_image(figure: Figure, dpi: int = DPI) -> Image.Image:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import count, product
+from typing import TYPE_CHECKING
 
 from IPython import get_ipython
 from IPython.display import HTML, display
@@ -25,7 +26,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
+from ssl_lib.notebook.stored import show_live
 from ssl_lib.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import ipywidgets
 
 Draw = Callable[..., Figure]
 WANTED_BYTES, MAX_BYTES = 200_000, 400_000
@@ -225,26 +230,29 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
 
     _check_sliders(sliders)
     picture = ipywidgets.HTML()
-    live = {
-        name: ipywidgets.SelectionSlider(
-            options=[(value_text(value), value) for value in slider.values],
-            value=slider.values[slider.start_index],
-            description=slider.label,
-            style={"description_width": "initial"},
-            layout={"width": "32rem"},
-        )
-        for name, slider in sliders.items()
-    }
+    live = {name: _live_slider(slider) for name, slider in sliders.items()}
 
-    def redraw(change: object = None) -> None:
+    def redraw() -> tuple[bytes, str]:
         state = {name: one.value for name, one in live.items()}
-        words = escape(state_alt(alt, sliders, state))
+        words = state_alt(alt, sliders, state)
         with house_style():
-            figure = draw(**state)
-        uri = f"data:image/png;base64,{b64encode(to_png(figure)).decode()}"
-        picture.value = f'<img src="{uri}" alt="{words}" style="max-width:100%">'
+            png = to_png(draw(**state))
+        uri = f"data:image/png;base64,{b64encode(png).decode()}"
+        picture.value = f'<img src="{uri}" alt="{escape(words)}" style="max-width:100%">'
+        return png, words
 
+    keep = show_live(ipywidgets.VBox([*live.values(), picture]), *redraw())
     for one in live.values():
-        one.observe(redraw, names="value")
-    redraw()
-    display(ipywidgets.VBox([*live.values(), picture]))
+        one.observe(lambda change: keep(*redraw()), names="value")
+
+
+def _live_slider(slider: Slider) -> ipywidgets.SelectionSlider:
+    import ipywidgets
+
+    return ipywidgets.SelectionSlider(
+        options=[(value_text(value), value) for value in slider.values],
+        value=slider.values[slider.start_index],
+        description=slider.label,
+        style={"description_width": "initial"},
+        layout={"width": "32rem"},
+    )

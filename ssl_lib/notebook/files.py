@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 def read_cells(path: str | Path) -> list[NotebookNode]:

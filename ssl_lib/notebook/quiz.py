@@ -1,18 +1,20 @@
 """Questions to the reader: guess before the code answers, and exercises that grade themselves.
 
-Both return an object that Jupyter shows as plain HTML when it ends a cell. No kernel and no script
-is needed, so the same box works in JupyterLab, in a report and on paper. Colours are inherited;
-nothing is said by colour alone.
+Both return an object that Jupyter shows as HTML when it ends a cell. No kernel is needed, so the
+same box works in JupyterLab and in a report; without its few lines of script the answer of a
+question is folded and opens by hand. Colours are inherited; nothing is said by colour alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
+
+from ssl_lib.evaluation.results import SMOKE, smoke_note
 
 BOX = "border:1px solid; border-radius:8px; padding:0.7em 1em; margin:0.8em 0; max-width:44em"
 
@@ -20,39 +22,85 @@ Test = tuple[str, Callable[[object], object]] | tuple[str, Callable[[object], ob
 State = Literal["passed", "failed", "not tried"]
 
 
+OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
+"""An element with this attribute keeps the arrow keys to itself in JupyterLab."""
+UNMEASURED = "Nobody has measured this yet. Run the notebook, then this cell again."
+STYLE = """
+.ssl-predict legend { float: left; width: 100%; margin-bottom: .4em; padding: 0; font-size: 1em; }
+.ssl-predict legend ~ * { clear: both; }
+"""
+"""The question stands within the frame, however long it is, and not on its line."""
+SCRIPT = """
+(() => {
+  const box = document.getElementById("ID");
+  box.addEventListener("change", event => {
+    const verdict = event.target.dataset.verdict;
+    box.querySelector("[role=status]").textContent = verdict;
+    box.querySelector("details").open = true;
+  });
+})();
+"""
+
+
 @dataclass(frozen=True)
 class Question:
-    """A question with options and a folded answer."""
+    """A question with options and a folded answer; `answer` is None where nobody knows it yet."""
 
     question: str
     options: tuple[str, ...]
-    answer: str
+    answer: str | None
     because: str
 
     def _repr_html_(self) -> str:
         group = "predict-" + hashlib.sha256(self.question.encode()).hexdigest()[:8]
-        rows = "".join(_option(group, number, text) for number, text in enumerate(self.options))
+        rows = "".join(
+            _option(f"{group}-{number}", text, self._verdict(text))
+            for number, text in enumerate(self.options)
+        )
+        answer = f"<strong>{escape(self.answer)}</strong> " if self.answer else ""
         return (
-            f'<fieldset class="ssl-quiz ssl-predict" style="{BOX}">'
+            f"<style>{STYLE}</style>"
+            f'<fieldset id="{group}" class="ssl-quiz ssl-predict" style="{BOX}">'
             f"<legend><strong>Predict:</strong> {escape(self.question)}</legend>"
-            f"{rows}<details><summary>Compare with the answer</summary>"
-            f"<p><strong>{escape(self.answer)}</strong> {escape(self.because)}</p>"
-            "</details></fieldset>"
+            f'{rows}<p role="status" style="min-height:1.5em;margin:.4em 0;font-weight:bold"></p>'
+            "<details><summary>Compare with the answer</summary>"
+            f"<p>{answer}{escape(self.because)}</p>"
+            f"</details><script>{SCRIPT.replace('ID', group)}</script></fieldset>"
         )
 
     def __repr__(self) -> str:
         options = "\n".join(f"  ( ) {option}" for option in self.options)
         return f"Predict: {self.question}\n{options}"
 
+    def _verdict(self, option: str) -> str:
+        """What the reader is told on choosing this option."""
+        if self.answer is None:
+            return "Your guess is noted."
+        return "✓ Right." if option == self.answer else "✗ Not so."
 
-def ask(question: str, options: Sequence[str], answer: str, because: str) -> Question:
-    """Ask the reader to commit to a guess; the answer with its reason is folded below.
 
-    `answer` is one of `options`. Returns the question, shown when it ends a cell.
+def ask(
+    question: str,
+    options: Sequence[str],
+    answer: str,
+    because: str,
+    *,
+    runs: Sequence[Mapping[str, object]] | None = None,
+) -> Question:
+    """Ask the reader to commit to a guess; the choice is answered at once, with its reason.
+
+    `answer` is one of `options`. Where it was computed from stored results, these are `runs`:
+    without any, and where they are of the profile `smoke`, the question has no answer and says so.
+    Returns the question, shown when it ends a cell.
     """
+    if runs is not None and not runs:
+        return Question(question, tuple(options), None, UNMEASURED)
     if answer not in options or len(set(options)) != len(options):
         raise ValueError(f"the answer {answer!r} must be one of different options {list(options)}")
-    return Question(question, tuple(options), answer, because)
+    if smoke_note(runs or ()):
+        return Question(question, tuple(options), None, SMOKE)
+    measured = " (mean and 95 % interval over the stored runs of these parameters)"
+    return Question(question, tuple(options), answer, because + measured * (runs is not None))
 
 
 @dataclass(frozen=True)
@@ -145,10 +193,11 @@ def _refusing_stubs(attempt: object) -> object:
     return called
 
 
-def _option(group: str, number: int, text: str) -> str:
+def _option(identity: str, text: str, verdict: str) -> str:
+    group = identity.rpartition("-")[0]
     return (
-        f'<div><input type="radio" name="{group}" id="{group}-{number}"> '
-        f'<label for="{group}-{number}">{escape(text)}</label></div>'
+        f'<div><input type="radio" name="{group}" id="{identity}" {OWN_KEYS}'
+        f' data-verdict="{escape(verdict)}"> <label for="{identity}">{escape(text)}</label></div>'
     )
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.evaluation.decisions import (
-    MARGINS,
-    ORACLE,
-    READINGS,
-    Comparison,
-    compare_rows,
-    readings,
-)
+from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
 from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
     Interval,
     bootstrap_interval,
@@ -59,10 +54,37 @@ def row_table(
     )
     seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
     caption = (
-        f"<caption>Seeds {seeds}; in brackets 95 % intervals over scans. Difference: Dice minus "
-        f"that of “{escape(row_name(reference))}”.</caption>"
+        f"<caption>{smoke_note(results)} Seeds {seeds}; in brackets 95 % intervals over scans. "
+        f"Difference: Dice minus that of “{escape(row_name(reference))}”.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+WORDS = {"better": "a gain", "worse": "a loss", "equivalent": "equal", "undecided": "not shown"}
+"""How a difference is called; `equal` lies within the margin of notebook 05."""
+
+
+def gain_table(
+    pairs: Mapping[str, tuple[str, str]], results: Sequence[Result], *, where: str = ""
+) -> HTML:
+    """One line a question: the paired difference in Dice of two rows, its interval, what it says;
+    below the table the same in sentences.
+
+    `pairs` maps the question, in words, to (row, reference). Rows that no result has both of are
+    left out. A smoke run has no verdicts. `where` says in the caption where this was measured.
+    """
+    note, lines = smoke_note(results), []
+    found = list(zip(*_compared(results, pairs), strict=True))
+    for one, words in found:
+        said = "–" if note else WORDS[one.verdict]
+        lines.append((words, interval_text(one.interval, "+"), said))
+    seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in results}))
+    caption = f"{note} {where} Paired over test scans; in brackets 95 % intervals; seeds {seeds}."
+    table = plain_table(("What", "Dice gained", "in words"), lines, caption).data
+    if note:
+        return HTML(table)
+    read = in_sentences({words: one for one, words in found})
+    return HTML(f"{table}<p><strong>Read from the table.</strong> {escape(read)}</p>")
 
 
 READ_AS = {
@@ -72,40 +94,6 @@ READ_AS = {
     "undecided": "Not shown either way",
 }
 """How each verdict of `practical_verdict` begins its sentence."""
-
-
-def question_table(results: Sequence[Result], questions: Mapping[str, tuple[str, str]]) -> HTML:
-    """One line a question, in words: the paired difference in Dice of its row and its reference,
-    over scans and seeds, with its interval and verdict; below it the same in sentences.
-
-    The verdicts are those of notebook 05. Questions that no stored run can answer are left out;
-    results of the profile `smoke` get no verdict. Raises `InputError` for results that do not
-    belong together.
-    """
-    margin = MARGINS["dice"]
-    found = {
-        words: made[0]
-        for words, pair in questions.items()
-        if (made := compare_rows(results, [pair]))
-    }
-    smoke = any(result["profile"] == "smoke" for result in results)
-    body = "".join(_answer(words, one, smoke) for words, one in found.items())
-    caption = (
-        "<caption>Difference in Dice, in brackets its 95 % interval. <em>Equivalent</em>:"
-        f" the interval lies within {margin} of zero.</caption>"
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Question", "Dice", "Verdict"))
-    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    said = "A smoke run: its numbers mean nothing." if smoke else in_sentences(found)
-    return HTML(f"{table}<p><strong>Read from the table.</strong> {escape(said)}</p>")
-
-
-def _answer(words: str, one: Comparison, smoke: bool) -> str:
-    verdict = "no verdict" if smoke else one.verdict
-    return (
-        f'<tr><th scope="row">{escape(words)}</th>'
-        f'<td class="number">{interval_text(one.interval, "+")}</td><td>{verdict}</td></tr>'
-    )
 
 
 def in_sentences(found: Mapping[str, Comparison]) -> str:
@@ -122,6 +110,56 @@ def in_sentences(found: Mapping[str, Comparison]) -> str:
     return " ".join(sentences) or "No stored run can answer."
 
 
+def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
+    """One line a setting: the mean Dice in % of each row over the stored seeds, smoke runs left
+    out."""
+    settings: dict[tuple[str, str, int], list[Result]] = {}
+    for run in results:
+        if run["profile"] != "smoke":
+            key = (run["dataset"], run["profile"], run["n_labelled"])
+            settings.setdefault(key, []).append(run)
+
+    def dice(row: str, runs: Sequence[Result]) -> str:
+        values = [100 * run["rows"][row]["dice"] for run in runs if row in run["rows"]]
+        return f"{nan_mean(values):.2f}" if values else "–"
+
+    lines = [
+        (f"{dataset}, {profile}, {count} labelled", *(dice(row, runs) for row in rows), len(runs))
+        for (dataset, profile, count), runs in sorted(settings.items())
+    ]
+    caption = "Measured here: Dice in %, mean over seeds." if lines else "Nothing is stored yet."
+    return plain_table(("Setting", *map(row_name, rows), "seeds"), lines, caption)
+
+
+def _compared(
+    results: Sequence[Result], pairs: Mapping[str, tuple[str, str]]
+) -> tuple[list[Comparison], list[str]]:
+    """The comparisons that can be made, and their questions."""
+    made = [(compare_rows(results, [pair]), words) for words, pair in pairs.items()]
+    return [one for found, _ in made for one in found], [words for found, words in made if found]
+
+
+def plain_table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> HTML:
+    """A table of texts; the first column names the lines, columns of numbers stand to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    looks = [
+        ' class="number"' * (place > 0 and all(re.match(NUMBER, row[place]) for row in rows))
+        for place in range(len(heads))
+    ]
+
+    def line(cells: Sequence[str], name: str, scope: str) -> str:
+        first, *rest = map(escape, cells)
+        more = zip(rest, looks[1:], strict=True)
+        others = "".join(f"<{name}{look}>{cell}</{name[:2]}>" for cell, look in more)
+        return f'<tr><th scope="{scope}">{first}</th>{others}</tr>'
+
+    head = line(heads, 'th scope="col"', "col")
+    body = "".join(line(row, "td", "row") for row in rows)
+    words = f"<caption>{escape(' '.join(caption.split()))}</caption>" if caption.strip() else ""
+    return HTML(f"<table>{words}<thead>{head}</thead><tbody>{body}</tbody></table>")
+
+
+NUMBER = r"[-+−–]?\d|[–-]$|undefined"
 CONSTANTS = ("Constant", "Paper", "Released code", "Ours at `paper`", "Same, or why not")
 
 

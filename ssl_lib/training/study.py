@@ -92,6 +92,13 @@ class Study:
         that is no whole number from 0.
         """
         cohort = open_cohort(dataset, profile, n_labelled, data_dir)
+        if not cohort.unlabelled:
+            raise InputError(
+                f"with {n_labelled} labelled scans no unlabelled one is left",
+                where=dataset,
+                expected="at least one unlabelled scan to learn from",
+                fix="set N_LABELLED to a smaller number, or add scans without a label map",
+            )
         runs = None if runs_dir is None else Path(runs_dir)
         study = cls(cohort, settings_for(profile, cohort), profile, seed, best_device(), runs)
         return study.with_overrides(overrides or {})

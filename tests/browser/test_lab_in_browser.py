@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
+import nbformat
 import pytest
 from test_smoke_notebooks import NOTEBOOKS, small_copy
 
+from ssl_lib.notebook.files import KERNELSPEC
 from ssl_lib.notebook.source import NOTEBOOKS_DIR, read_parameters
+from ssl_lib.notebook.stored import BUSY, DEAD, STORED
 
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -67,6 +70,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONPATH": str(NOTEBOOKS_DIR.parent),  # the kernel runs the library that is tested
     }
     environment.pop("SSL_STATIC", None)
     server = subprocess.Popen(
@@ -147,6 +151,112 @@ def changed(page: object, box: object, before: str) -> bool:
         if drawn(box) != before:
             return True
     return False
+
+
+SLIDER = """from ssl_lib.figures import new_figure
+from ssl_lib.notebook.explore import Slider, explore
+import time
+def draw(size):
+    time.sleep(1)
+    figure = new_figure(1.5)
+    figure.subplots().barh([0, 1], [size, 1 - size])
+    return figure
+explore(draw, alt="Two bars.", size=Slider("box size", (0.25, 0.5, 0.75), 0.5))"""
+QUIZ = """from ssl_lib.notebook.quiz import ask
+ask("Which is the largest?", ["one", "two", "three"], "two", "It just is.")"""
+VIEWER = """import numpy as np
+from ssl_lib.notebook.viewer import look
+noise = np.random.default_rng(0).random((8, 9, 10))
+look(noise, (1, 1, 1), class_names=["background", "organ"], alt="Noise.")"""
+ALL_IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea-child")]
+  .filter(child => child.offsetParent && child.querySelector("img"))
+  .map(child => child.querySelector("img").alt)"""
+
+
+def opened(lab: Lab, browser: object, name: str, cells: list[str] | None = None) -> object:
+    """A page with the notebook of that name, written from `cells` if they are given."""
+    if cells is not None:
+        nbformat.write(
+            nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+                metadata={"kernelspec": KERNELSPEC},
+            ),
+            lab.folder / f"{name}.ipynb",
+        )
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.goto(f"{lab.address}/workspaces/{name}/tree/{name}.ipynb")
+    return page
+
+
+def stored_words(file: Path) -> list[str]:
+    """What stands in a notebook's pictures for readers who cannot see them."""
+    outputs = [
+        output for cell in nbformat.read(file, as_version=4).cells for output in cell.outputs
+    ]
+    return [o.metadata["image/png"]["alt"] for o in outputs if "image/png" in o.get("data", {})]
+
+
+def test_a_slider_says_what_it_does_and_its_picture_outlives_the_kernel(lab: Lab, browser) -> None:
+    page = opened(lab, browser, "slider", [SLIDER, VIEWER])
+    assert run_all(page)["errors"] == []
+    page.wait_for_selector(".noUi-handle")
+    assert not page.is_visible(f"text={STORED}"), "the stored picture is hidden by the slider"
+    assert page.evaluate(ALL_IMAGES)[0] == "Two bars. (box size 0.5)"
+    page.focus(".noUi-handle")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f"text={BUSY}")
+    page.wait_for_selector('img[alt="Two bars. (box size 0.75)"] >> visible=true')
+    page.wait_for_selector(f"text={BUSY}", state="hidden")
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_selector(f"text={DEAD}")
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+    page = opened(lab, browser, "slider")
+    page.wait_for_selector(f"text={STORED}")
+    page.wait_for_selector("text=Error displaying widget", state="hidden")
+    assert len(page.evaluate(ALL_IMAGES)) == 2, "of the slider and of the viewer"
+    words = stored_words(lab.folder / "slider.ipynb")
+    assert "Two bars. (box size 0.75)" in words and "Noise." in words
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+
+
+def test_a_quiz_answers_at_once_and_keeps_the_arrow_keys(lab: Lab, browser) -> None:
+    page = opened(lab, browser, "quiz", [QUIZ, "1 + 1"])
+    assert run_all(page)["errors"] == []
+    page.click(".ssl-predict input >> nth=0")
+    assert page.inner_text(".ssl-predict [role=status]") == "✗ Not so."
+    assert page.is_visible("text=It just is.")
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text(".ssl-predict [role=status]") == "✓ Right."
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.labels[0].innerText") == "three"
+    frame = page.query_selector(".ssl-predict").bounding_box()
+    legend = page.query_selector(".ssl-predict legend").bounding_box()
+    assert legend["y"] > frame["y"] + 4, "the question stands within its frame"
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+
+
+def test_opening_and_saving_changes_nothing_in_the_script(lab: Lab, browser) -> None:
+    for name in ("jupytext.toml", "05_comparison.py", "05_comparison.ipynb"):
+        shutil.copy(NOTEBOOKS_DIR / name, lab.folder)
+    stored, page = lab.folder / "05_comparison.ipynb", opened(lab, browser, "05_comparison")
+    before = stored.stat().st_mtime_ns
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+    )
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    while stored.stat().st_mtime_ns == before:
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(1000)
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+    script = (lab.folder / "05_comparison.py").read_text()
+    assert script == (NOTEBOOKS_DIR / "05_comparison.py").read_text()
+    for name in ("jupytext.toml", "05_comparison.py", "05_comparison.ipynb"):
+        (lab.folder / name).unlink()
 
 
 SHORT = ("00_few_labels_many_scans", "05_comparison")  # the others open with --long

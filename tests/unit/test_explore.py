@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from types import SimpleNamespace
 
+import ipywidgets
 import numpy as np
 import pytest
 from matplotlib import rcParams
 
 from ssl_lib.figures import new_figure
 from ssl_lib.notebook import explore as module
+from ssl_lib.notebook import stored
 from ssl_lib.notebook.explore import Slider, explore, static_html, value_text
 from ssl_lib.utils.errors import InputError
 
@@ -120,21 +123,47 @@ def test_static_unless_a_kernel_listens(monkeypatch):
 
 
 def test_live_sliders_redraw_at_once(monkeypatch):
-    shown, drawn = [], []
+    shown, kept, drawn = [], [], []
+
+    def show(*what):
+        shown.append(what)
+        return lambda *later: kept.append(later)
+
     monkeypatch.setattr(module, "is_live", lambda: True)
-    monkeypatch.setattr(module, "display", shown.append)
+    monkeypatch.setattr(module, "show_live", show)
 
     def spy(**values):
         drawn.append(values)
         return draw(**values)
 
     explore(spy, alt="Two bars.", size=SIZES, mode=MODES)
-    slider, _, picture = shown[0].children
+    widget, png, alt = shown[0]
+    slider, _, picture = widget.children
     before = picture.value
     slider.value = 0.75
     assert drawn == [{"size": 0.5, "mode": "inside"}, {"size": 0.75, "mode": "inside"}]
     assert picture.value != before
     assert "box size 0.75, mode inside" in picture.value
+    assert png.startswith(b"\x89PNG") and "box size 0.5" in alt
+    assert len(kept) == 1 and kept[0][0] != png and "box size 0.75" in kept[0][1]
+
+
+def test_a_live_slider_stores_a_picture_a_line_and_the_widget(monkeypatch):
+    shown, updated = [], []
+
+    def display(data, **rest):
+        shown.append((data, rest))
+        return SimpleNamespace(update=lambda data, **rest: updated.append(data))
+
+    monkeypatch.setattr(stored, "display", display)
+    keep = stored.show_live(ipywidgets.HTML("live"), b"first", "A picture.")
+    (picture, rest), (line, _), (widget, _) = shown
+    assert b64decode(picture["image/png"]) == b"first"
+    assert rest["metadata"]["image/png"]["alt"] == picture["text/plain"] == "A picture."
+    assert stored.STORED in line["text/html"] and line["text/plain"] == stored.STORED
+    assert stored.WIDGET in widget and "image/png" not in widget
+    keep(b"second", "Another.")
+    assert b64decode(updated[0]["image/png"]) == b"second"
 
 
 def test_static_is_displayed_as_html(monkeypatch):

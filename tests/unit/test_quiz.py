@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ssl_lib.notebook.quiz import ask, check
+from ssl_lib.evaluation.results import SMOKE
+from ssl_lib.notebook.quiz import UNMEASURED, ask, check
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
 TESTS = [
@@ -43,7 +44,7 @@ def parsed(thing: object) -> Elements:
 def test_a_question_is_an_accessible_radio_group_with_a_folded_answer() -> None:
     page = parsed(ask("Which is larger?", ["one", "two"], "two", "because 2 > 1"))
     radios, labels = page.named("input"), page.named("label")
-    assert [tag for tag, _ in page.tags[:2]] == ["fieldset", "legend"]
+    assert [tag for tag, _ in page.tags[:3]] == ["style", "fieldset", "legend"]
     assert {radio["type"] for radio in radios} == {"radio"}
     assert len({radio["name"] for radio in radios}) == 1
     assert [radio["id"] for radio in radios] == [label["for"] for label in labels]
@@ -59,8 +60,30 @@ def test_two_questions_do_not_share_a_radio_group() -> None:
 
 def test_a_question_escapes_everything() -> None:
     page = parsed(ask(NASTY, [NASTY, "b"], NASTY, NASTY))
-    assert not page.named("script")
+    assert len(page.named("script")) == 1, "its own"
     assert page.text.count(NASTY) == 4
+
+
+def test_each_option_knows_its_verdict_and_keeps_its_arrow_keys() -> None:
+    radios = parsed(ask("?", ["a", "b"], "a", "reason")).named("input")
+    assert [radio["data-verdict"] for radio in radios] == ["✓ Right.", "✗ Not so."]
+    assert all(radio["data-lm-suppress-shortcuts"] == "true" for radio in radios)
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [([], UNMEASURED), ([{"profile": "quick"}, {"profile": "smoke"}], SMOKE)],
+)
+def test_an_answer_without_a_real_run_is_none(runs: list, words: str) -> None:
+    page = parsed(ask("?", ["a", "b"], "a", "a wins by 0.9", runs=runs))
+    assert words in page.text
+    assert "0.9" not in page.text
+    assert not any("Right" in radio["data-verdict"] for radio in page.named("input"))
+
+
+def test_an_answer_from_runs_says_so() -> None:
+    page = parsed(ask("?", ["a", "b"], "a", "+0.2", runs=[{"profile": "quick"}]))
+    assert "+0.2 (mean and 95 % interval over the stored runs" in page.text
 
 
 @pytest.mark.parametrize(("options", "answer"), [(["a", "b"], "c"), (["a", "a"], "a")])

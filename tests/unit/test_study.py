@@ -404,3 +404,9 @@ def test_no_address_is_in_a_name():
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(InputError, match="SEED: the seed is"):
         tiny_study.tiny_study(seed=seed)
+
+
+def test_labels_for_all_scans_are_refused_as_too_many_are():
+    with pytest.raises(InputError, match="no unlabelled one is left"):
+        Study.open("phantom", "smoke", n_labelled=64, seed=0)
+    assert len(Study.open("phantom", "smoke", n_labelled=63, seed=0).cohort.unlabelled) == 1

@@ -8,8 +8,16 @@ import re
 import pytest
 
 from ssl_lib.data.phantom import phantom_cohort
-from ssl_lib.evaluation.results import build_result, write_result
-from ssl_lib.notebook.tables import number, question_table, reading_table, row_table
+from ssl_lib.evaluation.results import SMOKE, build_result, write_result
+from ssl_lib.figures import row_comparison
+from ssl_lib.notebook.tables import (
+    gain_table,
+    measured_table,
+    number,
+    plain_table,
+    reading_table,
+    row_table,
+)
 from ssl_lib.reports.picture import COHORT, draw_picture
 from ssl_lib.utils.errors import InputError
 
@@ -81,14 +89,14 @@ def test_difference_is_paired_and_seeds_are_counted() -> None:
 def test_questions_are_answered_in_a_table_and_in_sentences() -> None:
     pair, back = ("mean_teacher", "supervised_strong"), ("supervised_strong", "mean_teacher")
     questions = {"unlabelled scans": pair, "without them": back, "views": ("umct", "bcp")}
-    html = question_table([stored(0), stored(1)], questions).data
+    html = gain_table(questions, [stored(0), stored(1)]).data
     assert "Gained: unlabelled scans (+0.050). Lost: without them (-0.050)." in html
     assert "views" not in html, "no stored run can answer"
     assert (
         "Equal for practical purposes: unlabelled scans."
-        in question_table([stored(0, 0.005)], {"unlabelled scans": pair}).data
+        in gain_table({"unlabelled scans": pair}, [stored(0, 0.005)]).data
     )
-    smoke = question_table([{**stored(0), "profile": "smoke"}], questions).data
+    smoke = gain_table(questions, [{**stored(0), "profile": "smoke"}]).data
     assert "mean nothing" in smoke and "Gained" not in smoke and "better" not in smoke
 
 
@@ -102,3 +110,33 @@ def test_the_picture_is_drawn_from_result_files(tmp_path) -> None:
         draw_picture(tmp_path)
     write_result({**stored(0), **COHORT}, tmp_path / "results")
     assert draw_picture(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gain_is_a_line_with_its_verdict_and_a_smoke_run_has_none() -> None:
+    pairs = {"<the> teacher": ("mean_teacher", "supervised_strong"), "no row": ("bcp", "aau")}
+    html = gain_table(pairs, [stored(0), stored(1)], where="Here.").data
+    assert "&lt;the&gt; teacher" in html and "no row" not in html
+    assert "+0.050 [+0.050, +0.050]" in html and "a gain" in html
+    assert "Here." in html and SMOKE not in html
+    html = gain_table(pairs, [stored(0) | {"profile": "smoke"}]).data
+    assert SMOKE in html and "a gain" not in html
+
+
+def test_measured_rows_are_means_over_seeds_and_smoke_runs_are_left_out() -> None:
+    runs = [stored(0), stored(1, gain=0.15), stored(2) | {"profile": "smoke"}]
+    html = measured_table(runs, ["mean_teacher", "bcp"]).data
+    assert "70.00" in html and "phantom, quick, 4 labelled" in html and "smoke" not in html
+
+
+def test_columns_of_numbers_stand_to_the_right() -> None:
+    html = plain_table(("a", "b", "c"), [("x", 1, "y"), ("z", "-2 %", "3")], "Words.").data
+    assert re.findall(r'class="number">(.*?)</t', html) == ["b", "1", "-2 %"]
+    assert '<th scope="col">c</th>' in html and "<td>y</td>" in html
+
+
+def test_figures_and_tables_of_a_smoke_run_say_so() -> None:
+    for profile, said in (("smoke", True), ("quick", False)):
+        runs = [stored(0) | {"profile": profile}]
+        figure = row_comparison(runs)
+        assert (figure.get_suptitle() == SMOKE) == said
+        assert (SMOKE in row_table(runs).data) == said

@@ -325,11 +325,17 @@ def test_the_place_says_voxel_grey_level_and_classes(live):
 def test_a_kernel_gets_the_widget_and_a_page_gets_html(monkeypatch):
     shown = []
     monkeypatch.setattr(viewer, "display", shown.append)
+    monkeypatch.setattr(viewer, "show_live", lambda *what: shown.append(what))
     for alive in (True, False):
         monkeypatch.setattr(viewer, "is_live", lambda alive=alive: alive)
         scan = organ_scan()
         look(scan.image, SPACING, truth=scan.truth, **WORDS)
-    assert len(shown[0].children) == 4, "no choice for one scan"
+    widget, png, _ = shown[0]
+    assert len(widget.children) == 4, "no choice for one scan"
+    picture = Image.open(BytesIO(png))
+    assert picture.width == pytest.approx(
+        sum(width for width, _ in organ_scan().sizes()) / 2, abs=1
+    )
     assert shown[1].data.startswith("<style>")
 
 

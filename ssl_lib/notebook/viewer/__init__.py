@@ -16,8 +16,9 @@ from jaxtyping import Float, UInt8
 
 from ssl_lib.figures.style import checked_alt
 from ssl_lib.notebook.explore import is_live
+from ssl_lib.notebook.stored import show_live
 from ssl_lib.notebook.viewer.cuts import Scan
-from ssl_lib.notebook.viewer.live import live_widget
+from ssl_lib.notebook.viewer.live import first_picture, live_widget
 from ssl_lib.notebook.viewer.page import MAX_BYTES, static_html
 from ssl_lib.utils.errors import InputError
 
@@ -48,6 +49,7 @@ def look_through(scans: Mapping[str, Scan], *, class_names: Sequence[str], alt: 
         scan.check(class_names, where=name or None)
     words = checked_alt(alt)
     if is_live():
-        display(live_widget(scans, class_names=class_names, alt=words))
+        widget = live_widget(scans, class_names=class_names, alt=words)
+        show_live(widget, first_picture(next(iter(scans.values()))), words)
     else:
         display(HTML(static_html(scans, class_names=class_names, alt=words)))

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ssl_lib.notebook.viewer.cuts import Look, Scan
+import numpy as np
+from PIL import Image
+
+from ssl_lib.figures.style import smaller_png
+from ssl_lib.notebook.viewer.cuts import VIEWS, Look, Scan, draw_view
 from ssl_lib.notebook.viewer.words import (
     AXES,
     FILL,
@@ -92,6 +96,18 @@ def live_widget(
         },
     )
     return ipywidgets.VBox([*choice, pictures, place, grid, ticks])
+
+
+def first_picture(scan: Scan) -> bytes:
+    """The three cuts side by side, as they stand before anything is moved: a PNG file."""
+    sizes, start, look = scan.sizes(), scan.start(), scan.first_look()
+    height = max(high for _, high in sizes)
+    row = np.full((height, sum(wide for wide, _ in sizes), 3), 255, np.uint8)
+    left = 0
+    for view, (wide, high) in zip(VIEWS, sizes, strict=True):
+        row[:high, left : left + wide] = draw_view(scan, view, (wide, high), start, look)
+        left += wide
+    return smaller_png(Image.fromarray(row).reduce(2))
 
 
 def _windows(scan: Scan) -> list[tuple[str, int]]:

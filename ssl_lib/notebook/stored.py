@@ -1,0 +1,70 @@
+"""A live slider that leaves its picture in the file.
+
+A widget lives as long as its kernel: a saved notebook, opened again, has none. So three outputs
+stand in the cell: the picture as PNG, one line, and the widget. While the widget lives, its style
+hides the first two; when it is gone, the style of the line hides the widget's error message, and
+picture and line stay, in JupyterLab as on GitHub.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from IPython.display import display
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+Keep = Callable[[bytes, str], None]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STORED = "A stored picture: the sliders need a kernel. To move them, run this cell."
+DEAD = "The kernel was restarted, so these sliders move nothing. To move them, run this cell."
+BUSY = "Drawing: the kernel is busy."
+
+CHILD = ".jp-OutputArea-child"
+HIDE_PICTURE = (
+    f"{CHILD}:has(+ {CHILD} .ssl-stored-ID), {CHILD}:has(.ssl-stored-ID) {{ display: none; }}"
+)
+"""Style of a living widget: the outputs before it are not shown."""
+HIDE_ERROR = f"{CHILD}:has(.ssl-stored-ID) + {CHILD}:not(:has(.ssl-live-ID)) {{ display: none; }}"
+"""Style of the line: a widget that does not live is not shown."""
+STATES = """
+.ssl-state { visibility: hidden; min-height: 1.5em; line-height: 1.5; }
+.ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy { display: none; }
+.jupyter-widgets-disconnected .ssl-state { visibility: visible; }
+.jupyter-widgets-disconnected .ssl-state .dead { display: inline; font-weight: bold; }
+.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .ssl-state {
+  visibility: visible; transition: visibility 0s .3s; }
+"""
+"""Says that the kernel is gone, or busy for more than a moment."""
+
+
+def show_live(widget: ipywidgets.Widget, png: bytes, alt: str) -> Keep:
+    """Shows a widget and stores its picture; returns the function that stores a later one."""
+    import ipywidgets
+
+    identity = uuid4().hex[:8]
+    handle = display(_data(png, alt), display_id=f"stored-{identity}", **_alt(alt))
+    line = f'<p class="ssl-stored-{identity}"><em>{STORED}</em></p>'
+    html = f"<style>{HIDE_ERROR.replace('ID', identity)}</style>{line}"
+    display({"text/html": html, "text/plain": STORED}, raw=True)
+    state = ipywidgets.HTML(
+        f"<style>{HIDE_PICTURE.replace('ID', identity)}{STATES}</style>"
+        f'<div class="ssl-state ssl-live-{identity}" role="status">'
+        f'<span class="busy">{BUSY}</span><span class="dead">{DEAD}</span></div>'
+    )
+    box = ipywidgets.VBox([widget, state])
+    data = {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}
+    display({**data, "text/plain": ""}, raw=True)
+    return lambda png, alt: handle.update(_data(png, alt), **_alt(alt))
+
+
+def _data(png: bytes, alt: str) -> dict[str, str]:
+    return {"image/png": b64encode(png).decode(), "text/plain": alt}
+
+
+def _alt(alt: str) -> dict[str, object]:
+    return {"raw": True, "metadata": {"image/png": {"alt": alt}}}
