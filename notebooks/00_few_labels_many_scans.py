@@ -413,7 +413,15 @@ check(
 # better the average, the better the pseudo-labels.
 #
 # $$\theta' \leftarrow a\,\theta' + (1 - a)\,\theta$$
-#
+
+# %% [markdown]
+# **One update in one picture.** Boxes with a coloured line are scans, networks and losses; a dashed
+# arrow carries no gradient.
+
+# %% tags=["figure"]
+show(figures.method_diagram("mean_teacher"), alt=figures.diagram_alt("mean_teacher"))
+
+# %% [markdown]
 # **A toy.** Student weights 1, 1, 1; the teacher starts at 0 with $a = 0.5$. By hand: 0.5, 0.75,
 # 0.875.
 

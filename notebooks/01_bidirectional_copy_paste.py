@@ -207,6 +207,13 @@ def dice_roll(*parts):
 
 
 # %% [markdown]
+# **One update in one picture.** Boxes with a coloured line are scans, networks and losses; a dashed
+# arrow carries no gradient.
+
+# %% tags=["figure"]
+show(figures.method_diagram("bcp"), alt=figures.diagram_alt("bcp"))
+
+# %% [markdown]
 # ## What does the mask look like?
 #
 # **The claim, in our words.** A mixture should be neither a collage of crumbs nor two halves: one

@@ -207,6 +207,12 @@ ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and t
 show(figures.cohort_grid(cohort, n=6), alt=ALT_COHORT)
 
 # %% [markdown]
+# **One update in one picture.**
+
+# %% tags=["figure"]
+show(figures.method_diagram("umct"), alt=figures.diagram_alt("umct"))
+
+# %% [markdown]
 # ## What is a view?
 #
 # **The claim, in our words.** A volume has no preferred direction, but a network with flat kernels

@@ -208,6 +208,12 @@ strong, mean_teacher = (
 student = mean_teacher.networks["student"]
 
 # %% [markdown]
+# **One update in one picture.**
+
+# %% tags=["figure"]
+show(figures.method_diagram("aau"), alt=figures.diagram_alt("aau"))
+
+# %% [markdown]
 # ## How can a label map be wrong?
 #
 # **The claim, in our words.** Predictions fail in ways of their own: frayed borders, walls too thin

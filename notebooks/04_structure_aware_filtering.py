@@ -202,6 +202,13 @@ ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and t
 show(figures.cohort_grid(cohort, n=12), alt=ALT_COHORT)
 
 # %% [markdown]
+# **One update in one picture.** Boxes with a coloured line are scans, networks and losses; a dashed
+# arrow carries no gradient.
+
+# %% tags=["figure"]
+show(figures.method_diagram("dsaif"), alt=figures.diagram_alt("dsaif"))
+
+# %% [markdown]
 # ## What is a tree in an image?
 #
 # **The claim, in our words.** A grey image is a landscape. Flood it to level $t$: what stands out

@@ -21,6 +21,7 @@ from ssl_lib.figures.copy_paste import (
     mixture_frame,
     weight_maps,
 )
+from ssl_lib.figures.diagram import diagram_alt, method_diagram
 from ssl_lib.figures.filtering import (
     SignalTree,
     error_maps,
@@ -86,6 +87,7 @@ __all__ = [
     "component_filter",
     "cost_bars",
     "defect_frame",
+    "diagram_alt",
     "dice_against_seconds",
     "dice_by_labels",
     "difference_text",
@@ -108,6 +110,7 @@ __all__ = [
     "label_maps",
     "line_chart",
     "map_and_errors",
+    "method_diagram",
     "mixed_colours",
     "mixing_strip",
     "mixture_frame",

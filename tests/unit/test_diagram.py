@@ -1,0 +1,60 @@
+"""Diagrams: every arrow joins two boxes, no box covers another, every method's notebook has one."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from ssl_lib.figures import diagram_alt, method_diagram
+from ssl_lib.figures.diagram import BOX, COLUMN, DIAGRAMS, ROW
+from ssl_lib.figures.style import to_image
+from ssl_lib.notebook.source import NOTEBOOKS_DIR
+from ssl_lib.utils.errors import InputError
+
+HOMES = {"mean_teacher": "00", "bcp": "01", "umct": "02", "aau": "03", "dsaif": "04"}
+
+
+@pytest.mark.parametrize("method", DIAGRAMS)
+def test_arrows_join_boxes_that_do_not_cover_each_other(method: str) -> None:
+    diagram = DIAGRAMS[method]
+    joined = {name for arrow in diagram.arrows for name in (arrow.start, arrow.end)}
+    assert joined == set(diagram.boxes)
+    for one, other in combinations(diagram.boxes.values(), 2):
+        apart = abs(one.column - other.column) * COLUMN, abs(one.row - other.row) * ROW
+        assert apart[0] > BOX[0] or apart[1] > BOX[1], (one, other)
+
+
+@pytest.mark.parametrize("method", DIAGRAMS)
+def test_words_stay_inside_their_boxes(method: str) -> None:
+    figure = method_diagram(method)
+    to_image(figure)  # lays it out
+    (axes,) = figure.axes
+    boxes = [patch.get_window_extent() for patch in axes.patches]
+    for text in axes.texts:
+        words = text.get_window_extent()
+        inside = [box.x0 <= words.x0 and words.x1 <= box.x1 for box in boxes
+                  if box.y0 <= words.y0 and words.y1 <= box.y1]  # fmt: skip
+        assert any(inside), text.get_text()
+
+
+def test_no_gradient_reaches_a_teacher_and_nothing_follows_a_loss() -> None:
+    for diagram in DIAGRAMS.values():
+        for arrow in diagram.arrows:
+            kinds = diagram.boxes[arrow.start].kind, diagram.boxes[arrow.end].kind
+            if "teacher" in kinds or "frozen" in kinds:
+                assert arrow.flow != "gradient"
+            assert kinds[0] != "loss"
+
+
+@pytest.mark.parametrize("method", HOMES)
+def test_every_methods_notebook_shows_its_diagram(method: str) -> None:
+    assert HOMES.keys() == DIAGRAMS.keys()
+    (script,) = NOTEBOOKS_DIR.glob(f"{HOMES[method]}_*.py")
+    assert f'method_diagram("{method}")' in script.read_text()
+    assert len(diagram_alt(method)) > 100
+
+
+def test_a_method_without_a_diagram_is_named() -> None:
+    with pytest.raises(InputError, match="'zebra' has no diagram"):
+        method_diagram("zebra")
