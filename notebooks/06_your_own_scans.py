@@ -51,7 +51,7 @@
 # |---|---|---|
 # | `NAME.nii.gz`, `NAME.nii` | of any volume format | `.nii.gz`, its header |
 # | `NAME.mha`, `.mhd`, `.nrrd`, `.nhdr` | of any volume format | `.mha`, `.nrrd`, its header |
-# | `NAME/`: one DICOM series | the same; PNG for a single slice | `.nii.gz` on the grid of the series |
+# | `NAME/`: one DICOM series | the same; PNG for a single slice | `.nii.gz` on its grid |
 # | `NAME.png`, `.jpg`, `.tif`, `.bmp` | PNG, TIFF: numbers or colours | `.png`: class numbers |
 #
 # A scan with several **channels** has a file for each, in nnU-Net's names: `NAME_0000.nii.gz`,
