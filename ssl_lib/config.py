@@ -98,7 +98,9 @@ class Settings:
     for which the supervised row is trained.
 
     `spacing` is the voxel size (mm along the axes of a patch) that scans are resampled to for the
-    network, and back from (None: as they are). `geometry` says how patches are moved and whether
+    network, and back from (None: as they are). `foreground` is the share of labelled patches of a
+    batch that are placed so that they hold an organ (0: all are placed anywhere, as in published
+    benchmarks). `geometry` says how patches are moved and whether
     they are standardised (see `ssl_lib.training.geometry`); `margin` is the share of a patch's
     sides that the crop reaches beyond it on every side, so that a rotation finds real voxels there.
     `ramp_every` makes the unlabelled weight rise in steps of so many iterations, as released. The
@@ -123,6 +125,7 @@ class Settings:
     looks: int = 5
     grid: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
+    foreground: float = 0.0
     label_curve: tuple[int, ...] = ()
     geometry: GeometryName = "ours"
     margin: float = 0.0
@@ -186,7 +189,13 @@ def settings_for(profile: str, cohort: Cohort) -> Settings:
     _known_profile(profile)
     if profile in PAPER_PROFILES:
         return paper_settings(cohort.name, profile)
-    return replace(_our_settings(profile, cohort), spacing=cohort.common_spacing)
+    foreground = FOREGROUND if cohort.small_organs else 0.0
+    settings = _our_settings(profile, cohort)
+    return replace(settings, spacing=cohort.common_spacing, foreground=foreground)
+
+
+FOREGROUND = 1 / 3
+"""Share of labelled patches that hold an organ, where organs are small (nnU-Net's share)."""
 
 
 def _our_settings(profile: str, cohort: Cohort) -> Settings:
@@ -310,7 +319,8 @@ def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
     if profile != "quick" or not {"patch", "flip_axes"} <= parameters.keys():
         return True
     chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
-    chosen = replace(chosen, grid=parameters.get("grid"), spacing=parameters.get("spacing"))
+    own = {name: parameters.get(name) for name in ("grid", "spacing")}
+    chosen = replace(chosen, **own, foreground=parameters.get("foreground", 0.0))
     return same_settings(chosen, parameters)
 
 

@@ -91,7 +91,8 @@ class Cohort:
     `labelled_draw` is 0 where the data set says which scans are labelled (see `with_draw`).
     `channel_names` names the channels that every scan has; figures show the first. `common_spacing`
     is the voxel size (a number for each of the `dimensions`) that scans are resampled to for the
-    network, None where their voxels are of one size.
+    network, None where their voxels are of one size. `small_organs` is set for scans of one's own
+    whose organs fill little of them: a share of the labelled patches then holds one (`Settings`).
 
     Images and labels become read-only: what the hash was made of is what is trained on. Raises
     `InputError` for a label where none may be or a missing one, for a case id that stands twice,
@@ -114,6 +115,7 @@ class Cohort:
     labelled_draw: int = 0
     channel_names: tuple[str, ...] = ("image",)
     common_spacing: tuple[float, ...] | None = None
+    small_organs: bool = False
     content_hash: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

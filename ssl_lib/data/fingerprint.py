@@ -27,7 +27,7 @@ from ssl_lib.data.folder_files import (
     refuse_together,
     some,
 )
-from ssl_lib.data.formats import read_labels, read_scan, volume_header
+from ssl_lib.data.formats import on_stored_grid, read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.pictures import Colours, colour_name, label_colours
@@ -361,6 +361,8 @@ def label_beside(
     the two headers differ in the direction of an axis.
     """
     volume = read_labels(path, colours=colours)
+    if volume.unit == "pixel" and image.unit != "pixel":
+        volume = on_stored_grid(volume, image)
     if not np.array_equal(volume.turn, image.turn):
         alike = read_labels(path, turned_as=image, colours=colours)
         with suppress(InputError):  # only a rounding apart: then the image's turn is right

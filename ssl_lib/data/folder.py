@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,9 +59,25 @@ def folder_cohort(
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
     sentences.append(_caveat(listing, whole, geometry, _common_spacing(fingerprint, geometry)))
+    share = _organ_share(fingerprint, split)
+    sentences += [SMALL_ORGANS.format(share)] if share < SMALL else []
     caveat = " ".join(sentences)
-    cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat)
+    cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat, share < SMALL)
     return cohort, geometry
+
+
+SMALL = 0.01
+"""Organs that fill less than this share of the median labelled scan are small."""
+SMALL_ORGANS = (
+    "Organs fill {:.2%} of the median labelled scan: a third of the labelled patches is placed so"
+    " that it holds one."
+)
+
+
+def _organ_share(fingerprint: Fingerprint, split: Split) -> float:
+    """The share of voxels that are not background, the median over the labelled training scans."""
+    labelled = [fingerprint.properties[scan] for scan in split.labelled]
+    return float(np.median([one.foreground / math.prod(one.shape) for one in labelled]))
 
 
 TOGETHER_NO_MORE = (
@@ -156,6 +173,7 @@ def _sealed(
     cases: Mapping[str, Case],
     geometry: Geometry,
     caveat: str,
+    small_organs: bool,
 ) -> Cohort:
     about = listing.description
     return seal(
@@ -166,6 +184,7 @@ def _sealed(
         name=fingerprint.folder.resolve().name,
         dimensions=geometry.dimensions,
         class_names=fingerprint.class_names,
+        small_organs=small_organs,
         channel_names=fingerprint.channel_names,
         common_spacing=_common_spacing(fingerprint, geometry),
         spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",

@@ -106,6 +106,14 @@ def read_labels(
     return volume
 
 
+def on_stored_grid(label: Volume, image: Volume) -> Volume:
+    """A label map that was drawn on a scan of one slice and saved as a picture: it has no place of
+    its own, and its columns and rows are those of the scan's file."""
+    stored = apply_orientation(label.voxels, ornt_transform(axcodes2ornt("RAS"), label.turn))
+    turned = apply_orientation(stored, image.turn)
+    return replace(label, voxels=turned, affine=image.affine, turn=image.turn, unit=image.unit)
+
+
 def volume_header(volume: Volume) -> Header:
     """What the file of a volume says of the place of its voxels."""
     if format_of(volume.path) == "nifti":

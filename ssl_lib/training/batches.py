@@ -7,6 +7,7 @@ alone, so a resumed run needs no state to go on with the very same batches.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ssl_lib.data.cohort import Case, Cohort
 from ssl_lib.data.scan_files import room_for_scans
 from ssl_lib.training.geometry import (
     Cut,
+    Place,
     check_geometry,
     margins,
     published_cut,
@@ -89,7 +91,8 @@ class Patches:
 
     `auxiliary` are further images of each scan, by case id: they become its channels 1 to k.
     Scans lie on the device, unless they are `stored`: then each patch is cut where its scan is.
-    `geometry` and `margin` (a share of the patch's sides) are those of the settings.
+    `geometry`, `margin` (a share of the patch's sides) and `foreground` (the share of patches that
+    hold an organ) are those of the settings.
     """
 
     def __init__(
@@ -103,8 +106,14 @@ class Patches:
         stored: bool = False,
         geometry: str = "ours",
         margin: float = 0.0,
+        foreground: float = 0.0,
     ) -> None:
         check_geometry(geometry, patch)
+        if foreground and geometry == "published":
+            raise InputError(
+                f"a share of {foreground:g} of patches with foreground was asked for",
+                expected="0 for the geometry 'published': its patches lie anywhere",
+            )
         self.geometry, self.margin = geometry, margins(patch, margin)
         pairs = [(_with_companions(case, auxiliary), case.label) for case in cases]
         if dimensions == 2:
@@ -119,6 +128,9 @@ class Patches:
             keep = partial(HeldScan, patch=patch, device=device)
         self.images = [keep(image) for image, _ in pairs]
         self.labels = [keep(label[None]) for _, label in pairs if label is not None]
+        self.foreground = foreground
+        known = [label for _, label in pairs if foreground and label is not None]
+        self.organs = [_voxels_of_classes(label) for label in known]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -138,10 +150,29 @@ class Patches:
         ]
         if self.geometry == "published":
             return self._turned(order, seed, stream, iteration)
+        places = self._on_organs(order, places, seed, stream, iteration)
         if self.margin:
             places = [Cut(place, self.margin) for place in places]
         images = self._stack(self.images, order, places)
         return images, self._stack(self.labels, order, places)[:, 0] if self.labels else None
+
+    def _on_organs(
+        self, order: list[int], places: list[Place], seed: int, stream: str, iteration: int
+    ) -> list[Place]:
+        """The places, the last `foreground` share of them moved onto a voxel of a random class; a
+        scan or slice without an organ is replaced by one with it, in `order`, too."""
+        having = [number for number, organs in enumerate(self.organs) if organs]
+        count = math.ceil(self.foreground * len(order)) if having else 0
+        random = np.random.default_rng(derived_seed(seed, stream, "foreground", iteration))
+        for position in range(len(order) - count, len(order)):
+            if not self.organs[order[position]]:
+                order[position] = having[int(random.integers(len(having)))]
+            organs = self.organs[order[position]]
+            voxels = organs[int(random.integers(len(organs)))]
+            voxel = voxels[int(random.integers(len(voxels)))]
+            space = self.images[order[position]].space
+            places[position] = _around(voxel, space, self.patch, random)
+        return places
 
     def _stack(
         self, scans: list[HeldScan] | list[StoredScan], order: list[int], places: list[tuple]
@@ -170,6 +201,32 @@ class Patches:
             epoch, place = divmod(position, len(self))
             numbers.append(_shuffled(len(self), seed, stream, epoch)[place])
         return numbers
+
+
+MOST_VOXELS = 10_000
+"""Voxels of a class that patches are placed on at most, evenly spread over it."""
+
+
+def _voxels_of_classes(
+    label: Integer[np.ndarray, "*space"],
+) -> list[Integer[np.ndarray, "voxel axis"]]:
+    """Where the voxels of each class that is there lie, background left out."""
+    found = [np.flatnonzero(label == value) for value in np.unique(label) if value > 0]
+    some = [flat[:: -(-len(flat) // MOST_VOXELS)] for flat in found]
+    return [np.stack(np.unravel_index(flat, label.shape), axis=1) for flat in some]
+
+
+def _around(
+    voxel: Sequence[int], space: Sequence[int], patch: Sequence[int], random: np.random.Generator
+) -> Place:
+    """A patch inside the scan that holds the voxel, anywhere in it; along an axis on which the scan
+    is smaller than the patch there is one place only."""
+    place = []
+    for at, side, length in zip(voxel, space, patch, strict=True):
+        low, high = max(0, int(at) - length + 1), min(int(at), side - length)
+        corner = int(random.integers(low, high + 1)) if low <= high else 0
+        place.append(slice(corner, corner + length))
+    return tuple(place)
 
 
 @lru_cache(maxsize=64)
@@ -226,6 +283,7 @@ class TwoStreams:
         auxiliary: AuxiliaryChannels | None = None,
         geometry: str = "ours",
         margin: float = 0.0,
+        foreground: float = 0.0,
     ) -> None:
         self.sizes, self.seed, self.device = (labelled, unlabelled), seed, device
         unseen = cohort.unlabelled if unlabelled else ()
@@ -233,7 +291,8 @@ class TwoStreams:
         stored = needed > room_for_scans(device)
         cut = partial(Patches, dimensions=cohort.dimensions, patch=patch, device=device)
         cut = partial(cut, geometry=geometry, margin=margin)
-        self.labelled = cut(cohort.labelled, auxiliary=auxiliary, stored=stored)
+        labelled_only = {"auxiliary": auxiliary, "stored": stored, "foreground": foreground}
+        self.labelled = cut(cohort.labelled, **labelled_only)
         self.unlabelled = cut(unseen, auxiliary=auxiliary, stored=stored)
         self.reader = ThreadPoolExecutor(1) if stored else None
         self.coming: dict[int, Future[Batch]] = {}

@@ -419,6 +419,7 @@ class Study:
             auxiliary=auxiliary,
             geometry=self.settings.geometry,
             margin=self.settings.margin,
+            foreground=self.settings.foreground,
         )
         watch = watch or Watch(
             validate=self.validate,

@@ -33,7 +33,7 @@ from tiny_study import CPU
 
 from ssl_lib import methods
 from ssl_lib.config import settings_for
-from ssl_lib.data.fingerprint import take_fingerprint
+from ssl_lib.data.fingerprint import read_label, take_fingerprint
 from ssl_lib.data.formats import read_volume, write_prediction
 from ssl_lib.data.load import load_cohort, open_cohort
 from ssl_lib.data.own_scans import open_own_scans, scan_groups
@@ -354,6 +354,31 @@ def test_series_of_one_patient_stay_together_whatever_their_folders_are_called(f
     assert "or their DICOM files, suggest 2 patients with several scans" in said(folder, "note")
     (folder / "patients.csv").write_text("scan,patient\na01,one\nu01,two\n")
     assert take_fingerprint(folder).listing.patient_of("u01") == "two", "the table decides"
+
+
+def test_a_picture_is_the_label_map_of_a_radiograph_in_dicom(folder, tmp_path):
+    """It has no place: its rows and columns are those of the DICOM file, whatever its axes."""
+
+    def write(part: Path, name: str, seed: int) -> None:
+        image, label = flat_organ(seed)
+        if part.name == "labelsTr":
+            write_picture(part / f"{name}.png", label)
+        else:
+            write_dicom(part / name, image.T[..., None].astype(float), np.diag([-1.0, 1, -1]))
+
+    write_folder(folder, write)
+    found = take_fingerprint(folder)
+    assert found.excluded == () and found.axis == 2 and found.unit == "mm"
+    volume = read_volume(folder / "imagesTr" / "a00")
+    label = read_label(volume, folder / "labelsTr" / "a00.png")
+    image, truth = flat_organ(0)
+    for value in (1, 2):
+        assert volume.voxels[label == value].mean() == pytest.approx(image[truth == value].mean())
+    for path in trained_and_written(folder, tmp_path).values():
+        assert sitk.ReadImage(path).GetSize() == (36, 40, 1)
+    write_picture(folder / "labelsTr" / "a01.png", flat_organ(1)[1][:30])
+    (one,) = take_fingerprint(folder).excluded
+    assert one.file == "labelsTr/a01.png" and "the shape" in one.problem
 
 
 # --- pictures
