@@ -695,10 +695,20 @@ show(figures.weight_maps(maps), alt="Gradient of the loss at each voxel for thre
 
 
 # %% tags=["widget"]
+def box_of(beta):
+    """The first box of that side."""
+    return copy_paste_mask(settings.patch, dice_roll(1), study.device, beta=beta)
+
+
+SIDES = (0.33, 0.5, 0.67)
+strongest = max(float(pull(1.0, box_of(beta)).max()) for beta in SIDES)
+
+
+# %% tags=["widget"]
 def weigh(alpha, beta):
-    """The pull beside the same pull without any box."""
-    box = copy_paste_mask(settings.patch, dice_roll(1), study.device, beta=beta)
-    return figures.weight_maps({"no box": pull(alpha, mask * 0 + 1), "box": pull(alpha, box)})
+    """The pull beside the same pull without any box; one colour scale for all states."""
+    maps = {"no box": pull(alpha, mask * 0 + 1), "box": pull(alpha, box_of(beta))}
+    return figures.weight_maps(maps, top=strongest)
 
 
 # %% tags=["widget"]
@@ -707,7 +717,7 @@ explore(
     wanted_bytes=66_000,
     alt=lambda alpha, beta: f"Gradient at each voxel for alpha {alpha:g}, box side {beta:.2f}.",
     alpha=Slider("weight α of guesses", (0.0, 0.5, 1.0), 0.5),
-    beta=Slider("box side β", (0.33, 0.5, 0.67), 0.33),
+    beta=Slider("box side β", SIDES, 0.33),
 )
 
 # %% [markdown]

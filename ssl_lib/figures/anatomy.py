@@ -19,6 +19,7 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.figures.slices import class_legend, draw_scan, overlay
 from ssl_lib.figures.style import (
     BLUE,
+    QUIET,
     SCALAR_MAP,
     VERMILLION,
     WIDTH,
@@ -160,6 +161,7 @@ def weight_frame(weight: Picture, wrong: Bool[np.ndarray, "row column"], gamma: 
     left.set_title("true errors")
     picture = right.imshow(weight, cmap=SCALAR_MAP, vmin=0, vmax=1, interpolation="nearest")
     _bare(right)
+    right.spines[:].set(visible=True, color=QUIET)
     right.set_title(f"weight, γ = {gamma:g}")
     means = [nan_mean(weight[region]) for region in (~wrong, wrong)]
     right.set_xlabel("right {:.2f}, wrong {:.2f}".format(*means), fontsize=8.5)

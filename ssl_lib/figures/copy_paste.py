@@ -98,13 +98,18 @@ def mixture_frame(
 
 
 @house_style()
-def weight_maps(maps: Mapping[str, MaskPicture], unit: str = "gradient at a voxel") -> Figure:
-    """Scalar pictures side by side with one colour scale from 0."""
+def weight_maps(
+    maps: Mapping[str, MaskPicture],
+    unit: str = "gradient at a voxel",
+    top: float | None = None,
+) -> Figure:
+    """Scalar pictures side by side with one colour scale from 0 to `top`, by default the largest
+    value: a slider states it, so that all its states share one scale."""
     columns = len(maps)
     first = next(iter(maps.values()))
     figure = new_figure(height=(WIDTH - 0.9) / columns * first.shape[0] / first.shape[1] + 0.45)
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    top = max(float(values.max()) for values in maps.values())
+    top = top or max(float(values.max()) for values in maps.values())
     for ax, (title, values) in zip(axes, maps.items(), strict=True):
         picture = ax.imshow(values, cmap=SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
         _bare(ax)
@@ -112,7 +117,7 @@ def weight_maps(maps: Mapping[str, MaskPicture], unit: str = "gradient at a voxe
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label(unit)
     bar.outline.set_visible(False)
-    bar.set_ticks([0, top], labels=["0", "most"])
+    bar.set_ticks([0, top / 2, top], labels=["0", f"{top / 2:.2g}", f"{top:.2g}"])
     return figure
 
 

@@ -22,18 +22,20 @@ from ssl_lib.figures.style import (
     BLUE,
     FAINT,
     INK,
-    ORANGE,
     QUIET,
     SCALAR_MAP,
     SKY,
     VERMILLION,
     WIDTH,
+    YELLOW,
     house_style,
     new_figure,
     row_look,
 )
 from ssl_lib.methods import row_name
 
+MISTAKES = (YELLOW, BLUE, VERMILLION)
+"""Wrong in the first network, in the second, in both: no colours of the first four classes."""
 Picture = Float[np.ndarray, "row column"]
 Steps = Integer[np.ndarray, "edge 4"]
 """Pairs of neighbours: row and column of the first, row and column of the second."""
@@ -83,19 +85,22 @@ def filtered_views(
     label: UInt8[np.ndarray, "row column"],
     class_names: Sequence[str],
 ) -> Figure:
-    """The scan, with its organ below, beside its filtered versions and what each changed."""
+    """The scan, with its organ below, beside its filtered versions and what each changed.
+
+    Every picture has a grey window of its own: a filter moves the grey levels of a whole region,
+    and what it leaves would be one shade in the scan's window.
+    """
     columns = 1 + len(filtered)
     ratio = image.shape[0] / image.shape[1]
     figure = new_figure(height=2 * (WIDTH - 0.9) / columns * ratio + 0.95)
     axes = figure.subplots(2, columns)
-    window = shared_window([image, *filtered.values()])
-    draw_scan(axes[0, 0], image, window)
-    overlay(axes[1, 0], image, label, window=window)
+    draw_scan(axes[0, 0], image)
+    overlay(axes[1, 0], image, label, window=shared_window([image]))
     axes[0, 0].set_title("scan")
     axes[1, 0].set_title("the organ")
     top = max(float(np.abs(picture - image).max()) for picture in filtered.values()) or 1.0
     for (above, below), (name, picture) in zip(axes[:, 1:].T, filtered.items(), strict=True):
-        draw_scan(above, picture, window)
+        draw_scan(above, picture)
         above.set_title(name)
         shown = below.imshow(np.abs(picture - image), cmap=SCALAR_MAP, vmin=0, vmax=top)
         below.set_axis_off()
@@ -109,20 +114,25 @@ def filtered_views(
 
 @house_style()
 def filter_frame(panels: Mapping[str, Picture], change: Picture | None = None) -> Figure:
-    """Pictures side by side in one grey window: a slider's frame; a change in colours, last."""
+    """Pictures side by side, each in its own grey window: a slider's frame; a change, last.
+
+    The colours of the change reach over the range of the first picture, whatever the slider says.
+    """
     first = next(iter(panels.values()))
     columns = len(panels) + (change is not None)
     figure = new_figure(1.2 * FRAME / columns * first.shape[0] / first.shape[1] + 0.3, 1.2 * FRAME)
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    window = (float(first.min()), float(first.max()))
     for ax, (title, picture) in zip(axes, panels.items(), strict=False):
-        draw_scan(ax, picture, window)
+        draw_scan(ax, picture)
         ax.images[0].set_interpolation("bilinear")
         ax.set_title(title)
     if change is not None:
-        axes[-1].imshow(change, cmap=SCALAR_MAP, vmin=0, vmax=window[1] - window[0])
+        top = float(np.ptp(first)) or 1.0
+        shown = axes[-1].imshow(change, cmap=SCALAR_MAP, vmin=0, vmax=top)
         axes[-1].set_axis_off()
         axes[-1].set_title("change")
+        bar = figure.colorbar(shown, ax=axes[-1], shrink=0.75, pad=0.03)
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -289,11 +299,9 @@ def _draw_mistakes(
     """Voxels that one network, the other, or both get wrong."""
     draw_scan(ax, image, window)
     kinds = np.ma.masked_equal(first + 2 * second.astype(np.uint8), 0)
-    colours = ListedColormap([ORANGE, SKY, VERMILLION])
-    ax.imshow(kinds, cmap=colours, vmin=0.5, vmax=3.5, interpolation="nearest")
+    ax.imshow(kinds, cmap=ListedColormap(MISTAKES), vmin=0.5, vmax=3.5, interpolation="nearest")
 
 
 def _mistake_legend() -> list[Patch]:
     names = ("only network 1 wrong", "only network 2 wrong", "both wrong")
-    colours = (ORANGE, SKY, VERMILLION)
-    return [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)]
+    return [Patch(color=c, label=name) for c, name in zip(MISTAKES, names, strict=True)]

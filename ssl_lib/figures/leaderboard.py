@@ -21,8 +21,9 @@ from ssl_lib.figures.style import (
     marked,
     new_figure,
     row_look,
+    row_marker,
 )
-from ssl_lib.methods import ROW_NAMES, row_name
+from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, object]]
@@ -83,8 +84,10 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
         seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
         reach = [[max(0.0, gap.mean - gap.low)], [max(0.0, gap.high - gap.mean)]]
         look = {key: value for key, value in row_look(row).items() if key != "linestyle"}
-        ax.errorbar(seconds, gap.mean, reach, marker=_marker(row), capsize=3, markersize=8, **look)
-        legend.plot([], [], marker=_marker(row), linestyle="", label=row_name(row), **look)
+        ax.errorbar(
+            seconds, gap.mean, reach, marker=row_marker(row), capsize=3, markersize=8, **look
+        )
+        legend.plot([], [], marker=row_marker(row), linestyle="", label=row_name(row), **look)
     ax.set(xlabel="seconds of training, warm-up included", ylabel="Dice, mean over test scans")
     ax.set_xlim(left=0)
     legend.set_axis_off()
@@ -123,7 +126,7 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
         **shared,
         dodge=0.09 * (len(rows) - 1),
         errorbar=("pi", 100),
-        markers=[_marker(row) for row in rows],
+        markers=[row_marker(row) for row in rows],
         linestyles=[look["linestyle"] for look in looks.values()],
         linewidth=1.6,
         legend=True,
@@ -237,12 +240,6 @@ def _difference(ax: Axes, place: int, one: Comparison) -> None:
     gap = one.interval
     ax.plot([gap.low, gap.high], [place + 0.1] * 2, color=INK, linewidth=2.4)
     ax.plot(gap.mean, place + 0.1, "D", color=INK, markersize=6.5, markeredgecolor="white")
-
-
-def _marker(row: str) -> str:
-    """Another marker for each row, so that nothing is told by colour alone."""
-    order = list(ROW_NAMES)
-    return "os^Dv<>PX*hd"[order.index(row) % 12] if row in order else "."
 
 
 def _two_lines(name: str) -> str:

@@ -23,6 +23,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from ssl_lib.evaluation.results import smoke_note
+from ssl_lib.methods import METHODS, ROW_NAMES, base_row
 from ssl_lib.utils.errors import InputError
 
 WIDTH = 7.2
@@ -35,7 +36,8 @@ INK, QUIET, FAINT = "#22262b", "#5b626b", "#d7dade"
 
 CLASS_COLOURS: tuple[str, ...] = (ORANGE, SKY, GREEN, PURPLE, YELLOW, VERMILLION, BLUE)
 
-# A row keeps its colour in every figure; an ablation is the method's colour, dashed.
+# A row keeps its colour in every figure; an ablation is the method's colour, dashed. Rows that
+# share a colour differ in dashes and marker, by their place in the registry.
 ROW_COLOURS: dict[str, str] = {
     "supervised_few": "#8a9099",
     "supervised_weak": "#a0522d",
@@ -43,7 +45,6 @@ ROW_COLOURS: dict[str, str] = {
     "supervised_strong": INK,
     "mean_teacher": SKY,
     "bcp": ORANGE,
-    "bcp_one_direction": "#9a6a00",
     "umct": GREEN,
     "ua_mt": "#7a5c00",
     "aau": PURPLE,
@@ -95,20 +96,41 @@ def class_colour(index: int) -> str:
     return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)]
 
 
-def row_look(row: str) -> dict[str, str]:
+DASHES = ("-", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)))
+MARKERS = "os^Dv<>PX*hd"
+
+
+def row_look(row: str) -> dict[str, object]:
     """Colours and line style of a row: dashed with hollow markers for a method without its idea.
 
     Variants of a row (averaged, with two views, ...) wear the colour of the longest known name
-    that theirs begins with.
+    that theirs begins with, and dashes of their own. No two registered rows look alike.
     """
-    known = [name for name in ROW_COLOURS if row == name or row.startswith(f"{name}_")]
-    colour = ROW_COLOURS[max(known, key=len)] if known else QUIET
-    without = "_ablation" in row
+    colour, without = _row_colour(row), "_ablation" in row
+    place = _variants(colour).index(base_row(row)) if base_row(row) in ROW_NAMES else 0
     return {
         "color": colour,
-        "linestyle": "--" if without else "-",
+        "linestyle": "--" if without else DASHES[place % len(DASHES)],
         "markerfacecolor": "white" if without else colour,
     }
+
+
+def row_marker(row: str) -> str:
+    """The marker of a row, so that nothing is told by colour alone."""
+    order = list(ROW_NAMES)
+    return MARKERS[order.index(base_row(row)) % len(MARKERS)] if base_row(row) in order else "."
+
+
+def _row_colour(row: str) -> str:
+    row = base_row(row)
+    known = [name for name in ROW_COLOURS if row == name or row.startswith(f"{name}_")]
+    return ROW_COLOURS[max(known, key=len)] if known else QUIET
+
+
+def _variants(colour: str) -> list[str]:
+    """The registered rows of that colour: the one that owns it, other methods, averages."""
+    same = [row for row in ROW_NAMES if _row_colour(row) == colour]
+    return sorted(same, key=lambda row: (row not in ROW_COLOURS, row not in METHODS))
 
 
 @house_style()

@@ -17,6 +17,7 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
     row_look,
+    row_marker,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
@@ -49,7 +50,8 @@ def training_curves(trainings: Mapping[str, object]) -> Figure:
     last = axes[len(terms)]
     for row, training in trainings.items():
         points = np.array(training.validation, dtype=float).reshape(-1, 2)
-        last.plot(*points.T, marker="o", markersize=4, label=row_name(row), **row_look(row))
+        last.plot(*points.T, marker=row_marker(row), markersize=4, label=row_name(row),
+                  **row_look(row))  # fmt: skip
     last.set(title="validation Dice", xlabel="iteration")
     figure.legend(
         handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))

@@ -185,6 +185,7 @@ def fusion_strip(
     axes = figure.subplots(1, columns, squeeze=False)[0]
     axes[0].imshow(mixed_colours(shares), interpolation="nearest")
     _name(axes[0], "weights", "white: equal")
+    axes[0].spines[:].set(visible=True, color=QUIET)  # equal weights are a white picture
     window = shared_window([image])
     for ax, (title, label) in zip(axes[1:], targets.items(), strict=True):
         overlay(ax, image, truth, label, kind="pseudo-label", window=window)

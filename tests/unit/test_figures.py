@@ -17,6 +17,7 @@ from ssl_lib import figures
 from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
+from ssl_lib.methods import METHODS, ROW_NAMES
 from ssl_lib.utils.errors import InputError
 
 NAMES = ("background", "square", "spot")
@@ -290,3 +291,22 @@ def test_gains_stand_over_their_number_of_labels():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "4"]
     points = ax.lines[1].get_ydata()
     assert points == pytest.approx([GAINS["bcp"] - GAINS["supervised_strong"]] * 2)
+
+
+def looks(row: str) -> tuple[str, str]:
+    look = style.row_look(row)
+    return str(look["color"]), str(look["linestyle"])
+
+
+def test_no_two_methods_wear_one_colour_and_one_dash() -> None:
+    worn = [looks(row) for row in METHODS]
+    assert len(set(worn)) == len(worn), sorted(zip(worn, METHODS, strict=True))
+
+
+def test_no_two_rows_wear_one_colour_dash_and_marker() -> None:
+    worn = [(*looks(row), style.row_marker(row)) for row in ROW_NAMES]
+    assert len(set(worn)) == len(worn), sorted(zip(worn, ROW_NAMES, strict=True))
+
+
+def test_a_row_and_the_same_with_another_parameter_share_their_colour() -> None:
+    assert looks("bcp[alpha=0.3]")[0] == looks("bcp")[0] == looks("bcp_one_direction")[0]

@@ -19,7 +19,8 @@ from ssl_lib.figures import (
     to_png,
     versions_seen,
 )
-from ssl_lib.figures.style import ORANGE, SKY, VERMILLION
+from ssl_lib.figures.filtering import MISTAKES
+from ssl_lib.figures.style import BLUE, CLASS_COLOURS, VERMILLION, YELLOW
 from ssl_lib.utils.errors import InputError
 
 CLASSES = ("background", "pool", "muscle")
@@ -67,11 +68,10 @@ def test_views_say_what_was_taken_away_and_what_was_filled(picture, label) -> No
     assert np.allclose(below[1].images[0].get_array(), 0.25)
 
 
-def test_frames_share_one_window_and_show_the_change_last(picture) -> None:
+def test_a_frame_shows_the_change_last_with_its_scale(picture) -> None:
     figure = filter_frame({"scan": picture, "filtered": picture * 0}, change=np.abs(picture))
-    assert titles(figure) == ["scan", "filtered", "change"]
-    first, second, change = (ax.images[0].get_clim() for ax in figure.axes)
-    assert first == second and change[0] == 0
+    assert titles(figure) == ["scan", "filtered", "change", ""], "the last is the colour bar"
+    assert figure.axes[2].images[0].get_clim()[0] == 0
     assert len(filter_frame({"scan": picture}).axes) == 1
 
 
@@ -114,7 +114,7 @@ def test_mistakes_of_one_the_other_and_both_are_told_apart(picture, label) -> No
     assert last.images[1].get_array().filled(0)[0, :6].tolist() == [1, 1, 3, 2, 2, 0]
     legend = {t.get_text(): h for t, h in zip(figure.legends[0].get_texts(),
               figure.legends[0].legend_handles, strict=True)}  # fmt: skip
-    for name, colour in (("only network 1 wrong", ORANGE), ("only network 2 wrong", SKY)):
+    for name, colour in (("only network 1 wrong", YELLOW), ("only network 2 wrong", BLUE)):
         assert matches(legend[name].get_facecolor(), colour)
     assert matches(legend["both wrong"].get_facecolor(), VERMILLION)
 
@@ -136,3 +136,15 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
 def test_a_picture_without_words_is_refused(picture) -> None:
     with pytest.raises(InputError, match="alternative text"):
         show(filter_frame({"scan": picture}), alt=" ")
+
+
+def test_mistakes_wear_no_colour_of_a_class():
+    assert not set(MISTAKES) & set(CLASS_COLOURS[:4])
+
+
+def test_a_filtered_scan_has_a_grey_window_of_its_own():
+    scan = np.linspace(0, 1, 400).reshape(20, 20)
+    figure = filter_frame({"scan": scan, "Max": 10 + scan}, change=np.full((20, 20), 10.0))
+    windows = [ax.images[0].get_clim() for ax in figure.axes[:3]]
+    assert windows[1][0] > 9 > windows[0][1]
+    assert windows[2] == (0, 1), "the scale of the change is that of the scan, in every state"
