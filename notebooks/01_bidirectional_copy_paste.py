@@ -87,7 +87,6 @@ from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results, read_rows
 from ssl_lib.methods import METHODS
@@ -1149,12 +1148,9 @@ gain_table(pairs, stored_results())
 # for every number of labelled scans that is stored for this cohort and profile.
 
 # %% tags=["figure"]
-every_count = read_results(RESULTS_DIR, NOTEBOOK, DATASET, PROFILE)
+every_count = read_rows(RESULTS_DIR, DATASET, PROFILE)
 figure = figures.gains_by_labels(every_count, pairs)
 show(figure, alt="Gains in Dice of BCP and its parts against the number of labelled scans.")
-for count in sorted({r["n_labelled"] for r in every_count}):
-    when = earlier_settings(r for r in every_count if r["n_labelled"] == count)
-    print(f"{count} labelled{when or ' (settings of today)'}")
 
 # %% [markdown]
 # **If pasting gains nothing, why?** Our reading, which no row here isolates: the control without

@@ -258,25 +258,31 @@ def gains_by_labels(
     """Paired differences in Dice against the number of labelled scans, with 95 % intervals.
 
     `pairs` maps what is compared, in words, to (row, reference). Every number of labelled scans
-    among the results gets a group of points; intervals are over test scans, seeds averaged.
+    for which a result has both rows of a pair gets a group of points; intervals are over test
+    scans, seeds averaged.
     """
-    numbers = sorted({result["n_labelled"] for result in results})
+    met = {
+        words: [r for r in results if all(row in r["rows"] for row in pair)]
+        for words, pair in pairs.items()
+    }
+    numbers = sorted({result["n_labelled"] for runs in met.values() for result in runs})
     figure = new_figure(height=3.0)
     ax = figure.subplots()
     ax.axhline(0, color=QUIET, linewidth=1)
     for place, (words, pair) in enumerate(pairs.items()):
         shift = 0.16 * (place - (len(pairs) - 1) / 2)
+        here = {n: [r for r in met[words] if r["n_labelled"] == n] for n in numbers}
+        places = [number for number, runs in enumerate(here.values()) if runs]
         gaps = [
-            bootstrap_interval(
-                paired_difference([r for r in results if r["n_labelled"] == n], *pair).values
-            )
-            for n in numbers
+            bootstrap_interval(paired_difference(runs, *pair).values)
+            for runs in here.values()
+            if runs
         ]
         means = np.array([gap.mean for gap in gaps])
-        reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).T - means)
+        reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).reshape(-1, 2).T - means)
         look = {"color": (BLUE, VERMILLION, GREEN, INK)[place % 4], "marker": MARKERS[place]}
         ax.errorbar(
-            np.arange(len(numbers)) + shift,
+            np.array(places) + shift,
             means,
             reach,
             linestyle="",
