@@ -28,6 +28,11 @@ every('[aria-label="Picture with sliders"] img').forEach((frame) => {
   frame.style.marginInline = "auto";
 });
 
+// Figures are numbered in the order of the page.
+every(".ssl-caption").forEach((caption, place) => {
+  caption.dataset.number = `Figure ${place + 1}. `;
+});
+
 // A tap on a picture shows it in a window of its own, large enough to be read on a telephone.
 const large = document.createElement("dialog");
 large.className = "large";
