@@ -71,12 +71,14 @@ def prediction_grid(
     """One row a scan, one column a method; the truth solid, the prediction dashed and filled.
 
     `truths` and each method's `predictions` hold label maps by case id. Under each
-    picture stands the mean Dice over classes of the *whole* scan, not of the slice.
+    picture stands the mean Dice over classes of the *whole* scan, not of the slice, and below the
+    truth which slice it is.
     """
     window = shared_window(case.image for case in cases)
     axis = slicing_axis(case.image for case in cases)
     columns = 1 + len(predictions)
-    heights = [WIDTH / columns * _ratio([case], axis) + 0.22 for case in cases]
+    lines = 0.22 if axis is None else 0.38
+    heights = [WIDTH / columns * _ratio([case], axis) + lines for case in cases]
     figure = new_figure(height=sum(heights) + 0.9)
     axes = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
     for row, case in zip(axes, cases, strict=True):
@@ -84,12 +86,13 @@ def prediction_grid(
         cut = choose_slice(case.image, truth, axis)
         picture, aspect = cut.of(case.image), cut.aspect(case.spacing)
         overlay(row[0], picture, cut.of(truth), window=window, aspect=aspect)
-        row[0].set_xlabel(case.case_id, fontsize=8.5, color=QUIET)
+        place = cut.words(case.image.shape)
+        row[0].set_xlabel(f"{case.case_id}\n{place}".rstrip(), fontsize=8.5, color=QUIET)
         for ax, maps in zip(row[1:], predictions.values(), strict=True):
             found = maps[case.case_id]
             overlay(ax, picture, cut.of(truth), cut.of(found), window=window, aspect=aspect)
             dice = mean_dice(found, truth, len(class_names))
-            ax.set_xlabel(f"Dice {dice:.2f}", fontsize=8.5)
+            ax.set_xlabel(f"Dice {dice:.2f}" + "\nof all slices" * bool(place), fontsize=8.5)
     wrap = max(9, 78 // columns)
     for ax, name in zip(axes[0], ["Truth", *map(row_name, predictions)], strict=True):
         ax.set_title(fill(name, wrap), fontsize=8.5)
@@ -152,6 +155,7 @@ def film_strip(
     window = shared_window([case.image])
     overlay(axes[0], picture, cut.of(truth), window=window, aspect=aspect)
     axes[0].set_title("truth")
+    axes[0].set_xlabel(cut.words(case.image.shape), fontsize=8)
     verdicts = [judge(frame["label"], frame["confidence"], truth, threshold) for frame in frames]
     for ax, number in zip(axes[1:], chosen, strict=False):
         draw_scan(ax, picture, window, aspect)

@@ -36,6 +36,12 @@ class Slice:
         picture = np.take(volume, self.index, axis=self.axis)
         return picture if self.axis == 0 else picture.T
 
+    def words(self, shape: Sequence[int]) -> str:
+        """Which slice of how many, counted from 1; nothing where there is only one."""
+        if self.axis is None or shape[self.axis] == 1:
+            return ""
+        return f"slice {self.index + 1} of {shape[self.axis]}"
+
     def aspect(self, spacing: Sequence[float]) -> float:
         """Height of a pixel over its width."""
         sides = [step for axis, step in enumerate(spacing) if axis != self.axis]

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
-from ssl_lib.notebook.stored import show_live
+from ssl_lib.notebook.stored import OWN_KEYS, show_live
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ SCRIPT = """
   const root = document.getElementById("ID");
   const sliders = [...root.querySelectorAll("input")];
   const frames = [...root.querySelectorAll("img")];
+  const caption = root.querySelector(".ssl-caption");
   const show = () => {
     let place = 0;
     for (const slider of sliders) {
@@ -178,6 +179,7 @@ SCRIPT = """
       root.querySelector(`output[for="${slider.id}"]`).textContent = text;
     }
     frames.forEach((frame, i) => { frame.style.display = i === place ? "block" : "none"; });
+    caption.textContent = frames[place].alt;
   };
   sliders.forEach(slider => slider.addEventListener("input", show));
   show();
@@ -207,20 +209,31 @@ def _page(
     script = SCRIPT.replace("ID", identity)
     return (
         f'<div id="{identity}" role="group" aria-label="Picture with sliders" style="{STYLE}">'
-        f"{pictures}{sliders}<script>{script}</script></div>"
+        f"{pictures}{caption_html(alts[start])}{sliders}<script>{script}</script></div>"
     )
 
 
+def caption_html(words: str) -> str:
+    """The line below a picture with sliders; a page numbers it. It is the picture's description, so
+    readers who hear that do not hear it twice."""
+    return f'<p class="ssl-caption" aria-hidden="true" style="margin:.4rem 0">{escape(words)}</p>'
+
+
 def _slider(identity: str, slider: Slider) -> str:
+    """Label, slider and value; the slider is as wide at every value, whatever the longest one is,
+    and stands on a line of its own where there is no room beside it."""
     texts = [value_text(value) for value in slider.values]
-    now = escape(texts[slider.start_index])
+    now, longest = escape(texts[slider.start_index]), max(map(len, texts))
     return (
-        '<div style="display:flex;gap:.8rem;align-items:center;margin-top:.6rem">'
+        '<div style="display:flex;flex-wrap:wrap;gap:.2rem .8rem;align-items:center;'
+        'margin-top:.6rem">'
         f'<label for="{identity}" style="min-width:9rem">{escape(slider.label)}</label>'
         f'<input type="range" id="{identity}" min="0" max="{len(texts) - 1}" step="1" '
         f'value="{slider.start_index}" aria-valuetext="{now}" '
-        f'data-texts="{escape(json.dumps(texts))}" style="flex:1;accent-color:#0072B2">'
-        f'<output for="{identity}" style="min-width:4rem;font-weight:600">{now}</output></div>'
+        f'data-texts="{escape(json.dumps(texts))}" {OWN_KEYS} '
+        'style="flex:1 1 8rem;min-width:8rem;accent-color:#0072B2">'
+        f'<output for="{identity}" style="flex:0 1 {max(longest, 6)}ch;min-width:4rem;'
+        f'font-weight:600">{now}</output></div>'
     )
 
 

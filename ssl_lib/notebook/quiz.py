@@ -15,6 +15,7 @@ from html import escape
 from typing import Literal
 
 from ssl_lib.evaluation.results import SMOKE, smoke_note
+from ssl_lib.notebook.stored import OWN_KEYS
 
 BOX = "border:1px solid; border-radius:8px; padding:0.7em 1em; margin:0.8em 0; max-width:44em"
 
@@ -22,8 +23,6 @@ Test = tuple[str, Callable[[object], object]] | tuple[str, Callable[[object], ob
 State = Literal["passed", "failed", "not tried"]
 
 
-OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
-"""An element with this attribute keeps the arrow keys to itself in JupyterLab."""
 UNMEASURED = "Nobody has measured this yet. Run the notebook, then this cell again."
 STYLE = """
 .ssl-predict legend { float: left; width: 100%; margin-bottom: .4em; padding: 0; font-size: 1em; }

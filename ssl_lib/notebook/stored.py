@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import ipywidgets
 
 Keep = Callable[[bytes, str], None]
+OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
+"""An element with this attribute keeps the arrow keys to itself in JupyterLab."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STORED = "A stored picture: the sliders need a kernel. To move them, run this cell."
 DEAD = "The kernel was restarted, so these sliders move nothing. To move them, run this cell."

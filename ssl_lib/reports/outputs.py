@@ -76,8 +76,14 @@ def _output_html(output: NotebookNode, folder: Path) -> str:
     if picture:
         uri, alt = picture
         image = f'<img src="{escape(uri)}" alt="{escape(alt)}">'
-        return f'<figure class="output">{image}</figure>'
+        caption = "" if alt == NO_ALT else _caption(alt)
+        return f'<figure class="output">{image}{caption}</figure>'
     return _text_data_html(data, folder)
+
+
+def _caption(alt: str) -> str:
+    """The description below a picture, for readers who see it; the page numbers it."""
+    return f'<figcaption class="ssl-caption" aria-hidden="true">{escape(alt)}</figcaption>'
 
 
 def _text_data_html(data: Mapping[str, str], folder: Path) -> str:

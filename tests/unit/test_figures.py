@@ -310,3 +310,15 @@ def test_no_two_rows_wear_one_colour_dash_and_marker() -> None:
 
 def test_a_row_and_the_same_with_another_parameter_share_their_colour() -> None:
     assert looks("bcp[alpha=0.3]")[0] == looks("bcp")[0] == looks("bcp_one_direction")[0]
+
+
+def test_a_volume_says_which_slice_and_that_dice_is_of_all() -> None:
+    image = np.random.default_rng(0).random((12, 10, 8)).astype(np.float32)
+    truth = np.zeros(image.shape, np.uint8)
+    truth[3:9, 3:7, 2:6] = 1
+    case = Case("heart", "heart", image, (1.0, 1.0, 1.0))
+    maps = {"heart": truth}
+    shown = texts(figures.prediction_grid([case], maps, {"bcp": maps}, NAMES[:2]))
+    cut = figures.choose_slice(image, truth)
+    assert f"heart\nslice {cut.index + 1} of 8" in shown and "Dice 1.00\nof all slices" in shown
+    assert figures.Slice(None).words((12, 10)) == figures.Slice(0).words((1, 10, 8)) == ""

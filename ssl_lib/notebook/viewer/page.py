@@ -24,6 +24,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ssl_lib.data.downsampling import block_means, majority
+from ssl_lib.notebook.explore import caption_html
+from ssl_lib.notebook.stored import OWN_KEYS
 from ssl_lib.notebook.viewer.cuts import (
     COLOURS,
     CROSS,
@@ -221,6 +223,7 @@ def _html(packed: Mapping[str, Packed], class_names: Sequence[str], alt: str) ->
         f'{style()}<div id="{identity}" class="ssl-look" role="group" aria-label="Slice viewer">'
         f"{_choice(identity, list(packed))}{cuts}"
         f"{legend_html(class_names, [one.scan for one in packed.values()])}"
+        f"{caption_html(alt)}"
         f'<output class="place" aria-live="polite">{escape(place)}</output>'
         f'<p class="note"{"" if scans[0]["note"] else " hidden"}>{scans[0]["note"]}</p>'
         f"{_controls(identity, scans[0])}"
@@ -253,7 +256,7 @@ def _controls(identity: str, first: Mapping[str, object]) -> str:
     values = {**dict(zip("xyz", first["start"], strict=True)), **look}
     parts = [
         f'<div class="slider"><label for="{identity}-{name}">{words}</label><input type="range" '
-        f'id="{identity}-{name}" name="{name}" min="{low}" max="{top}" step="{step}" '
+        f'id="{identity}-{name}" name="{name}" min="{low}" max="{top}" step="{step}" {OWN_KEYS} '
         f'value="{values[name]}"><output for="{identity}-{name}"></output></div>'
         for name, words, low, top, step in sliders
     ]

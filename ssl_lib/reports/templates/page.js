@@ -28,6 +28,43 @@ every('[aria-label="Picture with sliders"] img').forEach((frame) => {
   frame.style.marginInline = "auto";
 });
 
+// Figures are numbered in the order of the page.
+every(".ssl-caption").forEach((caption, place) => {
+  caption.dataset.number = `Figure ${place + 1}. `;
+});
+
+// A tap on a picture shows it in a window of its own, large enough to be read on a telephone.
+const large = document.createElement("dialog");
+large.className = "large";
+large.innerHTML = '<button type="button">Close</button>';
+document.body.append(large);
+large.addEventListener("click", () => large.close());
+const enlarge = (picture) => {
+  large.querySelector("img")?.remove();
+  const copy = new Image();
+  [copy.src, copy.alt] = [picture.src, picture.alt];
+  large.append(copy);
+  large.showModal();
+};
+every("figure.output img").forEach((picture) => {
+  const button = document.createElement("button");
+  [button.type, button.className, button.title] = ["button", "enlarge", "Enlarge"];
+  picture.replaceWith(button);
+  button.append(picture);
+  button.addEventListener("click", () => enlarge(picture));
+});
+every('[aria-label="Picture with sliders"]').forEach((box) => {
+  const button = document.createElement("button");
+  [button.type, button.className, button.textContent] = ["button", "still", "Enlarge"];
+  const shown = () => Array.from(box.querySelectorAll("img")).find((frame) => frame.offsetParent);
+  button.addEventListener("click", () => enlarge(shown()));
+  box.querySelectorAll("img").forEach((frame) => {
+    frame.style.cursor = "zoom-in";
+    frame.addEventListener("click", () => enlarge(frame));
+  });
+  box.append(button);
+});
+
 // A copy button for each piece of code; where the clipboard is closed to pages, the old way.
 const copied = async (code) => {
   try {
