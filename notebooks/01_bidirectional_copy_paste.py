@@ -24,8 +24,9 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again, twice that without; seconds for a test run (`smoke`).
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true against
 #   guessed labels, filter a pseudo-label, and tell what a box is worth.
@@ -33,8 +34,8 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The same seven values as in every notebook. Users report a larger effect with fewer labels: try
-# `N_LABELLED = 1`.
+# The same seven values as in every notebook. Users report a larger effect with fewer labels;
+# the fewest are `N_LABELLED = 1`.
 
 # %% tags=["parameters"]
 DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
@@ -1094,8 +1095,8 @@ check(
 #
 # </details>
 #
-# **4. Look further.** Set `N_LABELLED = 1` and run again. Does the second line of the results, the
-# pasting alone, move as the users' numbers on ACDC suggest?
+# **4. Look further.** Run again with another `N_LABELLED`, from 1 to 16. Does the second line of
+# the results, the pasting alone, move as the users' numbers on ACDC suggest?
 
 # %% [markdown]
 # ## What stays?

@@ -25,8 +25,9 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that
 #   repairs them, read an uncertainty map beside the true errors, and say what an uncertainty costs.
@@ -646,7 +647,7 @@ def walk(first, last, steps=6):
 another = (*cohort.validation, *cohort.labelled)[1]
 path = walk(known_maps, central(study, another.label))
 figure = figures.label_maps(path, cohort.class_names)
-show(figure, alt="Six label maps on a line in latent space, from one scan's heart to another's.")
+show(figure, alt="Six label maps on a line in latent space, from one scan's organ to another's.")
 
 # %% [markdown]
 # ## Where does a prediction leave anatomy?
@@ -1534,8 +1535,8 @@ check(
 #
 # </details>
 #
-# **4. Look further.** Set `N_LABELLED = 1`. What does an autoencoder know that saw one heart, and
-# where does its U lie?
+# **4. Look further.** What does an autoencoder know that saw a single label map,
+# `N_LABELLED = 1`, and where does its U lie? And one that saw 16?
 
 # %% [markdown]
 # ## What stays?

@@ -244,7 +244,11 @@ def _draw_level(
     ax.plot([n_labelled, end], [level, level], color=SKY, linestyle="--")
     if reached:
         ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
-    text = f"worth {worth:.0f} labelled scans" if reached else f"worth more than {numbers[-1]}"
+    text = (
+        f"worth {worth:.0f} labelled scan{'s' * (round(worth) != 1)}"
+        if reached
+        else f"worth more than {numbers[-1]}"
+    )
     if worth == numbers[0]:
         text = f"worth at most {numbers[0]}"
     ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)

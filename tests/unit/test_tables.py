@@ -8,8 +8,9 @@ import re
 import pytest
 
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import SMOKE, build_result, write_result
-from ssl_lib.figures import row_comparison
+from ssl_lib.figures import forest, row_comparison
 from ssl_lib.notebook.tables import (
     gain_table,
     measured_table,
@@ -126,3 +127,10 @@ def test_figures_and_tables_of_a_smoke_run_say_so() -> None:
         figure = row_comparison(runs)
         assert (figure.get_suptitle() == SMOKE) == said
         assert (SMOKE in row_table(runs).data) == said
+
+
+def test_a_forest_of_a_smoke_run_says_so() -> None:
+    runs = [stored(0) | {"profile": "smoke"}]
+    made = compare_rows(runs, [("mean_teacher", "supervised_strong")])
+    assert forest(made, margin=0.01, results=runs).get_suptitle() == SMOKE
+    assert forest(made, margin=0.01).get_suptitle() == ""
