@@ -72,6 +72,7 @@ def row_comparison(
     better = "higher" if score in ("dice", "jaccard") else "lower"
     name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
     ax.set(xlabel=f"{name} of each test scan, {better} is better", ylabel="")
+    ax.locator_params(axis="x", nbins=6)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)

@@ -55,6 +55,7 @@ def forest(
         _difference(ax, place, one)
         right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
     ax.set(xlabel=f"difference in {quantity}, right is better", ylim=(len(names) - 0.5, -0.6))
+    ax.locator_params(axis="x", nbins=5)
     ax.set_yticks(range(len(names)), [_two_lines(name) for name in names], color=INK, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
