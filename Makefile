@@ -86,7 +86,7 @@ gpu: $(READY)
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebook sync
 	$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
-	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB_OPTIONS)
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_OPTIONS)
 
 sync: $(READY)
 	$(BIN)/python -m ssl_lib.notebook sync

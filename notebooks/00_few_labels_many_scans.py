@@ -26,8 +26,9 @@
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
 # - **Your time:** about 35 minutes to read, 80 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** Python and a little PyTorch.
 # - **You will be able to** say what each label is worth, build a mean teacher in four small
 #   functions, and recognise a comparison that flatters its method.
@@ -276,7 +277,7 @@ check(
 # </details>
 
 # %% [markdown]
-# ## How far can four labels be stretched?
+# ## How far can few labels be stretched?
 #
 # **Weak augmentation** is what the papers' supervised rows get: patches laid down by quarter turns
 # and mirrored. No voxel changes its grey level. Our row is *weak baseline*; in the profile `paper`

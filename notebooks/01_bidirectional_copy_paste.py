@@ -26,8 +26,9 @@
 #   found again, twice that without; seconds for a test run (`smoke`).
 # - **Your time:** about 45 minutes to read, 80 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true against
 #   guessed labels, filter a pseudo-label, and tell what a box is worth.
@@ -35,8 +36,8 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The same seven values as in every notebook. Users report a larger effect with fewer labels: try
-# `N_LABELLED = 1`.
+# The same seven values as in every notebook. Users report a larger effect with fewer labels;
+# the fewest are `N_LABELLED = 1`.
 
 # %% tags=["parameters"]
 DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
@@ -1189,11 +1190,8 @@ for words, curve in curves.items():
 
 # %% [markdown]
 # **Signs without any truth:** teacher and student agree more and more while the area of the
-# pseudo-labels drifts in one direction; the loss on pseudo-labels falls, that on true labels does
-# not. **What helps:** a slower teacher, a lower $\alpha$, more labelled scans in a batch, or a
-# filter that knows the organ. **The other ways:** the filter deletes one of two kidneys (the task
-# above), a box of $\beta$ near 0 or 1 turns the idea off, and labels mixed with the wrong mask look
-# like a method that does not learn.
+# pseudo-labels drifts in one direction. **What helps:** a slower teacher, a lower $\alpha$, more
+# labelled scans in a batch, or a filter that knows the organ.
 
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
@@ -1308,8 +1306,8 @@ constants_table("bcp")
 #
 # </details>
 #
-# **Look further.** Set `N_LABELLED = 1`, or `DATASET = "acdc"` with `N_LABELLED = 3`, and run
-# again. Does the pasting alone move as the users' numbers on ACDC suggest?
+# **Look further.** Run again with another `N_LABELLED`, from 1 to 16. Does the second line of
+# the results, the pasting alone, move as the users' numbers on ACDC suggest?
 
 # %% [markdown]
 # ## What stays?

@@ -26,8 +26,8 @@
 # - **Time:** minutes on two CPU cores (`quick`); about a minute for a test run (`smoke`).
 # - **Your time:** about 50 minutes to read, 90 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** by default a procedural heart in 3D, made on the spot, no licence needed.
-#   `DATASET = "hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+# - **Data:** what `DATASET` names. `"phantom_3d"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.

@@ -27,8 +27,9 @@
 #   found again; seconds for a test run (`smoke`).
 # - **Your time:** about 55 minutes to read, 95 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that
 #   repairs them, read an uncertainty map beside the true errors, and say what an uncertainty costs.
@@ -675,7 +676,7 @@ def walk(first, last, steps=6):
 another = (*cohort.validation, *cohort.labelled)[1]
 path = walk(known_maps, central(study, another.label))
 figure = figures.label_maps(path, cohort.class_names)
-show(figure, alt="Six label maps on a line in latent space, from one scan's heart to another's.")
+show(figure, alt="Six label maps on a line in latent space, from one scan's organ to another's.")
 
 # %% [markdown]
 # **Task 2. A plausible lie.** U cannot see errors that are anatomy. Write `lie(label)`: from the
@@ -1683,8 +1684,8 @@ constants_table("ua_mt", "aau")
 #
 # </details>
 #
-# **Look further.** Set `N_LABELLED = 1`. What does an autoencoder know that saw one heart, and
-# where does its U mislead?
+# **Look further.** What does an autoencoder know that saw a single label map,
+# `N_LABELLED = 1`, and where does its U lie? And one that saw 16?
 
 # %% [markdown]
 # ## What stays?

@@ -27,8 +27,9 @@
 #   found again; seconds for a test run (`smoke`).
 # - **Your time:** about 45 minutes to read, 85 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** a procedural heart by default, no licence needed. `DATASET = "hippocampus"`
-#   fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA 4.0).
+# - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
+#   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
+#   4.0).
 # - **You need** notebook 00: the strong supervised row, and why every table has it.
 # - **You will be able to** read a Max-tree, simplify a scan without moving an edge, build cross
 #   pseudo supervision, and tell an ensemble's gain from a method's.
@@ -1207,7 +1208,7 @@ gain_table(questions, stored_results())
 #
 # **If the filters add little, why?** Our reading, which no row here isolates: the two networks
 # already differ, by first weights, dropout and strong appearance, drawn anew for each. Where their
-# mistakes are the data's (a wall that fades out, four labels that never show it), no view of the
+# mistakes are the data's (a wall that fades out, few labels that never show it), no view of the
 # same scan helps. And a filter that erases a faint wall teaches its network to do without it.
 
 # %% [markdown]
@@ -1326,8 +1327,8 @@ constants_table("dsaif")
 #
 # </details>
 #
-# **Look further.** Set `N_LABELLED = 1` and run again: with a worse start, do the two networks
-# share more mistakes, and does the filter then have more to do?
+# **Look further.** Run again with `N_LABELLED` from 1 to 16: with a worse start, do the two
+# networks share more, and does the filter then have more to do?
 
 # %% [markdown]
 # ## What stays?

@@ -94,8 +94,10 @@ work_in_project()  # relative paths start there, wherever the kernel was started
 stored = read_rows(RESULTS_DIR, profile=PROFILE)
 everything = [r for r in stored if not any(map(is_exhibit, r["rows"]))]
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
-print(f"profile {PROFILE}: {len(everything)} cohorts and seeds are stored, {len(results)} of them")
-print(f"for {DATASET} with N_LABELLED={N_LABELLED}")
+print(
+    f"Stored at the profile {PROFILE}: {len(everything)} (cohort and seed each); {len(results)} of"
+    f" them for {DATASET} with N_LABELLED={N_LABELLED}."
+)
 
 # %% [markdown]
 # A method is represented by the network that its paper would test, one network each, so that an
@@ -269,7 +271,7 @@ pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
 against_strong = compare_rows(results, pairs)
 ALT_FOREST = "Differences to the strong baseline for each method, with intervals and verdicts."
 if against_strong:
-    show(figures.forest(against_strong, margin=MARGINS["dice"]), alt=ALT_FOREST)
+    show(figures.forest(against_strong, margin=MARGINS["dice"], results=results), alt=ALT_FOREST)
 
 # %% [markdown]
 # **Task 2. The best of five.** Five methods without any effect; how often is at least one of them
@@ -321,7 +323,7 @@ def forest_of(cohort, measure):
     """The forest of one cohort and one measure, against the strong baseline."""
     score = MEASURES[measure]
     made = compare_rows(cohorts[cohort], pairs, score=score)
-    return figures.forest(made, margin=MARGINS[score], quantity=measure)
+    return figures.forest(made, margin=MARGINS[score], quantity=measure, results=cohorts[cohort])
 
 
 # %% tags=["widget"]
@@ -366,7 +368,7 @@ def ideas_of(cohort):
     """Every method minus the same without its idea."""
     made = compare_rows(cohorts[cohort], list(IDEAS.items()))
     names = [f"{row_name(one.row)} minus {row_name(one.reference).lower()}" for one in made]
-    return figures.forest(made, margin=MARGINS["dice"], names=names)
+    return figures.forest(made, margin=MARGINS["dice"], names=names, results=cohorts[cohort])
 
 
 # %% tags=["widget"]
@@ -398,7 +400,7 @@ plain_table(("Method", *KINDS), lines, "Number of cohorts: with the idea against
 averages = compare_rows(results, list(AVERAGED.items()))
 ALT_AVERAGES = "Gain in Dice of averaging several networks over one of them."
 if averages:
-    show(figures.forest(averages, margin=MARGINS["dice"]), alt=ALT_AVERAGES)
+    show(figures.forest(averages, margin=MARGINS["dice"], results=results), alt=ALT_AVERAGES)
 else:
     print("No averaged rows are stored for this cohort.")
 
@@ -605,15 +607,16 @@ if not paper:
 # gain or lose by training once more, with nothing changed.
 
 # %% tags=["results"]
-print("best minus worst seed, mean Dice")
+lines = []
 for row in shown:
     means = [nan_mean(seed) for seed in scan_scores(results, row).values]
-    spread = f"{max(means) - min(means):.3f}" if len(means) > 1 else "  -  "
-    print(f"{spread:>7}  {len(means)} seeds  {row_name(row)}")
+    spread = f"{max(means) - min(means):.3f}" if len(means) > 1 else "–"
+    lines.append((row_name(row), spread, len(means)))
+plain_table(("Row", "best minus worst", "seeds"), lines, "Mean Dice of the seeds.")
 
 # %% [markdown]
-# What no seed shows: all runs label the *same* first scans. Another choice of four scans can move
-# every row by more than the methods differ; pairs of rows are safe from it only in part.
+# What no seed shows: all runs label the *same* first scans. Another choice of labelled scans
+# can move every row by more than the methods differ; pairs of rows are safe from it only in part.
 
 # %% [markdown]
 # ## What do you remember?

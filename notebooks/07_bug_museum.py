@@ -27,7 +27,8 @@
 #   seconds for a test run (`smoke`).
 # - **Your time:** about 25 minutes to read, 55 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
-# - **Data:** by default a procedural heart, made on the spot, no licence needed.
+# - **Data:** what `DATASET` names; `"phantom"`, the default, is a procedural heart, made on the
+#   spot, that needs no licence.
 # - **You need** notebook 00: the mean teacher that is spoilt here.
 # - **You will be able to** read defects from curves, say which ones no curve shows, and write the
 #   test that finds them before a training does.
@@ -388,7 +389,8 @@ pairs = [(key(letter), "mean_teacher") for letter in EXHIBITS]
 compared = compare_rows(stored_results(), pairs)
 titles = [f"{letter}: {EXHIBITS[letter].name}" for letter in EXHIBITS]
 ALT_SCORE = "Difference in Dice between each exhibit and the sound mean teacher, with intervals."
-show(figures.forest(compared, margin=MARGINS["dice"], names=titles), alt=ALT_SCORE)
+figure = figures.forest(compared, margin=MARGINS["dice"], names=titles, results=stored_results())
+show(figure, alt=ALT_SCORE)
 
 # %% tags=["results"]
 hidden = [letter for letter in EXHIBITS if letter not in visible()]

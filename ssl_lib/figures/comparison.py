@@ -72,6 +72,7 @@ def row_comparison(
     better = "higher" if score in ("dice", "jaccard") else "lower"
     name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
     ax.set(xlabel=f"{name} of each test scan, {better} is better", ylabel="")
+    ax.locator_params(axis="x", nbins=6)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)
@@ -244,7 +245,11 @@ def _draw_level(
     ax.plot([n_labelled, end], [level, level], color=SKY, linestyle="--")
     if reached:
         ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
-    text = f"worth {worth:.0f} labelled scans" if reached else f"worth more than {numbers[-1]}"
+    text = (
+        f"worth {worth:.0f} labelled scan{'s' * (round(worth) != 1)}"
+        if reached
+        else f"worth more than {numbers[-1]}"
+    )
     if worth == numbers[0]:
         text = f"worth at most {numbers[0]}"
     ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)

@@ -37,11 +37,12 @@ def forest(
     margin: float,
     quantity: str = "Dice",
     names: Sequence[str] | None = None,
+    results: Results = (),
 ) -> Figure:
     """One line a comparison: a dot for each seed, the mean with its 95 % interval, the verdict.
 
     The grey band is the region of practical equivalence, plus and minus `margin`. `names` replaces
-    the names of the rows.
+    the names of the rows. `results`, where the comparisons come from, mark those of a smoke run.
     """
     if not comparisons:
         raise InputError("there is nothing to compare", fix="run more rows or seeds first")
@@ -54,12 +55,13 @@ def forest(
         _difference(ax, place, one)
         right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
     ax.set(xlabel=f"difference in {quantity}, right is better", ylim=(len(names) - 0.5, -0.6))
+    ax.locator_params(axis="x", nbins=5)
     ax.set_yticks(range(len(names)), [_two_lines(name) for name in names], color=INK, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
     right.set_title("difference [95 % interval]\ncorrected p, verdict", loc="left", fontsize=8.5)
-    return figure
+    return marked(figure, results)
 
 
 def difference_text(one: Comparison) -> str:
@@ -183,7 +185,7 @@ def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[st
     ax.set(xlabel="Dice, mean over test scans and seeds", ylim=(len(found) - 0.5, -0.6))
     ax.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=3)
-    return figure
+    return marked(figure, results)
 
 
 @house_style()

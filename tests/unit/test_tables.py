@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
 
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import SMOKE, build_result, write_result
-from ssl_lib.figures import row_comparison
+from ssl_lib.figures import forest, row_comparison
 from ssl_lib.notebook.tables import (
     gain_table,
     measured_table,
@@ -140,3 +143,31 @@ def test_figures_and_tables_of_a_smoke_run_say_so() -> None:
         figure = row_comparison(runs)
         assert (figure.get_suptitle() == SMOKE) == said
         assert (SMOKE in row_table(runs).data) == said
+
+
+def test_a_forest_of_a_smoke_run_says_so() -> None:
+    runs = [stored(0) | {"profile": "smoke"}]
+    made = compare_rows(runs, [("mean_teacher", "supervised_strong")])
+    assert forest(made, margin=0.01, results=runs).get_suptitle() == SMOKE
+    assert forest(made, margin=0.01).get_suptitle() == ""
+
+
+def overlapping(figure: Figure) -> list[str]:
+    """The tick labels of an axis that lie on their neighbours."""
+    figure.canvas.draw()
+    found = []
+    for ax in figure.axes:
+        labels = [text for text in ax.get_xticklabels() if text.get_text() and ax.get_xticks().size]
+        boxes = [(text.get_window_extent(), text.get_text()) for text in labels]
+        found += [
+            words for (one, words), (other, _) in pairwise(boxes) if one.x1 > other.x0 > one.x0
+        ]
+    return found
+
+
+@pytest.mark.parametrize("gain", [0.0005, 0.004, 0.05, 0.3])
+def test_no_label_lies_on_another(gain: float) -> None:
+    runs = [stored(0, gain), stored(1, gain * 1.1)]
+    made = compare_rows(runs, [("mean_teacher", "supervised_strong")])
+    assert overlapping(row_comparison(runs)) == []
+    assert overlapping(forest(made, margin=0.01)) == []
