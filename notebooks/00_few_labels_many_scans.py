@@ -1033,7 +1033,7 @@ constants_table("supervised_weak", "mean_teacher")
 #
 # - Few labels fail in a particular way: the network knows its few scans by heart and does not know
 #   that it is wrong elsewhere.
-# - Augmentation is the first thing to try and the control that every method must beat.
+# - Augmentation is the first thing to try and the baseline that every method must beat.
 # - A mean teacher is four small functions on top: an average, two views, a bounded disagreement, a
 #   ramp. What it adds here, with its interval, stands in the table above.
 #

@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Bidirectional copy-paste
 #
-# **Cut a box out of a labelled scan, put an unlabelled one in, and do the same the other way
-# round. The network now sees true and guessed labels in one picture, and has to make them agree.**
+# **Cut a box out of a labelled scan, put an unlabelled one in, and do the same the other way round.
+# The network now sees true labels and pseudo-labels in one picture, and has to make them agree.**
 #
 # Bidirectional copy-paste (BCP; Bai and colleagues, CVPR 2023) is one of the simplest methods of
 # the field: a mean teacher, one random box, a loss for two regions. This notebook builds it from a
@@ -30,8 +30,8 @@
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
-# - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true against
-#   guessed labels, filter a pseudo-label, and tell what a box is worth.
+# - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true labels
+#   against pseudo-labels, filter these, and tell what a box is worth.
 
 # %% [markdown]
 # ## What can be changed?
@@ -182,8 +182,8 @@ ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and t
 show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% [markdown]
-# The pictures below need somebody who guesses. That is the strong supervised network of notebook
-# 00: labels only, found again if it was trained there.
+# The pictures below need a network that makes pseudo-labels. That is the strong supervised network
+# of notebook 00: labels only, found again if it was trained there.
 
 # %% tags=["train"]
 strong = study.train(METHODS["supervised_strong"])
@@ -470,7 +470,7 @@ def flat(tensor, cut, sample=0):
 
 volume = batch.unlabelled[worst, 0].cpu().numpy()
 cut = choose_slice(volume, (raw != filtered)[worst].byte().cpu().numpy())
-stages = {"as guessed": flat(raw, cut, worst), "largest components": flat(filtered, cut, worst)}
+stages = {"as predicted": flat(raw, cut, worst), "largest components": flat(filtered, cut, worst)}
 figure = figures.component_filter(flat(batch.unlabelled, cut, worst), stages, cohort.class_names)
 show(figure, alt="A pseudo-label before and after the filter; removed islands are marked.")
 
@@ -485,7 +485,7 @@ revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 
 
 def filter_report():
-    """Dice of the guesses over unlabelled scans before and after, and the filter's time."""
+    """Dice of the pseudo-labels over unlabelled scans before and after, and the filter's time."""
     scans = revealed[:24]
     guesses = study.predict(strong.networks["student"], scans)
     scores = []
@@ -503,7 +503,7 @@ def filter_report():
 
 # %%
 before, after, seconds = filter_report()
-print(f"Dice of pseudo-labels: {before:.3f} as guessed, {after:.3f} filtered")
+print(f"Dice of pseudo-labels: {before:.3f} as predicted, {after:.3f} filtered")
 print(f"filter: {1000 * seconds:.1f} ms for a batch of {len(raw)}")
 
 # %% [markdown]
@@ -542,7 +542,7 @@ check(
 # %% [markdown]
 # ## What do the mixtures look like?
 #
-# Cut by the very functions above. Filled: true labels. Hatched: guesses.
+# Cut by the very functions above. Filled: true labels. Hatched: pseudo-labels.
 
 # %%
 torch.manual_seed(0)
@@ -554,7 +554,7 @@ cut = choose_slice(sample.images[0, 0].cpu().numpy(), sample.labels[0].cpu().num
 
 
 def half(pair, number, guessed):
-    """Image, label and whether it is guessed, as a picture."""
+    """Image, label and whether it is a pseudo-label, as a picture."""
     return (flat(pair[0], cut, number), flat(pair[1], cut, number), guessed)
 
 
@@ -576,7 +576,7 @@ show(figure, alt="Labelled and unlabelled image, mask and mixture, inward and ou
 
 # %% tags=["widget"]
 def frame(mask):
-    """Mixture, its labels and the guesser's answer."""
+    """Mixture, its labels and the network's answer."""
     image, *_ = mixtures(known, other, mask)["inward"]
     with torch.no_grad():
         torch.manual_seed(0)
@@ -617,11 +617,11 @@ explore(
 )
 
 # %% [markdown]
-# ## How much should a guess weigh?
+# ## How much should a pseudo-label weigh?
 #
-# **The claim.** True and guessed labels are judged apart, each region over its own voxels, and the
-# guessed one counts $\alpha = 0.5$. With $\ell_R$ the supervised loss of notebook 00, all its sums
-# restricted to the region $R$:
+# **The claim.** True labels and pseudo-labels are judged apart, each region over its own voxels,
+# and the pseudo-labelled one counts $\alpha = 0.5$. With $\ell_R$ the supervised loss of notebook
+# 00, all its sums restricted to the region $R$:
 #
 # $$L^{in} = \ell_{M}(X^{in}, Y_i) + \alpha\, \ell_{1-M}(X^{in}, \tilde{Y}_p)$$
 # $$L^{out} = \alpha\, \ell_{M}(X^{out}, \tilde{Y}_q) + \ell_{1-M}(X^{out}, Y_j)$$
@@ -641,16 +641,16 @@ def two_region_loss(logits, kept, pasted, mask, weights, dice=dice_squared_all):
 
 
 # %% [markdown]
-# **A toy for pencil and paper.** Four voxels, two classes, a network that knows nothing
-# ($p = 0.5$). The true half holds one voxel of each class: cross-entropy $\ln 2 = 0.693$, Dice loss
-# $1/3$, together $0.513$. The guessed half calls both voxels organ: Dice losses $1$ and $0.2$, so
+# **A toy for pencil and paper.** Four voxels, two classes, a network that knows nothing ($p =
+# 0.5$). The true half holds one voxel of each class: cross-entropy $\ln 2 = 0.693$, Dice loss
+# $1/3$, together $0.513$. The pseudo-labels call both voxels organ: Dice losses $1$ and $0.2$, so
 # $(0.693 + 0.6) / 2 = 0.647$, and half of that counts.
 
 # %% tags=["golden", "nbval-check-output"]
 truth, opinion = torch.tensor([[0, 1, 0, 0]]), torch.tensor([[0, 0, 1, 1]])
 halves = torch.tensor([1.0, 1.0, 0.0, 0.0])
 parts = two_region_loss(torch.zeros(1, 2, 4), truth, opinion, halves, (1.0, 0.5))
-print("true {:.3f}, guessed {:.3f}".format(*parts))
+print("true {:.3f}, pseudo-labelled {:.3f}".format(*parts))
 
 # %% [markdown]
 # **Task 4.** Predict a number. Each region's loss is a mean over its own voxels, and pseudo-labels
@@ -674,9 +674,10 @@ ask(
 # %% [markdown]
 # **What does a voxel weigh then?** Ask the code: the size of the loss's gradient at each voxel, for
 # a network that knows nothing. The shapes inside are the Dice term: small classes pull harder. And
-# two things show that the formula hides. With $\alpha = 0$ the guessed region is exactly dark. And
-# since each region is divided by its own size, a voxel of the smaller region pulls harder: with a
-# small box, a *guessed* voxel can outweigh a true one, even at $\alpha = 0.5$.
+# two things show that the formula hides. With $\alpha = 0$ the pseudo-labelled region is exactly
+# dark. And since each region is divided by its own size, a voxel of the smaller region pulls
+# harder: with a small box, a *pseudo-labelled* voxel can outweigh a true one, even at $\alpha =
+# 0.5$.
 
 
 # %%
@@ -716,7 +717,7 @@ explore(
     weigh,
     wanted_bytes=66_000,
     alt=lambda alpha, beta: f"Gradient at each voxel for alpha {alpha:g}, box side {beta:.2f}.",
-    alpha=Slider("weight α of guesses", (0.0, 0.5, 1.0), 0.5),
+    alpha=Slider("weight α of pseudo-labels", (0.0, 0.5, 1.0), 0.5),
     beta=Slider("box side β", SIDES, 0.33),
 )
 
@@ -767,9 +768,9 @@ check(
 # %% [markdown]
 # ## What is learnt before the teacher speaks?
 #
-# An untrained teacher guesses noise. BCP pre-trains on labelled scans alone, *with copy-paste among
-# them*: the student gets used to borders before it meets guesses behind them. Every row of our
-# table has a warm-up of this length; this is BCP's.
+# The pseudo-labels of an untrained teacher are noise. BCP pre-trains on labelled scans alone, *with
+# copy-paste among them*: the student gets used to borders before it meets pseudo-labels behind
+# them. Every row of our table has a warm-up of this length; this is BCP's.
 
 
 # %% tags=["definition"]
@@ -810,8 +811,8 @@ def pretraining_step(
 # our default; `strong=False` in the geometry "published" is the released code's.
 #
 # On ACDC the released pre-training asks for the two regions apart, each with weight 1, as below for
-# guesses: `regions=True`. Each region is then divided by its own size, and the sum is twice as
-# large as the loss of the whole mixture.
+# pseudo-labels: `regions=True`. Each region is then divided by its own size, and the sum is twice
+# as large as the loss of the whole mixture.
 
 # %% [markdown]
 # **Task 6. A planted error.** This function made a network that sees organ everywhere but where it
@@ -881,7 +882,7 @@ def bcp_step(
     networks, batch, moment, *, alpha=0.5, directions=("inward", "outward"), strong=True,
     halves=False, components=True, connectivity=None, dice=dice_squared_all, **mask_options,
 ):  # fmt: skip
-    """The teacher guesses clean images, the student sees mixed ones."""
+    """The teacher labels clean images, the student sees mixed ones."""
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
     raw, guess = pseudo_labels(
@@ -898,11 +899,11 @@ def bcp_step(
 
 
 # %% [markdown]
-# Read it against the paper line by line: move, guess, filter, draw a box, mix, judge. Then look at
-# the defaults. **Switching the idea off is one argument:** with `beta=0` the box is empty, the
-# inward mixture is the labelled image, the outward one the unlabelled image, and what remains is
-# self-training with the same pre-training, teacher, filter and images. That is our row *BCP without
-# copy-paste*. A test holds it to the letter.
+# Read it against the paper line by line: move, pseudo-label, filter, draw a box, mix, judge. Then
+# look at the defaults. **Switching the idea off is one argument:** with `beta=0` the box is empty,
+# the inward mixture is the labelled image, the outward one the unlabelled image, and what remains
+# is self-training with the same pre-training, teacher, filter and images. That is our row *BCP
+# without copy-paste*. A test holds it to the letter.
 #
 # **Where the released code differs** from the text, plainly named and off by default:
 #
@@ -933,8 +934,8 @@ def dice_of_whole_background(probabilities, target, mask=None):
 
 
 # %% [markdown]
-# With that background the guessed label of class 0 is judged on *true* voxels, and $\alpha = 0$ no
-# longer darkens the guessed region. The paper's ACDC numbers carry it.
+# With that background the pseudo-label of class 0 is judged on *true* voxels, and $\alpha = 0$ no
+# longer darkens the pseudo-labelled region. The paper's ACDC numbers carry it.
 
 # %% [markdown]
 # ## Does it train?
@@ -967,7 +968,7 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # shapes, not heights; the optimiser does not mind the scale.
 
 # %% [markdown]
-# ## Can you watch the guesses improve?
+# ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan, with pasting and without. Its hidden truth is opened for this picture
 # only. These are the networks' answers on whole slices, before the component filter.
@@ -987,7 +988,7 @@ if revealed:
     show(figures.film_strip(filmed, truth, without.film), alt=ALT_WITHOUT)
 
 # %% [markdown]
-# **Try it.** Stop the film anywhere and switch the filter. When is it worth having, early or late?
+# **Try it.** Stop at any snapshot and switch the filter. When is it worth having, early or late?
 
 
 # %% tags=["widget"]
@@ -995,13 +996,13 @@ cut_film = choose_slice(filmed.image, truth)
 
 
 def filtered_film(look, touching):
-    """The filmed pseudo-label at one look, filtered or not."""
+    """The pseudo-label of one snapshot, filtered or not."""
     label = bcp.film[look - 1]["label"]
     items = label if cohort.dimensions == 2 else label[None]
     connectivity = {"off": None, "sides": 1, "corners": cohort.dimensions}[touching]
     if touching != "off":
         items = keep_largest_components(items, cohort.n_classes, connectivity)
-    stages = {"as guessed": cut_film.of(label.numpy())}
+    stages = {"as predicted": cut_film.of(label.numpy())}
     stages[f"filter: {touching}"] = cut_film.of(items.reshape(label.shape).numpy())
     picture = cut_film.of(filmed.image)
     return figures.component_filter(picture, stages, cohort.class_names, frame=True)
@@ -1012,20 +1013,20 @@ looks = (1, len(bcp.film) // 2, len(bcp.film))
 explore(
     filtered_film,
     wanted_bytes=115_000,
-    alt=lambda look, touching: f"Pseudo-label at look {look} with the filter {touching}.",
-    look=Slider("look during training", looks, 1),
+    alt=lambda look, touching: f"Pseudo-label at snapshot {look} with the filter {touching}.",
+    look=Slider("snapshot", looks, 1),
     touching=Slider("parts touch by", ("off", "sides", "corners"), "corners"),
 )
 
 # %% [markdown]
-# **And the teacher's decay?** The teacher averages weights; the film holds only answers. So this is
-# a toy: it averages the *answers* of the film with a decay and takes the winner. A long memory
-# keeps old mistakes, no memory follows every whim.
+# **And the teacher's decay?** The teacher averages weights; the snapshots hold only answers. So
+# this is a toy: it averages the *answers* of the snapshots with a decay and takes the winner. A
+# long memory keeps old mistakes, no memory follows every whim.
 
 
 # %% tags=["widget"]
 def remembered(decay):
-    """The film's answers averaged with a decay, and the last answer."""
+    """The snapshots' answers averaged with a decay, and the last answer."""
     votes = torch.zeros(cohort.n_classes, *filmed.image.shape)
     for number, look in enumerate(bcp.film):
         vote = torch.stack([look["label"] == k for k in range(cohort.n_classes)]).float()
@@ -1154,11 +1155,11 @@ figure = figures.gains_by_labels(every_count, pairs)
 show(figure, alt="Gains in Dice of BCP and its parts against the number of labelled scans.")
 
 # %% [markdown]
-# **If pasting gains nothing, why?** Our reading, which no row here isolates: the control without
-# pasting is a strong one. It keeps hard guesses, filter, strong appearance and a teacher, and sees
-# whole organs. A box shows two halves of different organs, in places where no test scan has them;
-# the more an organ's parts are told apart by their place, the more that context misleads. And a
-# supervised row with strong augmentation has copy-paste among the labelled already.
+# **If pasting gains nothing, why?** Our reading, which no row here isolates: the ablation, without
+# pasting, is a strong one. It keeps hard pseudo-labels, filter, strong appearance and a teacher,
+# and sees whole organs. A box shows two halves of different organs, in places where no test scan
+# has them; the more an organ's parts are told apart by their place, the more that context misleads.
+# And a supervised row with strong augmentation has copy-paste among the labelled already.
 
 # %% [markdown]
 # ## When does it go wrong?

@@ -32,7 +32,7 @@
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.
 # - **You will be able to** turn a network by exchanging axes, read its uncertainty from dropout,
-#   fuse opinions by confidence, and tell an ensemble's gain from a method's.
+#   fuse predictions by confidence, and tell an ensemble's gain from a method's.
 
 # %% [markdown]
 # ## What can be changed?
@@ -310,7 +310,7 @@ check(
 #
 # **The claim.** Co-training needs learners who err *differently*. A cubic kernel sees a voxel's
 # neighbours on all sides, from wherever it looks. Then three views are three times nearly the same
-# opinion. A kernel of $3 \times 3 \times 1$ sees one plane: another one from each side.
+# prediction. A kernel of $3 \times 3 \times 1$ sees one plane: another one from each side.
 #
 # **A toy.** One bright voxel; below, the answer of a flat kernel of ones from two sides, turned
 # back.
@@ -448,9 +448,10 @@ ask(
 #
 # **The claim.** Views that know nothing teach nonsense. First each learns alone from the labels.
 #
-# Every row of our table has a warm-up of this length with the strong augmentation of the control;
-# in UMCT each view has its own. Cross-entropy and Dice are those of notebook 00, written for
-# probabilities as targets, since shares of classes and fused opinions are both no hard labels.
+# Every row of our table has a warm-up of this length with the strong augmentation of the strong
+# baseline; in UMCT each view has its own. Cross-entropy and Dice are those of notebook 00, written
+# for probabilities as targets, since shares of classes and fused predictions are both no hard
+# labels.
 
 
 # %% tags=["definition"]
@@ -501,7 +502,7 @@ def views_supervised_step(networks, batch, moment, *, strong=True):
 # loss of notebook 00; a test holds this.
 #
 # The pictures below need views that can answer. So here are all of them, trained with labels only,
-# for as many updates as every other row: the **fair control** for everything that follows.
+# for as many updates as every other row: the **fair baseline** for everything that follows.
 
 
 # %% tags=["definition"]
@@ -579,7 +580,7 @@ show(figures.influence_maps(maps, place), alt=ALT_REACH)
 # evidence.
 #
 # **And if the kernels were cubic?** Then the view would hardly matter. In the extreme, a cubic
-# kernel that is itself the same from all sides (its average over all turns) has *one* opinion,
+# kernel that is itself the same from all sides (its average over all turns) makes *one* prediction,
 # exactly:
 
 # %% tags=["golden", "nbval-check-output"]
@@ -913,7 +914,7 @@ parts = (picture(half_image[:, 0]), picture(half_truth), cohort.class_names, nam
 show(figures.fusion_strip(weights, targets, *parts), alt="Weights as colours; three fused targets.")
 
 # %% [markdown]
-# **One line of voxels through it all.** View 1 is the pupil. Where the solid target leaves the
+# **One line of voxels through it all.** View 1 is the student. Where the solid target leaves the
 # dotted one, the weighting has spoken: towards the truth, or away from it?
 
 
@@ -1019,7 +1020,7 @@ check(
 # </details>
 
 # %% [markdown]
-# ## Is a weighted opinion a better one?
+# ## Is a weighted prediction a better one?
 #
 # Before any co-training, and with the hidden truth of unlabelled scans: how many voxels are wrong
 # in the target that view 1 is taught, fused in different ways?
@@ -1101,11 +1102,11 @@ def umct_step(
 # $$L = \sum_i L_\mathrm{sup}(p_i(X^l), Y) + \lambda \sum_i L_\mathrm{sup}(p_i(X), \hat{Y}_i)$$
 #
 # There is no ramp, since the views start from their warm-up. All $K$ passes of a view go through
-# the decoder in one batch. Two things were chosen on validation scans (next section): the pupil
+# the decoder in one batch. Two things were chosen on validation scans (next section): the student
 # sees the scan in another *appearance* than its teachers did, as in the mean teacher
 # (`strong=False` is the plain reading of the paper, and the profile `paper` takes it, for labelled
-# scans, too); and the weight $\lambda$, which came out as others report the paper's.
-# **Switching the idea off is one argument**, `power=0`.
+# scans, too); and the weight $\lambda$, which came out as others report the paper's. **Switching
+# the idea off is one argument**, `power=0`.
 
 # %% [markdown]
 # **Task 5. Count the bill.** $N$ views, $K$ passes, one scan: how often does a *decoder* run in one
@@ -1268,9 +1269,9 @@ PAIRS = {
     "co-training, averaged": ("umct_ensemble", "umct_views_supervised_ensemble"),
     "the weighting, one view": ("umct", "umct_ablation"),
     "the weighting, averaged": ("umct_ensemble", "umct_ablation_ensemble"),
-    "everything, over the control": ("umct_ensemble", "supervised_strong"),
+    "everything, over the strong baseline": ("umct_ensemble", "supervised_strong"),
     "everything, over mean teacher": ("umct_ensemble", "mean_teacher"),
-    "mean teacher, over the control": ("mean_teacher", "supervised_strong"),
+    "mean teacher, over the strong baseline": ("mean_teacher", "supervised_strong"),
 }
 gain_table(PAIRS, stored_results())
 
@@ -1314,15 +1315,15 @@ for setting in sorted(settings_stored):
 
 # %% tags=["results"]
 def answer_in_words():
-    """Where co-training three or more views gained beyond its control, in one sentence."""
+    """Where co-training three or more views gained beyond its baseline, in one sentence."""
     places = []
     for setting in sorted(settings_stored):
         runs = read_results(RESULTS_DIR, NOTEBOOK, *setting)
         if gain(*QUESTIONS["co-training"], runs).low > 0:
             places.append("{}, {}, {} labelled".format(*setting[:3]))
     if places:
-        return f"Co-training gained beyond its averaged control on: {'; '.join(places)}."
-    return "No stored setting shows a gain of co-training beyond its averaged control."
+        return f"Co-training gained beyond its averaged baseline on: {'; '.join(places)}."
+    return "No stored setting shows a gain of co-training beyond its averaged baseline."
 
 
 print(answer_in_words())

@@ -1493,7 +1493,7 @@ for name, dice in trials.get("gamma", {}).items():
     print(f"{name:>24}: validation Dice {values} (seeds {', '.join(dice)})")
 
 # %% [markdown]
-# ## Can you watch the guesses improve?
+# ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan under AAU's teacher. Its hidden truth is opened for this picture only.
 

@@ -901,9 +901,9 @@ check(
 
 # %% [markdown]
 # **And another scanner on top.** Strong appearance, drawn anew for each network, and copy-paste
-# among the labelled, with one box for both: exactly what the control *supervised, strong* gets.
-# The released photometric change is a gamma on half of the samples, without copy-paste; it is here
-# as `strong=False`.
+# among the labelled, with one box for both: exactly what the strong baseline gets. The released
+# photometric change is a gamma on half of the samples, without copy-paste; it is here as
+# `strong=False`.
 
 
 # %% tags=["definition"]
@@ -929,7 +929,7 @@ def what_each_sees(images, moment, gate, strong):
 
 # %% tags=["definition"]
 def copy_paste(pair, labels, generator):
-    """The strong control's copy-paste: one box for both versions and the labels."""
+    """The strong baseline's copy-paste: one box for both versions and the labels."""
     shape = labels.shape[1:]
     boxes = random_boxes(shape, len(labels), generator, labels.device, probability=0.5)
     pasted = [paste(images.roll(1, 0), images, boxes) for images in pair]
@@ -963,14 +963,14 @@ def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, st
 # itself, whatever the coins say; what remains is plain cross pseudo supervision. A test writes it
 # again without versions and gates, and demands the same losses to the bit.
 #
-# **The fair control of two networks is two networks.** Two strong controls side by side, same
+# **The fair baseline of two networks is two networks.** Two strong baselines side by side, same
 # labels, nothing unlabelled; their probabilities averaged, as DSAIF's are in its averaged row. The
 # released code reports its two networks apart, and so do our unaveraged rows: the first one.
 
 
 # %% tags=["definition"]
 def supervised_pair_step(networks, batch, moment):
-    """Two strong controls side by side, each with its own augmentation of the same batch."""
+    """Two strong baselines side by side, each with its own augmentation of the same batch."""
     pair = [SimpleNamespace(student=network) for network in students(networks)]
     losses = [baselines.supervised_step(one, batch, moment).losses["supervised"] for one in pair]
     return StepOutput({"supervised": sum(losses)})
@@ -1032,7 +1032,7 @@ show(figures.training_curves(curves), alt="Losses and validation Dice of three r
 # with and without filters: it measures how far the two answers differ where they are asked.
 
 # %% [markdown]
-# ## Can you watch the guesses improve?
+# ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan as network 1 labels it. Its hidden truth is opened for this picture
 # only. The third colour is the one to fear: no partner corrects what both are sure of.
@@ -1194,14 +1194,14 @@ questions = {
     "the filters, averaged": ("dsaif_ensemble", "dsaif_ablation_ensemble"),
     "the filters, one network": ("dsaif", "dsaif_ablation"),
     "the area step": ("dsaif", "dsaif_only_child"),
-    "averaging two controls": ("supervised_pair_ensemble", "supervised_strong"),
+    "averaging two strong baselines": ("supervised_pair_ensemble", "supervised_strong"),
     "DSAIF against the mean teacher": ("dsaif", "mean_teacher"),
 }
 gain_table(questions, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first two lines are what a paper would print, each against its fair
-# control. The third and fourth are what the *filters* add to cross pseudo supervision. An interval
+# baseline. The third and fourth are what the *filters* add to cross pseudo supervision. An interval
 # that straddles zero means: not shown here, with these scans and this budget. The intervals speak
 # of other scans, not of other labelled ones. The sixth line is what an ensemble gives for nothing
 # but compute: a two-network method that is compared with one network books it as its own.

@@ -17,7 +17,7 @@
 # **Four notebooks, one question left. This one trains nothing: it reads what the others have
 # measured and asks what can be told apart.**
 #
-# Every method was compared with its own controls. Here they stand side by side: same scans, same
+# Every method was compared with its own baselines. Here they stand side by side: same scans, same
 # labels, same seeds, same number of updates. You see differences with intervals, tests corrected
 # for their number, differences too small to mind, and what each method costs.
 #
@@ -104,7 +104,7 @@ print(
 # average of several does not compete with a single one. Averages stand in their own section.
 
 # %%
-CONTROLS = ["supervised_few", "supervised_strong", "mean_teacher"]
+FIRST_ROWS = ["supervised_few", "supervised_strong", "mean_teacher"]
 METHODS = [name for name in ("bcp", "umct", "ua_mt", "aau", "dsaif") if name in REGISTRY]
 AVERAGED = {
     f"{name}_ensemble": "supervised_strong" if name == "supervised_pair" else name
@@ -130,7 +130,7 @@ cohorts = {}
 for run in everything:
     cohorts.setdefault((run["dataset"], run["n_labelled"]), []).append(run)
 cohorts = {named(key) + earlier_settings(runs): runs for key, runs in sorted(cohorts.items())}
-shown = stored_rows([*CONTROLS, *METHODS, "supervised_all"], results)
+shown = stored_rows([*FIRST_ROWS, *METHODS, "supervised_all"], results)
 shown_and_weak = stored_rows(["supervised_weak", *shown, *sorted(IDEAS.values())], results)
 shown_and_weak = list(dict.fromkeys(shown_and_weak))
 
@@ -166,11 +166,11 @@ ask(
 # %% [markdown]
 # ## Where does this end?
 #
-# With this picture: every test scan of every stored seed, for the controls and the methods. The
+# With this picture: every test scan of every stored seed, for the baselines and the methods. The
 # honest opponent is the second row. What all labels would bring is the last.
 
 # %% tags=["first-figure"]
-ALT_ROWS = "Dice of every test scan for the controls and the methods, with means and intervals."
+ALT_ROWS = "Dice of every test scan for the baselines and the methods, with means and intervals."
 if shown:
     show(figures.row_comparison(results, rows=shown), alt=ALT_ROWS)
 else:
@@ -187,7 +187,7 @@ seeds = {name: sorted({run["seed"] for run in runs}) for name, runs in cohorts.i
 plain_table(("Cohort", "seeds"), [(name, ", ".join(map(str, of))) for name, of in seeds.items()])
 
 # %%
-wanted = [*CONTROLS, *METHODS, *sorted(set(IDEAS.values()) - set(CONTROLS)), "supervised_all"]
+wanted = [*FIRST_ROWS, *METHODS, *sorted(set(IDEAS.values()) - set(FIRST_ROWS)), "supervised_all"]
 lines = [
     (*key, " ".join(map(str, seeds)), " ".join(names))
     for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items()
@@ -689,7 +689,7 @@ plain_table(("Row", "best minus worst", "seeds"), lines, "Mean Dice of the seeds
 # %% [markdown]
 # ## What stays?
 #
-# - Read the interval before the mean, and the control before the method.
+# - Read the interval before the mean, and the baseline before the method.
 # - "Not significant" is not "equal": only an interval inside the region of equivalence says that.
 # - The gain of a method and the gain of its idea are two numbers. Ask for the second.
 # - Cost belongs into the same table.

@@ -14,9 +14,9 @@
 # %% [markdown]
 # # Your own scans
 #
-# **A folder of scans, a few of them outlined. This notebook looks at the folder before it
-# believes it, trains the methods of this repository beside their honest control, and gives you back
-# label maps that open on top of your scans.**
+# **A folder of scans, a few of them outlined. This notebook looks at the folder before it believes
+# it, trains the methods of this repository beside an honest baseline, and gives you back label maps
+# that open on top of your scans.**
 #
 # Most projects do not fail at the loss function. They fail at a label map that lies mirrored beside
 # its image, at one patient on both sides of the split, at a prediction saved without its affine. So
@@ -469,16 +469,16 @@ show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["results"]
 def gain(row):
-    """Dice over the control, paired over scans and seeds, with its interval."""
+    """Dice over the strong baseline, paired over scans and seeds, with its interval."""
     values = paired_difference(stored_results(), row, "supervised_strong").values
     return interval_text(bootstrap_interval(values), sign="+")
 
 
 dice = {row: nan_mean(scan_scores(stored_results(), row).values.ravel()) for row in trainings}
 ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
-print(f"   {'row':<44}  Dice  over the control")
+print(f"   {'row':<44}  Dice  over the strong baseline")
 for place, row in enumerate(ranking, start=1):
-    words = "(the control)" if row == "supervised_strong" else gain(row)
+    words = "(the strong baseline)" if row == "supervised_strong" else gain(row)
     print(f"{place}. {row_name(row):<44} {number(dice[row])}  {words}")
 print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
 
@@ -502,10 +502,10 @@ ask(
 )
 
 # %% [markdown]
-# **How to read it.** An interval above zero: that row is better than the control on scans like
-# these. One that holds zero: not shown. The first place alone makes no winner. And the row that you
-# *use* must not be chosen on the test scans, or its score there is no longer an honest one.
-# Validation scans are for that:
+# **How to read it.** An interval above zero: that row is better than the strong baseline on scans
+# like these. One that holds zero: not shown. The first place alone makes no winner. And the row
+# that you *use* must not be chosen on the test scans, or its score there is no longer an honest
+# one. Validation scans are for that:
 
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
@@ -812,7 +812,7 @@ print(done.path)
 # ## What stays?
 #
 # - Look at the folder first. What was excluded is named in the table and in the result file.
-# - Test scans judge, validation scans choose, and the control is trained, always.
+# - Test scans judge, validation scans choose, and the strong baseline is trained, always.
 # - A prediction is done when its file lies on its scan, and was scored *as a file*.
 # - Weights without their classes, geometry and scores are numbers. Here they travel together.
 #

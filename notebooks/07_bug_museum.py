@@ -147,14 +147,14 @@ ask(
 # %% [markdown]
 # ## Where does this end?
 #
-# With this picture, drawn from the stored result files: the strong control, the sound mean teacher,
-# and nine defective ones. Each small mark is one test scan, the diamond is the mean, its bar a 95 %
-# interval over scans. The differences are to the *sound* mean teacher.
+# With this picture, drawn from the stored result files: the strong baseline, the sound mean
+# teacher, and nine defective ones. Each small mark is one test scan, the diamond is the mean, its
+# bar a 95 % interval over scans. The differences are to the *sound* mean teacher.
 
 # %% tags=["first-figure"]
 SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]
 ALT_ROWS = (
-    "Dice of every test scan for the strong control, the sound mean teacher and the nine exhibits, "
+    "Dice of every test scan for the strong baseline, the sound mean teacher and nine exhibits, "
     "with means, intervals and differences to the sound one."
 )
 if stored_results():
@@ -222,7 +222,7 @@ explore(
     curves,
     alt=lambda letter: (
         f"Supervised loss, consistency loss and validation Dice of exhibit {letter} beside the "
-        "sound mean teacher and the strong control."
+        "sound mean teacher and the strong baseline."
     ),
     letter=Slider("exhibit", tuple(EXHIBITS), "A"),
 )
@@ -250,10 +250,10 @@ ask(
 )
 
 # %% [markdown]
-# ## What does the film say?
+# ## What do the snapshots say?
 #
-# Each training films the first unlabelled scan that it has. Until the warm-up ends the student
-# labels it, then the teacher.
+# Each training keeps snapshots of the first unlabelled scan that it has. Until the warm-up ends the
+# student labels it, then the teacher.
 
 
 # %% tags=["widget"]
@@ -287,7 +287,7 @@ else:
 #
 # - **supervised**, **consistency**: losses, mean over the last tenth;
 # - **gain**: validation Dice at the end minus at the end of the warm-up;
-# - **film**: voxels of the filmed pseudo-label that still change in the second stage, in per mille
+# - **snapshots**: voxels of the pseudo-label that still change in the second stage, in per mille
 #   from one look to the next;
 # - **apart**: distance of teacher and student, relative to the length of the student's weights.
 
@@ -396,7 +396,7 @@ show(figure, alt=ALT_SCORE)
 hidden = [letter for letter in EXHIBITS if letter not in visible()]
 control = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
 passing = [one.row[-1].upper() for one in control if one.interval.low > 0]
-counted = {"visible": visible(), "not visible": hidden, "better than the strong control": passing}
+counted = {"visible": visible(), "not visible": hidden, "better than the strong baseline": passing}
 lines = [(words, len(letters), " ".join(letters)) for words, letters in counted.items()]
 plain_table(("Exhibits", "of 9", "which"), lines, smoke_note(stored_results()))
 

@@ -158,7 +158,7 @@ def bcp_step(
     networks, batch, moment, *, alpha=0.5, directions=("inward", "outward"), strong=True,
     halves=False, components=True, connectivity=None, dice=dice_squared_all, **mask_options,
 ):  # fmt: skip
-    """The teacher guesses clean images, the student sees mixed ones."""
+    """The teacher labels clean images, the student sees mixed ones."""
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
     raw, guess = pseudo_labels(

@@ -193,7 +193,7 @@ def what_each_sees(images, moment, gate, strong):
 
 
 def copy_paste(pair, labels, generator):
-    """The strong control's copy-paste: one box for both versions and the labels."""
+    """The strong baseline's copy-paste: one box for both versions and the labels."""
     shape = labels.shape[1:]
     boxes = random_boxes(shape, len(labels), generator, labels.device, probability=0.5)
     pasted = [paste(images.roll(1, 0), images, boxes) for images in pair]
@@ -218,7 +218,7 @@ def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, st
 
 
 def supervised_pair_step(networks, batch, moment):
-    """Two strong controls side by side, each with its own augmentation of the same batch."""
+    """Two strong baselines side by side, each with its own augmentation of the same batch."""
     pair = [SimpleNamespace(student=network) for network in students(networks)]
     losses = [baselines.supervised_step(one, batch, moment).losses["supervised"] for one in pair]
     return StepOutput({"supervised": sum(losses)})
