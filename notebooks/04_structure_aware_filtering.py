@@ -179,7 +179,7 @@ ask(
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
 # diamond is the mean, its bar a 95 % interval over scans. Rows that average two networks have a
-# control that does so, too.
+# baseline that does so, too.
 
 # %% tags=["first-figure"]
 ALT_ROWS = (

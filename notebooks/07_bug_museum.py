@@ -328,7 +328,7 @@ for letter in ("sound", *EXHIBITS):
     losses = [f"{last_tenth(one, term):.4f}" for term in ("supervised", "consistency")]
     more = (f"{gain(one):+.3f}", f"{1000 * film_change(one):.1f}", f"{100 * apart(one):.2f} %")
     lines.append((letter, *losses, *more))
-plain_table(("Exhibit", "supervised", "consistency", "gain", "film", "apart"), lines)
+plain_table(("Exhibit", "supervised", "consistency", "gain", "snapshots", "apart"), lines)
 
 # %% [markdown]
 # ## What is your diagnosis?
@@ -394,8 +394,8 @@ show(figure, alt=ALT_SCORE)
 
 # %% tags=["results"]
 hidden = [letter for letter in EXHIBITS if letter not in visible()]
-control = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
-passing = [one.row[-1].upper() for one in control if one.interval.low > 0]
+over_strong = compare_rows(stored_results(), [(row, "supervised_strong") for row, _ in pairs])
+passing = [one.row[-1].upper() for one in over_strong if one.interval.low > 0]
 counted = {"visible": visible(), "not visible": hidden, "better than the strong baseline": passing}
 lines = [(words, len(letters), " ".join(letters)) for words, letters in counted.items()]
 plain_table(("Exhibits", "of 9", "which"), lines, smoke_note(stored_results()))
