@@ -154,7 +154,8 @@ def best_method():
 
 
 # %% tags=["predict"]
-options = [row_name(row) for row in stored_rows(["mean_teacher", *METHODS], results)]
+among = ["mean_teacher", *METHODS]
+options = map(row_name, stored_rows(among, results) or among)
 ask(
     f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
     options=(*options, "None for certain"),
@@ -423,7 +424,8 @@ def seconds_of(row):
 
 
 times = [(row_name(row), f"{seconds_of(row) / seconds_of(shown[0]):.1f}") for row in shown]
-plain_table(("Row", "times as long"), times, "Training, as multiples of the first row's.")
+if times:
+    display(plain_table(("Row", "times as long"), times, "Training, in those of the first row."))
 
 # %% [markdown]
 # ## How few labels?
