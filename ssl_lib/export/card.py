@@ -24,6 +24,7 @@ def model_card(config: Mapping[str, Any], file_name: str) -> str:
                 "## Classes\n\n" + _classes(config),
                 "## Training data\n\n" + _training(config),
                 "## Scores\n\n" + _scores(config),
+                "## Post-processing\n\n" + _post_processing(config),
                 "## Limits\n\n" + _limits(config),
                 "## Settings and provenance\n\n" + _provenance(config),
             ]
@@ -108,6 +109,21 @@ def _scores(config: Mapping[str, Any]) -> str:
     if scores["n_scans"] < 10:
         lines.append("- So few test scans say little about other scans.")
     return "\n".join(lines)
+
+
+def _post_processing(config: Mapping[str, Any]) -> str:
+    """Which classes, who chose them, and the test score with them, a second number."""
+    stored = config.get("post_processing", {})
+    names = [config["class_names"][index] for index in stored.get("largest_component", [])]
+    count = stored.get("validation_scans")
+    on = "" if count is None else f" Chosen on {count} validation scans."
+    if not names:
+        return f"- None: label maps are those of the network.{on}"
+    lines = [
+        f"Only the largest connected component is kept of: {', '.join(names)}.{on}",
+        f"Test Dice with it: {_number(stored.get('test_dice'))}. The scores above are without.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _limits(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,32 @@
+"""Tables of notebook 06: what post-processing is worth, which scans to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from IPython.display import HTML
+
+from ssl_lib.evaluation.post_processing import FEWEST_SCANS, PostProcessing
+from ssl_lib.methods import row_name
+from ssl_lib.notebook.tables import number, plain_table
+
+
+def post_processing_table(chosen: Mapping[str, PostProcessing], class_names: Sequence[str]) -> HTML:
+    """One line a row and class: mean validation Dice as predicted, with the largest component
+    alone, and the choice. `class_names` begin with the background."""
+    lines = [
+        (
+            f"{row_name(row)}: {name}",
+            number(one.without[index - 1]),
+            number(one.kept[index - 1]),
+            "largest component" if index in one.classes else "as predicted",
+        )
+        for row, one in chosen.items()
+        for index, name in enumerate(class_names)
+        if index > 0
+    ]
+    count = min((one.n_scans for one in chosen.values()), default=0)
+    caption = f"Mean Dice on {count} validation scans."
+    if count < FEWEST_SCANS:
+        caption += f" Fewer than {FEWEST_SCANS}: nothing is chosen."
+    return plain_table(("Row and class", "as predicted", "largest", "choice"), lines, caption)
