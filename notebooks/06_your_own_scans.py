@@ -90,7 +90,6 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import textwrap
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +101,8 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
 from ssl_lib.export.model import export_model, load_model, predict_scan
 from ssl_lib.export.output import output_folder
-from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.watching import agreement, watch_scans
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
 
@@ -118,7 +118,7 @@ from ssl_lib.methods import row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.own_tables import post_processing_table
+from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
 from ssl_lib.notebook.tables import interval_text, number, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
@@ -658,32 +658,51 @@ show(figures.prediction_grid(examples, truths, maps, cohort.class_names), alt=AL
 
 
 # %% [markdown]
-# ## Which scan should be labelled next?
+# ## What can be watched without truth?
 #
-# An hour of an expert is best spent where the networks are at a loss. A cheap sign of that is that
-# they contradict each other. **Agreement** here is the mean Dice between the predictions of any two
-# rows on the same scan. It needs no truth, so it can be computed for scans without labels. Does it
-# mean anything? On test scans the truth is known, so it can be asked:
+# Unlabelled scans cannot be scored, but watched. Four signs need no label map: the share of each
+# class (does it shrink to nothing, or grow?), its number of components, the **agreement** (Dice)
+# of teacher and student, if the row has a teacher, and the mean agreement of any two rows. Over the
+# training, snapshots were stored of one unlabelled scan, so this figure shows that scan alone:
+
+# %% tags=["figure"]
+ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."
+if cohort.unlabelled:
+    show(figures.snapshot_signs(trainings, cohort.n_classes), alt=ALT_SIGNS)
+
+# %% [markdown]
+# Of all unlabelled scans the final networks are compared, before post-processing. The order is a
+# simple rule: each sign ranks the scans (share and components by their factor to the median), and
+# the mean of a scan's places counts. Look at these scans first:
 
 
 # %%
-def agreement(cases):
-    """Mean Dice between any two rows, for each scan."""
-    answers = [study.predict(t.networks["student"], cases) for t in trainings.values()]
-    n = cohort.n_classes
-    return {
-        case.case_id: nan_mean(
-            [mean_dice(a[case.case_id], b[case.case_id], n) for a, b in combinations(answers, 2)]
-        )
-        for case in cases
-    }
+def maps_of(cases):
+    """The label maps of every row by case id."""
+    return {row: study.predict(t.networks["student"], cases) for row, t in trainings.items()}
 
+
+# %% tags=["results"]
+free_maps = maps_of(cohort.unlabelled)
+teacher = trainings[best].networks.get("teacher")
+taught = teacher and study.predict(teacher, cohort.unlabelled)
+watched = watch_scans(
+    free_maps[best], cohort.n_classes, teacher=taught, rows=list(free_maps.values())
+)
+suspicious_table(watched, cohort.class_names)
+
+# %% [markdown]
+# ## Which scan should be labelled next?
+#
+# An hour of an expert is best spent where the networks are at a loss. A cheap sign of that is that
+# they contradict each other: a low agreement between rows. Does it mean anything? On test scans the
+# truth is known, so it can be asked:
 
 # %% tags=["results"]
 entries = result["rows"][best]["per_case"]
 dice_of = {n: nan_mean([e["dice"] for e in entries if e["id"] == n]) for n in test_names}
-agreed = agreement(cohort.test)
-pairs = np.array([(agreed[name], dice_of[name]) for name in test_names])
+agreed = agreement(list(maps_of(cohort.test).values()), cohort.n_classes)
+pairs = np.array([(agreed.get(name, np.nan), dice_of[name]) for name in test_names])
 pairs = pairs[np.isfinite(pairs).all(axis=1)]
 if len(pairs) > 2 and (np.ptp(pairs, axis=0) > 0).all():
     rank = spearmanr(*pairs.T).statistic
@@ -693,10 +712,9 @@ else:
 
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
-    uncertain = sorted(agreement(cohort.unlabelled).items(), key=lambda pair: pair[1])
     print("Unlabelled scans on which the rows agree least:")
-    for name, dice in uncertain[:5]:
-        print(f"{name:>20}: {dice:.3f}")
+    for one in sorted(watched, key=lambda one: one.rows)[:5]:
+        print(f"{one.case_id:>20}: {number(one.rows)}")
 
 # %% [markdown]
 # A correlation near 1 says: label these first. Near 0 says: on this folder agreement is no guide,
@@ -746,10 +764,6 @@ print(done.path)
 #
 # **Do not crop around the truth.** Public benchmarks often do. It hides every false positive far
 # from the organ, and a new scan comes without the truth to crop around.
-#
-# **Watching without truth.** Unlabelled scans cannot be scored, but watched: the share of
-# foreground (does it shrink to nothing, or grow?), the number of components, how far teacher and
-# student agree, how far two seeds agree. Look at the five worst scans first.
 #
 # **Which organ suits which idea?** One compact organ, always there: components, anatomy and
 # copy-paste have something to hold on to. Lesions of any number, place and size: no anatomy to

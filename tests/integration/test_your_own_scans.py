@@ -126,6 +126,22 @@ def test_the_control_is_always_there_and_the_choice_is_made_on_validation_scans(
     assert ran.names["validation"].keys() == ran.result["rows"].keys()
 
 
+def test_every_unlabelled_scan_is_watched_once(ran):
+    unlabelled = {case.case_id for case in ran.names["cohort"].unlabelled}
+    watched = ran.names["watched"]
+    assert len(watched) == len(unlabelled) and {one.case_id for one in watched} == unlabelled
+    places = [one.place for one in watched]
+    assert places == sorted(places)
+
+
+def test_the_choice_of_post_processing_stands_in_the_result_and_in_the_weights(ran):
+    records = ran.result["post_processing"]
+    assert records.keys() == ran.result["rows"].keys()
+    for row, model in ran.names["exported"].items():
+        assert list(model.post_processed) == records[row]["largest_component"] == []
+        assert records[row]["validation_scans"] < 3, "so nothing is chosen"
+
+
 def test_the_scan_whose_label_is_missing_is_an_unlabelled_one(ran):
     cohort = ran.names["cohort"]
     groups = {case.case_id: name for name, cases in cohort.groups.items() for case in cases}
