@@ -35,7 +35,7 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The values of the other notebooks, and three more. Your folder looks like this:
+# The values of the other notebooks, and four more. Your folder looks like this:
 #
 # ```
 # FOLDER/imagesTr/NAME.nii.gz   scans for training, with or without a label map
@@ -63,6 +63,7 @@
 DATASET = "phantom_folder"  # the path of your folder; phantom_folder is an example made on the spot
 PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
 N_LABELLED = 4  # scans whose labels training may see
+FOLDS = 0  # 0: one held-out set; n: every labelled scan is tested once, in n folds over patients
 SEED = 0  # initial weights, batches and augmentation
 METHODS = "supervised_few mean_teacher bcp"  # also umct aau dsaif; supervised_strong always
 EXCLUDE_BROKEN = True  # name what cannot be used and go on; False refuses the folder
@@ -90,6 +91,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +114,11 @@ from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.data.formats import prediction_name, read_volume
 from ssl_lib.data.reading import as_image
 from ssl_lib.evaluation.post_processing import choose_post_processing
-from ssl_lib.evaluation.results import read_results, safe_name, score_cohort
+from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
+from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
 from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
@@ -127,11 +130,13 @@ NOTEBOOK = "06_your_own_scans"
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
-scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, exclude_broken=EXCLUDE_BROKEN)
+choices = {"exclude_broken": EXCLUDE_BROKEN, "folds": FOLDS}
+scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, **choices)
 fingerprint, cohort = scans.fingerprint, scans.cohort
 settings = settings_for(PROFILE, cohort)
 study = Study(cohort, settings, PROFILE, SEED, best_device(), Path(RUNS_DIR))
-run_name = f"{safe_name(DATASET)}-{PROFILE}-n{N_LABELLED}-seed{SEED}"
+run_name = f"{safe_name(DATASET)}-{PROFILE}-n{cohort.n_labelled}-seed{SEED}"
+run_name += f"-{FOLDS}folds" if FOLDS else ""
 output = output_folder(OUTPUT_DIR, run_name)  # never one in which somebody has changed a file
 print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
 
@@ -139,7 +144,7 @@ print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__ver
 # %%
 def stored_results():
     """Every stored run of this cohort and profile: seeds add up as they are run."""
-    wanted = (NOTEBOOK, DATASET, PROFILE, N_LABELLED, cohort.content_hash)
+    wanted = (NOTEBOOK, DATASET, PROFILE, cohort.n_labelled, cohort.content_hash)
     return read_results(RESULTS_DIR, *wanted)
 
 
@@ -293,6 +298,12 @@ check(
 # otherwise a fifth of the labelled ones is. A seventh of the labelled training scans is for
 # validation. Of the rest the first `N_LABELLED` keep their labels; the labels of the others are
 # sealed, and these scans join the unlabelled ones.
+#
+# **Fewer than ten labelled scans?** Then one or two held-out scans prove nothing. With `FOLDS = n`
+# nothing is held out: patients are shared out into n folds, each fold is tested by networks that
+# were trained on the others, and its labels are sealed for them. All scores are pooled, settings
+# are fixed, last weights count. The exported network is trained on *all* labelled scans, in the
+# same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row.
 
 # %%
 for group, cases in cohort.groups.items():
@@ -438,10 +449,19 @@ def chosen_methods(names, unlabelled, channels=("image",)):
 # ## Does it train?
 
 # %% tags=["train"]
-methods = chosen_methods(METHODS.split(), cohort.unlabelled, cohort.channel_names)
-trainings = {}
-for method in methods:
-    trainings |= study.rows(REGISTRY[method])
+judges = [replace(study, cohort=fold) for fold in scans.folds] or [study]
+unlabelled = all(one.cohort.unlabelled for one in [study, *judges])
+methods = chosen_methods(METHODS.split(), unlabelled, cohort.channel_names)
+
+
+def train_rows(study):
+    """The trainings of all rows."""
+    return {row: t for name in methods for row, t in study.rows(REGISTRY[name]).items()}
+
+
+trainings = train_rows(study)
+runs = [train_rows(fold) for fold in judges] if FOLDS else [trainings]
+tested = pool_tests(judges, runs)
 
 # %% tags=["figure"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
@@ -454,13 +474,15 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # **largest** removes them: one line, and often worth more than a method in 95HD. It is wrong for
 # lesions, paired organs, and organs that a slice cuts in two. So validation scans decide, class by
 # class (nnU-Net's rule): it is done where it raises the mean Dice of the class, and nowhere else.
-# Fewer than three validation scans choose nothing. The choice is exported with the network.
+# Fewer than three validation scans choose nothing. The choice is exported with the network. (With
+# folds, the test scans of all folds decide, and the score with it flatters a little.)
 
 # %% tags=["results"]
 truths = {case.case_id: case.label for case in cohort.validation}
 chosen = {}
 for row, training in trainings.items():
     found = study.predict(training.networks["student"], cohort.validation)
+    found, truths = (tested.predicted[row], tested.truths) if FOLDS else (found, truths)
     chosen[row] = choose_post_processing(found, truths, cohort.n_classes)
 post_processing_table(chosen, cohort.class_names)
 
@@ -470,16 +492,16 @@ post_processing_table(chosen, cohort.class_names)
 # %% tags=["results"]
 records, cleaned = {}, {}
 print(f"{'Test Dice':>45}  without   with")
-for row, training in trainings.items():
-    found = study.predict(training.networks["student"], cohort.test)
-    before = score_cohort(found, cohort)["dice"]
-    cleaned[row] = score_cohort(chosen[row].applied(found), cohort)["dice"]
+for row, found in tested.predicted.items():
+    before, cleaned[row] = tested.dice(found), tested.dice(chosen[row].applied(found))
     records[row] = chosen[row].record(cleaned[row])
     print(f"{row_name(row):>45}    {number(before)}  {number(cleaned[row])}")
 
 # %% tags=["results"]
 more = {"excluded": [str(one) for one in fingerprint.excluded], "post_processing": records}
-result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, **more)
+more |= {"folds": FOLDS} if FOLDS else {}
+result = study.result(NOTEBOOK, DATASET, tested.rows, **more)
+write_result(result, RESULTS_DIR)
 
 # %% [markdown]
 # ## Which one is best here?
@@ -506,7 +528,9 @@ print(f"   {'row':<44}  Dice  over the control")
 for place, row in enumerate(ranking, start=1):
     words = "(the control)" if row == "supervised_strong" else gain(row)
     print(f"{place}. {row_name(row):<44} {number(dice[row])}  {words}")
-print(textwrap.fill(how_much_to_believe(len(cohort.test)), 90))
+print(textwrap.fill(how_much_to_believe(len(tested.cases)), 90))
+if FOLDS:
+    print("Networks of two folds share scans: their scores are less independent than they look.")
 
 # %% [markdown]
 # **Task 5.** Judge a table. Three test scans; a method beats the strong baseline on all three, by
@@ -531,18 +555,21 @@ ask(
 # **How to read it.** An interval above zero: that row is better than the control on scans like
 # these. One that holds zero: not shown. The first place alone makes no winner. And the row that you
 # *use* must not be chosen on the test scans, or its score there is no longer an honest one.
-# Validation scans are for that:
+# Validation scans are for that. (Folds have none: there the pooled scores choose, as in nnU-Net,
+# and the score of the first place is a little too good.)
 
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
-best = max(validation, key=lambda row: np.nan_to_num(validation[row], nan=-1.0))
-for row, dice in sorted(validation.items(), key=lambda pair: -np.nan_to_num(pair[1], nan=-1.0)):
-    print(f"{row_name(row):>45}: validation Dice {number(dice)}")
-print(f"{row_name(best)} is used from here on ({len(cohort.validation)} validation scans).")
+judged = {row: tested.rows[row]["dice"] for row in trainings} if FOLDS else validation
+best = max(judged, key=lambda row: np.nan_to_num(judged[row], nan=-1.0))
+kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
+for row, dice in sorted(judged.items(), key=lambda pair: -np.nan_to_num(pair[1], nan=-1.0)):
+    print(f"{row_name(row):>45}: {kind} Dice {number(dice)}")
+print(f"{row_name(best)} is used from here on ({count} scans).")
 
 # %% [markdown]
 # **Answer.** The table ranks, the intervals say how far to believe it, and the choice was made
-# without the test scans.
+# without the test scans, unless there were folds.
 
 # %% [markdown]
 # ## What is exported?
@@ -569,6 +596,7 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # for a stranger. Each prediction is turned back to the orientation of its scan and written with its
 # shape and affine. Then both files are read anew and scored. If anything on the way from array to
 # file and back were wrong, the test Dice with post-processing, above, would differ from the files'.
+# (With folds the exported networks have seen every labelled scan, and nothing is compared.)
 
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
@@ -582,7 +610,7 @@ for name, error in {name: e for row in refused.values() for name, e in row.items
 # %% tags=["results"]
 full_size = max(scans.geometry.factors) == 1
 print(f"{'Dice':>45}   with  files" + ("" if full_size else "  (with: downsampled scans)"))
-for row in trainings:
+for row in trainings if test_names else ():
     there = [name for name in test_names if name not in refused[row]]
     from_files, _ = score_files(output / "predictions" / row, fingerprint, there)
     table = cleaned[row]
@@ -650,11 +678,9 @@ look_through(
 # slices that end too early, and for left and right.
 
 # %% tags=["figure"]
-examples = cohort.test[:3]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
-maps = {row: study.predict(t.networks["student"], examples) for row, t in trainings.items()}
+parts = (tested.cases[:3], tested.truths, tested.predicted, cohort.class_names)
 ALT_EXAMPLES = "The first test scans: the truth and each row's prediction, with Dice."
-show(figures.prediction_grid(examples, truths, maps, cohort.class_names), alt=ALT_EXAMPLES)
+show(figures.prediction_grid(*parts), alt=ALT_EXAMPLES)
 
 
 # %% [markdown]
@@ -676,16 +702,11 @@ if cohort.unlabelled:
 # the mean of a scan's places counts. Look at these scans first:
 
 
-# %%
-def maps_of(cases):
-    """The label maps of every row by case id."""
-    return {row: study.predict(t.networks["student"], cases) for row, t in trainings.items()}
-
-
 # %% tags=["results"]
-free_maps = maps_of(cohort.unlabelled)
+free = cohort.unlabelled
+free_maps = {row: study.predict(t.networks["student"], free) for row, t in trainings.items()}
 teacher = trainings[best].networks.get("teacher")
-taught = teacher and study.predict(teacher, cohort.unlabelled)
+taught = teacher and study.predict(teacher, free)
 watched = watch_scans(
     free_maps[best], cohort.n_classes, teacher=taught, rows=list(free_maps.values())
 )
@@ -700,9 +721,9 @@ suspicious_table(watched, cohort.class_names)
 
 # %% tags=["results"]
 entries = result["rows"][best]["per_case"]
-dice_of = {n: nan_mean([e["dice"] for e in entries if e["id"] == n]) for n in test_names}
-agreed = agreement(list(maps_of(cohort.test).values()), cohort.n_classes)
-pairs = np.array([(agreed.get(name, np.nan), dice_of[name]) for name in test_names])
+dice_of = {n: nan_mean([e["dice"] for e in entries if e["id"] == n]) for n in tested.truths}
+agreed = agreement(list(tested.predicted.values()), cohort.n_classes)
+pairs = np.array([(agreed.get(name, np.nan), dice_of[name]) for name in tested.truths])
 pairs = pairs[np.isfinite(pairs).all(axis=1)]
 if len(pairs) > 2 and (np.ptp(pairs, axis=0) > 0).all():
     rank = spearmanr(*pairs.T).statistic
@@ -754,9 +775,8 @@ print(done.path)
 # ## What decides in practice?
 #
 # **Six labelled scans, and now?** Do not give one away for validation and one for the test and
-# believe either number. Take fixed settings (the defaults), the *last* weights, and leave patients
-# out in turn: train six times, test each scan once. Report all six Dice, not only their mean.
-# The network that you use is then trained on all six.
+# believe either number. `FOLDS = 6` trains six times and tests each scan once. Report all six Dice,
+# not only their mean.
 #
 # **Thick slices.** Three times as thick as wide: learn slices in 2D. Between: 3D with flat kernels
 # in the first levels. Nearly cubic voxels: 3D. Where voxel sizes differ between scans, bring all to

@@ -99,10 +99,15 @@ def _scores(config: Mapping[str, Any]) -> str:
     scores = config["scores"]
     low, high = scores["interval"]
     between = "no interval" if low is None else f"95 % interval over scans {low:.3f} to {high:.3f}"
-    lines = [
-        f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}."
-        " Nothing was selected on these scans."
-    ]
+    folds = scores.get("folds", 0)
+    how = (
+        f" Each was tested by a network that has not seen its patient, in {folds} folds; this"
+        " network was trained on all of them. Row and post-processing were chosen on the same"
+        " scans, so this is a little too good."
+        if folds
+        else " Nothing was selected on these scans."
+    )
+    lines = [f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}.{how}"]
     lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
     if max(config["geometry"]["factors"]) > 1:
         lines.append("- Measured on downsampled scans.")
@@ -116,7 +121,8 @@ def _post_processing(config: Mapping[str, Any]) -> str:
     stored = config.get("post_processing", {})
     names = [config["class_names"][index] for index in stored.get("largest_component", [])]
     count = stored.get("validation_scans")
-    on = "" if count is None else f" Chosen on {count} validation scans."
+    kind = "folds' test" if config["scores"].get("folds") else "validation"
+    on = "" if count is None else f" Chosen on {count} {kind} scans."
     if not names:
         return f"- None: label maps are those of the network.{on}"
     lines = [

@@ -109,6 +109,7 @@ def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[s
         "dice": _or_none(interval.mean),
         "interval": [_or_none(interval.low), _or_none(interval.high)],
         "n_scans": interval.n_scans,
+        "folds": result.get("folds", 0),
         "by_class": {
             name: float(dice.mean()) if dice.size else None for name, dice in known.items()
         },

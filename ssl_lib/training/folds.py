@@ -35,7 +35,7 @@ class Tested:
         return nan_mean([dice for one in pairs for dice in class_dice(*one, self.n_classes)])
 
 
-def tested_rows(studies: Sequence[Study], runs: Sequence[Mapping[str, Training]]) -> Tested:
+def pool_tests(studies: Sequence[Study], runs: Sequence[Mapping[str, Training]]) -> Tested:
     """The rows of one study on its test scans, or those of folds with the scores pooled.
 
     `runs` holds the trainings of each study by row, the last weights of which are tested. Pooled
