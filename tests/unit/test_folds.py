@@ -9,12 +9,12 @@ import pytest
 from organ_scans import write_organs
 from tiny_study import CPU, method, row, tiny_settings, tiny_study
 
-from ssl_lib.data.cohort import known_label, seal
+from ssl_lib.data.cohort import SealedLabels, known_label, seal
 from ssl_lib.data.folds import leave_patients_out
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.evaluation.metrics import summarise
 from ssl_lib.training.folds import pool_tests
-from ssl_lib.training.study import Study
+from ssl_lib.training.study import Study, weights_hash
 from ssl_lib.utils.errors import InputError
 
 
@@ -125,3 +125,15 @@ def test_a_folder_is_opened_in_folds(tmp_path):
     assert [len(fold.test) for fold in scans.folds] == [1] * 5
     assert "tested once, in 5 folds over 5 patients" in scans.cohort.caveat
     assert not open_own_scans(folder, "smoke", 2).folds
+
+
+def test_labels_of_a_folds_test_scans_decide_no_weight(cohort):
+    _, (fold, *_) = leave_patients_out(cohort, 3)
+    hidden = {case.case_id: fold.sealed.open(case.case_id, "final score") for case in fold.test}
+    lies = SealedLabels({name: np.ones_like(label) for name, label in hidden.items()})
+    hashes = set()
+    for one in (fold, replace(fold, sealed=lies)):
+        study = Study(one, tiny_settings(), "smoke", 0, CPU)
+        trained = study.train(row("tiny", method, teacher=True))
+        hashes.add(weights_hash(trained.networks["student"]))
+    assert len(hashes) == 1
