@@ -23,13 +23,15 @@ from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
+DRAWN = "Drawn by us from the labelled scans:"
+"""How the sentence of a caveat begins that says what was held out."""
 MOST_NAMED = 12
 """Excluded files that a caveat names; the findings name all of them."""
 
 
 def folder_cohort(
     fingerprint: Fingerprint,
-    n_labelled: int,
+    n_labelled: int | None,
     *,
     max_scans: int | None = None,
     largest_side: int | None = None,
@@ -40,7 +42,8 @@ def folder_cohort(
     Spacing is in mm (of pictures in pixels), axes to the right, front and top, grey levels z-scored
     per scan. Volumes whose median side is over `largest_side` are downsampled as they are read, so
     that no more than one is held whole (see `downsampling`). Scans that do not fit into memory are
-    kept in files (see `scan_files`). Raises `InputError` if too few labelled scans remain, if none
+    kept in files (see `scan_files`). Without `n_labelled` all labelled scans that are not held out
+    keep their labels. Raises `InputError` if too few labelled scans remain, if none
     of those that are to be learnt from holds a class, or if the disk has no room either.
     """
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
@@ -87,7 +90,7 @@ TOGETHER_NO_MORE = (
 
 
 def _split_with_patients(
-    fingerprint: Fingerprint, n_labelled: int, seed: int
+    fingerprint: Fingerprint, n_labelled: int | None, seed: int
 ) -> tuple[Split, Listing, str]:
     """The split; the listing with the patients that it keeps together; and a sentence if guessed
     patients had to be given up, because keeping them together leaves too little."""
@@ -200,8 +203,10 @@ def _common_spacing(fingerprint: Fingerprint, geometry: Geometry) -> tuple[float
     return None if common is None else geometry.shown_sizes(common)[-geometry.dimensions :]
 
 
-def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0) -> Split:
+def folder_split(folder: Path, listing: Listing, n_labelled: int | None, seed: int = 0) -> Split:
     """The split of a folder by patient.
+
+    Without `n_labelled` every labelled scan that is not held out keeps its label.
 
     Labelled test scans are the test set; without any, a fifth of the labelled scans is. Validation
     is about a seventh of the labelled training scans. Unlabelled scans of a patient who is held
@@ -232,6 +237,7 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int, seed: int = 0)
         for scan in labelled
         if scan not in {*validation, *test} and patient_of(scan) not in tested
     ]
+    n_labelled = max(1, len(pool)) if n_labelled is None else n_labelled
     if not 1 <= n_labelled <= len(pool):
         raise InputError(
             f"{n_labelled} labelled scans were asked for; of {len(labelled)} in labelsTr,"
@@ -257,9 +263,7 @@ def _caveat(
 ) -> str:
     """The decisions on this folder in words."""
     test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
-    sentences = [
-        f"Drawn by us from the labelled scans: {test}{len(split.validation)} validation scans."
-    ]
+    sentences = [f"{DRAWN} {test}{len(split.validation)} validation scans."]
     if listing.guessed:
         sentences.append("Patients are guessed from the names of scans; patients.csv decides.")
     elif not listing.patients:

@@ -13,17 +13,22 @@ from ssl_lib.data.example_folder import EXAMPLE, write_example_folder
 from ssl_lib.data.fingerprint import Fingerprint, take_fingerprint
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import folder_at, refuse_together
+from ssl_lib.data.folds import leave_patients_out
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.utils.errors import InputError
 
 
 @dataclass(frozen=True)
 class OwnScans:
-    """A folder as it was found, the cohort that was made of it, and how scans are shown."""
+    """A folder as it was found, the cohort that was made of it, and how scans are shown.
+
+    With `folds`, each labelled scan is tested in one of them and `cohort` trains on all (see
+    `leave_patients_out`)."""
 
     fingerprint: Fingerprint
     cohort: Cohort
     geometry: Geometry
+    folds: tuple[Cohort, ...] = ()
 
     @property
     def content_hash(self) -> str:
@@ -43,12 +48,14 @@ def open_own_scans(
     data_dir: str | Path | None = None,
     *,
     exclude_broken: bool = True,
+    folds: int = 0,
 ) -> OwnScans:
     """Fingerprint the folder `dataset` (or the example folder) and make the cohort a profile sees.
 
     Files that cannot be used are excluded by name; without `exclude_broken` they are refused,
-    all together. Raises `InputError` for a folder that does not exist, an unknown profile, or if
-    too little remains.
+    all together. With `folds` (a number from 2) there is no held-out set and `n_labelled` does not
+    count: every labelled scan trains, and is tested in one of the folds. Raises `InputError` for a
+    folder that does not exist, an unknown profile, or if too little remains.
     """
     check_choice(dataset, profile, n_labelled)
     found = take_fingerprint(folder_of(dataset, data_dir))
@@ -56,11 +63,14 @@ def open_own_scans(
         raise refuse_together(found.folder, found.excluded)
     cohort, geometry = folder_cohort(
         found,
-        n_labelled,
+        None if folds else n_labelled,
         max_scans=SCANS_AT_MOST.get(profile),
         largest_side=LARGEST_SIDE.get(profile),
     )
-    return OwnScans(found, cohort, geometry)
+    if not folds:
+        return OwnScans(found, cohort, geometry)
+    everything, parts = leave_patients_out(cohort, folds)
+    return OwnScans(found, everything, geometry, parts)
 
 
 def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:

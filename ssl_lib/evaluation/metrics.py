@@ -114,12 +114,19 @@ def mean_dice(
 
     A class absent from both maps is left out; NaN if all are.
     """
+    return nan_mean(class_dice(prediction, truth, n_classes))
+
+
+def class_dice(
+    prediction: UInt8[np.ndarray, "*space"], truth: UInt8[np.ndarray, "*space"], n_classes: int
+) -> list[float]:
+    """Dice of each foreground class; NaN for a class that is absent from both maps."""
     scores = []
     for index in range(1, n_classes):
         predicted, true = prediction == index, truth == index
         total = np.count_nonzero(predicted) + np.count_nonzero(true)
         scores.append(2 * np.count_nonzero(predicted & true) / total if total else _NAN)
-    return nan_mean(scores)
+    return scores
 
 
 def surface_distances(

@@ -24,6 +24,7 @@ def model_card(config: Mapping[str, Any], file_name: str) -> str:
                 "## Classes\n\n" + _classes(config),
                 "## Training data\n\n" + _training(config),
                 "## Scores\n\n" + _scores(config),
+                "## Post-processing\n\n" + _post_processing(config),
                 "## Limits\n\n" + _limits(config),
                 "## Settings and provenance\n\n" + _provenance(config),
             ]
@@ -98,16 +99,37 @@ def _scores(config: Mapping[str, Any]) -> str:
     scores = config["scores"]
     low, high = scores["interval"]
     between = "no interval" if low is None else f"95 % interval over scans {low:.3f} to {high:.3f}"
-    lines = [
-        f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}."
-        " Nothing was selected on these scans."
-    ]
+    folds = scores.get("folds", 0)
+    how = (
+        f" Each was tested by a network that has not seen its patient, in {folds} folds; this"
+        " network was trained on all of them. Row and post-processing were chosen on the same"
+        " scans, so this is a little too good."
+        if folds
+        else " Nothing was selected on these scans."
+    )
+    lines = [f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}.{how}"]
     lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
     if max(config["geometry"]["factors"]) > 1:
         lines.append("- Measured on downsampled scans.")
     if scores["n_scans"] < 10:
         lines.append("- So few test scans say little about other scans.")
     return "\n".join(lines)
+
+
+def _post_processing(config: Mapping[str, Any]) -> str:
+    """Which classes, who chose them, and the test score with them, a second number."""
+    stored = config.get("post_processing", {})
+    names = [config["class_names"][index] for index in stored.get("largest_component", [])]
+    count = stored.get("validation_scans")
+    kind = "folds' test" if config["scores"].get("folds") else "validation"
+    on = "" if count is None else f" Chosen on {count} {kind} scans."
+    if not names:
+        return f"- None: label maps are those of the network.{on}"
+    lines = [
+        f"Only the largest connected component is kept of: {', '.join(names)}.{on}",
+        f"Test Dice with it: {_number(stored.get('test_dice'))}. The scores above are without.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _limits(config: Mapping[str, Any]) -> str:

@@ -41,6 +41,8 @@ def checked_description(text: str, path: Path) -> Mapping[str, Any]:
             wrong = ["value for each class"]
         elif len(config["inference"].get("spacing") or range(dimensions)) != dimensions:
             wrong = ["inference.spacing"]
+        elif not _classes_known(config.get("post_processing", {}), len(names)):
+            wrong = ["post_processing"]
         elif any(size != (dimensions, len(names), len(channels)) for size in sizes):
             wrong = ["network for its channels, classes and geometry"]
     if wrong:
@@ -115,6 +117,16 @@ def _network(value: Any) -> bool:
     )
 
 
+def _post_processing(value: Any) -> bool:
+    """A mapping that lists classes, each once."""
+    classes = value.get("largest_component") if isinstance(value, dict) else None
+    return _wholes(1, MOST_VALUES - 1)(classes) and len(set(classes)) == len(classes)
+
+
+def _classes_known(post_processing: Mapping[str, Any], n_classes: int) -> bool:
+    return all(index < n_classes for index in post_processing.get("largest_component", []))
+
+
 CHECKS: dict[str, Check] = {
     "row": _text,
     "class_names": lambda value: _texts(value) and 2 <= len(value) <= MOST_VALUES,
@@ -133,5 +145,6 @@ CHECKS: dict[str, Check] = {
     "training.orientations": _texts,
     "training.grey": lambda value: _numbers(value) and len(value) == 2,
     "scores": lambda value: isinstance(value, dict),
+    "post_processing": lambda value: value is ... or _post_processing(value),
 }
 """What must be in a description, and whether it is usable."""

@@ -20,6 +20,10 @@ VIEW = "view"
 """The kind of a view's network (notebook 02); others are `build_network`'s."""
 
 
+NO_POST_PROCESSING: Mapping[str, Any] = {"largest_component": []}
+"""What is stored where nothing was chosen, and what files without the key are taken for."""
+
+
 def describe(
     row: str, network: nn.Module, study: Study, scans: OwnScans, result: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def describe(
         "network": _network_description(network, study),
         "training": _training_description(study, scans.fingerprint),
         "scores": _scores(row, result, cohort.class_names),
+        "post_processing": result.get("post_processing", {}).get(row, NO_POST_PROCESSING),
         "parameters": asdict(settings),
         "licence": cohort.licence,
         "citation": cohort.citation,
@@ -104,6 +109,7 @@ def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[s
         "dice": _or_none(interval.mean),
         "interval": [_or_none(interval.low), _or_none(interval.high)],
         "n_scans": interval.n_scans,
+        "folds": result.get("folds", 0),
         "by_class": {
             name: float(dice.mean()) if dice.size else None for name, dice in known.items()
         },

@@ -28,8 +28,9 @@ from ssl_lib.data.own_scans import OwnScans
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.reading import Volume
 from ssl_lib.data.suffixes import READ
+from ssl_lib.evaluation.post_processing import keep_largest
 from ssl_lib.export.card import model_card
-from ssl_lib.export.description import describe
+from ssl_lib.export.description import NO_POST_PROCESSING, describe
 from ssl_lib.export.file import read_network, write_network
 from ssl_lib.inference import common_grid, predict_probabilities
 from ssl_lib.models.networks import to_channels_last
@@ -54,9 +55,17 @@ class ExportedModel:
         stored = self.config["geometry"]
         return Geometry(stored["axis"], tuple(stored["factors"]))
 
+    @property
+    def post_processed(self) -> tuple[int, ...]:
+        """The classes of which only the largest component is kept; none in files that name none."""
+        stored = self.config.get("post_processing", NO_POST_PROCESSING)
+        return tuple(stored["largest_component"])
+
     def segment(self, volume: Volume) -> UInt8[np.ndarray, "x y z"]:
         """The class of every voxel of a scan: 0 for background, then in the order of the names.
 
+        Of the classes that the description names under `post_processing` only the largest
+        component is kept, on the scan's own voxels.
         Raises `InputError` for an image that is constant or not finite, for another number of
         channels than the network was trained on, and for a single slice if it was on volumes.
         """
@@ -80,7 +89,8 @@ class ExportedModel:
             normalise=inference["standardise"],
             **common_grid(shown.shape, sizes, inference.get("spacing")),
         )
-        return geometry.classes(probabilities, volume.voxels.shape)
+        label = geometry.classes(probabilities, volume.voxels.shape)
+        return keep_largest(label, self.post_processed)
 
     def _refuse_other_channels(self, volume: Volume) -> None:
         names, count = self.config.get("channels", ["image"]), 1 + len(volume.further)

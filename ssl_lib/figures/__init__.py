@@ -72,6 +72,7 @@ from ssl_lib.figures.views import (
     view_opinions,
     voxel_line,
 )
+from ssl_lib.figures.watching import snapshot_signs
 
 __all__ = [
     "SignalTree",
@@ -130,6 +131,7 @@ __all__ = [
     "show",
     "signal_trees",
     "slicing_axis",
+    "snapshot_signs",
     "surviving_edges",
     "to_png",
     "training_curves",

@@ -61,7 +61,9 @@ def run_cells(**parameters: object) -> dict[str, object]:
     return names
 
 
-def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNamespace:
+def run_on(
+    folder: Path, root: Path, n_labelled: int, methods: str, **more: object
+) -> SimpleNamespace:
     """The notebook on a folder, as for a page; what it defined and wrote."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_STATIC", "1")
@@ -74,6 +76,7 @@ def run_on(folder: Path, root: Path, n_labelled: int, methods: str) -> SimpleNam
             RESULTS_DIR=str(root / "results"),
             RUNS_DIR=str(root / "runs"),
             OUTPUT_DIR=str(root / "out"),
+            **more,
         )
     (result,) = (root / "results").glob("*/*.json")
     content = read_result(result)
@@ -124,6 +127,22 @@ def test_the_control_is_always_there_and_the_choice_is_made_on_validation_scans(
     assert set(ran.result["rows"]) == {"supervised_strong", "mean_teacher"}
     assert ran.names["best"] in ran.result["rows"]
     assert ran.names["validation"].keys() == ran.result["rows"].keys()
+
+
+def test_every_unlabelled_scan_is_watched_once(ran):
+    unlabelled = {case.case_id for case in ran.names["cohort"].unlabelled}
+    watched = ran.names["watched"]
+    assert len(watched) == len(unlabelled) and {one.case_id for one in watched} == unlabelled
+    places = [one.place for one in watched]
+    assert places == sorted(places)
+
+
+def test_the_choice_of_post_processing_stands_in_the_result_and_in_the_weights(ran):
+    records = ran.result["post_processing"]
+    assert records.keys() == ran.result["rows"].keys()
+    for row, model in ran.names["exported"].items():
+        assert list(model.post_processed) == records[row]["largest_component"] == []
+        assert records[row]["validation_scans"] < 3, "so nothing is chosen"
 
 
 def test_the_scan_whose_label_is_missing_is_an_unlabelled_one(ran):
@@ -231,6 +250,25 @@ def test_a_corrected_prediction_stays_and_the_next_run_writes_elsewhere(tmp_path
     assert again.result["rows"]["mean_teacher"]["dice"] == pytest.approx(
         first.result["rows"]["mean_teacher"]["dice"], nan_ok=True
     )
+
+
+# --- few labelled scans: folds
+
+
+def test_in_folds_every_labelled_scan_is_scored_and_the_exported_network_has_seen_all(tmp_path):
+    folder = write_organs(tmp_path / "scans", labelled=5, unlabelled=2)
+    ran = run_on(folder, tmp_path, 1, "mean_teacher", FOLDS=3)
+    labelled = {f"a0{number}" for number in range(5)}
+    assert ran.result["folds"] == 3 and ran.result["n_labelled"] == 5
+    for scores in ran.result["rows"].values():
+        assert {entry["id"] for entry in scores["per_case"]} == labelled
+    model = ran.names["exported"][ran.names["best"]]
+    assert model.config["training"]["labelled"] == 5
+    assert model.config["scores"]["folds"] == 3 and model.config["scores"]["n_scans"] == 5
+    assert model.config["post_processing"]["validation_scans"] == 5
+    (card,) = (tmp_path / "out").glob(f"*/weights/{ran.names['best']}.md")
+    assert "in 3 folds; this network was trained on all of them" in card.read_text()
+    assert len(list((tmp_path / "out").glob("*/predictions/*/*.nii.gz"))) == 7
 
 
 # --- every method can be called

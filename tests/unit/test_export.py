@@ -21,8 +21,10 @@ from ssl_lib.data.downsampling import majority
 from ssl_lib.data.own_scans import OwnScans, open_own_scans, scan_groups
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
+from ssl_lib.evaluation.post_processing import keep_largest
 from ssl_lib.export import file as model_file
 from ssl_lib.export import model as exporting
+from ssl_lib.export.checks import checked_description
 from ssl_lib.export.model import load_model, predict_scan
 from ssl_lib.export.output import output_folder
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
@@ -412,3 +414,52 @@ def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
         (case,) = made.scans.cohort.test
         expected = study.predict(network, [case])[case.case_id]
         np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), expected)
+
+
+# --- post-processing
+
+
+def chosen_for(made, folder: Path, classes: list[int]) -> Path:
+    """The weights exported again, with classes of which the largest component is kept."""
+    record = {"largest_component": classes, "validation_scans": 4, "test_dice": 0.5}
+    result = {**made.result, "post_processing": {"supervised_few": record}}
+    options = {"study": made.study, "scans": made.scans, "result": result}
+    return exporting.export_model(folder, "supervised_few", made.network, **options)
+
+
+def test_chosen_classes_are_post_processed_after_loading(made, scan, tmp_path, monkeypatch):
+    volume = read_nifti(scan)
+    plain = load_model(made.path).segment(volume)
+    plain[0, 0, 0], plain[0, -1, 0] = 1, 2  # an island of each class, far from the organ
+    monkeypatch.setattr(exporting.Geometry, "classes", lambda *_: plain.copy())
+    kept = load_model(chosen_for(made, tmp_path, [1])).segment(volume)
+    np.testing.assert_array_equal(kept, keep_largest(plain, [1]))
+    assert kept[0, 0, 0] == 0 and kept[0, -1, 0] == 2
+    done = predict_scan(tmp_path / "supervised_few.safetensors", scan, tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(done.label, kept)
+    np.testing.assert_array_equal(load_model(made.path).segment(volume), plain)
+
+
+def test_the_card_says_what_is_kept_and_by_whom_it_was_chosen(made, tmp_path):
+    card = chosen_for(made, tmp_path, [2]).with_suffix(".md").read_text()
+    assert "kept of: class 2. Chosen on 4 validation scans." in card
+    assert "Test Dice with it: 0.500" in card
+    assert (
+        "- None: label maps are those of the network." in made.path.with_suffix(".md").read_text()
+    )
+
+
+def test_a_file_without_the_key_is_not_post_processed(made, scan):
+    loaded = load_model(made.path)
+    config = {key: value for key, value in loaded.config.items() if key != "post_processing"}
+    old = replace(loaded, config=config)
+    volume = read_nifti(scan)
+    np.testing.assert_array_equal(old.segment(volume), loaded.segment(volume))
+    checked_description(json.dumps(config), made.path)
+
+
+@pytest.mark.parametrize("wrong", [[0], [3], [1, 1], ["1"], [True], "1", None])
+def test_classes_that_there_are_not_are_refused(made, wrong):
+    config = {**load_model(made.path).config, "post_processing": {"largest_component": wrong}}
+    with pytest.raises(InputError, match="no usable post_processing"):
+        checked_description(json.dumps(config), made.path)

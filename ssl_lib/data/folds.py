@@ -1,0 +1,76 @@
+"""Few labelled scans: every one of them is tested once, by networks that have not seen its patient.
+
+With six labelled scans one held-out scan is an anecdote. In n folds over patients each fold is the
+test set once and the others train; the scores of all folds together are those of n trainings with
+fewer labels each. Nothing is chosen inside a fold, so that no validation scans are needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ssl_lib.data.cohort import Case, Cohort, SealedLabels, known_label
+from ssl_lib.data.folder import DRAWN
+from ssl_lib.utils.errors import InputError
+
+
+def leave_patients_out(cohort: Cohort, n_folds: int) -> tuple[Cohort, tuple[Cohort, ...]]:
+    """A cohort that trains on every labelled scan, and `n_folds` cohorts that each test a part.
+
+    Labelled, validation and test scans of `cohort`, and unlabelled ones whose label is known, are
+    shared out by patient, in the order of sha256 of their names. In each fold the labels of its
+    test scans are sealed, and unlabelled scans of its patients are left out. Folds have no
+    validation scans, the first cohort has no test scans either. Its labelled scans stand fold after
+    fold, so that another number of folds is another cohort. Raises `InputError` unless `n_folds` is
+    a whole number from 2 to the number of patients with a labelled scan.
+    """
+    pairs = [(case, known_label(cohort, case)) for case in cohort.cases]
+    known = [replace(case, label=label) for case, label in pairs if label is not None]
+    free = [case for case, label in pairs if label is None]
+    patients = sorted({case.patient for case in known}, key=_rank)
+    _refuse(n_folds, len(patients))
+    fold_of = {patient: place % n_folds for place, patient in enumerate(patients)}
+    ordered = sorted(known, key=lambda case: fold_of[case.patient])
+    said = (
+        f"Each of the {len(known)} labelled scans is tested once, in {n_folds} folds over"
+        f" {len(patients)} patients; the exported network is trained on all of them."
+    )
+    cohort = replace(cohort, caveat=re.sub(rf"{DRAWN}[^.]*\.", said, cohort.caveat))
+    folds = []
+    for fold in range(n_folds):
+        away = {patient for patient, place in fold_of.items() if place == fold}
+        stay = [case for case in ordered if case.patient not in away]
+        seen = [case for case in free if case.patient not in away]
+        folds.append(_cohort(cohort, stay, seen, [c for c in ordered if c.patient in away]))
+    return _cohort(cohort, ordered, free, ()), tuple(folds)
+
+
+def _cohort(
+    cohort: Cohort, labelled: Iterable[Case], free: Iterable[Case], test: Iterable[Case]
+) -> Cohort:
+    """The same task with other groups; the labels of the test scans are sealed."""
+    hidden = {case.case_id: case.label for case in test}
+    return replace(
+        cohort,
+        labelled=tuple(labelled),
+        unlabelled=tuple(free),
+        validation=(),
+        test=tuple(replace(case, label=None) for case in test),
+        sealed=SealedLabels(hidden),
+    )
+
+
+def _rank(patient: str) -> str:
+    return hashlib.sha256(f"fold: {patient}".encode()).hexdigest()
+
+
+def _refuse(n_folds: int, n_patients: int) -> None:
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int) or not 2 <= n_folds <= n_patients:
+        raise InputError(
+            f"{n_folds!r} folds were asked for; {n_patients} patients have a labelled scan",
+            where="FOLDS",
+            expected=f"0 for one held-out set, or 2 to {n_patients}",
+        )

@@ -1,0 +1,63 @@
+"""Tables of notebook 06: what post-processing is worth, which scans to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from IPython.display import HTML
+
+from ssl_lib.evaluation.post_processing import FEWEST_SCANS, PostProcessing
+from ssl_lib.evaluation.watching import Watched
+from ssl_lib.methods import row_name
+from ssl_lib.notebook.tables import number, plain_table
+
+
+def post_processing_table(chosen: Mapping[str, PostProcessing], class_names: Sequence[str]) -> HTML:
+    """One line a row and class: mean validation Dice as predicted, with the largest component
+    alone, and the choice. `class_names` begin with the background."""
+    lines = [
+        (
+            f"{row_name(row)}: {name}",
+            number(one.without[index - 1]),
+            number(one.kept[index - 1]),
+            "largest component" if index in one.classes else "as predicted",
+        )
+        for row, one in chosen.items()
+        for index, name in enumerate(class_names)
+        if index > 0
+    ]
+    count = min((one.n_scans for one in chosen.values()), default=0)
+    caption = f"Mean Dice on {count} validation scans."
+    if count < FEWEST_SCANS:
+        caption += f" Fewer than {FEWEST_SCANS}: nothing is chosen."
+    return plain_table(("Row and class", "as predicted", "largest", "choice"), lines, caption)
+
+
+SUSPICIOUS = 5
+"""Scans that are shown: those to be looked at first."""
+
+
+def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> HTML:
+    """The first scans of `watch_scans`, one line each. `class_names` begin with the background."""
+    names = " / ".join(class_names[1:])
+    heads = (
+        "Scan",
+        f"% of voxels: {names}",
+        "components",
+        "teacher and student",
+        "between rows",
+        "mean place",
+    )
+    lines = [
+        (
+            one.case_id,
+            " / ".join(f"{100 * share:.2f}" for share in one.shares),
+            " / ".join(map(str, one.components)),
+            number(one.teacher),
+            number(one.rows),
+            f"{one.place:.1f}",
+        )
+        for one in watched[:SUSPICIOUS]
+    ]
+    caption = f"{len(lines)} of {len(watched)} unlabelled scans, the most suspicious first."
+    return plain_table(heads, lines, caption)
