@@ -90,6 +90,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
     sys.path.insert(0, os.getcwd())
 
 # %% tags=["setup"]
+import json
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,7 @@ from ssl_lib.config import best_device, settings_for
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.data.formats import prediction_name, read_volume
 from ssl_lib.data.reading import as_image
+from ssl_lib.evaluation.next_scan import next_scans
 from ssl_lib.evaluation.post_processing import choose_post_processing
 from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
@@ -121,7 +123,7 @@ from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference,
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
+from ssl_lib.notebook.own_tables import next_scan_table, post_processing_table, suspicious_table
 from ssl_lib.notebook.tables import interval_text, number, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
@@ -477,11 +479,11 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # ## One component or several?
 #
 # Networks leave islands far from the organ. Where a class is one component, keeping only the
-# **largest** removes them: one line, and often worth more than a method in 95HD. It is wrong for
+# **largest** removes them, which is often worth more than a method in 95HD. It is wrong for
 # lesions, paired organs, and organs that a slice cuts in two. So validation scans decide, class by
-# class (nnU-Net's rule): it is done where it raises the mean Dice of the class, and nowhere else.
-# Fewer than three validation scans choose nothing. The choice is exported with the network. (With
-# folds, the test scans of all folds decide, and the score with it flatters a little.)
+# class (nnU-Net's rule): it is done where it raises the mean Dice of the class. Fewer than three
+# scans choose nothing. The choice is exported with the network. (With folds their test scans
+# decide, and the score with it flatters a little.)
 
 # %% tags=["results"]
 truths = {case.case_id: case.label for case in cohort.validation}
@@ -692,10 +694,10 @@ show(figures.prediction_grid(*parts), alt=ALT_EXAMPLES)
 # %% [markdown]
 # ## What can be watched without truth?
 #
-# Unlabelled scans cannot be scored, but watched. Four signs need no label map: the share of each
-# class (does it shrink to nothing, or grow?), its number of components, the **agreement** (Dice)
-# of teacher and student, if the row has a teacher, and the mean agreement of any two rows. Over the
-# training, snapshots were stored of one unlabelled scan, so this figure shows that scan alone:
+# Four signs need no label map: the share of each class (does it shrink to nothing, or grow?), its
+# number of components, the **agreement** (Dice) of teacher and student, if the row has a teacher,
+# and the mean agreement of any two rows. Snapshots of the training are those of one unlabelled
+# scan, so this figure shows that scan alone:
 
 # %% tags=["figure"]
 ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."
@@ -721,9 +723,8 @@ suspicious_table(watched, cohort.class_names)
 # %% [markdown]
 # ## Which scan should be labelled next?
 #
-# An hour of an expert is best spent where the networks are at a loss. A cheap sign of that is that
-# they contradict each other: a low agreement between rows. Does it mean anything? On test scans the
-# truth is known, so it can be asked:
+# An hour of an expert is best spent where the networks are at a loss. A cheap sign of that is a
+# low agreement between rows. Does it mean anything? On test scans the truth is known:
 
 # %% tags=["results"]
 entries = result["rows"][best]["per_case"]
@@ -739,14 +740,24 @@ else:
 
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
-    print("Unlabelled scans on which the rows agree least:")
-    for one in sorted(watched, key=lambda one: one.rows)[:5]:
-        print(f"{one.case_id:>20}: {number(one.rows)}")
+    agreed = {one.case_id: one.rows for one in watched}
+    print("To be labelled next, and how far the rows agree:")
+    for name in next_scans(agreed, cohort.unlabelled, cohort.labelled, count=5):
+        print(f"{name:>20}: {number(agreed[name])}")
 
 # %% [markdown]
-# A correlation near 1 says: label these first. Near 0 says: on this folder agreement is no guide,
-# label at random. Networks of one family also share mistakes; where they are wrong together, they
-# agree.
+# The first is the scan with the least agreement. The others are taken from the fifteen with the
+# least, each time the one most unlike (in a small image) those already labelled or taken. Is that
+# better than a random choice? Stored from the phantom (`trials/06_which_scan_next.py`):
+
+# %% tags=["results"]
+next_scan_table(json.loads(Path("reports/validation/06_which_scan_next.json").read_text()))
+
+# %% [markdown]
+# On the phantom, in short trainings, chosen scans beat random ones. The diversity rule added
+# nothing, and the seeds chose nearly the same scans: this is little more than one choice, and no
+# real data. If the rank correlation above is near 0 on your folder, label at random. Networks of
+# one family share mistakes: where they are wrong together, they agree.
 
 # %% [markdown]
 # ## How is tomorrow's scan predicted?
@@ -780,9 +791,7 @@ print(done.path)
 # %% [markdown]
 # ## What decides in practice?
 #
-# **Six labelled scans, and now?** Do not give one away for validation and one for the test and
-# believe either number. `FOLDS = 6` trains six times and tests each scan once. Report all six Dice,
-# not only their mean.
+# **Six labelled scans, and now?** `FOLDS = 6`. Report all six Dice, not only their mean.
 #
 # **Thick slices.** Three times as thick as wide: learn slices in 2D. Between: 3D with flat kernels
 # in the first levels. Nearly cubic voxels: 3D. Where voxel sizes differ between scans, bring all to

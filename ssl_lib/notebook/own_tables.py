@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 from IPython.display import HTML
 
+from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.post_processing import FEWEST_SCANS, PostProcessing
 from ssl_lib.evaluation.watching import Watched
 from ssl_lib.methods import row_name
@@ -53,11 +56,36 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
             one.case_id,
             " / ".join(f"{100 * share:.2f}" for share in one.shares),
             " / ".join(map(str, one.components)),
-            number(one.teacher),
-            number(one.rows),
+            _agreed(one.teacher),
+            _agreed(one.rows),
             f"{one.place:.1f}",
         )
         for one in watched[:SUSPICIOUS]
     ]
     caption = f"{len(lines)} of {len(watched)} unlabelled scans, the most suspicious first."
     return plain_table(heads, lines, caption)
+
+
+def _agreed(dice: float) -> str:
+    """An agreement; a dash where there is nothing to compare."""
+    return "–" if np.isnan(dice) else number(dice)
+
+
+def next_scan_table(trial: Mapping[str, Any]) -> HTML:
+    """What was stored by trials/06_which_scan_next.py: one line a rule, the mean test Dice of each
+    seed, and the gain over the random choices with its interval."""
+    seeds, gains = trial["settings"]["seeds"], trial["gain_over_random"]
+    rules = list(dict.fromkeys(run["rule"] for run in trial["runs"]))
+    lines = []
+    for rule in rules:
+        runs = {run["seed"]: run["dice"] for run in trial["runs"] if run["rule"] == rule}
+        dice = [number(nan_mean(list(runs[seed].values()))) for seed in seeds]
+        one = gains.get(rule)
+        gain = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" if one else "–"
+        lines.append((rule, *dice, gain))
+    added, labelled = trial["settings"]["added"], trial["settings"]["labelled"]
+    caption = (
+        f"Test Dice of the strong baseline on the phantom, {labelled} labelled scans and {added}"
+        " added by each rule; in brackets the 95 % interval over test scans."
+    )
+    return plain_table(("Rule", *(f"seed {s}" for s in seeds), "over random"), lines, caption)
