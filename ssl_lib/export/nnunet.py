@@ -1,0 +1,98 @@
+"""A folder for nnU-Net v2: labelled scans, and unlabelled ones with their pseudo-labels.
+
+The layout is that of nnU-Net's documentation ("dataset format"): `DatasetNNN_Name` with
+`imagesTr/CASE_0000.nii.gz` (a number for each channel), `labelsTr/CASE.nii.gz` with the classes
+0, 1, 2, ..., and `dataset.json`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from ssl_lib.data.fingerprint import Fingerprint
+from ssl_lib.data.formats import read_scan
+from ssl_lib.data.preprocessing import write_new_label_map
+from ssl_lib.data.reading import as_image
+from ssl_lib.export.predictions import read_classes
+from ssl_lib.utils.atomic import replace_own
+from ssl_lib.utils.errors import InputError
+
+
+def write_nnunet_dataset(
+    parent: str | Path,
+    number: int,
+    name: str,
+    fingerprint: Fingerprint,
+    labelled: Sequence[str],
+    pseudo: Mapping[str, Path],
+    class_names: Sequence[str],
+) -> Path:
+    """Write `parent/DatasetNNN_NAME`, ready for `nnUNetv2_plan_and_preprocess`; returns its path.
+
+    `labelled` are scans by case id, whose label maps are taken from the folder; `pseudo` maps
+    further scans to the files of their predictions. All are written with their axes to the right,
+    front and top, image and label map on the same voxels. Which scans carry pseudo-labels stands in
+    `dataset.json`. Raises `InputError` for a number or a name that nnU-Net does not take, for
+    pictures, and for a file that would be replaced though it was changed.
+    """
+    folder = Path(parent) / _dataset_name(number, name)
+    listing, names = fingerprint.listing, []
+    for case in (*labelled, *pseudo):
+        volume = read_scan(listing.files(case))
+        if volume.unit == "pixel":
+            raise InputError(
+                "is a picture", where=volume.path, expected="volumes: nnU-Net reads PNG folders"
+            )
+        label_file = pseudo[case] if case in pseudo else listing.labels[case]
+        label = read_classes(label_file, volume, fingerprint.values, listing.colours)
+        names.append(case.replace("/", "_"))
+        channels = ((volume.voxels, volume.path), *volume.further)
+        for channel, (voxels, path) in enumerate(channels):
+            image = as_image(voxels, path, fill_nan=True)
+            file = folder / "imagesTr" / f"{names[-1]}_{channel:04d}.nii.gz"
+            replace_own(file, _nifti(image, volume.affine))
+        (folder / "labelsTr").mkdir(exist_ok=True)
+        write_new_label_map(folder / "labelsTr" / f"{names[-1]}.nii.gz", label, volume.affine)
+    if not names or len(set(names)) < len(names):
+        raise InputError("no scan, or one scan twice", expected="at least one, each once")
+    marked = [case.replace("/", "_") for case in pseudo]
+    replace_own(folder / "dataset.json", _description(len(channels), class_names, names, marked))
+    return folder
+
+
+def _dataset_name(number: int, name: str) -> str:
+    if not 1 <= number <= 999 or not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise InputError(
+            f"{number} and {name!r} name no data set of nnU-Net",
+            expected="a number from 1 to 999, and a name of letters, digits and _",
+        )
+    return f"Dataset{number:03d}_{name}"
+
+
+def _nifti(image: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> bytes:
+    """A packed NIfTI file, float32, the affine from voxels to mm (RAS)."""
+    file = nibabel.Nifti1Image(np.asarray(image, np.float32), affine)
+    file.header.set_xyzt_units("mm")
+    return gzip.compress(file.to_bytes(), compresslevel=3, mtime=0)
+
+
+def _description(
+    channels: int, class_names: Sequence[str], names: Sequence[str], marked: Sequence[str]
+) -> bytes:
+    """`dataset.json`; nnU-Net passes keys by that it does not know."""
+    content = {
+        "channel_names": {str(channel): f"channel_{channel}" for channel in range(channels)},
+        "labels": {word: index for index, word in enumerate(("background", *class_names[1:]))},
+        "numTraining": len(names),
+        "file_ending": ".nii.gz",
+        "pseudo_labelled": list(marked),
+    }
+    return json.dumps(content, indent=1).encode()

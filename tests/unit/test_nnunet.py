@@ -1,0 +1,68 @@
+"""A data set for nnU-Net: what its own integrity check asks for, read by SimpleITK."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from organ_scans import write_organs
+
+from ssl_lib.data.own_scans import open_own_scans
+from ssl_lib.export.nnunet import write_nnunet_dataset
+from ssl_lib.utils.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nnunet")
+    return open_own_scans(str(write_organs(folder / "mine")), "gpu", 3)
+
+
+def written(scans, folder: Path, **changes) -> Path:
+    labelled, pseudo = (case.case_id for case in scans.cohort.labelled[:2])
+    options = {
+        "number": 7,
+        "name": "Organs",
+        "labelled": [labelled],
+        "pseudo": {pseudo: scans.fingerprint.listing.labels[pseudo]},
+        "class_names": scans.cohort.class_names,
+        **changes,
+    }
+    return write_nnunet_dataset(folder, fingerprint=scans.fingerprint, **options)
+
+
+def test_it_holds_what_nnu_net_asks_for(scans, tmp_path):
+    folder = written(scans, tmp_path)
+    assert folder.name == "Dataset007_Organs"
+    about = json.loads((folder / "dataset.json").read_text())
+    assert list(about["labels"].values()) == list(range(scans.cohort.n_classes))
+    labels = sorted((folder / "labelsTr").glob("*.nii.gz"))
+    assert about["numTraining"] == len(labels) == 2 and len(about["pseudo_labelled"]) == 1
+    for label in labels:
+        image = folder / "imagesTr" / label.name.replace(".nii.gz", "_0000.nii.gz")
+        first, second = (SimpleITK.ReadImage(str(path)) for path in (image, label))
+        assert first.GetSize() == second.GetSize()
+        for place in ("GetSpacing", "GetOrigin", "GetDirection"):
+            np.testing.assert_allclose(getattr(first, place)(), getattr(second, place)(), atol=1e-5)
+        found = set(np.unique(SimpleITK.GetArrayFromImage(second)))
+        assert found <= set(about["labels"].values()) and len(found) > 1
+
+
+def test_it_is_written_again_but_never_over_a_corrected_label_map(scans, tmp_path):
+    folder = written(scans, tmp_path)
+    assert written(scans, tmp_path) == folder
+    label = next((folder / "labelsTr").glob("*.nii.gz"))
+    image = SimpleITK.ReadImage(str(label))
+    SimpleITK.WriteImage(image * 0, str(label))
+    with pytest.raises(InputError, match="was changed since"):
+        written(scans, tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"number": 0}, {"number": 1000}, {"name": "my organs"}])
+def test_names_that_nnu_net_does_not_take_are_refused(scans, tmp_path, changes):
+    with pytest.raises(InputError, match="no data set of nnU-Net"):
+        written(scans, tmp_path, **changes)
+    assert not any(tmp_path.iterdir())
