@@ -303,7 +303,7 @@ def test_all_problems_are_reported_together_a_line_each(folder):
         "labelsTr/a05.nii.gz": "the value 7",
         "labelsTr/lone.nii.gz": "no image of its name",
         "imagesTr/a06.nii.gz": "a06.nii is used",
-        "imagesTr/u00_0001.nii.gz": "further channel",
+        "imagesTr/u00.nii.gz": "has the channels 0000, 0001; most scans have 0000",
     }
     lines = {line.split(": ")[0].strip(): line for line in message.splitlines() if ": " in line}
     for file, problem in expected.items():
