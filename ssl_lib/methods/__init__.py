@@ -190,7 +190,7 @@ _records = (
 )
 
 METHODS: dict[str, Method] = {
-    method.name: replace(method, published=published_for(method.name), registered=True)
+    method.name: replace(method, published=published_for(method.name), registered=method.name)
     for method in _records
 }
 """Every method by its name, in the order of all tables."""

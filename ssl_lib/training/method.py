@@ -51,7 +51,7 @@ class Method:
     idea. `averaged` says that the row with the mean of all networks' probabilities is scored too,
     as `<name>_ensemble`.
     `published` holds, for each data set with a published protocol, what `PROFILE=paper` changes.
-    `registered` is true for the library's records: other functions under their name are an edit.
+    `registered` is the name of a record of the library: other functions under it are an edit.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Method:
     ablation: str = ""
     averaged: bool = False
     published: Mapping[str, Published] = field(default_factory=dict)
-    registered: bool = False
+    registered: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property

@@ -58,7 +58,7 @@ def other_texts(method: Method) -> dict[str, dict[str, str]]:
     steps = {"step": method.step, "warm_up": method.warm_up, "prepare": method.prepare}
     texts = {part: step_identity(step).get("text") for part, step in steps.items() if step}
     found = {part: text[:16] for part, text in texts.items() if text}
-    return {"edited" if method.registered else "own": found} if found else {}
+    return {"edited" if method.registered == method.name else "own": found} if found else {}
 
 
 def _digest(texts: list[str]) -> str:

@@ -97,6 +97,8 @@ def test_the_row_of_an_edited_cell_never_replaces_the_methods_own(tmp_path):
     result = made.save("00_x", "phantom", made.rows(edited), tmp_path)
     assert own.read_bytes() == before
     assert len(list(own.parent.iterdir())) == 2
+    named = made.train(replace(edited, name="mine")).config
+    assert "edited" not in named and named["own"], "a row of its own name replaces nothing"
     (counted,) = read_rows(tmp_path)
     assert "edited" not in counted["rows"][method.name]["config"]
     (shown,) = read_results(tmp_path, "00_x")
