@@ -7,6 +7,7 @@ there is a CUDA device.
 from __future__ import annotations
 
 import json
+import locale
 import resource
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -89,3 +90,11 @@ def open_page(browser) -> Iterator[Callable[..., Opened]]:
     yield partial(open_file, browser)
     for context in browser.contexts:
         context.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_test_changes_the_encoding_of_text():
+    """A file writer may leave the C locale behind, and later tests would write ASCII."""
+    before = locale.getencoding()
+    yield
+    assert locale.getencoding() == before, "the locale is another one"

@@ -5,6 +5,7 @@ The organs are those of `organ_scans`; files are written by SimpleITK and Pillow
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -87,7 +88,9 @@ def write_dicom(
             one.SetMetaData(key, value)
         one.SetSpacing([*SPACING[:2]])
         writer.SetFileName(str(folder / f"IM{depth - z:04}.dcm"))
+        spoken = locale.setlocale(locale.LC_ALL)
         writer.Execute(one)
+        locale.setlocale(locale.LC_ALL, spoken)  # GDCM writes in the C locale, and stays there
     return folder
 
 
