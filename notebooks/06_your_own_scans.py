@@ -752,7 +752,9 @@ if cohort.unlabelled and len(trainings) > 1:
 # better than a random choice? Stored from the phantom (`trials/06_which_scan_next.py`):
 
 # %% tags=["results"]
-next_scan_table(json.loads(Path("reports/validation/06_which_scan_next.json").read_text()))
+experiment = Path("reports/validation/06_which_scan_next.json")
+if experiment.is_file():
+    display(next_scan_table(json.loads(experiment.read_text())))
 
 # %% [markdown]
 # On the phantom, in short trainings, chosen scans beat random ones. The diversity rule added
