@@ -1266,7 +1266,7 @@ constants_table("bcp")
 #
 # </details>
 #
-# <details><summary>5. With `beta=0`, what is left of the method?</summary>
+# <details><summary>5. With <code>beta=0</code>, what is left of the method?</summary>
 #
 # The inward mixture is the labelled image, the outward one the unlabelled image: self-training with
 # the same pre-training, teacher and filter. It is the row that isolates the pasting.

@@ -510,7 +510,7 @@ for row, found in tested.predicted.items():
 more = {"excluded": [str(one) for one in fingerprint.excluded], "post_processing": records}
 more |= {"folds": FOLDS} if FOLDS else {}
 result = study.result(NOTEBOOK, DATASET, tested.rows, **more)
-write_result(result, RESULTS_DIR)
+written = write_result(result, RESULTS_DIR)
 
 # %% [markdown]
 # ## Which one is best here?
@@ -834,7 +834,7 @@ print(done.path)
 #
 # Ten questions. Answer aloud, then unfold.
 #
-# <details><summary>1. What does *excluded* mean, and what a *warning*?</summary>
+# <details><summary>1. What does <em>excluded</em> mean, and what a <em>warning</em>?</summary>
 #
 # Excluded files cannot be used and are named. A warning is about files that are used as they are,
 # because only you can tell.
