@@ -19,10 +19,10 @@ from jaxtyping import Float, Shaped
 
 from ssl_lib.data.fingerprint import Fingerprint
 from ssl_lib.data.formats import read_scan
-from ssl_lib.data.preprocessing import write_new_label_map
+from ssl_lib.data.preprocessing import is_own_label_map, write_new_label_map
 from ssl_lib.data.reading import as_image
 from ssl_lib.export.predictions import read_classes
-from ssl_lib.utils.atomic import replace_own
+from ssl_lib.utils.atomic import is_unchanged, not_ours, replace_own
 from ssl_lib.utils.errors import InputError
 
 
@@ -40,12 +40,15 @@ def write_nnunet_dataset(
     `labelled` are scans by case id, whose label maps are taken from the folder; `pseudo` maps
     further scans to the files of their predictions. All are written with their axes to the right,
     front and top, image and label map on the same voxels. Which scans carry pseudo-labels stands in
-    `dataset.json`. Raises `InputError` for a number or a name that nnU-Net does not take, for
+    `dataset.json`. Unchanged files of an earlier choice of scans are removed. Raises `InputError`
+    for a number or a name that nnU-Net does not take, for
     pictures, and for a file that would be replaced though it was changed.
     """
     folder = Path(parent) / _dataset_name(number, name)
-    listing, names = fingerprint.listing, []
-    for case in (*labelled, *pseudo):
+    listing, cases = fingerprint.listing, (*labelled, *pseudo)
+    names = [case.replace("/", "_") for case in cases]
+    _make_room(names, folder)
+    for case, file_name in zip(cases, names, strict=True):
         volume = read_scan(listing.files(case))
         if volume.unit == "pixel":
             raise InputError(
@@ -53,17 +56,14 @@ def write_nnunet_dataset(
             )
         label_file = pseudo[case] if case in pseudo else listing.labels[case]
         label = read_classes(label_file, volume, fingerprint.values, listing.colours)
-        names.append(case.replace("/", "_"))
         channels = ((volume.voxels, volume.path), *volume.further)
         for channel, (voxels, path) in enumerate(channels):
             image = as_image(voxels, path, fill_nan=True)
-            file = folder / "imagesTr" / f"{names[-1]}_{channel:04d}.nii.gz"
+            file = folder / "imagesTr" / f"{file_name}_{channel:04d}.nii.gz"
             replace_own(file, _nifti(image, volume.affine))
         (folder / "labelsTr").mkdir(exist_ok=True)
-        write_new_label_map(folder / "labelsTr" / f"{names[-1]}.nii.gz", label, volume.affine)
-    if not names or len(set(names)) < len(names):
-        raise InputError("no scan, or one scan twice", expected="at least one, each once")
-    marked = [case.replace("/", "_") for case in pseudo]
+        write_new_label_map(folder / "labelsTr" / f"{file_name}.nii.gz", label, volume.affine)
+    marked = names[len(labelled) :]
     replace_own(folder / "dataset.json", _description(len(channels), class_names, names, marked))
     return folder
 
@@ -75,6 +75,21 @@ def _dataset_name(number: int, name: str) -> str:
             expected="a number from 1 to 999, and a name of letters, digits and _",
         )
     return f"Dataset{number:03d}_{name}"
+
+
+def _make_room(names: Sequence[str], folder: Path) -> None:
+    """Refuse no scan and one scan twice. Scans of an earlier choice go, so that nnU-Net does not
+    train on them, too; files that were not written here, or changed since, are refused."""
+    if not names or len(set(names)) < len(names):
+        raise InputError("no scan, or one scan twice", expected="at least one, each once")
+    old = [path for path in folder.glob("labelsTr/*.nii.gz") if path.name[:-7] not in names]
+    old += [path for path in folder.glob("imagesTr/*.nii.gz") if path.name[:-12] not in names]
+    for path in old:
+        own = is_own_label_map(path) if path.parent.name == "labelsTr" else is_unchanged(path)
+        if not own:
+            raise not_ours(path)
+    for path in old:
+        path.unlink()
 
 
 def _nifti(image: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"]) -> bytes:

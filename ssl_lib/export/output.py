@@ -30,5 +30,5 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_own(path: Path) -> bool:
-    label_map = path.name.lower().endswith((".nii", ".nii.gz"))
-    return is_own_label_map(path) if label_map else is_unchanged(path)
+    label_map = path.name.lower().endswith((".nii", ".nii.gz")) and is_own_label_map(path)
+    return label_map or is_unchanged(path)

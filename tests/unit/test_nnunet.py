@@ -12,6 +12,7 @@ from organ_scans import write_organs
 
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.export.nnunet import write_nnunet_dataset
+from ssl_lib.export.output import output_folder
 from ssl_lib.utils.errors import InputError
 
 
@@ -59,6 +60,34 @@ def test_it_is_written_again_but_never_over_a_corrected_label_map(scans, tmp_pat
     SimpleITK.WriteImage(image * 0, str(label))
     with pytest.raises(InputError, match="was changed since"):
         written(scans, tmp_path)
+
+
+def test_scans_of_an_earlier_choice_go_unless_somebody_changed_them(scans, tmp_path):
+    folder = written(scans, tmp_path)
+    assert written(scans, tmp_path, pseudo={}) == folder
+    assert len(list(folder.glob("*Tr/*.nii.gz"))) == 2, "one image, one label map"
+    written(scans, tmp_path)
+    marked = json.loads((folder / "dataset.json").read_text())["pseudo_labelled"][0]
+    label = folder / "labelsTr" / f"{marked}.nii.gz"
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(label)) * 0, str(label))
+    with pytest.raises(InputError, match="was changed since"):
+        written(scans, tmp_path, pseudo={})
+    assert label.exists()
+
+
+def test_a_run_writes_into_the_same_folder_again(scans, tmp_path):
+    written(scans, tmp_path / "run" / "nnunet")
+    assert output_folder(tmp_path, "run") == tmp_path / "run"
+    image = next((tmp_path / "run").rglob("imagesTr/*.nii.gz"))
+    image.write_bytes(image.read_bytes() + b" ")
+    assert output_folder(tmp_path, "run") == tmp_path / "run-2"
+
+
+def test_a_scan_is_written_once(scans, tmp_path):
+    case = scans.cohort.labelled[0].case_id
+    with pytest.raises(InputError, match="one scan twice"):
+        written(scans, tmp_path, labelled=[case, case])
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("changes", [{"number": 0}, {"number": 1000}, {"name": "my organs"}])
