@@ -698,7 +698,7 @@ def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all,
 #     return np.exp(-5 * (k / end) ** 2)
 # ```
 #
-# Mend it. Iterations beyond the end must not fall again.
+# Fix it. Iterations beyond the end must not fall again.
 
 
 # %% tags=["exercise"]

@@ -824,7 +824,7 @@ def pretraining_step(
 #     return mixture, np.where(mask == 1, other_label, label)
 # ```
 #
-# Mend it.
+# Fix it.
 
 
 # %% tags=["exercise"]

@@ -42,7 +42,7 @@ def describe(
             "window": inference["window"] and list(inference["window"]),
             "stride": inference["stride"] and list(inference["stride"]),
             "standardise": inference["normalise"],
-            "spacing": settings.spacing and list(settings.spacing),
+            "spacing": inference["spacing"] and list(inference["spacing"]),
         },
         "network": _network_description(network, study),
         "training": _training_description(study, scans.fingerprint),

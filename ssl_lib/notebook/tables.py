@@ -73,18 +73,18 @@ def gain_table(
     `pairs` maps the question, in words, to (row, reference). Rows that no result has both of are
     left out. A smoke run has no verdicts. `where` says in the caption where this was measured.
     """
-    note, lines = smoke_note(results), []
-    found = list(zip(*_compared(results, pairs), strict=True))
-    for one, words in found:
-        said = "–" if note else WORDS[one.verdict]
-        lines.append((words, interval_text(one.interval, "+"), said))
+    note, found = smoke_note(results), _compared(results, pairs)
+    lines = [
+        (words, interval_text(one.interval, "+"), "–" if note else WORDS[one.verdict])
+        for words, one in found.items()
+    ]
     seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in results}))
     caption = f"{note} {where} Paired over test scans; in brackets 95 % intervals; seeds {seeds}."
     table = plain_table(("What", "Dice gained", "in words"), lines, caption).data
     if note:
         return HTML(table)
-    read = in_sentences({words: one for one, words in found})
-    return HTML(f"{table}<p><strong>Read from the table.</strong> {escape(read)}</p>")
+    read = escape(in_sentences(found))
+    return HTML(f"{table}<p><strong>Read from the table.</strong> {read}</p>")
 
 
 READ_AS = {
@@ -133,10 +133,10 @@ def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
 
 def _compared(
     results: Sequence[Result], pairs: Mapping[str, tuple[str, str]]
-) -> tuple[list[Comparison], list[str]]:
-    """The comparisons that can be made, and their questions."""
-    made = [(compare_rows(results, [pair]), words) for words, pair in pairs.items()]
-    return [one for found, _ in made for one in found], [words for found, words in made if found]
+) -> dict[str, Comparison]:
+    """The comparisons that can be made, by their questions."""
+    made = {words: compare_rows(results, [pair]) for words, pair in pairs.items()}
+    return {words: found[0] for words, found in made.items() if found}
 
 
 def plain_table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> HTML:
