@@ -189,7 +189,7 @@ for number, name in enumerate(NAMES, start=1):
 # %% [markdown]
 # ## Do they train?
 #
-# All of them, without a warning. Same warm-up, same updates, same seed. Trainings done before are
+# Same warm-up, same updates, same seed. Trainings done before are
 # found by their content: a changed line is another content, so no exhibit is ever mistaken for the
 # sound one.
 
