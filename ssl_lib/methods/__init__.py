@@ -1,7 +1,7 @@
 """The registry: every method of this repository as one record.
 
-Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau` and `dsaif`
-beside this file from the notebooks' `definition` cells. A table, a list, a colour, a page or a
+Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau`, `dsaif` and
+`newer` beside this file from the notebooks' `definition` cells. A table, a list, a colour, a page or a
 benchmark is a view of `METHODS`: a new method is a notebook and a record here.
 """
 
@@ -11,18 +11,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ssl_lib.methods import aau, baselines, bcp, dsaif, umct
+from ssl_lib.methods import aau, baselines, bcp, dsaif, newer, umct
 from ssl_lib.methods.published import published_for
 from ssl_lib.training.method import Method
 
 __all__ = ["METHODS", "ROW_NAMES", "ablations", "base_row", "in_order", "is_exhibit", "row_name"]
 
-BASELINES, BCP, UMCT, AAU, DSAIF = (
+BASELINES, BCP, UMCT, AAU, DSAIF, NEWER = (
     "00_few_labels_many_scans",
     "01_bidirectional_copy_paste",
     "02_uncertainty_co_training",
     "03_anatomically_aware_uncertainty",
     "04_structure_aware_filtering",
+    "08_newer_ideas",
 )
 _strong = baselines.supervised_step
 _bcp = {"warm_up": bcp.pretraining_step, "teacher": True, "notebook": BCP}
@@ -40,6 +41,7 @@ _pair = {
     "one_channel": True,
     "notebook": DSAIF,
 }
+_newer = {"warm_up": _strong, "teacher": True, "notebook": NEWER}
 
 _records = (
     Method(
@@ -178,6 +180,77 @@ _records = (
         prepare=dsaif.prepare_filtered,
         ablation="dsaif_ablation",
         **_pair,
+    ),
+    Method(
+        name="hard_labels_ablation",
+        title="Hard pseudo-labels",
+        step=newer.hard_label_step,
+        config={"components": False},
+        ablation="mean_teacher",
+        **_newer,
+    ),
+    Method(
+        name="hard_labels",
+        title="Hard pseudo-labels, largest component",
+        step=newer.hard_label_step,
+        ablation="hard_labels_ablation",
+        **_newer,
+    ),
+    Method(
+        name="cw_bass",
+        title="Confidence weights (CW-BASS)",
+        step=newer.cw_bass_step,
+        ablation="hard_labels_ablation",
+        **_newer,
+    ),
+    Method(
+        name="unimatch_ablation",
+        title="One strong view (FixMatch)",
+        step=newer.unimatch_step,
+        config={"views": 1, "perturb": False},
+        **_newer,
+    ),
+    Method(
+        name="unimatch",
+        title="Several strong views (UniMatch)",
+        step=newer.unimatch_step,
+        ablation="unimatch_ablation",
+        **_newer,
+    ),
+    Method(
+        name="tracoco_ablation",
+        title="TraCoCo without translation",
+        step=newer.tracoco_step,
+        config={"alpha": 0.0, "beta": 0.0},
+        **_newer,
+    ),
+    Method(
+        name="tracoco",
+        title="Translation consistency (TraCoCo)",
+        step=newer.tracoco_step,
+        ablation="tracoco_ablation",
+        **_newer,
+    ),
+    Method(
+        name="adawac_ablation",
+        title="AdaWAC with equal weights",
+        step=newer.adawac_step,
+        config={"rate": 0.0},
+        **_newer,
+    ),
+    Method(
+        name="adawac",
+        title="Adaptive weights (AdaWAC)",
+        step=newer.adawac_step,
+        ablation="adawac_ablation",
+        **_newer,
+    ),
+    Method(
+        name="recommended",
+        title="Recommended",
+        step=newer.recommended_step,
+        ablation="mean_teacher",
+        **_newer,
     ),
     Method(
         name="supervised_all",

@@ -38,6 +38,7 @@ METHOD_MODULES: dict[str, str] = {
     "02_uncertainty_co_training": "umct",
     "03_anatomically_aware_uncertainty": "aau",
     "04_structure_aware_filtering": "dsaif",
+    "08_newer_ideas": "newer",
 }
 """The notebooks whose definitions `sync` writes as modules of `ssl_lib.methods`."""
 METHOD_TAGS = frozenset({"setup", "definition"})
