@@ -95,24 +95,32 @@ _TEACHER = {
     "teacher": Box(2, 2, "teacher", "teacher"),
 }
 
+_FRAME = {
+    **_SCANS,
+    **_TEACHER,
+    "strong": Box(1, 0, "change", "strong\naugmentation"),
+    "harder": Box(1, 1, "change", "harder view,\nCutMix"),
+    "easy": Box(1, 2, "change", "easy view"),
+    "answer": Box(3, 0.5, "answer", "predictions"),
+    "supervised": Box(4, 0, "loss", "supervised\nloss"),
+}
+_FRAME_ARROWS = [
+    *_paths("labelled strong student answer supervised", "unlabelled harder student"),
+    *_paths("unlabelled easy", flow="none"),
+    Arrow("student", "teacher", "average"),
+]
+
 DIAGRAMS: Mapping[str, Diagram] = {
     "mean_teacher": Diagram(
         {
-            **_SCANS,
-            **_TEACHER,
-            "strong": Box(1, 0, "change", "strong\naugmentation"),
-            "harder": Box(1, 1, "change", "harder view,\nCutMix"),
-            "easy": Box(1, 2, "change", "easy view"),
-            "answer": Box(3, 0.5, "answer", "predictions"),
+            **_FRAME,
             "pseudo": Box(3, 2, "answer", "pseudo-label"),
-            "supervised": Box(4, 0, "loss", "supervised\nloss"),
             "consistency": Box(4, 1.4, "loss", "consistency\n× ramp"),
         },
         [
-            *_paths("labelled strong student answer supervised", "unlabelled harder student"),
-            *_paths("unlabelled easy teacher pseudo consistency", flow="none"),
+            *_FRAME_ARROWS,
+            *_paths("easy teacher pseudo consistency", flow="none"),
             *_paths("answer consistency"),
-            Arrow("student", "teacher", "average"),
         ],
         "Mean teacher: labelled scans train the student by the supervised loss; the teacher, an"
         " average of the student, labels an easy view of unlabelled scans without gradient, and the"
@@ -203,6 +211,83 @@ DIAGRAMS: Mapping[str, Diagram] = {
         ],
         "Structure-aware filtering: two networks see a Max-tree and a Min-tree filtered version of"
         " each scan; each learns the labels, and on unlabelled scans the other's classes.",
+    ),
+    "hard_labels": Diagram(
+        {
+            **_FRAME,
+            "filter": Box(3, 2, "change", "largest\ncomponent"),
+            "pseudo": Box(4, 2, "answer", "hard label"),
+            "loss": Box(4, 1, "loss", "loss on the\nview × ramp"),
+        },
+        [
+            *_FRAME_ARROWS,
+            *_paths("easy teacher filter pseudo loss", flow="none"),
+            *_paths("answer loss"),
+        ],
+        "Hard pseudo-labels: the teacher's likeliest class of each voxel, of each class only its"
+        " largest connected component, is the label of the student's harder view.",
+    ),
+    "cw_bass": Diagram(
+        {
+            **_FRAME,
+            "pseudo": Box(3, 2, "answer", "hard label,\nconfidence c"),
+            "weight": Box(4, 2, "change", "weight c,\nnone below T"),
+            "loss": Box(4, 1, "loss", "weighted loss,\nborders twice"),
+        },
+        [
+            *_FRAME_ARROWS,
+            *_paths("easy teacher pseudo weight loss", flow="none"),
+            *_paths("answer loss"),
+        ],
+        "CW-BASS: each voxel of the hard pseudo-label counts by the teacher's confidence, none"
+        " below a threshold, and voxels at borders once more.",
+    ),
+    "unimatch": Diagram(
+        {
+            **_FRAME,
+            "harder": Box(1, 1, "change", "two harder\nviews"),
+            "dropped": Box(3, 1.3, "answer", "with features\ndropped"),
+            "pseudo": Box(3, 2, "answer", "hard label\nwhere c ≥ 0.95"),
+            "loss": Box(4, 1, "loss", "mean of the\nlosses × ramp"),
+        },
+        [
+            *_FRAME_ARROWS,
+            *_paths("easy student", "student dropped loss", "answer loss"),
+            *_paths("easy teacher pseudo loss", flow="none"),
+        ],
+        "UniMatch: one confident hard pseudo-label of an easy view is the label of two harder"
+        " views, and of the easy view whose features are partly dropped.",
+    ),
+    "tracoco": Diagram(
+        {
+            **_FRAME,
+            "harder": Box(1, 1, "change", "harder view,\ncrops A and B"),
+            "pseudo": Box(3, 2, "answer", "hard label,\nconfidence c"),
+            "overlap": Box(4, 1, "loss", "KL where A\nand B overlap"),
+            "loss": Box(4, 2, "loss", "weighted loss\nof A and of B"),
+        },
+        [
+            *_FRAME_ARROWS,
+            *_paths("easy teacher pseudo loss", flow="none"),
+            *_paths("answer overlap", "answer loss"),
+        ],
+        "TraCoCo: the student predicts two overlapping crops of one harder view; where they overlap"
+        " the predictions must agree, and both learn the teacher's confident hard labels.",
+    ),
+    "adawac": Diagram(
+        {
+            **_FRAME,
+            "pseudo": Box(3, 2, "answer", "hard label,\nprobabilities"),
+            "loss": Box(4, 1, "loss", "w × ℓ +\n(1 − w) × d"),
+            "weight": Box(4, 2, "change", "w of each scan\nfrom ℓ − d"),
+        },
+        [
+            *_FRAME_ARROWS,
+            *_paths("easy teacher pseudo weight loss", flow="none"),
+            *_paths("answer loss"),
+        ],
+        "AdaWAC: for each scan a weight divides the loss between its hard pseudo-label and its"
+        " distance to the teacher's probabilities; the larger of the two gets the larger weight.",
     ),
 }
 

@@ -49,6 +49,12 @@ ROW_COLOURS: dict[str, str] = {
     "ua_mt": "#7a5c00",
     "aau": PURPLE,
     "dsaif": VERMILLION,
+    "hard_labels": "#4b3f8f",
+    "cw_bass": "#1b7f79",
+    "unimatch": "#b5457b",
+    "tracoco": "#6b7a1f",
+    "adawac": "#9a6b3f",
+    "recommended": "#c0392b",
     "supervised_all": BLUE,
     "exhibit": VERMILLION,
 }

@@ -1,8 +1,8 @@
 """The registry: every method of this repository as one record.
 
-Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau`, `dsaif` and
-`newer` beside this file from the notebooks' `definition` cells. A table, a list, a colour, a page or a
-benchmark is a view of `METHODS`: a new method is a notebook and a record here.
+Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau`, `dsaif`
+and `newer` beside this file from the notebooks' `definition` cells. A table, a list, a colour, a
+page or a benchmark is a view of `METHODS`: a new method is a notebook and a record here.
 """
 
 from __future__ import annotations

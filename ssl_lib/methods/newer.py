@@ -44,15 +44,6 @@ def asked_teacher(networks, batch, moment):
         return images, networks.teacher(standardise(images)).float().softmax(dim=1)
 
 
-def hard_labels(probabilities, components=False):
-    """The likeliest class of each voxel, if asked only its largest part, and its probability."""
-    confidence, labels = probabilities.max(dim=1)
-    labels = labels.byte()
-    if components:
-        labels = keep_largest_components(labels, probabilities.shape[1])
-    return labels, confidence
-
-
 def strong_views(images, maps, generator, count=1):
     """`count` views of every image, changed in appearance and with boxes of its neighbour.
 
@@ -67,6 +58,15 @@ def strong_views(images, maps, generator, count=1):
 def risen(moment):
     """How much the unlabelled loss weighs: the ramp of every notebook."""
     return gaussian_ramp(moment.iteration, moment.settings.ramp * moment.iterations)
+
+
+def hard_labels(probabilities, components=False):
+    """The likeliest class of each voxel, if asked only its largest part, and its probability."""
+    confidence, labels = probabilities.max(dim=1)
+    labels = labels.byte()
+    if components:
+        labels = keep_largest_components(labels, probabilities.shape[1])
+    return labels, confidence
 
 
 def hard_label_step(networks, batch, moment, *, components=True, weight=1.0):
@@ -225,31 +225,23 @@ def adawac_step(networks, batch, moment, *, rate=8.0, strength=2.0, weight=1.0):
     return StepOutput(losses, {"view": view, "guess": labels, "share": share})
 
 
-def sharpened(probabilities, temperature):
-    """p^(1 / T), normalised: T = 1 changes nothing, T towards 0 leaves the likeliest class."""
-    raised = probabilities ** (1 / temperature)
-    return raised / raised.sum(dim=1, keepdim=True)
-
-
 def recommended_step(
-    networks, batch, moment, *, views=2, perturb=False, temperature=1.0, hard=0.0,
+    networks, batch, moment, *, views=2, perturb=False, soft=1.0, hard=0.0, components=False,
 ):  # fmt: skip
-    """A mean teacher whose student answers for several views, to soft and to hard labels."""
+    """A mean teacher whose student answers in several views, to soft and to hard labels."""
     supervised = supervised_loss(networks, batch, moment)
     images, answer = asked_teacher(networks, batch, moment)
-    labels, _ = hard_labels(answer, components=True)
-    soft = sharpened(answer, temperature)
-    view, target, guess = strong_views(images, [soft, labels], moment.generator, views)
+    labels, _ = hard_labels(answer, components and hard > 0)
+    view, target, guess = strong_views(images, [answer, labels], moment.generator, views)
     pairs = [(networks.student(view), target, guess)]
     if perturb:
         with perturbed_features(networks.student, moment.generator):
-            pairs.append((networks.student(standardise(images)), soft, labels))
-    consistency = sum(consistency_loss(one, target) for one, target, _ in pairs) / len(pairs)
-    losses = {
-        "supervised": supervised,
-        "consistency": moment.settings.consistency_weight * risen(moment) * consistency,
-    }
+            pairs.append((networks.student(standardise(images)), answer, labels))
+    losses, share = {"supervised": supervised}, risen(moment) / len(pairs)
+    if soft:
+        consistency = sum(consistency_loss(one, target) for one, target, _ in pairs)
+        losses["consistency"] = soft * moment.settings.consistency_weight * share * consistency
     if hard:
-        pseudo = sum(segmentation_loss(one, guess) for one, _, guess in pairs) / len(pairs)
-        losses["unlabelled"] = hard * risen(moment) * pseudo
+        pseudo = sum(segmentation_loss(one, guess) for one, _, guess in pairs)
+        losses["unlabelled"] = hard * share * pseudo
     return StepOutput(losses, {"view": view, "target": target, "guess": guess})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ssl_lib.config import PAPER_PROFILES, Settings, overridden
+from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
     from ssl_lib.training.method import Method
@@ -55,9 +56,20 @@ def as_published(study: Study, method: Method) -> tuple[Study, Method]:
 
     Parameters and settings that somebody changed by hand (`Method.with_config`,
     `Study.with_overrides`) stay as changed. What was changed once is not changed by a second call.
+
+    Raises `InputError` for a method of the library for which no protocol was published there.
     """
     record = method.published.get(study.cohort.name)
-    if record is None or study.profile not in PAPER_PROFILES:
+    if study.profile not in PAPER_PROFILES:
+        return study, method
+    if record is None and method.registered:
+        raise InputError(
+            f"the method {method.registered!r} has no published schedule here",
+            where=f"PROFILE={study.profile}",
+            expected="a profile of this repository, such as evening or gpu",
+            fix="choose PROFILE=gpu, or leave the method out",
+        )
+    if record is None:
         return study, method
     changed = replace(
         method,

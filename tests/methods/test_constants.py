@@ -43,7 +43,8 @@ def test_a_line_about_a_parameter_that_is_not_there_is_refused(monkeypatch):
 
 
 def test_every_method_has_a_record_whose_parameters_its_functions_take():
-    assert {name for name, _ in PUBLISHED} == set(METHODS)
+    without = {name for name, method in METHODS.items() if method.notebook == "08_newer_ideas"}
+    assert {name for name, _ in PUBLISHED} == set(METHODS) - without
     for (name, data), record in PUBLISHED.items():
         method = METHODS[name]
         assert method.published[data] == record

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST, SECOND, THIRD, FOURTH, FIFTH = (
-    f"ssl_lib/methods/{name}.py" for name in ("baselines", "bcp", "umct", "aau", "dsaif")
+FIRST, SECOND, THIRD, FOURTH, FIFTH, NEWER = (
+    f"ssl_lib/methods/{name}.py" for name in ("baselines", "bcp", "umct", "aau", "dsaif", "newer")
 )
 pytestmark = pytest.mark.slow
 
@@ -134,6 +134,34 @@ DEFECTS = (
         "cross_entropy(first, guesses[1]) + cross_entropy(second, guesses[0])",
         "cross_entropy(first, guesses[0]) + cross_entropy(second, guesses[1])",
         ("dsaif", "taught_the_others"),
+    ),
+    Defect(
+        "the threshold keeps the unsure voxels",
+        NEWER,
+        "trust = (confidence >= threshold).float()",
+        "trust = (confidence < threshold).float()",
+        ("newer", "above_the_threshold"),
+    ),
+    Defect(
+        "dropped channels make all features smaller",
+        NEWER,
+        "spread.to(feature.dtype) / (1 - rate)",
+        "spread.to(feature.dtype)",
+        ("newer", "keep_their_mean"),
+    ),
+    Defect(
+        "two crops are compared beyond their overlap",
+        NEWER,
+        "both = shown[0] * shown[1]",
+        "both = torch.ones_like(shown[0])",
+        ("newer", "overlap_alone"),
+    ),
+    Defect(
+        "a weak view keeps its label where the strong one got a box",
+        NEWER,
+        "paste(one.roll(1, 0), one, boxes) for one in (views, *repeated)]",
+        "paste(one.roll(1, 0), one, boxes) for one in (views, *repeated[:1])] + repeated[1:]",
+        ("newer", "carries_every_map_along"),
     ),
     Defect(
         "image and label move apart",

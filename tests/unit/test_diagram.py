@@ -12,7 +12,13 @@ from ssl_lib.figures.style import to_image
 from ssl_lib.notebook.source import NOTEBOOKS_DIR
 from ssl_lib.utils.errors import InputError
 
-HOMES = {"mean_teacher": "00", "bcp": "01", "umct": "02", "aau": "03", "dsaif": "04"}
+HOMES = {
+    "mean_teacher": "00",
+    "bcp": "01",
+    "umct": "02",
+    "aau": "03",
+    "dsaif": "04",
+} | dict.fromkeys(("hard_labels", "cw_bass", "unimatch", "tracoco", "adawac"), "08")
 
 
 @pytest.mark.parametrize("method", DIAGRAMS)

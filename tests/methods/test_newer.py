@@ -1,0 +1,281 @@
+"""The newer ideas of notebook 08: identities with known rows, and what their formulas promise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import Generator
+
+from ssl_lib.config import settings_for
+from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.methods import METHODS, baselines, newer
+from ssl_lib.models.networks import build_network
+from ssl_lib.models.teacher import make_teacher
+from ssl_lib.training.batches import Batch, TwoStreams, generator_at
+from ssl_lib.training.loop import Moment
+from ssl_lib.training.study import Study
+from ssl_lib.utils.errors import InputError
+
+CPU = torch.device("cpu")
+SEEDS = st.integers(0, 2**31)
+quickly = examples(max_examples=20, deadline=None)
+STEPS = {
+    "hard_labels": newer.hard_label_step,
+    "cw_bass": newer.cw_bass_step,
+    "unimatch": newer.unimatch_step,
+    "tracoco": newer.tracoco_step,
+    "adawac": newer.adawac_step,
+}
+
+
+@pytest.fixture(params=[2, 3], ids=["2d", "3d"])
+def scene(request) -> tuple[SimpleNamespace, Batch, Moment]:
+    """Networks, a batch and a moment in the middle of a short training."""
+    cohort = phantom_cohort(2, request.param, max_scans=4)
+    settings = replace(settings_for("smoke", cohort), patch=(32,) * request.param)
+    batch = TwoStreams(
+        cohort, patch=settings.patch, labelled=2, unlabelled=2, seed=0, device=CPU
+    ).at(0)
+    build = partial(
+        build_network, "small", dimensions=request.param, n_classes=cohort.n_classes, width=4
+    )
+    student, teacher = build(seed=1), make_teacher(build(seed=2))
+    moment = Moment(3, 4, generator_at(CPU, "moment"), settings)
+    return SimpleNamespace(student=student, teacher=teacher), batch, moment
+
+
+def losses_of(step, networks, batch, moment):
+    torch.manual_seed(0)
+    return step(networks, batch, replace(moment, generator=generator_at(CPU, "moment"))).losses
+
+
+def gradients(step, networks, batch, moment) -> list[torch.Tensor]:
+    networks.student.zero_grad()
+    sum(losses_of(step, networks, batch, moment).values()).backward()
+    return [weight.grad.clone() for weight in networks.student.parameters()]
+
+
+def sure(networks: SimpleNamespace) -> SimpleNamespace:
+    """The same networks with a teacher whose confidence is 1 almost everywhere."""
+    return SimpleNamespace(student=networks.student, teacher=lambda x: 1e6 * networks.teacher(x))
+
+
+# --- every step
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_with_weight_zero_it_is_the_strong_baseline(step, scene) -> None:
+    networks, batch, moment = scene
+    supervised = gradients(baselines.supervised_step, networks, batch, moment)
+    without = gradients(partial(step, weight=0.0), networks, batch, moment)
+    with_idea = gradients(step, sure(networks), batch, moment)
+    assert all(map(torch.equal, supervised, without))
+    assert not all(map(torch.equal, supervised, with_idea))
+
+
+@pytest.mark.parametrize("step", [*STEPS.values(), newer.recommended_step])
+def test_the_teacher_receives_no_gradient(step, scene) -> None:
+    networks, batch, moment = scene
+    sum(losses_of(step, networks, batch, moment).values()).backward()
+    assert all(weight.grad is None for weight in networks.teacher.parameters())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in METHODS.items() if one.notebook[:2] == "08"]
+)
+def test_a_method_without_a_published_schedule_is_refused_at_the_papers_profile(name) -> None:
+    cohort = replace(phantom_cohort(2, max_scans=8), name="acdc")
+    study = Study(cohort, settings_for("paper", cohort), "paper", 0, CPU)
+    with pytest.raises(InputError, match=f"'{name}' has no published schedule"):
+        study.train(METHODS[name])
+
+
+# --- identities between steps
+
+
+def test_one_view_of_the_recommended_step_is_the_mean_teacher(scene) -> None:
+    networks, batch, moment = scene
+    plain = partial(newer.recommended_step, views=1)
+    expected = losses_of(baselines.mean_teacher_step, networks, batch, moment)
+    found = losses_of(plain, networks, batch, moment)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("components", [True, False])
+def test_one_view_with_hard_labels_alone_is_the_row_of_hard_labels(components, scene) -> None:
+    networks, batch, moment = scene
+    alone = partial(newer.recommended_step, views=1, soft=0.0, hard=1.0, components=components)
+    plain = partial(newer.hard_label_step, components=components)
+    expected = losses_of(plain, networks, batch, moment)
+    assert losses_of(alone, networks, batch, moment) == expected
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        partial(newer.cw_bass_step, power=0.0, border=0.0),
+        partial(newer.unimatch_step, views=1, perturb=False),
+    ],
+    ids=["cw_bass", "unimatch"],
+)
+def test_a_sure_teacher_makes_it_plain_hard_labels(step, scene) -> None:
+    networks, batch, moment = scene
+    plain = partial(newer.hard_label_step, components=False)
+    expected = losses_of(plain, sure(networks), batch, moment)
+    found = losses_of(step, sure(networks), batch, moment)
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-4)
+
+
+def test_an_unsure_teacher_teaches_nothing_above_the_threshold(scene) -> None:
+    networks, batch, moment = scene
+    unsure = SimpleNamespace(student=networks.student, teacher=lambda x: 0 * networks.teacher(x))
+    step = partial(newer.unimatch_step, perturb=False)
+    supervised = gradients(baselines.supervised_step, networks, batch, moment)
+    assert all(map(torch.equal, supervised, gradients(step, unsure, batch, moment)))
+
+
+# --- hard labels and views
+
+
+@quickly
+@given(SEEDS, st.integers(2, 4))
+def test_the_likeliest_class_and_its_probability(seed, n_classes) -> None:
+    random = Generator().manual_seed(seed)
+    q = torch.rand(2, n_classes, 7, 6, generator=random).softmax(dim=1)
+    labels, confidence = newer.hard_labels(q)
+    chosen = q.gather(1, labels.long().unsqueeze(1)).squeeze(1)
+    assert torch.equal(chosen, confidence) and (confidence >= q.amax(dim=1)).all()
+    for one in newer.hard_labels(q, components=True)[0]:
+        for index in range(1, n_classes):
+            assert ndimage.label(one.numpy() == index, torch.ones(3, 3).numpy())[1] <= 1
+
+
+@quickly
+@given(SEEDS, st.integers(1, 3), st.sampled_from([(8, 9), (6, 5, 7)]))
+def test_every_view_carries_every_map_along(seed, count, space) -> None:
+    random = Generator().manual_seed(seed)
+    images = torch.randn(3, 1, *space, generator=random)
+    owner = torch.arange(3).view(3, *[1] * len(space)).expand(3, *space).contiguous()
+    views, first, second = newer.strong_views(images, [owner, owner.float()], random, count)
+    assert len(views) == len(first) == 3 * count
+    assert torch.equal(first.float(), second)
+    own = torch.arange(3 * count).view(-1, *[1] * len(space)) % 3
+    neighbour = torch.roll(own, 1, 0)
+    assert ((first == own) | (first == neighbour)).all()
+
+
+# --- confidence weights
+
+
+@quickly
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_the_threshold_rises_with_confidence_within_its_bounds(one, other) -> None:
+    low, high = (newer.dynamic_threshold(torch.tensor([c])) for c in sorted((one, other)))
+    assert 0.3 <= low <= high <= 0.8
+    released = newer.dynamic_threshold(torch.tensor([one]), scale=0.6)
+    assert 0.3 <= released <= 0.3374, "the released constants keep every voxel of two classes"
+
+
+def test_a_border_is_one_voxel_wide_on_either_side() -> None:
+    flat = torch.zeros(1, 6, 6, dtype=torch.uint8)
+    assert not newer.at_border(flat, 3).any()
+    flat[:, :, 3:] = 2
+    assert newer.at_border(flat, 3).sum(dim=(0, 1)).tolist() == [0, 0, 6, 6, 0, 0]
+    volume = torch.zeros(1, 5, 5, 5, dtype=torch.uint8)
+    volume[0, 2, 2, 2] = 1
+    assert newer.at_border(volume, 2).sum() == 27
+
+
+# --- perturbed features
+
+
+def test_features_are_perturbed_inside_only_and_keep_their_mean(scene) -> None:
+    networks, batch, _ = scene
+    student = networks.student.eval()
+    before = student(batch.unlabelled)
+    with pytest.raises(ZeroDivisionError), newer.perturbed_features(student, Generator()):
+        assert not torch.equal(student(batch.unlabelled), before)
+        raise ZeroDivisionError
+    assert torch.equal(student(batch.unlabelled), before)
+    with newer.perturbed_features(student, Generator(), rate=0.0):
+        assert torch.equal(student(batch.unlabelled), before)
+    layer = torch.nn.Module()
+    layer.encoder = torch.nn.ModuleList([torch.nn.Identity()])
+    with newer.perturbed_features(layer, Generator().manual_seed(0)):
+        dropped = layer.encoder[0](torch.ones(64, 64, 2, 2))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.05)
+
+
+# --- two crops
+
+
+@quickly
+@given(st.lists(st.integers(2, 9), min_size=2, max_size=3), SEEDS)
+def test_a_crop_returns_to_its_place(space, seed) -> None:
+    random = Generator().manual_seed(seed)
+    size = [max(1, side - 2) for side in space]
+    places = newer.random_places(space, size, random, "cpu")
+    whole = torch.randn(2, 3, *space, generator=random)
+    part = newer.crop(whole, places)
+    assert part.shape == (2, 3, *size)
+    back = newer.back_in_place(part, places, space)
+    shown = newer.back_in_place(torch.ones_like(part), places, space).bool()
+    assert torch.equal(back[shown], whole[shown]) and not back[~shown].any()
+
+
+@quickly
+@given(st.lists(st.integers(1, 20).map(lambda n: 8 * n), min_size=2, max_size=3))
+def test_a_crop_fits_the_network_and_the_patch(space) -> None:
+    size = newer.crop_size(space, 8)
+    assert all(
+        0 < length <= side and length % 8 == 0 for length, side in zip(size, space, strict=True)
+    )
+
+
+@quickly
+@given(SEEDS, st.integers(2, 4))
+def test_the_translation_terms_see_the_overlap_alone(seed, n_classes) -> None:
+    random = Generator().manual_seed(seed)
+    whole = torch.randn(2, n_classes, 8, 8, generator=random)
+    places = [
+        [torch.arange(0, 6), torch.arange(1, 7)],
+        [torch.arange(2, 8), torch.arange(0, 6)],
+    ]
+    logits = [newer.crop(whole, place) for place in places]
+    same, surprise = newer.translation_terms(logits, places, (8, 8))
+    assert float(same) == pytest.approx(0.0, abs=1e-6)
+    assert -math.log(n_classes) - 1e-5 <= float(surprise) <= 0
+    outside = [logits[0].clone(), logits[1].clone()]
+    outside[0][:, :, 0] += 5 * torch.randn(2, n_classes, 6, generator=random)  # row 0: only in A
+    again, _ = newer.translation_terms(outside, places, (8, 8))
+    assert float(again) == pytest.approx(0.0, abs=1e-6)
+    outside[0][:, 0, 3] += 3.0  # row 3 is in both
+    changed, _ = newer.translation_terms(outside, places, (8, 8))
+    assert changed > 1e-4
+
+
+# --- adaptive weights
+
+
+@quickly
+@given(st.floats(-3, 3), st.floats(0, 10))
+def test_the_larger_loss_gets_the_larger_weight(gap, rate) -> None:
+    loss = torch.tensor([gap], requires_grad=True)
+    share = newer.adaptive_weights(loss, torch.zeros(1), rate)
+    both = torch.tensor([0.5 * math.exp(rate * gap), 0.5])  # one mirror step from one half each
+    assert float(share) == pytest.approx(float(both[0] / both.sum()), abs=1e-5)
+    assert not share.requires_grad
+    assert rate * abs(gap) < 1e-3 or (share > 0.5).item() == (gap > 0)
