@@ -78,6 +78,28 @@ def compare_rows(
     return [replace(one, adjusted=p) for one, p in zip(made, adjusted, strict=True)]
 
 
+def start_with(
+    results: Sequence[Result], rows: Sequence[str], reference: str = "supervised_strong"
+) -> Comparison | None:
+    """The row that somebody with such scans should try first: of all rows that are better than the
+    reference, and of which none is ahead by more than the margin, the one that trains fastest.
+
+    None where no row is shown to be better.
+    """
+    made = compare_rows(results, [(row, reference) for row in rows])
+    better = [one for one in made if one.verdict == "better"]
+    if not better:
+        return None
+    best = max(one.interval.mean for one in better)
+    near = [one for one in better if one.interval.mean >= best - MARGINS["dice"]]
+    return min(near, key=lambda one: seconds_of(results, one.row))
+
+
+def seconds_of(results: Sequence[Result], row: str) -> float:
+    """Mean seconds of training of a row over the stored runs; NaN where there is none."""
+    return nan_mean([run["rows"][row]["seconds"] for run in results if row in run["rows"]])
+
+
 def signed_rank_p(differences: Float[np.ndarray, "*seed scan"]) -> float:
     """Two-sided p of Wilcoxon's signed-rank test over scans, seeds averaged first.
 

@@ -600,3 +600,12 @@ def test_notebooks_lead_to_the_glossary_that_stands_beside_the_index(tmp_path: P
     page = (tmp_path / "reports" / "glossary.html").read_text()
     words = re.findall(r"<tr>\s*<td>(.*?)</td>\s*<td>(.+?)</td>", page)
     assert len(words) > 40 and len({word for word, _ in words}) == len(words)
+
+
+STORED = sorted((Path(__file__).resolve().parents[2] / "reports" / "05_comparison").glob("*.html"))
+
+
+@pytest.mark.parametrize("page", STORED, ids=lambda page: page.stem)
+def test_a_stored_comparison_has_rows_to_compare(page: Path) -> None:
+    (found,) = re.findall(r"cohort and seed each\);\s+(\d+)\s+of\s+them for", page.read_text())
+    assert int(found) > 0

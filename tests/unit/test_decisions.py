@@ -22,6 +22,7 @@ from ssl_lib.evaluation.decisions import (
     readings,
     selection_gain,
     signed_rank_p,
+    start_with,
     watched_rows,
 )
 from ssl_lib.evaluation.statistics import Interval
@@ -315,3 +316,21 @@ def test_the_figure_of_checkpoints_shows_every_training():
     best_on_test = [line for line in right.lines if line.get_marker() == "X"]
     gains = [gain for line in best_on_test for gain in line.get_xdata()]
     assert gains == pytest.approx([0.05, 0.0])
+
+
+def test_the_fastest_of_the_rows_that_are_as_good_as_the_best_is_recommended() -> None:
+    strong = [0.70, 0.72, 0.74, 0.76, 0.71, 0.73]
+    rows = {
+        "supervised_strong": strong,
+        "slow": [dice + 0.060 + 0.001 * (i % 2) for i, dice in enumerate(strong)],
+        "fast": [dice + 0.055 + 0.001 * (i % 2) for i, dice in enumerate(strong)],
+        "cheap": [dice + 0.030 + 0.001 * (i % 2) for i, dice in enumerate(strong)],
+        "none": [dice + 0.02 * (-1) ** i for i, dice in enumerate(strong)],
+    }
+    results = [run(0, rows)]
+    for name, seconds in {"slow": 30.0, "fast": 20.0, "cheap": 5.0}.items():
+        results[0]["rows"][name]["seconds"] = seconds
+    found = start_with(results, ["slow", "fast", "cheap", "none"])
+    assert found is not None and found.row == "fast"
+    assert start_with(results, ["none"]) is None
+    assert start_with(results, ["absent"]) is None
