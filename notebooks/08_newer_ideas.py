@@ -24,7 +24,7 @@
 #
 # - **Time:** about three minutes on two CPU cores (`quick`) after notebook 00; seconds for a test
 #   run (`smoke`).
-# - **Your time:** about @READ@ minutes to read, @TASKS@ with the tasks. **Words:** the
+# - **Your time:** about 35 minutes to read, 71 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence.
@@ -411,8 +411,8 @@ for scale in (0.6, 1.4):
     print(f"scale {scale}: T = {', '.join(f'{one:.3f}' for one in made)}")
 
 # %% [markdown]
-# With the released constants $T$ never leaves 0.300 to 0.337: the *dynamic threshold* hardly ever
-# drops a voxel. Ours takes $\tau = 1.4$, so that it acts. **Try it:** move the threshold and the
+# With the released constants $T$ never leaves 0.300 to 0.337: with two classes the *dynamic
+# threshold* drops nothing, with four hardly anything. Ours takes $\tau = 1.4$, so that it acts. **Try it:** move the threshold and the
 # power, and compare with the true errors.
 
 # %%
@@ -809,8 +809,10 @@ show(figure, alt="The weight of the label's loss against the difference of both 
 
 # %% [markdown]
 # The paper keeps the weights of a scan from visit to visit and multiplies them; ours begin at one
-# half each time. **Task 5. From visit to visit.** Write `visited(share, gap, rate, visits)`: the
-# share after so many visits with the same difference `gap`.
+# half each time.
+#
+# **Task 5. From visit to visit.** Write `visited(share, gap, rate, visits)`: the share after so many
+# visits with the same difference `gap`.
 
 
 # %% tags=["exercise"]
@@ -892,9 +894,9 @@ PARTS = {"a teacher": ("mean_teacher", "supervised_strong"),
 gain_table(PARTS, stored_results())
 
 # %% [markdown]
-# The first line is the gain that all newer ideas start from. What they add to it is small beside
-# it, here as in many papers' ablations. The intervals speak of other scans; with few seeds the luck
-# of a training is not in them.
+# The first line is where all newer ideas start, the second the step from probabilities to
+# decisions. Hold the others beside these two. The intervals speak of other scans; with three seeds
+# the luck of a training is hardly in them.
 #
 # **And on real scans?** The same rows on ACDC, three labelled patients, profile `evening`: 1000 and
 # 6000 updates, last weights, the forty scans of the test patients. `make rows` trains what is
@@ -969,7 +971,7 @@ plain_table(
 # %% [markdown]
 # @CHOICE@
 #
-# **Task 6.** Predict. Ten candidates are equally good, and each validation score wobbles with a
+# **Task 6. The winner's luck.** Predict. Ten candidates are equally good, and each validation score wobbles with a
 # standard deviation of 0.01.
 
 # %% tags=["predict"]

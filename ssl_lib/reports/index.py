@@ -24,6 +24,7 @@ from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.source import GLOSSARY
 from ssl_lib.reports.findings import STRONG, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.markdown import Markdown
+from ssl_lib.reports.neighbours import link_pages
 from ssl_lib.reports.offline import check_page
 from ssl_lib.reports.render import (
     PageData,
@@ -91,7 +92,11 @@ class Board:
 
 
 def write_index(pages_dir: Path, results_dir: Path) -> Path:
-    """Write the index anew; returns its path. A broken result file is named on the page."""
+    """Write the index anew, and the links between the pages; returns the path of the index.
+
+    A broken result file is named on it.
+    """
+    link_pages(pages_dir, lambda page: cohort_name(page.dataset, page.n_labelled, page.profile))
     results, problems = stored_results(results_dir)
     try:
         rows = read_rows(results_dir)

@@ -128,6 +128,16 @@ def test_paper_shows_no_buttons_and_dark_ink(page):
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
 
 
+def test_the_contents_mark_the_section_that_is_read(open_page):
+    page = open_page(PAGES[0]).page
+    headings = page.query_selector_all("main h2[id]")
+    for heading in (headings[2], headings[5]):
+        heading.evaluate("heading => heading.scrollIntoView({ behavior: 'instant' })")
+        marked = f'.contents a[aria-current="location"][href="#{heading.get_attribute("id")}"]'
+        page.wait_for_selector(marked)
+    assert page.locator(".contents a[aria-current]").count() == 1
+
+
 # --- stored pages wear the present dress
 
 

@@ -10,6 +10,20 @@ const arrange = () => { if (contents) contents.open = wide.matches; };
 arrange();
 wide.addEventListener("change", arrange);
 
+// The contents mark the section that is being read: the last heading above the upper third.
+const marks = every(".contents a").map((link) => [link, document.getElementById(link.hash.slice(1))])
+  .filter(([, heading]) => heading);
+const markPlace = () => {
+  const passed = marks.filter(([, heading]) => heading.getBoundingClientRect().top < innerHeight / 3);
+  const current = passed.length ? passed[passed.length - 1][0] : null;
+  marks.forEach(([link]) => {
+    if (link === current) link.setAttribute("aria-current", "location");
+    else link.removeAttribute("aria-current");
+  });
+};
+window.addEventListener("scroll", markPlace, { passive: true });
+markPlace();
+
 // One button opens or folds all code.
 const allCode = document.getElementById("all-code");
 if (allCode && document.querySelector("details.code")) {
