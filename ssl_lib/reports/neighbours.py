@@ -40,7 +40,7 @@ def _links(own: Page, pages: Sequence[Page], name_of: Callable[[PageData], str])
     notebooks = sorted({page.notebook for _, page in pages})
     place = notebooks.index(own[1].notebook)
     before, after = notebooks[:place][-1:], notebooks[place + 1 :][:1]
-    steps = [("Before", _nearest(own, name, pages)) for name in before]
+    steps = [("Previous", _nearest(own, name, pages)) for name in before]
     steps += [("Next", _nearest(own, name, pages)) for name in after]
     links = [_link(target, f"{words}: {_title(target[1])}") for words, target in steps]
     others = [one for one in pages if one[1].notebook == own[1].notebook and one[0] != own[0]]

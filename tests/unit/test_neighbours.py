@@ -34,7 +34,7 @@ def test_a_page_leads_to_its_neighbours_and_to_itself_with_other_scans(tmp_path:
     assert set(link_pages(tmp_path, lambda data: data.dataset)) == {first, second, third, other}
     assert links(first) == [("../01_second/page.html", "Next: 01 About &lt;01_second&gt;")]
     assert links(second) == [
-        ("../00_first/page.html", "Before: 00 About &lt;00_first&gt;"),
+        ("../00_first/page.html", "Previous: 00 About &lt;00_first&gt;"),
         ("../02_third/page.html", "Next: 02 About &lt;02_third&gt;"),
         ("../01_second/a%20b%23.html", "The same with hippocampus"),
     ]

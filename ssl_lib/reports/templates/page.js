@@ -20,6 +20,8 @@ const markPlace = () => {
     if (link === current) link.setAttribute("aria-current", "location");
     else link.removeAttribute("aria-current");
   });
+  const side = document.querySelector(".contents"); // it scrolls by itself on wide screens
+  if (current && wide.matches) side.scrollTop = current.offsetTop - side.clientHeight / 2;
 };
 window.addEventListener("scroll", markPlace, { passive: true });
 markPlace();
