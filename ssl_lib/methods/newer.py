@@ -34,8 +34,8 @@ def supervised_loss(networks, batch, moment):
     return segmentation_loss(networks.student(images), labels)
 
 
-def asked_teacher(networks, batch, moment):
-    """Unlabelled images, moved, and the teacher's probabilities on them."""
+def teacher_prediction(networks, batch, moment):
+    """The easy view: unlabelled images, moved, and the teacher's probabilities on them."""
     images, _ = random_affine(
         batch.unlabelled, None, moment.generator, flip_axes=moment.settings.flip_axes,
         inner=inner_size(moment.settings),
@@ -55,7 +55,7 @@ def strong_views(images, maps, generator, count=1):
     return [paste(one.roll(1, 0), one, boxes) for one in (views, *repeated)]
 
 
-def risen(moment):
+def ramp_now(moment):
     """How much the unlabelled loss weighs: the ramp of every notebook."""
     return gaussian_ramp(moment.iteration, moment.settings.ramp * moment.iterations)
 
@@ -72,12 +72,12 @@ def hard_labels(probabilities, components=False):
 def hard_label_step(networks, batch, moment, *, components=True, weight=1.0):
     """The teacher's classes, of each its largest part, are the labels of a strong view."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, _ = hard_labels(answer, components)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, _ = hard_labels(probabilities, components)
     view, labels = strong_views(images, [labels], moment.generator)
     unlabelled = segmentation_loss(networks.student(view), labels)
-    losses = {"supervised": supervised, "unlabelled": weight * risen(moment) * unlabelled}
-    return StepOutput(losses, {"view": view, "guess": labels})
+    losses = {"supervised": supervised, "unlabelled": weight * ramp_now(moment) * unlabelled}
+    return StepOutput(losses, {"view": view, "pseudo_label": labels})
 
 
 def dynamic_threshold(confidence, scale=1.4, slope=0.5, low=0.3, high=0.8):
@@ -96,21 +96,22 @@ def at_border(labels, n_classes):
 def cw_bass_step(networks, batch, moment, *, power=1.0, scale=1.4, border=0.5, weight=1.0):
     """Voxels count by their confidence, none below T, and those at borders once more."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, confidence = hard_labels(answer)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, confidence = hard_labels(probabilities)
     trust = confidence**power * (confidence > dynamic_threshold(confidence, scale))
-    edge = at_border(labels, answer.shape[1])
+    edge = at_border(labels, probabilities.shape[1])
     view, labels, trust, edge = strong_views(images, [labels, trust, edge], moment.generator)
     logits = networks.student(view)
     unlabelled = segmentation_loss(logits, labels, trust)
     unlabelled = unlabelled + border * cross_entropy(logits, labels, trust * edge)
-    losses = {"supervised": supervised, "unlabelled": weight * risen(moment) * unlabelled}
-    return StepOutput(losses, {"view": view, "guess": labels, "trust": trust, "edge": edge})
+    losses = {"supervised": supervised, "unlabelled": weight * ramp_now(moment) * unlabelled}
+    return StepOutput(losses, {"view": view, "pseudo_label": labels, "trust": trust, "edge": edge})
 
 
 @contextmanager
 def perturbed_features(network, generator, rate=0.5):
-    """Inside, every level of the encoder loses a random share of its channels."""
+    """Inside, every level of the encoder loses a random share of its channels, and normalisation
+    remembers nothing: its running averages are those of the network that is used later."""
 
     def drop(module, inputs, feature):
         keep = torch.rand(feature.shape[:2], generator=generator, device=feature.device) >= rate
@@ -118,25 +119,29 @@ def perturbed_features(network, generator, rate=0.5):
         return feature * spread.to(feature.dtype) / (1 - rate)
 
     with ExitStack() as hooks:
+        for layer in network.modules():
+            if getattr(layer, "track_running_stats", False):
+                hooks.callback(setattr, layer, "momentum", layer.momentum)
+                layer.momentum = 0.0
         for level in network.encoder:
             hooks.callback(level.register_forward_hook(drop).remove)
         yield
 
 
 def unimatch_step(networks, batch, moment, *, views=2, perturb=True, threshold=0.95, weight=1.0):
-    """Strong views and a view with perturbed features all learn the confident weak answer."""
+    """Harder views, and the easy view with perturbed features, learn the confident hard label."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, confidence = hard_labels(answer)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, confidence = hard_labels(probabilities)
     trust = (confidence >= threshold).float()
-    view, *guess = strong_views(images, [labels, trust], moment.generator, views)
-    unlabelled = segmentation_loss(networks.student(view), *guess)
+    view, labels_there, trust_there = strong_views(images, [labels, trust], moment.generator, views)
+    unlabelled = segmentation_loss(networks.student(view), labels_there, trust_there)
     if perturb:
         with perturbed_features(networks.student, moment.generator):
             logits = networks.student(standardise(images))
         unlabelled = 0.5 * (unlabelled + segmentation_loss(logits, labels, trust))
-    losses = {"supervised": supervised, "unlabelled": weight * risen(moment) * unlabelled}
-    return StepOutput(losses, {"view": view, "guess": guess[0], "trust": guess[1]})
+    losses = {"supervised": supervised, "unlabelled": weight * ramp_now(moment) * unlabelled}
+    return StepOutput(losses, {"view": view, "pseudo_label": labels_there, "trust": trust_there})
 
 
 def crop_size(space, divisor, share=0.75):
@@ -170,23 +175,23 @@ def back_in_place(part, places, space):
 
 
 def translation_terms(logits, places, space):
-    """KL(b || a) and minus the entropy over the voxels that both crops show."""
+    """KL(b || a) and the negative entropy, means over the voxels that both crops show."""
     logs = [one.float().log_softmax(dim=1) for one in logits]
     shown = [back_in_place(torch.ones_like(one[:, 0]), place, space)
              for one, place in zip(logs, places, strict=True)]  # fmt: skip
     both = shown[0] * shown[1]
     a, b = (back_in_place(one, place, space) for one, place in zip(logs, places, strict=True))
     divergence = (b.exp() * (b - a)).sum(dim=1)
-    surprise = 0.5 * ((a.exp() * a) + (b.exp() * b)).sum(dim=1)
+    negative_entropy = 0.5 * (a.exp() * a + b.exp() * b).sum(dim=1)
     voxels = both.sum().clamp_min(1)
-    return (both * divergence).sum() / voxels, (both * surprise).sum() / voxels
+    return (both * divergence).sum() / voxels, (both * negative_entropy).sum() / voxels
 
 
-def tracoco_step(networks, batch, moment, *, alpha=0.3, beta=0.01, confident=0.65, weight=1.0):
+def tracoco_step(networks, batch, moment, *, alpha=0.1, beta=0.01, confident=0.65, weight=1.0):
     """Two crops of one scan must agree where they overlap, and with confident voxels."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, confidence = hard_labels(answer)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, confidence = hard_labels(probabilities)
     trust = confidence * (confidence >= confident)
     space, generator = images.shape[2:], moment.generator
     view, labels, trust = strong_views(images, [labels, trust], generator)
@@ -199,49 +204,50 @@ def tracoco_step(networks, batch, moment, *, alpha=0.3, beta=0.01, confident=0.6
     if alpha or beta:
         translation, entropy = translation_terms(logits, places, space)
         unlabelled = unlabelled + alpha * translation + beta * entropy
-    losses = {"supervised": supervised, "unlabelled": weight * risen(moment) * unlabelled}
-    return StepOutput(losses, {"view": view, "guess": labels, "trust": trust})
+    losses = {"supervised": supervised, "unlabelled": weight * ramp_now(moment) * unlabelled}
+    return StepOutput(losses, {"view": view, "pseudo_label": labels, "trust": trust})
 
 
 def adaptive_weights(losses, distances, rate):
-    """For each sample the share of its label's loss; the rest belongs to its consistency."""
+    """For each patch the share of its label's loss; the rest belongs to its consistency."""
     return torch.sigmoid(rate * (losses - distances)).detach()
 
 
 def adawac_step(networks, batch, moment, *, rate=8.0, strength=2.0, weight=1.0):
-    """Each scan divides its weight between its pseudo-label and its consistency."""
+    """Each patch divides its weight between its hard label and its consistency."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, _ = hard_labels(answer)
-    view, labels, answer = strong_views(images, [labels, answer], moment.generator)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, _ = hard_labels(probabilities)
+    view, labels, target = strong_views(images, [labels, probabilities], moment.generator)
     logs = networks.student(view).float().log_softmax(dim=1)
     axes = tuple(range(1, labels.ndim))
-    surprise = functional.nll_loss(logs, labels.long(), reduction="none").mean(axes)
-    distance = strength * (logs.exp() - answer).square().sum(dim=1).mean(axes)
-    share = adaptive_weights(surprise, distance, rate)
+    label_loss = functional.nll_loss(logs, labels.long(), reduction="none").mean(axes)
+    distance = strength * (logs.exp() - target).square().sum(dim=1).mean(axes)
+    share = adaptive_weights(label_loss, distance, rate)
     overlap = dice_squared_all(logs.exp(), one_hot(labels, logs.shape[1]))
-    unlabelled = 0.5 * overlap + (share * surprise + (1 - share) * distance).mean()
-    losses = {"supervised": supervised, "unlabelled": weight * risen(moment) * unlabelled}
-    return StepOutput(losses, {"view": view, "guess": labels, "share": share})
+    divided = share * label_loss + (1 - share) * distance
+    unlabelled = 0.5 * overlap + 0.5 * divided.mean()
+    losses = {"supervised": supervised, "unlabelled": weight * ramp_now(moment) * unlabelled}
+    return StepOutput(losses, {"view": view, "pseudo_label": labels, "share": share})
 
 
 def recommended_step(
     networks, batch, moment, *, views=2, perturb=False, soft=1.0, hard=0.0, components=False,
 ):  # fmt: skip
-    """A mean teacher whose student answers in several views, to soft and to hard labels."""
+    """A mean teacher whose student predicts several views, from soft and from hard labels."""
     supervised = supervised_loss(networks, batch, moment)
-    images, answer = asked_teacher(networks, batch, moment)
-    labels, _ = hard_labels(answer, components and hard > 0)
-    view, target, guess = strong_views(images, [answer, labels], moment.generator, views)
+    images, probabilities = teacher_prediction(networks, batch, moment)
+    labels, _ = hard_labels(probabilities, components and hard > 0)
+    view, target, guess = strong_views(images, [probabilities, labels], moment.generator, views)
     pairs = [(networks.student(view), target, guess)]
     if perturb:
         with perturbed_features(networks.student, moment.generator):
-            pairs.append((networks.student(standardise(images)), answer, labels))
-    losses, share = {"supervised": supervised}, risen(moment) / len(pairs)
+            pairs.append((networks.student(standardise(images)), probabilities, labels))
+    losses, share = {"supervised": supervised}, ramp_now(moment) / len(pairs)
     if soft:
         consistency = sum(consistency_loss(one, target) for one, target, _ in pairs)
         losses["consistency"] = soft * moment.settings.consistency_weight * share * consistency
     if hard:
         pseudo = sum(segmentation_loss(one, guess) for one, _, guess in pairs)
         losses["unlabelled"] = hard * share * pseudo
-    return StepOutput(losses, {"view": view, "target": target, "guess": guess})
+    return StepOutput(losses, {"view": view, "target": target, "pseudo_label": guess})
