@@ -279,14 +279,14 @@ DIAGRAMS: Mapping[str, Diagram] = {
             **_FRAME,
             "pseudo": Box(3, 2, "answer", "hard label,\nprobabilities"),
             "loss": Box(4, 1, "loss", "w × ℓ +\n(1 − w) × d"),
-            "weight": Box(4, 2, "change", "w of each scan\nfrom ℓ − d"),
+            "weight": Box(4, 2, "change", "w of each patch\nfrom ℓ − d"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher pseudo weight loss", flow="none"),
             *_paths("answer loss"),
         ],
-        "AdaWAC: for each scan a weight divides the loss between its hard pseudo-label and its"
+        "AdaWAC: for each patch a weight divides the loss between its hard pseudo-label and its"
         " distance to the teacher's probabilities; the larger of the two gets the larger weight.",
     ),
 }

@@ -61,7 +61,7 @@ def ramp_now(moment):
 
 
 def hard_labels(probabilities, components=False):
-    """The likeliest class of each voxel, if asked only its largest part, and its probability."""
+    """The likeliest class of each voxel, if asked its largest component alone; its probability."""
     confidence, labels = probabilities.max(dim=1)
     labels = labels.byte()
     if components:
@@ -70,7 +70,7 @@ def hard_labels(probabilities, components=False):
 
 
 def hard_label_step(networks, batch, moment, *, components=True, weight=1.0):
-    """The teacher's classes, of each its largest part, are the labels of a strong view."""
+    """The teacher's classes, of each its largest component, are the labels of a harder view."""
     supervised = supervised_loss(networks, batch, moment)
     images, probabilities = teacher_prediction(networks, batch, moment)
     labels, _ = hard_labels(probabilities, components)

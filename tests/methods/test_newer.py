@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -85,6 +86,7 @@ def test_with_weight_zero_it_is_the_strong_baseline(step, scene) -> None:
 @pytest.mark.parametrize("step", [*STEPS.values(), newer.recommended_step])
 def test_the_teacher_receives_no_gradient(step, scene) -> None:
     networks, batch, moment = scene
+    networks.teacher.requires_grad_(True)  # so that the step alone protects it
     sum(losses_of(step, networks, batch, moment).values()).backward()
     assert all(weight.grad is None for weight in networks.teacher.parameters())
 
@@ -97,6 +99,23 @@ def test_a_method_without_a_published_schedule_is_refused_at_the_papers_profile(
     study = Study(cohort, settings_for("paper", cohort), "paper", 0, CPU)
     with pytest.raises(InputError, match=f"'{name}' has no published schedule"):
         study.train(METHODS[name])
+
+
+@pytest.mark.parametrize("step", [*STEPS.values(), partial(newer.recommended_step, hard=1.0)])
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+def test_every_step_takes_channels_thin_volumes_margins_and_half_precision(step, margin) -> None:
+    cohort = phantom_cohort(2, 3, max_scans=4)
+    moment_settings = replace(settings_for("smoke", cohort), patch=(16, 16, 8), margin=margin)
+    build = partial(build_network, "small", dimensions=3, n_classes=2, width=4, channels=2)
+    networks = SimpleNamespace(student=build(seed=1), teacher=make_teacher(build(seed=2)))
+    random = generator_at(CPU, "thin")
+    sides = (24, 24, 12) if margin else (16, 16, 8)
+    images = torch.randn(2, 2, 2, *sides, generator=random)
+    labels = torch.randint(2, (2, *sides), generator=random, dtype=torch.uint8)
+    batch = Batch(images[0], labels, images[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = losses_of(step, networks, batch, Moment(3, 4, random, moment_settings))
+    assert all(torch.isfinite(loss) and loss.dtype == torch.float32 for loss in losses.values())
 
 
 # --- identities between steps
@@ -166,14 +185,17 @@ def test_the_likeliest_class_and_its_probability(seed, n_classes) -> None:
 @given(SEEDS, st.integers(1, 3), st.sampled_from([(8, 9), (6, 5, 7)]))
 def test_every_view_carries_every_map_along(seed, count, space) -> None:
     random = Generator().manual_seed(seed)
-    images = torch.randn(3, 1, *space, generator=random)
     owner = torch.arange(3).view(3, *[1] * len(space)).expand(3, *space).contiguous()
-    views, first, second = newer.strong_views(images, [owner, owner.float()], random, count)
+    with patch.object(newer, "random_appearance", lambda images, generator: images):
+        views, first, second = newer.strong_views(
+            owner.unsqueeze(1).float(), [owner, owner.float()], random, count
+        )
     assert len(views) == len(first) == 3 * count
-    assert torch.equal(first.float(), second)
+    assert torch.equal(first.float(), second) and torch.equal(views[:, 0], second)
     own = torch.arange(3 * count).view(-1, *[1] * len(space)) % 3
     neighbour = torch.roll(own, 1, 0)
     assert ((first == own) | (first == neighbour)).all()
+    assert (first != own).flatten(1).any(dim=1).all(), "every view got a box"
 
 
 # --- confidence weights
@@ -211,6 +233,15 @@ def test_features_are_perturbed_inside_only_and_keep_their_mean(scene) -> None:
     assert torch.equal(student(batch.unlabelled), before)
     with newer.perturbed_features(student, Generator(), rate=0.0):
         assert torch.equal(student(batch.unlabelled), before)
+    averages = [
+        buffer.clone() for buffer in student.train().buffers() if buffer.is_floating_point()
+    ]
+    with newer.perturbed_features(student, Generator()):
+        student(batch.unlabelled)
+    floating = [buffer for buffer in student.buffers() if buffer.is_floating_point()]
+    assert all(map(torch.equal, averages, floating)), "the running averages are left alone"
+    student(batch.unlabelled)
+    assert not all(map(torch.equal, averages, floating)), "and go on afterwards"
     layer = torch.nn.Module()
     layer.encoder = torch.nn.ModuleList([torch.nn.Identity()])
     with newer.perturbed_features(layer, Generator().manual_seed(0)):
@@ -265,6 +296,15 @@ def test_the_translation_terms_see_the_overlap_alone(seed, n_classes) -> None:
     outside[0][:, 0, 3] += 3.0  # row 3 is in both
     changed, _ = newer.translation_terms(outside, places, (8, 8))
     assert changed > 1e-4
+
+
+def test_the_translation_terms_are_those_of_pencil_and_paper() -> None:
+    sure, unsure = (torch.tensor(p).view(1, 2, 1, 1).expand(1, 2, 2, 2).log() for p in
+                    ([0.9, 0.1], [0.5, 0.5]))  # fmt: skip
+    everywhere = [[torch.arange(2), torch.arange(2)]] * 2
+    translation, negative_entropy = newer.translation_terms([sure, unsure], everywhere, (2, 2))
+    assert translation.item() == pytest.approx(0.5108, abs=1e-3)
+    assert negative_entropy.item() == pytest.approx(-0.5091, abs=1e-3)
 
 
 # --- adaptive weights
