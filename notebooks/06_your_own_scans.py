@@ -306,7 +306,8 @@ check(
 # nothing is held out: patients are shared out into n folds, each fold is tested by networks that
 # were trained on the others, and its labels are sealed for them. All scores are pooled, settings
 # are fixed, last weights count. The exported network is trained on *all* labelled scans, in the
-# same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row.
+# same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row. nnU-Net's
+# `splits_final.json` in the folder decides the folds.
 
 # %%
 for group, cases in cohort.groups.items():

@@ -6,6 +6,7 @@ FOLDER/labelsTr/NAME.nii.gz   their label maps; a scan without one is unlabelled
 FOLDER/imagesTs, labelsTs     test scans and their label maps (optional)
 FOLDER/dataset.json           class names under "labels" (optional)
 FOLDER/patients.csv           a line "scan,patient" each, under these headings (optional)
+FOLDER/splits_final.json      which scans each fold is tested on, as nnU-Net writes it (optional)
 
 Other formats have other endings (see `suffixes`); a DICOM series is a folder, imagesTr/NAME/.
 """
@@ -232,7 +233,7 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
     further folders with scans."""
     entries = {path.name: path for path in folder.glob("[!.]*")}
     for name, path in sorted(entries.items()):
-        if name in KNOWN:
+        if name in (*KNOWN, "splits_final.json"):
             continue
         missing = [known for known in KNOWN if known not in entries]
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in missing], 1, 0.87)

@@ -13,7 +13,7 @@ from ssl_lib.data.example_folder import EXAMPLE, write_example_folder
 from ssl_lib.data.fingerprint import Fingerprint, take_fingerprint
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import folder_at, refuse_together
-from ssl_lib.data.folds import leave_patients_out
+from ssl_lib.data.folds import leave_patients_out, read_splits
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.utils.errors import InputError
 
@@ -54,8 +54,8 @@ def open_own_scans(
 
     Files that cannot be used are excluded by name; without `exclude_broken` they are refused,
     all together. With `folds` (a number from 2) there is no held-out set and `n_labelled` does not
-    count: every labelled scan trains, and is tested in one of the folds. Raises `InputError` for a
-    folder that does not exist, an unknown profile, or if too little remains.
+    count: every labelled scan trains, and is tested in one of the folds; a `splits_final.json` in
+    the folder says in which. Raises `InputError` for a folder that does not exist, an unknown profile, or if too little remains.
     """
     check_choice(dataset, profile, n_labelled)
     found = take_fingerprint(folder_of(dataset, data_dir))
@@ -69,7 +69,7 @@ def open_own_scans(
     )
     if not folds:
         return OwnScans(found, cohort, geometry)
-    everything, parts = leave_patients_out(cohort, folds)
+    everything, parts = leave_patients_out(cohort, folds, read_splits(found.folder))
     return OwnScans(found, everything, geometry, parts)
 
 

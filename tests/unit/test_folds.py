@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from organ_scans import write_organs
 from tiny_study import CPU, method, row, tiny_settings, tiny_study
 
 from ssl_lib.data.cohort import SealedLabels, known_label, seal
-from ssl_lib.data.folds import leave_patients_out
+from ssl_lib.data.folds import SPLITS, leave_patients_out, read_splits
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.evaluation.metrics import summarise
 from ssl_lib.training.folds import pool_tests
@@ -125,6 +126,54 @@ def test_a_folder_is_opened_in_folds(tmp_path):
     assert [len(fold.test) for fold in scans.folds] == [1] * 5
     assert "tested once, in 5 folds over 5 patients" in scans.cohort.caveat
     assert not open_own_scans(folder, "smoke", 2).folds
+
+
+def as_nnunet(*tested: list[str]) -> list[dict[str, list[str]]]:
+    names = {name for fold in tested for name in fold}
+    return [{"train": sorted(names - set(fold)), "val": fold} for fold in tested]
+
+
+def test_the_folders_own_splits_decide_the_folds(tmp_path):
+    folder = write_organs(tmp_path / "mine", labelled=5)
+    names = sorted(path.name.split(".")[0] for path in (folder / "labelsTr").iterdir())
+    wanted = [[names[4], names[0]], [names[1]], [names[3], names[2]]]
+    (folder / SPLITS).write_text(json.dumps(as_nnunet(*wanted)))
+    scans = open_own_scans(str(folder), "smoke", 9, folds=3)
+    assert [sorted(names_of(fold.test)) for fold in scans.folds] == [sorted(f) for f in wanted]
+    assert f"in 3 folds of {SPLITS} over 5 patients" in scans.cohort.caveat
+    assert not open_own_scans(str(folder), "smoke", 2).folds, "without FOLDS they do not count"
+
+
+@pytest.mark.parametrize(
+    ("tested", "said"),
+    [
+        ([["a1", "a2", "b1"], ["c1", "c2", "d1", "d2"], []], "it has 3 folds, FOLDS is 2"),
+        ([["a1", "a2", "b1"], ["c1", "c2", "d1"]], "d2 is tested in no fold"),
+        ([["a1", "a2", "b1", "c1", "c2"], ["c1", "c2", "d1", "d2"]], "c1 is tested in 2 folds"),
+        ([["a1", "b1", "c1", "c2"], ["a2", "d1", "d2"]], "patient A are tested in two folds"),
+    ],
+)
+def test_splits_that_would_test_wrongly_are_refused(cohort, tested, said):
+    with pytest.raises(InputError, match=said):
+        leave_patients_out(cohort, 2, tested)
+
+
+def test_names_of_excluded_scans_in_the_splits_do_not_count(cohort):
+    tested = [["a1", "a2", "b1", "gone"], ["c1", "c2", "d1", "d2"]]
+    _, folds = leave_patients_out(cohort, 2, tested)
+    assert [len(fold.test) for fold in folds] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '[{"train": []}]', '[{"val": ["a"]}]', '[{"val": "ab"}, {"val": []}]',
+             '[{"val": [1]}, {"val": [2]}]', "null", "[" * 5000],
+)  # fmt: skip
+def test_a_splits_file_that_is_none_is_refused_by_name(tmp_path, text):
+    (tmp_path / SPLITS).write_text(text)
+    with pytest.raises(InputError, match="these are no folds") as caught:
+        read_splits(tmp_path)
+    assert SPLITS in str(caught.value)
+    assert read_splits(tmp_path / "elsewhere") is None
 
 
 def test_labels_of_a_folds_test_scans_decide_no_weight(cohort):
