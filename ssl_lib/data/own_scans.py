@@ -55,7 +55,8 @@ def open_own_scans(
     Files that cannot be used are excluded by name; without `exclude_broken` they are refused,
     all together. With `folds` (a number from 2) there is no held-out set and `n_labelled` does not
     count: every labelled scan trains, and is tested in one of the folds; a `splits_final.json` in
-    the folder says in which. Raises `InputError` for a folder that does not exist, an unknown profile, or if too little remains.
+    the folder says in which. Raises `InputError` for a folder that does not exist, an unknown
+    profile, or if too little remains.
     """
     check_choice(dataset, profile, n_labelled)
     found = take_fingerprint(folder_of(dataset, data_dir))
