@@ -21,7 +21,7 @@ from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.methods import METHODS, baselines, newer
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
-from ssl_lib.training.batches import Batch, TwoStreams, generator_at
+from ssl_lib.training.batches import Batch, generator_at
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
@@ -36,22 +36,6 @@ STEPS = {
     "tracoco": newer.tracoco_step,
     "adawac": newer.adawac_step,
 }
-
-
-@pytest.fixture(params=[2, 3], ids=["2d", "3d"])
-def scene(request) -> tuple[SimpleNamespace, Batch, Moment]:
-    """Networks, a batch and a moment in the middle of a short training."""
-    cohort = phantom_cohort(2, request.param, max_scans=4)
-    settings = replace(settings_for("smoke", cohort), patch=(32,) * request.param)
-    batch = TwoStreams(
-        cohort, patch=settings.patch, labelled=2, unlabelled=2, seed=0, device=CPU
-    ).at(0)
-    build = partial(
-        build_network, "small", dimensions=request.param, n_classes=cohort.n_classes, width=4
-    )
-    student, teacher = build(seed=1), make_teacher(build(seed=2))
-    moment = Moment(3, 4, generator_at(CPU, "moment"), settings)
-    return SimpleNamespace(student=student, teacher=teacher), batch, moment
 
 
 def losses_of(step, networks, batch, moment):
