@@ -91,6 +91,8 @@ from ssl_lib.methods import ablations, is_exhibit, row_name
 from ssl_lib.evaluation.statistics import Interval, scan_scores
 from ssl_lib.notebook.tables import interval_text, plain_table, reading_table, row_table
 
+NOTEBOOK = "05_comparison"
+
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
 

@@ -1018,8 +1018,8 @@ plain_table(
 )
 
 # %% tags=["results"]
-chosen = {name: value for name, value in METHODS["recommended"].recorded()["step"].items()}
-print("the record `recommended` holds", ", ".join(f"{k}={v}" for k, v in chosen.items()))
+chosen = METHODS["recommended"].recorded()["step"].items()
+print("the record `recommended` holds", ", ".join(f"{name}={value}" for name, value in chosen))
 
 # %% [markdown]
 # **Task 6. The winner's luck.** Ten candidates are equally good. Each validation score has an error

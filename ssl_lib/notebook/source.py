@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ssl_lib.notebook.files import cell_tags, existing, paired, read_cells, sync, write_text
+from ssl_lib.notebook.first_run import explain_missing_names
 from ssl_lib.utils.errors import InputError
 
 __all__ = [
@@ -54,7 +55,8 @@ _CELL_MARKER = re.compile(r"# ?%%+(\s|$)")
 
 def work_in_project() -> Path:
     """Make the project's folder the working folder, so that relative paths mean the same in
-    JupyterLab, which starts in `notebooks/`, as in a report. Returns the working folder.
+    JupyterLab, which starts in `notebooks/`, as in a report. Returns the working folder. From then
+    on a cell that is run too early says which section to run first.
 
     The project's folder is the nearest one above that holds both `notebooks` and `ssl_lib`; the
     working folder stays as it is where there is none.
@@ -63,6 +65,7 @@ def work_in_project() -> Path:
     for folder in (here, *here.parents):
         if (folder / "notebooks").is_dir() and (folder / "ssl_lib").is_dir():
             os.chdir(folder)
+            explain_missing_names(folder / "notebooks")
             return folder
     return here
 
