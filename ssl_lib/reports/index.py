@@ -31,6 +31,7 @@ from ssl_lib.reports.render import (
     environment,
     read_claim,
     read_page_data,
+    read_time,
     template_text,
 )
 from ssl_lib.utils.errors import InputError
@@ -55,12 +56,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Card:
-    """One notebook on the index: its claim, a picture, and its pages. `compared` is the row whose
-    difference to the baseline they show, "" for none."""
+    """One notebook on the index: its claim, a reader's minutes without and with the tasks, a
+    picture, and its pages. `compared` is the row whose difference to the baseline they show, "" for
+    none."""
 
     number: str
     title: str
     claim: str
+    time: tuple[int, int] | None
     thumbnail: str
     compared: str
     entries: list[Entry]
@@ -230,6 +233,7 @@ def _card(
         number=number if number.isdigit() else "",
         title=page.title,
         claim=read_claim(path),
+        time=read_time(path),
         thumbnail=next((page.thumbnail for _, page in reversed(pages) if page.thumbnail), ""),
         compared=row_name(HEADLINES[number]) if number in HEADLINES else "",
         entries=entries,

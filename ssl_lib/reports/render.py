@@ -29,6 +29,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 _TAG = re.compile(r"<[^>]*>")
 _CLAIM = re.compile(r"<p><strong>(.*?)</strong></p>", re.DOTALL)
+_TIME = re.compile(r"about (\d+)\s+minutes\s+to\s+read,\s+(\d+)\s+with\s+the\s+tasks")
 _TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
 _PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)
 
@@ -108,6 +109,12 @@ def read_claim(page: Path) -> str:
     """The claim that a page begins with, its first bold paragraph, as plain text; "" if none."""
     match = _CLAIM.search(page.read_text(encoding="utf-8"))
     return " ".join(unescape(_TAG.sub("", match.group(1))).split()) if match else ""
+
+
+def read_time(page: Path) -> tuple[int, int] | None:
+    """Minutes that a reader needs, without and with the tasks, as the page states them; or None."""
+    match = _TIME.search(page.read_text(encoding="utf-8"))
+    return (int(match.group(1)), int(match.group(2))) if match else None
 
 
 @cache

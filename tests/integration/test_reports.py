@@ -547,10 +547,12 @@ def test_the_pages_of_a_notebook_share_a_card_with_its_claim(tmp_path: Path) -> 
     page = tmp_path / "00_x" / "phantom-quick-n4.html"
     text = page.read_text(encoding="utf-8")
     claim = "<p><strong>Few &amp; <em>good</em>\nlabels.</strong></p>"
+    claim += "<p>about 5 minutes\nto read, 12 with the tasks.</p>"
     page.write_text(text.replace("</h1>", f"</h1>{claim}", 1), encoding="utf-8")
     (tmp_path / "00_x" / "phantom-quick-n1.html").write_text(page.read_text(), encoding="utf-8")
     html = index.write_index(tmp_path, tmp_path / "results").read_text()
     assert html.count("<article") == 1 and "<p>Few &amp; good labels.</p>" in html
+    assert "5 minutes to read, 12 with the tasks" in html
     assert all(f'href="00_x/phantom-quick-n{n}.html"' in html for n in (1, 4))
 
 
