@@ -966,32 +966,44 @@ reading_table(on_acdc, wanted, ["supervised_strong"]) if on_acdc else ""
 # to choose. Every row here has a test score, which its ablation needs; the choice below does not
 # read it. It reads **validation scans**.
 #
-# The candidates are one step with a few switches: `views` strong views; `soft`, the weight of the
-# mean teacher's consistency; `hard`, the weight of the loss to hard labels, with `components`
-# filtered; `perturb`, the perturbed features.
+# The candidates are one step with four weights: `views`, how many harder views the student
+# predicts; `squared`, the mean teacher's own loss; `hard`, the loss to hard labels; and `soft`, the
+# loss of the labels, cross-entropy and Dice, asked for the teacher's *probabilities*:
+#
+# $$L_u = \tfrac{1}{2} \left( -\frac{1}{|V|} \sum_{v, k} q_{k,v} \log p_{k,v} \right)
+# + \tfrac{1}{2} \, \frac{1}{K} \sum_k \left( 1 - \frac{2 \sum_v p_{k,v} q_{k,v}}
+# {\sum_v p_{k,v}^2 + \sum_v q_{k,v}^2} \right)$$
+#
+# with $K$ classes. Both halves are least where $p = q$, so that no decision is taught that the
+# teacher did not make. The squared error is, too; but it is a mean over all voxels, most of them
+# background, where Dice gives every class one vote.
 
 
 # %% tags=["definition"]
-def recommended_step(
-    networks, batch, moment, *, views=2, perturb=False, soft=1.0, hard=0.0, components=False,
-):  # fmt: skip
-    """A mean teacher whose student predicts several views, from soft and from hard labels."""
+def soft_segmentation_loss(logits, target):
+    """Half cross-entropy, half Dice, both to probabilities: least where the two agree."""
+    logs = logits.float().contiguous().log_softmax(dim=1)
+    surprise = -(target * logs).sum(dim=1).mean()
+    return 0.5 * (surprise + dice_squared_all(logs.exp(), target))
+
+
+# %% tags=["definition"]
+def recommended_step(networks, batch, moment, *, views=1, soft=1.0, squared=0.0, hard=0.0):
+    """A mean teacher whose probabilities are learnt by the loss of the labels."""
     supervised = supervised_loss(networks, batch, moment)
     images, probabilities = teacher_prediction(networks, batch, moment)
-    labels, _ = hard_labels(probabilities, components and hard > 0)
-    view, target, guess = strong_views(images, [probabilities, labels], moment.generator, views)
-    pairs = [(networks.student(view), target, guess)]
-    if perturb:
-        with perturbed_features(networks.student, moment.generator):
-            pairs.append((networks.student(standardise(images)), probabilities, labels))
-    losses, share = {"supervised": supervised}, ramp_now(moment) / len(pairs)
+    labels, _ = hard_labels(probabilities)
+    maps = [probabilities, labels]
+    view, target, pseudo = strong_views(images, maps, moment.generator, views)
+    logits, losses = networks.student(view), {"supervised": supervised}
     if soft:
-        consistency = sum(consistency_loss(one, target) for one, target, _ in pairs)
-        losses["consistency"] = soft * moment.settings.consistency_weight * share * consistency
+        losses["unlabelled"] = soft * ramp_now(moment) * soft_segmentation_loss(logits, target)
+    if squared:
+        weight = squared * moment.settings.consistency_weight * ramp_now(moment)
+        losses["consistency"] = weight * consistency_loss(logits, target)
     if hard:
-        pseudo = sum(segmentation_loss(one, guess) for one, _, guess in pairs)
-        losses["unlabelled"] = hard * share * pseudo
-    return StepOutput(losses, {"view": view, "target": target, "pseudo_label": guess})
+        losses["hard"] = hard * ramp_now(moment) * segmentation_loss(logits, pseudo)
+    return StepOutput(losses, {"view": view, "target": target, "pseudo_label": pseudo})
 
 
 # %%

@@ -107,7 +107,7 @@ def test_every_step_takes_channels_thin_volumes_margins_and_half_precision(step,
 
 def test_one_view_of_the_recommended_step_is_the_mean_teacher(scene) -> None:
     networks, batch, moment = scene
-    plain = partial(newer.recommended_step, views=1)
+    plain = partial(newer.recommended_step, soft=0.0, squared=1.0)
     expected = losses_of(baselines.mean_teacher_step, networks, batch, moment)
     found = losses_of(plain, networks, batch, moment)
     assert found.keys() == expected.keys()
@@ -115,13 +115,29 @@ def test_one_view_of_the_recommended_step_is_the_mean_teacher(scene) -> None:
         assert found[name].item() == pytest.approx(value.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("components", [True, False])
-def test_one_view_with_hard_labels_alone_is_the_row_of_hard_labels(components, scene) -> None:
+def test_with_hard_labels_alone_the_recommended_step_is_their_row(scene) -> None:
     networks, batch, moment = scene
-    alone = partial(newer.recommended_step, views=1, soft=0.0, hard=1.0, components=components)
-    plain = partial(newer.hard_label_step, components=components)
-    expected = losses_of(plain, networks, batch, moment)
-    assert losses_of(alone, networks, batch, moment) == expected
+    alone = partial(newer.recommended_step, soft=0.0, hard=1.0)
+    plain = partial(newer.hard_label_step, components=False)
+    found = losses_of(alone, networks, batch, moment)
+    assert list(found.values()) == list(losses_of(plain, networks, batch, moment).values())
+
+
+@quickly
+@given(SEEDS, st.integers(2, 4))
+def test_the_soft_loss_is_least_where_both_agree(seed, n_classes) -> None:
+    random = Generator().manual_seed(seed)
+    logits = torch.randn(2, n_classes, 4, 5, generator=random, dtype=torch.float64).requires_grad_()
+    target = logits.detach().float().softmax(dim=1)
+    loss = newer.soft_segmentation_loss(logits, target)
+    loss.backward()
+    assert logits.grad.abs().max() < 1e-6
+    other = torch.randn(2, n_classes, 4, 5, generator=random)
+    assert newer.soft_segmentation_loss(other, target) > loss
+    hard = target.argmax(dim=1)
+    given_labels = newer.soft_segmentation_loss(other, newer.one_hot(hard, n_classes))
+    plain = newer.segmentation_loss(other, hard)
+    assert given_labels.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
