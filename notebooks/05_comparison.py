@@ -66,6 +66,7 @@ from pathlib import Path
 import numpy as np
 from IPython.display import display
 
+# %%
 from ssl_lib import figures
 from ssl_lib.evaluation.decisions import (
     MARGINS,
@@ -664,7 +665,7 @@ plain_table(HEADS, lines, "Over the strong baseline, paired; 95 % intervals over
 # %% [markdown]
 # What the table does not know: lesions of any number and place (no row was measured on them; choose
 # one that filters nothing), scans of other hospitals, and outlines of several experts. Notebook 08
-# says how the row called *recommended* was chosen.
+# ranks its rows by validation scans alone.
 
 # %% [markdown]
 # ## What do you remember?

@@ -65,7 +65,7 @@ PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
 N_LABELLED = 4  # scans whose labels training may see
 FOLDS = 0  # 0: one held-out set; n: every labelled scan is tested once, in n folds over patients
 SEED = 0  # initial weights, batches and augmentation
-METHODS = "supervised_few mean_teacher recommended"  # also bcp aau ...; supervised_strong always
+METHODS = "supervised_few mean_teacher soft_labels"  # also bcp aau ...; supervised_strong always
 EXCLUDE_BROKEN = True  # name what cannot be used and go on; False refuses the folder
 DATA_DIR = ""  # where downloaded data lie; empty: $SSL_DATA_DIR, else the folder data
 RESULTS_DIR = "reports/results"  # where result files are written and read
@@ -297,7 +297,7 @@ check(
 # %% [markdown]
 # ## Who learns, who judges?
 #
-# Scans of one patient stay together. If `labelsTs` has label maps, those scans are the test set;
+# Scans of one patient stay together. If `labelsTs` has label maps, those are the test set;
 # otherwise a fifth of the labelled ones is. A seventh of the labelled training scans is for
 # validation. Of the rest the first `N_LABELLED` keep their labels; the labels of the others are
 # sealed, and these scans join the unlabelled ones.
@@ -306,8 +306,8 @@ check(
 # nothing is held out: patients are shared out into n folds, each fold is tested by networks that
 # were trained on the others, and its labels are sealed for them. All scores are pooled, settings
 # are fixed, last weights count. The exported network is trained on *all* labelled scans, in the
-# same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row. nnU-Net's
-# `splits_final.json` in the folder decides the folds.
+# same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row. `splits_final.json`
+# decides the folds.
 
 # %%
 for group, cases in cohort.groups.items():

@@ -54,7 +54,7 @@ ROW_COLOURS: dict[str, str] = {
     "unimatch": "#b5457b",
     "tracoco": "#6b7a1f",
     "adawac": "#9a6b3f",
-    "recommended": "#c0392b",
+    "soft_labels": "#c0392b",
     "supervised_all": BLUE,
     "exhibit": VERMILLION,
 }

@@ -238,8 +238,8 @@ def soft_segmentation_loss(logits, target):
     return 0.5 * (surprise + dice_squared_all(logs.exp(), target))
 
 
-def recommended_step(networks, batch, moment, *, views=1, soft=1.0, squared=0.0, hard=0.0):
-    """A mean teacher whose probabilities are learnt by the loss of the labels."""
+def soft_label_step(networks, batch, moment, *, views=1, soft=1.0, squared=0.0, hard=0.0):
+    """The teacher's probabilities are learnt by the loss of the labels, or by others beside it."""
     supervised = supervised_loss(networks, batch, moment)
     images, probabilities = teacher_prediction(networks, batch, moment)
     labels, _ = hard_labels(probabilities)

@@ -67,7 +67,7 @@ def test_with_weight_zero_it_is_the_strong_baseline(step, scene) -> None:
     assert not all(map(torch.equal, supervised, with_idea))
 
 
-@pytest.mark.parametrize("step", [*STEPS.values(), newer.recommended_step])
+@pytest.mark.parametrize("step", [*STEPS.values(), newer.soft_label_step])
 def test_the_teacher_receives_no_gradient(step, scene) -> None:
     networks, batch, moment = scene
     networks.teacher.requires_grad_(True)  # so that the step alone protects it
@@ -85,7 +85,7 @@ def test_a_method_without_a_published_schedule_is_refused_at_the_papers_profile(
         study.train(METHODS[name])
 
 
-@pytest.mark.parametrize("step", [*STEPS.values(), partial(newer.recommended_step, hard=1.0)])
+@pytest.mark.parametrize("step", [*STEPS.values(), partial(newer.soft_label_step, hard=1.0)])
 @pytest.mark.parametrize("margin", [0.0, 0.25])
 def test_every_step_takes_channels_thin_volumes_margins_and_half_precision(step, margin) -> None:
     cohort = phantom_cohort(2, 3, max_scans=4)
@@ -105,9 +105,9 @@ def test_every_step_takes_channels_thin_volumes_margins_and_half_precision(step,
 # --- identities between steps
 
 
-def test_one_view_of_the_recommended_step_is_the_mean_teacher(scene) -> None:
+def test_one_view_of_the_soft_label_step_is_the_mean_teacher(scene) -> None:
     networks, batch, moment = scene
-    plain = partial(newer.recommended_step, soft=0.0, squared=1.0)
+    plain = partial(newer.soft_label_step, soft=0.0, squared=1.0)
     expected = losses_of(baselines.mean_teacher_step, networks, batch, moment)
     found = losses_of(plain, networks, batch, moment)
     assert found.keys() == expected.keys()
@@ -115,9 +115,9 @@ def test_one_view_of_the_recommended_step_is_the_mean_teacher(scene) -> None:
         assert found[name].item() == pytest.approx(value.item(), rel=1e-6)
 
 
-def test_with_hard_labels_alone_the_recommended_step_is_their_row(scene) -> None:
+def test_with_hard_labels_alone_the_soft_label_step_is_their_row(scene) -> None:
     networks, batch, moment = scene
-    alone = partial(newer.recommended_step, soft=0.0, hard=1.0)
+    alone = partial(newer.soft_label_step, soft=0.0, hard=1.0)
     plain = partial(newer.hard_label_step, components=False)
     found = losses_of(alone, networks, batch, moment)
     assert list(found.values()) == list(losses_of(plain, networks, batch, moment).values())
