@@ -182,13 +182,6 @@ _records = (
         **_pair,
     ),
     Method(
-        name="soft_labels",
-        title="Soft labels (cross-entropy and Dice)",
-        step=newer.soft_label_step,
-        ablation="mean_teacher",
-        **_newer,
-    ),
-    Method(
         name="hard_labels_ablation",
         title="Hard pseudo-labels",
         step=newer.hard_label_step,
@@ -250,6 +243,13 @@ _records = (
         title="Adaptive weights (AdaWAC)",
         step=newer.adawac_step,
         ablation="adawac_ablation",
+        **_newer,
+    ),
+    Method(
+        name="soft_labels",
+        title="Soft labels (cross-entropy and Dice)",
+        step=newer.soft_label_step,
+        ablation="mean_teacher",
         **_newer,
     ),
     Method(
