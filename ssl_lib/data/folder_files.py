@@ -225,6 +225,9 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     )
 
 
+SPLITS = "splits_final.json"
+"""nnU-Net's name for a file that says which scans each fold is tested on."""
+
 KNOWN = (*PARTS, "dataset.json", "patients.csv")
 
 
@@ -233,7 +236,7 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
     further folders with scans."""
     entries = {path.name: path for path in folder.glob("[!.]*")}
     for name, path in sorted(entries.items()):
-        if name in (*KNOWN, "splits_final.json"):
+        if name in (*KNOWN, SPLITS):
             continue
         missing = [known for known in KNOWN if known not in entries]
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in missing], 1, 0.87)

@@ -16,10 +16,8 @@ from pathlib import Path
 
 from ssl_lib.data.cohort import Case, Cohort, SealedLabels, known_label
 from ssl_lib.data.folder import DRAWN
+from ssl_lib.data.folder_files import SPLITS
 from ssl_lib.utils.errors import InputError
-
-SPLITS = "splits_final.json"
-"""nnU-Net's name for a file that says which scans each fold is tested on."""
 
 
 def read_splits(folder: Path) -> list[list[str]] | None:

@@ -11,7 +11,8 @@ from organ_scans import write_organs
 from tiny_study import CPU, method, row, tiny_settings, tiny_study
 
 from ssl_lib.data.cohort import SealedLabels, known_label, seal
-from ssl_lib.data.folds import SPLITS, leave_patients_out, read_splits
+from ssl_lib.data.folder_files import SPLITS
+from ssl_lib.data.folds import leave_patients_out, read_splits
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.evaluation.metrics import summarise
 from ssl_lib.training.folds import pool_tests
