@@ -195,10 +195,10 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
     `trainings` are those of `watched_rows`, or of a file in `reports/selection/`; gains are over
     the last weights.
     """
-    figure = new_figure(height=3.4)
+    rows = list(dict.fromkeys(str(one["row"]) for one in trainings))
+    figure = new_figure(height=max(3.4, 0.9 + 0.42 * len(rows)))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     _watched(left, trainings[0])
-    rows = list(dict.fromkeys(str(one["row"]) for one in trainings))
     for kind, shift in (("validation_best", -0.14), ("test_best", 0.14)):
         words, marker, colour = CHOICES[kind]
         for place, row in enumerate(rows):
