@@ -551,8 +551,8 @@ def test_a_misspelt_name_is_told_with_the_right_one(folder, wrong, meant):
 
 def test_years_and_lone_numbers_are_no_channels(folder):
     made(folder, tests=())
-    for name in ("hospA_2019", "hospA_2020", "case_001_2019"):
-        write_oriented(folder / "imagesTr" / f"{name}.nii.gz", organ(hash(name) % 1000)[0])
+    for number, name in enumerate(("hospA_2019", "hospA_2020", "case_001_2019")):
+        write_oriented(folder / "imagesTr" / f"{name}.nii.gz", organ(50 + number)[0])
     for number in (1, 2):
         write_oriented(folder / "imagesTs" / f"test_{number:04}.nii.gz", organ(60 + number)[0])
     (folder / "dataset.json").write_text('{"modality": {"0": "CT"}}')
