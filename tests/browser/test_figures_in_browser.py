@@ -42,7 +42,7 @@ CUT_OFF = """() => [...document.querySelectorAll(
       || (part.tagName === "CAPTION" && box.width > innerWidth);
   }).map(part => part.outerHTML.slice(0, 80))"""
 UNCAPTIONED = """() => [...document.querySelectorAll(
-    'figure.output, [aria-label="Picture with sliders"], .ssl-look')]
+    'figure.output, [aria-label="Picture with sliders"], .ssl-look, .ssl-piece')]
   .filter(figure => {
     const caption = figure.querySelector(".ssl-caption");
     const number = caption && getComputedStyle(caption, "::before").content;

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from ssl_lib.notebook import interactive
 from ssl_lib.notebook.files import cell_tags, paired, read_cells, sync
 from ssl_lib.notebook.source import NOTEBOOKS_DIR, read_parameters
 from ssl_lib.reports.markdown import Markdown
@@ -58,7 +59,7 @@ HOME = {
 }
 """Defaults of a notebook's own: views along three axes need a volume, one's own scans a folder, and
 newer ideas as few labels as there can be."""
-DRAWING = {"show", "explore", "look_through"}
+DRAWING = {"show", "explore", "look_through", *interactive.__all__}
 HOMES = re.compile(r"/home/\w|/(?:root)/|/Users/\w|[A-Z]:\\\\?Users")
 
 

@@ -1,0 +1,55 @@
+"""One slice of a scan as an interactive figure shows it: bytes of grey, classes, and its shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Num, Shaped, UInt8
+
+from ssl_lib.data.cohort import Case
+from ssl_lib.data.downsampling import block_means, majority
+from ssl_lib.figures.slices import Slice, choose_slice, shared_window
+
+MOST_PIXELS = 144  # of the longer side
+
+
+@dataclass(frozen=True)
+class ShownSlice:
+    """Where a scan is cut, and by how much its pixels are downsampled to fit a page."""
+
+    cut: Slice
+    factors: tuple[int, int]
+    grey: UInt8[np.ndarray, "row column"]
+    aspect: float
+    words: str
+
+    def classes(self, label: Num[np.ndarray, "*space"]) -> UInt8[np.ndarray, "row column"]:
+        """The label map of the slice; of downsampled pixels the most frequent class."""
+        picture = np.asarray(self.cut.of(np.asarray(label)), np.uint8)
+        return picture if max(self.factors) == 1 else majority(picture, self.factors)
+
+    def numbers(self, volume: Num[np.ndarray, "*space"]) -> Float32[np.ndarray, "row column"]:
+        """The slice of a map of numbers; of downsampled pixels the mean."""
+        return block_means(np.asarray(self.cut.of(np.asarray(volume)), np.float32), self.factors)
+
+    def data(self, truth: Num[np.ndarray, "*space"] | None = None) -> dict[str, object]:
+        """What every script needs of it: `grey`, `aspect`, `words`, and `truth` if it is known."""
+        known = {} if truth is None else {"truth": self.classes(truth)}
+        return {"grey": self.grey, "aspect": self.aspect, "words": self.words, **known}
+
+
+def shown_slice(
+    case: Case,
+    truth: Shaped[np.ndarray, "*space"] | None = None,
+    window: tuple[float, float] | None = None,
+) -> ShownSlice:
+    """The slice of `choose_slice`, its grey levels as bytes over `window` (default: its own)."""
+    cut = choose_slice(case.image, truth)
+    picture = np.asarray(cut.of(case.image), np.float32)
+    factor = -(-max(picture.shape) // MOST_PIXELS)
+    low, high = window or shared_window([case.image])
+    small = block_means(picture, (factor, factor))
+    grey = np.rint(np.clip((small - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    words = cut.words(case.image.shape)
+    return ShownSlice(cut, (factor, factor), grey, cut.aspect(case.spacing), words)
