@@ -84,6 +84,7 @@ from ssl_lib.training.loop import StepOutput
 import time
 
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
@@ -570,36 +571,38 @@ figure = figures.mixing_strip(strip, flat(mask[None], cut), cohort.class_names)
 show(figure, alt="Labelled and unlabelled image, mask and mixture, inward and outward.")
 
 # %% [markdown]
-# **Try it.** Move the box. On the right stands what the supervised network answers on the mixture:
-# where does it lose the organ first, in the box, outside, or at the border?
+# **Try it.** Drag the box; β is its side. Where does the network's prediction leave the labels that
+# are taught: in the box, outside, or at the border? Then put the box's border through an organ.
+
+
+# %% tags=["widget"]
+@torch.no_grad()
+def predicted(mask):
+    """The network's classes on both mixtures, as pictures."""
+    torch.manual_seed(0)
+    both = mixtures(known, other, mask.to(study.device))
+    return {way: flat(guesser(image).argmax(1).byte(), cut) for way, (image, *_) in both.items()}
+
+
+ALT_BOX = (
+    "A labelled and an unlabelled scan, each pasted into the other through one box; beside the "
+    "mixtures the network's prediction or the gradient of the loss."
+)
+interactive.copy_paste(
+    half(known, 0, False), half(other, 0, True), predicted, settings.patch, cut,
+    cohort.class_names, alt=ALT_BOX,
+)  # fmt: skip
 
 
 # %% tags=["widget"]
 def frame(mask):
-    """Mixture, its labels and the network's answer."""
+    """Mixture, its labels and the network's prediction."""
+    parts = (half(known, 0, False), half(other, 0, True))
     image, *_ = mixtures(known, other, mask)["inward"]
-    with torch.no_grad():
-        torch.manual_seed(0)
-        answer = guesser(image).argmax(dim=1).byte()
-    parts = (half(known, 0, False), half(other, 0, True), flat(image, cut))
     return figures.mixture_frame(
-        *parts, flat(mask[None], cut), flat(answer, cut), cohort.class_names
-    )
-
-
-def place_box(beta, place):
-    """A box of side beta, the place drawn anew for each number."""
-    return frame(copy_paste_mask(settings.patch, dice_roll(place), study.device, beta=beta))
-
-
-# %% tags=["widget"]
-explore(
-    place_box,
-    wanted_bytes=66_000,
-    alt=lambda beta, place: f"A mixture with a box of side {beta:.2f} at place {place}.",
-    beta=Slider("box side β", (0.33, 0.67, 0.85), 0.67),
-    place=Slider("place", (1, 2), 1),
-)
+        *parts, flat(image, cut), flat(mask[None], cut), predicted(mask)["inward"],
+        cohort.class_names,
+    )  # fmt: skip
 
 
 # %% tags=["widget"]
@@ -695,31 +698,9 @@ maps = {f"α = {alpha:g}": pull(alpha, mask) for alpha in (0.0, 0.5, 1.0)}
 show(figures.weight_maps(maps), alt="Gradient of the loss at each voxel for three weights alpha.")
 
 
-# %% tags=["widget"]
-def box_of(beta):
-    """The first box of that side."""
-    return copy_paste_mask(settings.patch, dice_roll(1), study.device, beta=beta)
-
-
-SIDES = (0.33, 0.5, 0.67)
-strongest = max(float(pull(1.0, box_of(beta)).max()) for beta in SIDES)
-
-
-# %% tags=["widget"]
-def weigh(alpha, beta):
-    """The pull beside the same pull without any box; one colour scale for all states."""
-    maps = {"no box": pull(alpha, mask * 0 + 1), "box": pull(alpha, box_of(beta))}
-    return figures.weight_maps(maps, top=strongest)
-
-
-# %% tags=["widget"]
-explore(
-    weigh,
-    wanted_bytes=66_000,
-    alt=lambda alpha, beta: f"Gradient at each voxel for alpha {alpha:g}, box side {beta:.2f}.",
-    alpha=Slider("weight α of pseudo-labels", (0.0, 0.5, 1.0), 0.5),
-    beta=Slider("box side β", SIDES, 0.33),
-)
+# %% [markdown]
+# **Try it.** Go back to the figure with the box, choose *gradient of the loss* there, and find the
+# smallest $\alpha$ at which a box of the side 0.33 pulls harder than its surroundings.
 
 # %% [markdown]
 # **Answer.** At which $\beta$ does a voxel weigh the same in both regions for $\alpha = 0.5$? Each
@@ -970,80 +951,31 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # %% [markdown]
 # ## Can you watch the pseudo-labels improve?
 #
-# The first unlabelled scan, with pasting and without. Its hidden truth is opened for this picture
-# only. These are the networks' answers on whole slices, before the component filter.
+# The first unlabelled scan, with pasting and without. Its hidden truth is opened for this figure
+# only. These are the networks' predictions on whole slices, before the component filter. **Try it:**
+# press *Play*. Then stop at any snapshot and switch the filter: is it worth more early, or late?
 
-# %% tags=["figure"]
+# %% tags=["widget"]
+def largest(connectivity):
+    """The component filter for one label map (*space)."""
+    touching = None if connectivity == "corners" else 1
+    items = (lambda x: x) if cohort.dimensions == 2 else (lambda x: x[None])
+    return lambda label: keep_largest_components(
+        items(torch.from_numpy(label)), cohort.n_classes, touching
+    ).numpy().reshape(label.shape)  # fmt: skip
+
+
 filmed = study.film_case
-truth = None
+ALT_SNAPSHOTS = "The pseudo-label of one unlabelled scan over training, with and without pasting."
 if revealed:
-    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    print("with copy-paste")
-    show(figures.film_strip(filmed, truth, bcp.film), alt="The pseudo-label over training, BCP.")
-
-# %% tags=["figure"]
-ALT_WITHOUT = "The same scan's pseudo-label over training without copy-paste."
-if revealed:
-    print("without copy-paste")
-    show(figures.film_strip(filmed, truth, without.film), alt=ALT_WITHOUT)
-
-# %% [markdown]
-# **Try it.** Stop at any snapshot and switch the filter. When is it worth having, early or late?
-
-
-# %% tags=["widget"]
-cut_film = choose_slice(filmed.image, truth)
-
-
-def filtered_film(look, touching):
-    """The pseudo-label of one snapshot, filtered or not."""
-    label = bcp.film[look - 1]["label"]
-    items = label if cohort.dimensions == 2 else label[None]
-    connectivity = {"off": None, "sides": 1, "corners": cohort.dimensions}[touching]
-    if touching != "off":
-        items = keep_largest_components(items, cohort.n_classes, connectivity)
-    stages = {"as predicted": cut_film.of(label.numpy())}
-    stages[f"filter: {touching}"] = cut_film.of(items.reshape(label.shape).numpy())
-    picture = cut_film.of(filmed.image)
-    return figures.component_filter(picture, stages, cohort.class_names, frame=True)
-
-
-# %% tags=["widget"]
-looks = (1, len(bcp.film) // 2, len(bcp.film))
-explore(
-    filtered_film,
-    wanted_bytes=115_000,
-    alt=lambda look, touching: f"Pseudo-label at snapshot {look} with the filter {touching}.",
-    look=Slider("snapshot", looks, 1),
-    touching=Slider("parts touch by", ("off", "sides", "corners"), "corners"),
-)
-
-# %% [markdown]
-# **And the teacher's decay?** The teacher averages weights; the snapshots hold only answers. So
-# this is a toy: it averages the *answers* of the snapshots with a decay and takes the winner. A
-# long memory keeps old mistakes, no memory follows every whim.
-
-
-# %% tags=["widget"]
-def remembered(decay):
-    """The snapshots' answers averaged with a decay, and the last answer."""
-    votes = torch.zeros(cohort.n_classes, *filmed.image.shape)
-    for number, look in enumerate(bcp.film):
-        vote = torch.stack([look["label"] == k for k in range(cohort.n_classes)]).float()
-        votes = vote if number == 0 else decay * votes + (1 - decay) * vote
-    stages = {"last answer": bcp.film[-1]["label"], f"decay {decay:g}": votes.argmax(0).byte()}
-    stages = {name: cut_film.of(label.numpy()) for name, label in stages.items()}
-    picture = cut_film.of(filmed.image)
-    return figures.component_filter(picture, stages, cohort.class_names, frame=True)
-
-
-# %% tags=["widget"]
-explore(
-    remembered,
-    wanted_bytes=66_000,
-    alt=lambda decay: f"The last answer and the average of all answers with decay {decay:g}.",
-    decay=Slider("decay", (0.0, 0.5, 0.8, 0.9), 0.9),
-)
+    interactive.snapshots(
+        filmed,
+        cohort.sealed.open(filmed.case_id, "teaching picture"),
+        {"bcp": bcp.film, "bcp_ablation": without.film},
+        cohort.class_names,
+        alt=ALT_SNAPSHOTS,
+        filters={f"largest, {words} touch": largest(words) for words in ("sides", "corners")},
+    )
 
 # %% [markdown]
 # ## Do labelled and unlabelled scans look alike to the network?

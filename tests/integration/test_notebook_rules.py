@@ -15,7 +15,6 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from ssl_lib.notebook import interactive
 from ssl_lib.notebook.files import cell_tags, paired, read_cells, sync
 from ssl_lib.notebook.source import NOTEBOOKS_DIR, read_parameters
 from ssl_lib.reports.markdown import Markdown
@@ -59,7 +58,7 @@ HOME = {
 }
 """Defaults of a notebook's own: views along three axes need a volume, one's own scans a folder, and
 newer ideas as few labels as there can be."""
-DRAWING = {"show", "explore", "look_through", *interactive.__all__}
+DRAWING = {"show", "explore", "look_through"}
 HOMES = re.compile(r"/home/\w|/(?:root)/|/Users/\w|[A-Z]:\\\\?Users")
 
 
@@ -104,10 +103,16 @@ def described_figures(script: Path) -> list[str]:
     wrong = []
     for cell in cells_of(script, "code"):
         for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Call) and name_of(node.func) in DRAWING:
+            if isinstance(node, ast.Call) and draws(node.func):
                 alts = [keyword for keyword in node.keywords if keyword.arg == "alt"]
                 wrong += [] if alts else [f"no alt=: {ast.unparse(node)[:60]}"]
     return wrong
+
+
+def draws(function: ast.expr) -> bool:
+    """Whether a call of it shows a figure: by its name, or as one of `interactive`."""
+    owner = getattr(function, "value", None)
+    return name_of(function) in DRAWING or getattr(owner, "id", "") == "interactive"
 
 
 def ordered_headings(script: Path) -> list[str]:

@@ -1,8 +1,10 @@
 """Figures that compute in the reader's page, from data instead of pictures.
 
-Each is one module with a script of the same name: `snapshots` (the pseudo-label over training).
+Each is one module with a script of the same name: `snapshots` (the pseudo-label over training),
+`copy_paste` (a box that is dragged).
 """
 
+from ssl_lib.notebook.interactive.copy_paste import copy_paste
 from ssl_lib.notebook.interactive.snapshots import snapshots
 
-__all__ = ["snapshots"]
+__all__ = ["copy_paste", "snapshots"]

@@ -109,12 +109,24 @@ window["ssl-core-VERSION"] ??= (() => {
   // --- pictures of slices
 
   const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  // The border of a class along the edges of its pixels, as closed lines, so that dashes run on.
   const outline = (label, index) => {
-    const path = new Path2D(), [rows, columns] = label.shape, {values} = label;
+    const path = new Path2D(), [rows, columns] = label.shape, {values} = label, next = new Map();
     const at = (i, j) => i >= 0 && j >= 0 && i < rows && j < columns && values[i * columns + j] === index;
-    for (let i = 0; i <= rows; i++) for (let j = 0; j <= columns; j++) {
-      if (at(i, j) !== at(i - 1, j)) { path.moveTo(j, i); path.lineTo(j + 1, i); }
-      if (at(i, j) !== at(i, j - 1)) { path.moveTo(j, i); path.lineTo(j, i + 1); }
+    const corner = (i, j) => i * (columns + 1) + j;
+    const edge = (from, to) => { if (next.has(from)) next.get(from).push(to); else next.set(from, [to]); };
+    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
+      if (!at(i, j)) continue;
+      if (!at(i - 1, j)) edge(corner(i, j), corner(i, j + 1));
+      if (!at(i, j + 1)) edge(corner(i, j + 1), corner(i + 1, j + 1));
+      if (!at(i + 1, j)) edge(corner(i + 1, j + 1), corner(i + 1, j));
+      if (!at(i, j - 1)) edge(corner(i + 1, j), corner(i, j));
+    }
+    const point = (place) => [place % (columns + 1), Math.floor(place / (columns + 1))];
+    for (const [first, ends] of next) while (ends.length) {
+      path.moveTo(...point(first));
+      for (let here = ends.pop(); here !== first; here = next.get(here).pop()) path.lineTo(...point(here));
+      path.closePath();
     }
     return path;
   };
@@ -185,6 +197,18 @@ window["ssl-core-VERSION"] ??= (() => {
       },
     };
   };
+  const CIVIDIS = ["#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838"].map(rgb);
+  // The colour of a part between 0 and 1, as [red, green, blue].
+  const cividis = (part) => {
+    const at = Math.min(Math.max(part, 0), 1) * (CIVIDIS.length - 1), from = Math.min(Math.floor(at), CIVIDIS.length - 2);
+    return CIVIDIS[from].map((value, c) => value + (at - from) * (CIVIDIS[from + 1][c] - value));
+  };
+  // The bar that says which colour is which number: from `low` to `high`.
+  const colourBar = (low, high, words) => {
+    const stops = CIVIDIS.map((colour) => `rgb(${colour})`).join(",");
+    return element("div", {class: "colour-bar"}, element("span", {}, low), element("span", {class: "ramp", style: `background:linear-gradient(90deg,${stops})`}),
+      element("span", {}, high), element("span", {}, words));
+  };
   const titled = (title, shown, ...more) =>
     element("div", {class: "picture"}, element("b", {}, title), shown.canvas ?? shown, ...more);
 
@@ -199,6 +223,6 @@ window["ssl-core-VERSION"] ??= (() => {
     stage.hidden = false;
     stage.dispatchEvent(new Event("shown"));
   };
-  const ui = {slice, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, outline, rgb, labelled};
+  const ui = {slice, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, cividis, colourBar, outline, rgb, labelled};
   return {kinds, start, unpack, ui};
 })();

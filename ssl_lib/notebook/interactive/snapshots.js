@@ -6,7 +6,7 @@ kinds.snapshots = (stage, data, ui) => {
   const placeAt = (row, time) => row.iterations.findLastIndex((iteration) => iteration <= time);
 
   const judge = (row, place, sure) => {
-    const label = ui.slice(row.label, place).values, confidence = ui.slice(row.confidence, place).values;
+    const label = ui.slice(row.label, filter.value, place).values, confidence = ui.slice(row.confidence, place).values;
     const verdict = new Uint8Array(label.length), counts = [0, 0, 0];
     for (let i = 0; i < label.length; i++) {
       if (!label[i] && !truth.values[i]) continue;
@@ -46,7 +46,7 @@ kinds.snapshots = (stage, data, ui) => {
     truthShown.draw([{grey}, {label: truth, colours, alpha: 0.25}, {label: truth, lines: colours}]);
     for (const one of shown) {
       const place = Math.max(placeAt(one.row, time), 0), {verdict, shares} = judge(one.row, place, sure);
-      const label = ui.slice(one.row.label, place);
+      const label = ui.slice(one.row.label, filter.value, place);
       one.picture.draw(look.value === 0
         ? [{grey}, {label: verdict, colours: judged, alpha: 0.6}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]
         : [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
@@ -62,18 +62,19 @@ kinds.snapshots = (stage, data, ui) => {
   const hover = (row, i, j) => {
     if (i === undefined) { said.textContent = hint; return; }
     const at = i * width + j, place = Math.max(placeAt(row, times[moved.value]), 0);
-    const label = ui.slice(row.label, place).values[at], sure = ui.slice(row.confidence, place).values[at];
+    const label = ui.slice(row.label, filter.value, place).values[at], sure = ui.slice(row.confidence, place).values[at];
     said.textContent = `${row.name}: ${names[label]}, ${Math.round(100 * sure)} % sure; truth: ${names[truth.values[at]]}`;
   };
 
   const moved = ui.slider({label: "iteration", texts: times.map(String), value: times.length - 1}, draw);
   const confident = ui.slider({label: "confident from", min: 50, max: 99, value: 90, words: (v) => `${v} %`}, draw);
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
+  const filter = ui.choice({label: "filter", options: data.filters}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line(false);
   const hint = "Point at a pixel to read it.";
   said.textContent = hint;
   const pictures = ui.element("div", {class: "pictures", style: `--columns:${rows.length + 1}`}, truthBox, ...shown.map(({box}) => box));
   stage.append(pictures, key, said, ui.element("div", {class: "controls"},
-    ui.element("div", {class: "wide"}, moved.row, ui.player(moved, draw)), confident.row, look.row));
+    ui.element("div", {class: "wide"}, moved.row, ui.player(moved, draw)), confident.row, look.row, ...(data.filters.length > 1 ? [filter.row] : [])));
   stage.addEventListener("shown", draw);
 };
