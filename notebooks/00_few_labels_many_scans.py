@@ -84,6 +84,7 @@ from ssl_lib.training.loop import Loop, StepOutput
 
 # %%
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.notebook.source import work_in_project
@@ -777,16 +778,23 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # ## Can you watch a pseudo-label grow up?
 #
 # One unlabelled scan, always the first whose truth is known, never a chosen one. Until the warm-up
-# ends the student labels it, from then on the teacher. Its truth is opened for this picture only.
+# ends the student labels it, from then on the teacher. Its truth is opened for this figure only.
 # The third colour is the one to fear: voxels that are *wrong and sure of it* teach the student a
 # mistake, and the teacher then inherits it.
+#
+# **Try it.** Press *Play* and watch both rows. Then lower *confident from*: does the mean teacher
+# become right, or only sure?
 
-# %% tags=["figure"]
+# %% tags=["widget"]
 filmed = study.film_case
-ALT_FILM = "The pseudo-label of one unlabelled scan over training: right, wrong, surely wrong."
+ALT_SNAPSHOTS = (
+    "The predictions for one unlabelled scan over training, by labels alone and by the mean "
+    "teacher: right, wrong, confidently wrong."
+)
+watched = {name: trainings[name].film for name in ("supervised_strong", "mean_teacher")}
 if filmed.case_id in cohort.sealed:
     truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    show(figures.film_strip(filmed, truth, mean_teacher.film), alt=ALT_FILM)
+    interactive.snapshots(filmed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 else:
     print(f"{filmed.case_id} has no known truth to compare with.")
 

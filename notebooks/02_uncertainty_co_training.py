@@ -100,8 +100,9 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from ssl_lib import figures
-from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
+from ssl_lib.notebook import interactive
+from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
@@ -113,13 +114,8 @@ from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
 from IPython.display import display
 from ssl_lib.notebook.tables import (
-    constants_table,
-    gain_table,
-    interval_text,
-    measured_table,
-    plain_table,
-    row_table,
-)
+    constants_table, gain_table, interval_text, measured_table, plain_table, row_table,
+)  # fmt: skip
 
 NOTEBOOK = "02_uncertainty_co_training"
 
@@ -1186,15 +1182,16 @@ for name, training in {"mean_teacher": mean_teacher, **co_trained}.items():
 #
 # ## Can you watch the views teach each other?
 #
-# View 1's answer for the first unlabelled scan, before and after the views meet (the warm-up is the
-# first half). The truth is opened for this picture only.
+# View 1's prediction for the first unlabelled scan, with confidence weights and without. The truth
+# is opened for this figure only. **Try it:** press *Play*. When do the two part?
 
-# %% tags=["figure"]
+# %% tags=["widget"]
 filmed = study.film_case
-ALT_FILM = "The answer of view 1 for one unlabelled scan over training: right, wrong, surely wrong."
+ALT_SNAPSHOTS = "The predictions of view 1 for one unlabelled scan over training, in two rows."
+watched = {name: co_trained[name].film for name in ("umct_ablation", "umct")}
 if revealed:
     hidden = cohort.sealed.open(filmed.case_id, "teaching picture")
-    show(figures.film_strip(filmed, hidden, umct.film), alt=ALT_FILM)
+    interactive.snapshots(filmed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # **And their uncertainty?** Co-training makes views agree. Does it make them right, or only alike?

@@ -102,6 +102,7 @@ import time
 from pathlib import Path
 
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook.source import work_in_project
@@ -1495,13 +1496,16 @@ for name, dice in trials.get("gamma", {}).items():
 # %% [markdown]
 # ## Can you watch the pseudo-labels improve?
 #
-# The first unlabelled scan under AAU's teacher. Its hidden truth is opened for this picture only.
+# The first unlabelled scan under two teachers. Its hidden truth is opened for this figure only.
+# **Try it:** press *Play*. Which of the two keeps more of its confident mistakes?
 
-# %% tags=["figure"]
+# %% tags=["widget"]
 filmed = study.film_case
+ALT_SNAPSHOTS = "The pseudo-label of one scan over training, by the mean teacher and by AAU."
+watched = {name: trainings[name].film for name in ("mean_teacher", "aau")}
 if filmed.case_id in cohort.sealed:
     film_truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    show(figures.film_strip(filmed, film_truth, aau.film), alt="The pseudo-label over training.")
+    interactive.snapshots(filmed, film_truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # ## What does a step cost?

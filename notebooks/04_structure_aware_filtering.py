@@ -103,6 +103,7 @@ import time
 from scipy.ndimage import gaussian_filter, rotate
 
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import SignalTree, choose_slice, show
 from ssl_lib.notebook.source import work_in_project
@@ -1034,17 +1035,17 @@ show(figures.training_curves(curves), alt="Losses and validation Dice of three r
 # %% [markdown]
 # ## Can you watch the pseudo-labels improve?
 #
-# The first unlabelled scan as network 1 labels it. Its hidden truth is opened for this picture
-# only. The third colour is the one to fear: no partner corrects what both are sure of.
+# The first unlabelled scan as network 1 labels it, without filters and with them. Its hidden truth
+# is opened for this figure only. The third colour is the one to fear: no partner corrects what
+# both are sure of. **Try it:** press *Play*, and follow that colour in both rows.
 
-# %% tags=["figure"]
+# %% tags=["widget"]
 filmed = study.film_case
+ALT_SNAPSHOTS = "The pseudo-label of one scan over training, without filters and with them."
+watched = {name: trainings[name].film for name in ("dsaif_ablation", "dsaif")}
 if filmed.case_id in cohort.sealed:
     truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    show(
-        figures.film_strip(filmed, truth, dsaif.film, most=4),
-        alt="The pseudo-label over training, DSAIF.",
-    )
+    interactive.snapshots(filmed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # ## Do the two networks make the same mistakes?
