@@ -955,6 +955,7 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # only. These are the networks' predictions on whole slices, before the component filter. **Try it:**
 # press *Play*. Then stop at any snapshot and switch the filter: is it worth more early, or late?
 
+
 # %% tags=["widget"]
 def largest(connectivity):
     """The component filter for one label map (*space)."""

@@ -41,7 +41,12 @@ def file(tmp_path_factory) -> Path:
         pieces = shown_by(
             patch,
             lambda: interactive.copy_paste(
-                (known, true, False), (other, guessed, True), predict, PATCH, Slice(None), NAMES,
+                (known, true, False),
+                (other, guessed, True),
+                predict,
+                PATCH,
+                Slice(None),
+                NAMES,
                 alt="A box.",
             ),  # fmt: skip
         )
