@@ -23,6 +23,7 @@ from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.source import GLOSSARY
 from ssl_lib.reports.findings import STRONG, cell, cohort_name, cohorts, table_lines
+from ssl_lib.reports.forest import overview
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.neighbours import link_pages
 from ssl_lib.reports.offline import check_page
@@ -110,6 +111,8 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
         .get_template("index.html.j2")
         .render(
             cards=_cards(pages_dir, results),
+            opening=_opening(pages_dir),
+            overview=overview(rows),
             findings=_findings(rows),
             verdicts={mark: verdict for verdict, mark in VERDICT_MARKERS.items()},
             margin=MARGINS["dice"],
@@ -203,6 +206,12 @@ def _rows(results: Sequence[Result]) -> list[str]:
     """The rows that any result has, in the order that holds everywhere; no spoilt trainings."""
     rows = (row for result in results for row in result["rows"])
     return in_order(row for row in rows if not is_exhibit(row))
+
+
+def _opening(pages_dir: Path) -> Markup:
+    """The figure that `ssl_lib.reports.opening` stored; empty without one."""
+    file = pages_dir / "opening.html"
+    return Markup(file.read_text(encoding="utf-8")) if file.is_file() else Markup("")
 
 
 def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:

@@ -467,6 +467,17 @@ def test_the_failed_seed_is_shown_and_all_seeds_count(tmp_path: Path) -> None:
     assert "Seed shown</dt><dd>0" in (tmp_path / "page.html").read_text()
 
 
+def test_of_a_figure_the_richest_panel_is_taken() -> None:
+    figure = Image.new("RGB", (300, 120), "white")
+    figure.paste("#202020", (10, 10, 110, 110))
+    noise = Image.effect_noise((100, 100), 90).point(lambda value: min(value, 230))
+    figure.paste(noise, (150, 10))
+    assert thumbnail.richest_panel(figure).tobytes() == noise.convert("RGB").tobytes()
+    chart = Image.new("RGB", (300, 120), "white")
+    chart.paste("black", (10, 10, 12, 110))
+    assert thumbnail.richest_panel(chart) is chart
+
+
 def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
     noise = Image.effect_noise((90, 70), 90).resize((900, 700))
     file = io.BytesIO()

@@ -1,7 +1,7 @@
 """Figures that compute in the reader's page, from data instead of pictures.
 
 Each is one module with a script of the same name: `snapshots` (the pseudo-label over training),
-`copy_paste` (a box that is dragged).
+`copy_paste` (a box that is dragged), `wipe` (two predictions with a handle between them).
 """
 
 from ssl_lib.notebook.interactive.copy_paste import copy_paste

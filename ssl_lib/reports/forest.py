@@ -1,0 +1,76 @@
+"""What the front page says in one look: three numbers, and each row's gain with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.methods import in_order, is_exhibit, row_name
+from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, cohort_name, differences
+
+BEST = "mean_teacher"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of the forest plot; positions are per cent of the plot's width."""
+
+    name: str
+    text: str
+    verdict: str
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The leading cohort in short: its name, (words, mean Dice, interval, seeds) of three rows, and
+    all methods' differences to the strong baseline; `zero` is where no difference lies."""
+
+    cohort: str
+    numbers: list[tuple[str, str, str, int]]
+    bars: list[Bar]
+    zero: float
+    ends: tuple[str, str]
+
+
+def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
+    """The overview of the cohort with the most rows on real scans; None without its three rows."""
+    own = [r for r in results if all(r[key] == value for key, value in TWO_CORES.items())]
+    named = {
+        STRONG: "labels only",
+        BEST: "and unlabelled scans (mean teacher)",
+        CEILING: "all labels",
+    }
+    if not all(any(row in result["rows"] for result in own) for row in named):
+        return None
+    numbers = [(words, *_number(own, row)) for row, words in named.items()]
+    found = differences(own)
+    span = [value for one in found.values() for value in (one.interval.low, one.interval.high)]
+    low, high = min(0.0, *span), max(span)
+
+    def place(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
+
+    bars = [
+        Bar(
+            row_name(row),
+            f"{one.interval.mean:+.3f}".replace("-", "−"),
+            one.verdict,
+            *(place(value) for value in (one.interval.mean, one.interval.low, one.interval.high)),
+        )
+        for row, one in ((row, found[row]) for row in in_order(found) if not is_exhibit(row))
+    ]
+    ends = tuple(f"{value:+.2f}".replace("-", "−") for value in (low, high))
+    return Overview(cohort_name(**TWO_CORES), numbers, bars, place(0.0), ends)
+
+
+def _number(results: Sequence[Mapping[str, object]], row: str) -> tuple[str, str, int]:
+    """Mean Dice over scans and seeds, its interval over scans, and the number of seeds."""
+    values = scan_scores(results, row).values
+    interval = bootstrap_interval(values)
+    between = f"[{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{nan_mean(values):.2f}", between, interval.n_seeds
