@@ -952,8 +952,10 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan, with pasting and without. Its hidden truth is opened for this figure
-# only. These are the networks' predictions on whole slices, before the component filter. **Try it:**
-# press *Play*. Then stop at any snapshot and switch the filter: is it worth more early, or late?
+# only. These are the networks' predictions on whole slices, before the component filter.
+#
+# **Try it.** Press *Play*. Then stop at any snapshot and switch the filter: is it worth more early,
+# or late?
 
 
 # %% tags=["widget"]

@@ -68,8 +68,8 @@ def _alt(n_scans: int) -> str:
     acdc = PUBLISHED[TWO_CORES["dataset"]]
     return (
         "A heart in MRI, segmented by a network that learnt from the labels of "
-        f"{TWO_CORES['n_labelled']} patients (left), and by the mean teacher, which learnt from the "
-        f"same labels and from unlabelled scans (right). Of {n_scans} test scans, those at the "
+        f"{TWO_CORES['n_labelled']} patients (left), and by the mean teacher, which learnt from "
+        f"these and from unlabelled scans (right). Of {n_scans} test scans, those at the "
         "quartiles of the gain in Dice, seed 0. "
         f"Data: ACDC ({acdc.citation}), {acdc.licence}."
     )

@@ -48,7 +48,7 @@ def file(tmp_path_factory) -> Path:
                 Slice(None),
                 NAMES,
                 alt="A box.",
-            ),  # fmt: skip
+            ),
         )
     return write_piece_page(tmp_path_factory.mktemp("box") / "page.html", pieces)
 
@@ -91,7 +91,7 @@ def test_the_box_is_as_large_as_the_methods_own() -> None:
             for side, length in ((bottom - top, PATCH[0]), (right - left, PATCH[1])):
                 drawn = interval(length, beta, torch.Generator().manual_seed(0), "cpu")
                 assert side == int(drawn.sum())
-            assert 0 <= top and bottom <= PATCH[0] and 0 <= left and right <= PATCH[1]
+            assert top >= 0 and bottom <= PATCH[0] and left >= 0 and right <= PATCH[1]
 
 
 def test_in_a_volume_the_box_is_a_box_around_the_slice() -> None:

@@ -35,10 +35,10 @@ def copy_paste(
     """Shows a labelled and an unlabelled picture, each pasted into the other through one box.
 
     `known` and `other` are pictures (image, label, whether it is a pseudo-label), cut from patches
-    of the shape `patch` at `cut`. `predict(mask)` is called for every place of the box with
-    M (*space); it returns the network's classes on the "inward" and the "outward" mixture, cut alike. Weights and
-    gradients are computed in the page, on this slice, for the loss of BCP (equations 6 and 7 of the
-    paper) with `dice_squared_all`, and for a network that gives every class the same probability.
+    of the shape `patch` at `cut`. `predict(mask)` is called for every place of the box with M
+    (*space); it returns the network's classes on the "inward" and the "outward" mixture, cut alike.
+    Weights and gradients are computed in the page, on this slice, for the loss of notebook 01 with
+    `dice_squared_all`, and for a network that gives every class the same probability.
     """
     placed = [(box, beta) for beta in SIDES for box in _boxes(patch, cut, beta)]
     found = [predict(_mask(patch, cut, box, beta)) for box, beta in placed]

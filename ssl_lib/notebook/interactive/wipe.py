@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ssl_lib.data.cohort import Case
-from ssl_lib.figures.slices import shared_window
+from ssl_lib.figures.slices import overlay, shared_window
 from ssl_lib.figures.style import house_style, new_figure
-from ssl_lib.figures.slices import overlay
 from ssl_lib.notebook.interactive.page import class_colours, interactive_html
 from ssl_lib.notebook.interactive.slices import shown_slice
 
