@@ -105,6 +105,12 @@ window["ssl-core-VERSION"] ??= (() => {
   const line = (alive = true) => element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})});
   const legend = (entries) => element("ul", {class: "legend"}, ...entries.map(([colour, text, kind = ""]) =>
     element("li", {}, element("span", {class: `swatch ${kind}`, style: `--c:${colour}`}), text)));
+  // A colour bar: the colours of `map` from 0 to 1, and three texts below it.
+  const bar = (map, texts) => {
+    const colours = Array.from({length: 33}, (_, k) => `rgb(${[...map(k / 32)]})`);
+    return element("div", {class: "scale"}, element("i", {style: `background: linear-gradient(to right, ${colours})`}),
+      ...texts.map((text) => element("span", {}, String(text))));
+  };
 
   // --- pictures of slices
 
@@ -199,6 +205,6 @@ window["ssl-core-VERSION"] ??= (() => {
     stage.hidden = false;
     stage.dispatchEvent(new Event("shown"));
   };
-  const ui = {slice, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, outline, rgb, labelled};
+  const ui = {slice, element, svg, slider, choice, tick, button, player, line, legend, bar, picture, titled, outline, rgb, labelled};
   return {kinds, start, unpack, ui};
 })();
