@@ -182,6 +182,8 @@ def test_what_cannot_run_in_a_page_is_said_and_shown_stored(capsys, monkeypatch)
         (nn.Sequential(nn.Conv2d(1, 1, 3), nn.GELU()), "GELU"),
         (nn.Sequential(nn.Conv2d(1, 1, 3, dilation=2)), "dilation"),
         (nn.Sequential(nn.BatchNorm2d(1)), "no layer with weights"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1, affine=False)), "has no weights"),
+        (nn.Sequential(nn.Linear(8, 8)), "not flat"),
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding="same")), "padding is a word"),
     ):
         with pytest.raises(InputError, match=why):

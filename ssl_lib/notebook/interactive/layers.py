@@ -68,10 +68,9 @@ def flat_layers(
     shape = tuple(shape)
     with evaluating(network), torch.no_grad():
         device = next(network.parameters()).device
-        folded = list(_folded(network))
-        for module, weight, bias in folded:
+        for module, weight, bias in _folded(network):
             after = tuple(module(torch.zeros(1, *shape, device=device)).shape[1:])
-            layers += _layer(module, weight, bias, shape, after, bits)
+            layers += _layer(module, weight, bias, shape, after, bits or {})
             shape = after
     return tuple(layers)
 
@@ -99,18 +98,24 @@ def _folded(network: nn.Sequential) -> Iterator[tuple[nn.Module, Tensor | None, 
         if isinstance(module, NORMALISING):
             if place == 0 or type(modules[place - 1]) not in LINEAR:
                 raise _refused(module, "no layer with weights stands before it")
-            continue
-        if type(module) not in LINEAR:
+        elif type(module) in LINEAR:
+            behind = modules[place + 1] if place + 1 < len(modules) else None
+            yield module, *_fold(module, behind)
+        else:
             yield module, None, None
-            continue
-        weight, bias = module.weight.detach(), module.bias
-        bias = weight.new_zeros(module.weight.shape[_axis(module)]) if bias is None else bias
-        behind = modules[place + 1] if place + 1 < len(modules) else None
-        if isinstance(behind, NORMALISING):
-            factor = behind.weight / (behind.running_var + behind.eps).sqrt()
-            weight = weight * factor.reshape(_across(LINEAR[type(module)], weight.ndim))
-            bias = (bias - behind.running_mean) * factor + behind.bias
-        yield module, weight, bias.detach()
+
+
+def _fold(module: nn.Module, behind: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer and of the normalisation behind it, if there is one."""
+    weight, bias = module.weight.detach(), module.bias
+    bias = weight.new_zeros(weight.shape[_axis(module)]) if bias is None else bias.detach()
+    if not isinstance(behind, NORMALISING):
+        return weight, bias
+    if behind.weight is None or behind.running_var is None:
+        raise _refused(behind, "it has no weights or keeps no statistics")
+    factor = behind.weight / (behind.running_var + behind.eps).sqrt()
+    weight = weight * factor.reshape(_across(LINEAR[type(module)], weight.ndim))
+    return weight, (bias - behind.running_mean) * factor + behind.bias
 
 
 def _in_order(network: nn.Module) -> Iterator[nn.Module]:
@@ -137,16 +142,25 @@ def _layer(
     kind = LINEAR.get(type(module))
     if kind is None:
         raise _refused(module, "it is not one of the known layers")
+    _check(module, before)
     steps, scale = _rounded(weight.cpu().numpy(), kind, bits.get(kind, 8))
     bias = quantised(bias.cpu().numpy(), levels=65_536)
     layer = Layer(kind, before, after, steps, scale, bias)
     if kind == "linear":
         return [layer]
+    return [replace(layer, stride=module.stride, padding=module.padding)]
+
+
+def _check(module: nn.Module, before: tuple[int, ...]) -> None:
+    """Raises `InputError` for what the script cannot do with weights."""
+    if isinstance(module, nn.Linear):
+        if len(before) != 1:
+            raise _refused(module, "what it takes is not flat")
+        return
     if module.groups != 1 or set(module.dilation) != {1} or module.padding_mode != "zeros":
         raise _refused(module, "it has groups, a dilation or another padding than zeros")
-    if isinstance(module.padding, str):
-        raise _refused(module, "its padding is a word")
-    return [replace(layer, stride=module.stride, padding=module.padding)]
+    if isinstance(module.padding, str) or any(module.output_padding):
+        raise _refused(module, "its padding is a word, or it pads its output")
 
 
 def _rounded(
