@@ -837,7 +837,7 @@ show(figure, alt=ALT_GALLERY)
 
 
 # %%
-def offered(case, draws=6):
+def offered(case, draws=4):
     """A scan's shown map, and versions damaged as in training: (map, *space)."""
     maps = central(study, case.label)
     if cohort.dimensions == 2:
