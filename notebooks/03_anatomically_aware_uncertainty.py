@@ -825,60 +825,39 @@ ALT_GALLERY = "Clean, corrupted and broken label maps, their reconstructions, an
 show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
-# **Paint a defect yourself.** A ball turns organ into background and background into organ: inside
-# it is a hole, outside a blob. Move it along the border. Where does U stop minding?
+# **Paint a defect yourself.** The autoencoder trained above runs in the page: it repairs what you
+# paint, at once. *Hole* and *Blob* put in what training never showed; *Corrupt* damages the map as
+# training did. Three things to try:
+#
+# - Paint background in the middle of a structure, then on its border. Where does U stop minding?
+# - Put a blob far from the organ, then paint one that touches it. Which of the two is undone, and
+#   which becomes part of the organ?
+# - Press *Reset*: why is U not zero on a map that nobody changed? Is it smaller for the scan that
+#   the autoencoder learnt from?
 
 
 # %%
-def centre_at(down, across):
-    """A place in the picture (fractions) as a place in the shown item."""
-    places = [down, across] if known_cut.axis == 0 else [across, down]
-    if item.ndim == 3:
-        places.insert(known_cut.axis, known_cut.index / (item.shape[known_cut.axis] - 1))
-    return places
+def offered(case, draws=4):
+    """A scan's shown map, and versions damaged as in training: (map, *space)."""
+    maps = central(study, case.label)
+    if cohort.dimensions == 2:
+        place = choose_slice(maps.cpu().numpy(), maps.cpu().numpy(), axis=0).index
+        maps = maps[place : place + 1]
+    damaged = [
+        corrupt(maps, roll_dice("paint", draw), cohort.n_classes, probability=1.0)
+        for draw in range(draws)
+    ]
+    return torch.cat([maps, *damaged]).cpu().numpy()
 
 
-# %% tags=["widget"]
-def painted(mask):
-    """Organ and background exchanged under the mask, the projection and U."""
-    index = int(np.bincount(item[item > 0], minlength=2).argmax())
-    label = np.where(mask, np.where(item > 0, 0, index), item).astype(np.uint8)
-    return figures.defect_frame(*seen_through(with_defect(known_maps, label)), cohort.class_names)
-
-
-def paint_at(down, across):
-    """A ball at a place of your choice."""
-    return painted(ball(item.shape, centre_at(down, across), min(item.shape) / 12))
-
-
-# %% tags=["widget"]
-DOWN, ACROSS = (0.25, 0.4, 0.55, 0.7), (0.2, 0.35, 0.5, 0.65, 0.8)
-explore(
-    paint_at,
-    wanted_bytes=100_000,
-    alt=lambda down, across: f"A defect painted at {down:g} down, {across:g} across; U follows.",
-    down=Slider("down", DOWN, 0.55),
-    across=Slider("across", ACROSS, 0.35),
+# %% tags=["figure"]
+ALT_PAINT = (
+    "A label map to paint on, the map that the autoencoder repairs it to, and the uncertainty U "
+    "between the two; on a map that nobody changed, U lies along the borders."
 )
-
-
-# %% tags=["widget"]
-def paint_kind(kind, size):
-    """A ball in the organ (hole) or in a corner (blob), of a size of your choice."""
-    organ = np.argwhere(flat(known_maps) > 0)
-    middle = fraction(organ[len(organ) // 2], flat(known_maps).shape)
-    centre = centre_at(*(middle if kind == "hole" else (0.12, 0.85)))
-    return painted(ball(item.shape, centre, size))
-
-
-# %% tags=["widget"]
-explore(
-    paint_kind,
-    wanted_bytes=50_000,
-    alt=lambda kind, size: f"A {kind} of radius {size} voxels, its projection and U.",
-    kind=Slider("kind of defect", ("hole", "blob"), "blob"),
-    size=Slider("radius in voxels", (1, 2, 4, 6, 8), 4),
-)
+to_paint = {f"{case.case_id}, never seen": offered(case) for case in cohort.validation[:3]}
+to_paint |= {f"{case.case_id}, learnt from": offered(case) for case in cohort.labelled[:1]}
+interactive.repair(autoencoder, to_paint, cohort.class_names, alt=ALT_PAINT)
 
 # %% [markdown]
 # ## What does a network know about its own uncertainty?

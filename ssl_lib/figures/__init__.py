@@ -1,7 +1,6 @@
 """Every figure of the notebooks, in one look; each function returns a figure for `show`."""
 
 from ssl_lib.figures.anatomy import (
-    defect_frame,
     label_maps,
     most_uncertain,
     reconstructions,
@@ -87,7 +86,6 @@ __all__ = [
     "cohort_grid",
     "component_filter",
     "cost_bars",
-    "defect_frame",
     "diagram_alt",
     "dice_against_seconds",
     "dice_by_labels",

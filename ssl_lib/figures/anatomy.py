@@ -74,22 +74,6 @@ def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) 
 
 
 @house_style()
-def defect_frame(
-    shown: LabelPicture, back: LabelPicture, uncertainty: Picture, class_names: Sequence[str]
-) -> Figure:
-    """A painted label map, its projection and U on a fixed scale: a slider's frame."""
-    figure = new_figure(FRAME / 3 * np.divide(*shown.shape) + 0.62, FRAME)
-    axes = figure.subplots(1, 3)
-    draw_map(axes[0], shown)
-    draw_map(axes[1], back)
-    draw_uncertainty(axes[2], uncertainty, 2.0)
-    for ax, title in zip(axes, ("painted", "returned", "U (0 to 2)"), strict=True):
-        ax.set_title(title)
-    _class_key(figure, class_names)
-    return figure
-
-
-@house_style()
 def uncertainty_panels(
     image: Picture,
     labels: Mapping[str, LabelPicture],

@@ -12,7 +12,6 @@ from ssl_lib.figures import (
     auroc_chart,
     calibration_curves,
     cost_bars,
-    defect_frame,
     label_maps,
     most_uncertain,
     reconstructions,
@@ -61,11 +60,6 @@ def test_reconstructions_share_one_scale_of_uncertainty(label, score) -> None:
     assert titles(figure)[:2] == ["clean", "hole"]
     assert {ax.images[0].get_clim() for ax in figure.axes[4:6]} == {(0.0, 1.5)}
     assert [ax.get_ylabel() for ax in figure.axes[:6:2]] == ["shown", "returned", "U"]
-
-
-def test_a_painted_defect_is_shown_on_the_fixed_scale(label, score) -> None:
-    figure = defect_frame(label, label, score, CLASSES)
-    assert figure.axes[2].images[0].get_clim() == (0.0, 2.0)
 
 
 def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:

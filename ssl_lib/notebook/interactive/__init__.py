@@ -1,10 +1,12 @@
 """Figures that compute in the reader's page, from data instead of pictures.
 
 Each is one module with a script of the same name: `snapshots` (the pseudo-label over training),
-`copy_paste` (a box that is dragged), `wipe` (two predictions with a handle between them).
+`copy_paste` (a box that is dragged), `repair` (a denoising autoencoder that runs in the page, on a
+label map that the reader paints on), `wipe` (two predictions with a handle between them).
 """
 
 from ssl_lib.notebook.interactive.copy_paste import copy_paste
+from ssl_lib.notebook.interactive.repair import repair
 from ssl_lib.notebook.interactive.snapshots import snapshots
 
-__all__ = ["copy_paste", "snapshots"]
+__all__ = ["copy_paste", "repair", "snapshots"]

@@ -153,7 +153,7 @@ kinds.copy_paste = (stage, data, ui) => {
     const mask = maskOf(boxes.values.subarray(4 * state, 4 * state + 4));
     for (const way of [0, 1]) top = pullOf(mask, way, 1).values.reduce((a, b) => Math.max(a, b), top);
   }
-  const bar = ui.colourBar(`${(top / RANGE).toPrecision(1)} or less`, top.toPrecision(1), "gradient of the loss at a voxel (logarithmic)");
+  const bar = ui.bar(ui.cividis, [`${(top / RANGE).toPrecision(1)} or less`, "gradient at a voxel, logarithmic", top.toPrecision(1)]);
   stage.append(pictures, legend, bar, line,
     ui.element("div", {class: "controls"}, side.row, weight.row, down.row, across.row, show.row));
   stage.addEventListener("shown", draw);

@@ -105,6 +105,12 @@ window["ssl-core-VERSION"] ??= (() => {
   const line = (alive = true) => element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})});
   const legend = (entries) => element("ul", {class: "legend"}, ...entries.map(([colour, text, kind = ""]) =>
     element("li", {}, element("span", {class: `swatch ${kind}`, style: `--c:${colour}`}), text)));
+  // A colour bar: the colours of `map` from 0 to 1, and three texts below it.
+  const bar = (map, texts) => {
+    const colours = Array.from({length: 33}, (_, k) => `rgb(${[...map(k / 32)]})`);
+    return element("div", {class: "scale"}, element("i", {style: `background: linear-gradient(to right, ${colours})`}),
+      ...texts.map((text) => element("span", {}, String(text))));
+  };
 
   // --- pictures of slices
 
@@ -203,12 +209,6 @@ window["ssl-core-VERSION"] ??= (() => {
     const at = Math.min(Math.max(part, 0), 1) * (CIVIDIS.length - 1), from = Math.min(Math.floor(at), CIVIDIS.length - 2);
     return CIVIDIS[from].map((value, c) => value + (at - from) * (CIVIDIS[from + 1][c] - value));
   };
-  // The bar that says which colour is which number: from `low` to `high`.
-  const colourBar = (low, high, words) => {
-    const stops = CIVIDIS.map((colour) => `rgb(${colour})`).join(",");
-    return element("div", {class: "colour-bar"}, element("span", {}, low), element("span", {class: "ramp", style: `background:linear-gradient(90deg,${stops})`}),
-      element("span", {}, high), element("span", {}, words));
-  };
   const titled = (title, shown, ...more) =>
     element("div", {class: "picture"}, element("b", {}, title), shown.canvas ?? shown, ...more);
 
@@ -223,6 +223,8 @@ window["ssl-core-VERSION"] ??= (() => {
     stage.hidden = false;
     stage.dispatchEvent(new Event("shown"));
   };
-  const ui = {slice, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, cividis, colourBar, outline, rgb, labelled};
+  const ui = {
+    slice, element, svg, slider, choice, tick, button, player, line, legend, bar, picture, titled, cividis, outline, rgb, labelled,
+  };
   return {kinds, start, unpack, ui};
 })();

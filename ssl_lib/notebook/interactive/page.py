@@ -13,7 +13,7 @@ import io
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -22,7 +22,7 @@ from itertools import count
 
 import numpy as np
 from IPython.display import HTML, display
-from jaxtyping import Num
+from jaxtyping import Float32, Num
 from matplotlib.figure import Figure
 
 from ssl_lib.figures.style import CLASS_COLOURS, checked_alt, to_image
@@ -41,6 +41,11 @@ class Quantised:
     steps: np.ndarray
     low: float
     step: float
+
+    @property
+    def values(self) -> Float32[np.ndarray, "..."]:
+        """The numbers as the page has them again."""
+        return (self.low + self.steps * self.step).astype(np.float32)
 
 
 def quantised(
@@ -71,13 +76,20 @@ def packed(value: object) -> object:
 
 
 def interactive_html(
-    kind: str, data: Mapping[str, object], *, alt: str, label: str, stored: Figure
+    kind: str,
+    data: Mapping[str, object],
+    *,
+    alt: str,
+    label: str,
+    stored: Figure,
+    needs: Sequence[str] = (),
 ) -> str:
     """The figure as HTML that stands alone.
 
     `data` is what `kind.js` is given: numbers, texts, arrays, `Quantised`. `alt` describes the
     figure and is its caption, `label` names it for screen readers, `stored` is the picture for
-    pages without a script. Raises `InputError` without a description, or above `MAX_BYTES`.
+    pages without a script, `needs` are scripts besides `core.js` that `kind.js` uses. Raises
+    `InputError` without a description, or above `MAX_BYTES`.
     """
     alt = checked_alt(alt)
     text = json.dumps(data, default=packed, separators=(",", ":")).replace("<", "\\u003c")
@@ -91,7 +103,7 @@ def interactive_html(
     content = hashlib.sha256(text.encode()).hexdigest()
     identity = f"piece-{content[:10]}-{next(_numbers)}"
     return (
-        f"{shared_parts(kind)}"
+        f"{shared_parts(kind, needs)}"
         f'<div id="{identity}" class="ssl-piece" role="group" aria-label="{escape(label)}">'
         f'<img class="stored" src="data:image/webp;base64,{picture}" alt="{escape(alt)}">'
         f'<div class="stage" hidden></div>{caption_html(alt)}'
@@ -105,14 +117,14 @@ def show_interactive(kind: str, data: Mapping[str, object], **words: object) -> 
     display(HTML(interactive_html(kind, data, **words)))
 
 
-def shared_parts(kind: str) -> str:
+def shared_parts(kind: str, needs: Sequence[str] = ()) -> str:
     """Style and scripts that figures of one kind share; a report page keeps the first of each."""
-    core = _file("core.js").replace("VERSION", version())
-    own = f'(({{kinds}}) => {{\n{_file(f"{kind}.js")}}})(window["ssl-core-{version()}"]);'
-    return (
-        f"<style data-shared>{_file('core.css')}</style>"
-        f"<script data-shared>{core}</script><script data-shared>{own}</script>"
-    )
+    scripts = [_file("core.js").replace("VERSION", version())]
+    for name in (*needs, kind):
+        script = f"(({{kinds, ui}}) => {{\n{_file(f'{name}.js')}}})"
+        scripts.append(f'{script}(window["ssl-core-{version()}"]);')
+    parts = "".join(f"<script data-shared>{script}</script>" for script in scripts)
+    return f"<style data-shared>{_file('core.css')}</style>{parts}"
 
 
 def class_colours(n_classes: int) -> list[str]:
