@@ -474,23 +474,19 @@ check(
 
 
 # %%
-def averages(decays, steps=300):
-    """A noisy weight that learns, and its moving average for each decay."""
-    noise = np.random.default_rng(0).normal(0, 0.25, steps)
-    series = 1 - np.exp(-np.arange(steps) / 60) + noise
-    teachers = {decay: np.zeros(steps) for decay in decays}
-    for decay, line in teachers.items():
-        for step in range(1, steps):
-            line[step] = decay * line[step - 1] + (1 - decay) * series[step]
-    return series, teachers
+updates = np.arange(301)
+trend = 1 - np.exp(-updates / 60)  # what one weight would learn without noise
+noisy = trend + np.random.default_rng(0).normal(0, 0.25, updates.size)
 
+# %% tags=["figure"]
+ALT_AVERAGE = "One noisy weight of the student over training, its trend, and the teacher's weight."
+interactive.moving_average(noisy, trend, settings.schedule, alt=ALT_AVERAGE)
 
-# %% tags=["widget"]
-explore(
-    lambda decay: figures.ema_toy(*averages([decay])),
-    alt=lambda decay: f"A noisy weight and its moving average with decay {decay:g}.",
-    decay=Slider("decay of the teacher", (0.5, 0.8, 0.9, 0.95, 0.97, 0.99, 0.995), 0.97),
-)
+# %% [markdown]
+# **Try it.** The slider starts at the decay of this training. Which decay brings the teacher
+# closest to the trend? What gets worse below it, and what above? The bars below the curves show how
+# much each past student counts: read them at an early update, with and without *warm start*. With
+# it (the rule of some published codes) the first update copies the student. When does that help?
 
 # %% [markdown]
 # **Task 4. How long is its memory.** After how many updates does a weight's old value count half in

@@ -596,65 +596,21 @@ show(figure, alt="A labelled slice, Max- and Min-filtered, and below what each f
 # peak, and the Min-filter fills the only dark region around it. In a real scan noise and neighbours
 # keep it.
 #
-# **Try it.** From which threshold on would *you* lose the organ? In which version, in which scan?
+# **Try it: filter a scan yourself.** The page grows the tree anew whenever you move something.
+# Point at a pixel: the line is its node, in the filtered scan the node whose level it takes.
+# *Flooding* shows the components of one level: these are the nodes. *Play* walks through the
+# levels. The page filters one slice alone, also where the method filters a volume.
+#
+# - From which threshold $T$ on would *you* lose the organ? In which tree, in which scan?
+# - **Which step does what?** A alone removes crumbs, B alone collapses chains, both together redraw
+#   the scan. Find a level where all components are only children. Where do they get a sibling?
+# - **Levels and neighbours.** Fewer grey levels merge small differences before any tree is grown.
+#   If pixels touch by sides only, thin bridges break. Does that make more nodes, or fewer?
 
-
-# %% tags=["widget"]
-def by_area(number, threshold):
-    """A scan of the reader's choice and both versions at one threshold."""
-    image = (cohort.labelled + cohort.unlabelled)[number - 1].image
-    image = choose_slice(image).of(image)
-    return figures.filter_frame({"scan": image, **filtered(image, area=threshold)})
-
-
-# %% tags=["widget"]
-explore(
-    by_area,
-    wanted_bytes=50_000,
-    alt=lambda number, threshold: f"Training scan {number}, filtered with T = {threshold}.",
-    number=Slider("training scan", (1, 2, 3), 1),
-    threshold=Slider("area threshold T", (1, 4, 16, 50), 4),
-)
-
-# %% [markdown]
-# **Which step does what?** A alone removes crumbs, B alone collapses chains, both together redraw
-# the scan. What was changed is shown beside it.
-
-# %% tags=["widget"]
-STEPS = {"A": (area, False), "B": (1, True), "A+B": (area, True)}
-
-
-def by_step(kind, step):
-    """One tree, one choice of steps."""
-    size, simplify = STEPS[step]
-    image = filter_image(shown, kind.lower(), area=size, simplify=simplify)
-    panels = {"scan": shown, f"{kind}-tree, {step}": image}
-    return figures.filter_frame(panels, change=np.abs(image - shown))
-
-
-# %% tags=["widget"]
-explore(
-    by_step,
-    wanted_bytes=50_000,
-    alt=lambda kind, step: f"A slice after step {step} on the {kind}-tree, and the change.",
-    kind=Slider("tree", ("Max", "Min"), "Max"),
-    step=Slider("steps", tuple(STEPS), "A+B"),
-)
-
-# %% [markdown]
-# **Levels and neighbours.** Fewer grey levels merge small differences before any tree is grown;
-# with 4 neighbours instead of 8, thin bridges break.
-
-# %% tags=["widget"]
-explore(
-    lambda count, touching: figures.filter_frame(
-        {"scan": shown, **filtered(shown, levels=count, touching=touching)}
-    ),
-    wanted_bytes=50_000,
-    alt=lambda count, touching: f"A slice in {count} levels, pixels touching by {touching}.",
-    count=Slider("grey levels", (8, 32, 256), 256),
-    touching=Slider("pixels touch by", ("sides", "corners"), "corners"),
-)
+# %% tags=["figure"]
+scans = (cohort.labelled + cohort.unlabelled)[:3]
+ALT_TREE = "A scan, one tree's filtered version, what it changed, and the components of a level."
+interactive.max_tree(scans, area=area, alt=ALT_TREE)
 
 # %% [markdown]
 # ## Does a filter move an edge?

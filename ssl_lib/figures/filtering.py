@@ -113,26 +113,16 @@ def filtered_views(
 
 
 @house_style()
-def filter_frame(panels: Mapping[str, Picture], change: Picture | None = None) -> Figure:
-    """Pictures side by side, each in its own grey window: a slider's frame; a change, last.
-
-    The colours of the change reach over the range of the first picture, whatever the slider says.
-    """
+def filter_frame(panels: Mapping[str, Picture]) -> Figure:
+    """Pictures side by side, each in its own grey window."""
     first = next(iter(panels.values()))
-    columns = len(panels) + (change is not None)
+    columns = len(panels)
     figure = new_figure(1.2 * FRAME / columns * first.shape[0] / first.shape[1] + 0.3, 1.2 * FRAME)
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    for ax, (title, picture) in zip(axes, panels.items(), strict=False):
+    for ax, (title, picture) in zip(axes, panels.items(), strict=True):
         draw_scan(ax, picture)
         ax.images[0].set_interpolation("bilinear")
         ax.set_title(title)
-    if change is not None:
-        top = float(np.ptp(first)) or 1.0
-        shown = axes[-1].imshow(change, cmap=SCALAR_MAP, vmin=0, vmax=top)
-        axes[-1].set_axis_off()
-        axes[-1].set_title("change")
-        bar = figure.colorbar(shown, ax=axes[-1], shrink=0.75, pad=0.03)
-        bar.outline.set_visible(False)
     return figure
 
 

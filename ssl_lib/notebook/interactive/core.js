@@ -196,10 +196,10 @@ window["ssl-core-VERSION"] ??= (() => {
       canvas, place,
       draw: (list) => { layers = list; paint(); },
       say: (words) => canvas.setAttribute("aria-label", words),
-      // hovered(row, column) while a mouse is over it, hovered() when it leaves
+      // hovered(row, column) while a mouse is over it or where a finger taps, hovered() when a mouse leaves
       hover: (hovered) => {
-        canvas.addEventListener("pointermove", (event) => hovered(...place(event)));
-        canvas.addEventListener("pointerleave", () => hovered());
+        for (const name of ["pointermove", "pointerdown"]) canvas.addEventListener(name, (event) => hovered(...place(event)));
+        canvas.addEventListener("pointerleave", (event) => event.pointerType === "touch" || hovered());
       },
     };
   };
