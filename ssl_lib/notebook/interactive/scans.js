@@ -1,5 +1,5 @@
 kinds.scans = (stage, data, ui) => {
-  const {scans, rows, ticks, colours, judged} = data, BAND = 56, EDGE = 12, {svg} = ui;
+  const {scans, rows, ticks, colours, judged} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
   let scan, width = 0, dots = [], labels = [], views = [], shape = "";
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
@@ -15,7 +15,7 @@ kinds.scans = (stage, data, ui) => {
   const chart = svg("svg", {tabindex: 0, role: "application", "aria-label": data.keys, "data-lm-suppress-shortcuts": "true",
     style: "cursor:pointer;touch-action:pan-y"});
   const text = (x, y, words, more) => svg("text", {x, y, style: "font-size:12px", ...more}, words);
-  const circle = (r) => svg("circle", {r, fill: "none", stroke: "currentColor"});
+  const circle = (r) => svg("circle", {r, fill: "none", stroke: INK});
   const move = (shown, {x, y}, size = 1) => { shown.setAttribute("transform", `translate(${x} ${y}) scale(${size})`); return shown; };
   const X = (dice) => EDGE + (width - 2 * EDGE) * (dice - ticks[0]) / (ticks.at(-1) - ticks[0]);
   // Dots of a row that would cover each other lie in three lanes.
@@ -28,9 +28,9 @@ kinds.scans = (stage, data, ui) => {
       return {r, at, x, y: r * BAND + 22 + 7 * lane};
     });
   };
-  const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: rows[dot.r].look, "vector-effect": "non-scaling-stroke",
-    style: `--c:${rows[dot.r].colour};stroke-width:1.4px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
-  const drawMean = ({mean: [mean, low, high]}, r) => mean === null ? [] : [svg("path", {fill: "currentColor", transform: `translate(0 ${r * BAND + 47})`,
+  const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: rows[dot.r].look,
+    style: `--c:${rows[dot.r].colour};stroke-width:.35px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
+  const drawMean = ({mean: [mean, low, high]}, r) => mean === null ? [] : [svg("path", {fill: INK, transform: `translate(0 ${r * BAND + 47})`,
     d: `M${X(mean) - 6} 0l6-6l6 6l-6 6ZM${X(low ?? mean)}-1.2H${X(high ?? mean)}v2.4H${X(low ?? mean)}Z`})];
   const ring = circle(7), chosen = circle(9);
   const wide = () => Math.max(chart.getBoundingClientRect().width, 240);
@@ -43,10 +43,10 @@ kinds.scans = (stage, data, ui) => {
       text(width - EDGE, r * BAND + 12, "", {"text-anchor": "end"})]);
     chart.setAttribute("viewBox", `0 0 ${width} ${foot + 34}`);
     chart.replaceChildren(
-      svg("rect", {y: mine.value * BAND - 2, width, height: BAND, fill: "currentColor", opacity: 0.08}),
-      ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: "currentColor", opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(2), {"text-anchor": "middle"})]),
-      text(width / 2, foot + 31, "Dice", {"text-anchor": "middle"}), ...labels.flat(),
-      svg("polyline", {class: "joined", points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: "currentColor"}),
+      svg("rect", {y: mine.value * BAND - 2, width, height: BAND, fill: INK, opacity: 0.08}),
+      ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: INK, opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(2), MIDDLE)]),
+      text(width / 2, foot + 31, "Dice", MIDDLE), ...labels.flat(),
+      svg("polyline", {points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: INK}),
       ...rows.flatMap(drawMean), ...dots.map(mark), ring, ...(own ? [move(chosen, own)] : []));
     hover();
   };
@@ -80,7 +80,7 @@ kinds.scans = (stage, data, ui) => {
     holder.replaceChildren(...views.map(({box}) => box));
   };
   const drawScan = () => {
-    const {grey, truth, labels: maps, name, words} = scans[scan], place = words ? `${name}, ${words}` : name;
+    const {grey, truth, maps, name, words} = scans[scan], place = words ? `${name}, ${words}` : name;
     makeViews(scans[scan]);
     const white = {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"};
     const [one, other] = [mine, theirs].map(({value}, k) => {
@@ -96,8 +96,6 @@ kinds.scans = (stage, data, ui) => {
   };
   const draw = () => { drawChart(); drawScan(); };
   const choose = (at, r = mine.value) => { scan = at ?? 0; mine.value = r; draw(); };
-
-  // --- moving
 
   chart.addEventListener("keydown", (event) => {
     const [across, down] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key] ?? [];

@@ -145,9 +145,9 @@ def _pictures(
 def _picture(
     name: str, shown: ShownSlice, truth: np.ndarray, maps: Sequence[np.ndarray]
 ) -> dict[str, object]:
-    """One scan: what `ShownSlice.data` holds, its case id, and `labels` (row, row, column)."""
-    labels = np.stack([shown.classes(label) for label in maps])
-    return {**shown.data(truth), "grey": Lossy(shown.grey), "name": name, "labels": labels}
+    """One scan: what `ShownSlice.data` holds, its case id, and `maps` (method, row, column)."""
+    stack = np.stack([shown.classes(label) for label in maps])
+    return {**shown.data(truth), "grey": Lossy(shown.grey), "name": name, "maps": stack}
 
 
 def _ticks(values: Sequence[float | None]) -> list[float]:
