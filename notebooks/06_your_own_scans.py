@@ -654,7 +654,7 @@ for name, one in predicted.items():
 # %% [markdown]
 # ## What does it look like?
 #
-# Three cuts through one voxel of the scan as it lies in space: front or top above, the right of the
+# Three cuts through one voxel of the scan: front or top above, the right of the
 # patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
 # move them. Window and level work as on a scanner: level is the grey level shown half bright,
 # window the range from black to white. The prediction was read from the written file; the truth,
@@ -689,7 +689,7 @@ look_through(
 # and for left and right.
 
 # %% [markdown]
-# **Every test scan.** Press *Worst*: does it fail in every row? Then check its label map.
+# **Every test scan.** Press *Worst*: does it fail in every row?
 
 # %% tags=["figure"]
 parts = (tested.cases, tested.truths, tested.predicted, result, cohort.class_names)

@@ -117,9 +117,9 @@ def _caption(shown: int, of: int, result: Mapping[str, object]) -> str:
     count = f"all {of}" if shown == of else f"the first {shown} of {of}"
     words = (
         f"{smoke_note([result])} Small marks: {count} test scans, seed {result['seed']}; click "
-        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and bar: the "
-        f"mean of all {of} with its 95 % interval. Dice is of whole scans, a picture shows one "
-        "slice."
+        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and "
+        f"bar: the mean of all {of} with its 95 % interval. Dice is of whole scans, a picture "
+        "shows one slice."
     )
     return words.strip()
 
