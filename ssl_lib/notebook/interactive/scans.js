@@ -30,8 +30,9 @@ kinds.scans = (stage, data, ui) => {
   };
   const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: rows[dot.r].look,
     style: `--c:${rows[dot.r].colour};stroke-width:.35px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
-  const drawMean = ({mean: [mean, low, high]}, r) => mean === null ? [] : [svg("path", {fill: INK, transform: `translate(0 ${r * BAND + 47})`,
-    d: `M${X(mean) - 6} 0l6-6l6 6l-6 6ZM${X(low ?? mean)}-1.2H${X(high ?? mean)}v2.4H${X(low ?? mean)}Z`})];
+  const drawMean = ({mean: [mean, low = mean, high = mean]}, r) => mean === undefined ? [] : [
+    svg("path", {fill: INK, transform: `translate(0 ${r * BAND + 47})`, d: `M${X(mean) - 6} 0l6-6l6 6l-6 6ZM${X(low)}-1.2H${X(high)}v2.4H${X(low)}Z`}),
+    text(X(high) + 60 < width ? X(high) + 10 : X(low) - 45, r * BAND + 51, number(mean))];
   const ring = circle(7), chosen = circle(9);
   const wide = () => Math.max(chart.getBoundingClientRect().width, 240);
   const drawChart = () => {
@@ -39,7 +40,7 @@ kinds.scans = (stage, data, ui) => {
     const foot = rows.length * BAND;
     dots = rows.flatMap(placed);
     const same = dots.filter(({at}) => at === scan), own = same.find(({r}) => r === mine.value);
-    labels = rows.map((_, r) => [text(EDGE, r * BAND + 12, "", {"font-weight": r === mine.value || r === theirs.value ? 700 : 400}),
+    labels = rows.map((_, r) => [text(EDGE, r * BAND + 12, "", [mine.value, theirs.value].includes(r) ? {style: "font:bold 12px system-ui"} : {}),
       text(width - EDGE, r * BAND + 12, "", {"text-anchor": "end"})]);
     chart.setAttribute("viewBox", `0 0 ${width} ${foot + 34}`);
     chart.replaceChildren(
@@ -58,7 +59,7 @@ kinds.scans = (stage, data, ui) => {
     labels.forEach(([name, said], r) => {
       const row = rows[r], here = dot?.r === r;
       name.textContent = here && width < 480 ? "" : row.name;
-      said.textContent = here ? `${scans[dot.at].name}: ${scores(row, dot.at)}` : `mean ${number(row.mean[0])}`;
+      said.textContent = here ? `${scans[dot.at].name}: ${scores(row, dot.at)}` : "";
     });
     ring.setAttribute("visibility", dot ? "visible" : "hidden");
     if (dot) move(ring, dot);
@@ -109,9 +110,8 @@ kinds.scans = (stage, data, ui) => {
   chart.addEventListener("pointerleave", () => hover());
   chart.addEventListener("click", (event) => { const dot = near(event); if (dot) choose(dot.at, dot.r); });
 
-  const options = rows.map(({name}) => name);
-  const mine = ui.choice({label: "row", options, value: data.chosen}, draw);
-  const theirs = ui.choice({label: "compared with", options, value: data.reference}, draw);
+  const list = (label, value) => ui.choice({label, options: rows.map(({name}) => name), value}, draw);
+  const mine = list("row", data.chosen), theirs = list("compared with", data.reference);
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line();
   const button = (label, find) => ui.button(label, () => choose(find(rows[mine.value].order)));

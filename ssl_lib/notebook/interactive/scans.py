@@ -25,7 +25,7 @@ from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
 from ssl_lib.utils.errors import InputError
 
 Labels = Mapping[str, UInt8[np.ndarray, "*space"]]
-ROOM = 130_000  # bytes of all pictures
+ROOM = 150_000  # bytes of all pictures
 REFERENCE = "supervised_strong"
 KEYS = (
     "Dice of each test scan, a line for each row. Arrow left and right: next scan of the row. "
@@ -108,7 +108,7 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, object]) -> dict[s
         ),
         "hd95": [_distance(dice[name], hd95[name]) for name in shown],
         "unit": "voxels" if unit == "voxel" else unit,
-        "mean": [_known(value) for value in (mean.mean, mean.low, mean.high)],
+        "mean": [one for one in map(_known, (mean.mean, mean.low, mean.high)) if one is not None],
     }
 
 
