@@ -882,17 +882,20 @@ row_table(stored_results())
 if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
+# %% [markdown]
+# **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
+# difference*. Does the mean teacher gain on scans that the strong baseline already finds, or on
+# those that it misses? And which scan loses most?
+
 # %% tags=["figure"]
-examples = cohort.test[:3]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    name: study.predict(training.networks["student"], examples)
+    name: study.predict(training.networks["student"], cohort.test)
     for name, training in trainings.items()
 }
-ALT_EXAMPLES = "The first three test scans: the truth and each row's prediction, with Dice."
-figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt=ALT_EXAMPLES)
-
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="mean_teacher", alt=ALT_SCANS)
 
 # %% tags=["results"]
 PAIRS = {

@@ -1051,15 +1051,19 @@ row_table(stored_results())
 if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
+# %% [markdown]
+# **Which scans gain?** Compare BCP with its ablation and press *Largest difference*. Does the
+# pasting move a border, or does one row find a part that the other misses?
+
 # %% tags=["figure"]
-examples = cohort.test[:2]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
-chosen = list(trainings)[1:-1]
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    name: study.predict(trainings[name].networks["student"], examples) for name in chosen
+    name: study.predict(training.networks["student"], cohort.test)
+    for name, training in trainings.items()
 }
-figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt="The first two test scans: the truth and five rows' predictions, with Dice.")
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="bcp", alt=ALT_SCANS)
 
 # %% tags=["results"]
 pairs = {

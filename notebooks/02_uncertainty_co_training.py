@@ -1251,13 +1251,17 @@ views = [
 ]
 plain_table(("Row", "Dice of each view", "mean"), views, f"Seed {SEED}, test scans.")
 
+# %% [markdown]
+# **What does an average fix?** Compare *averaged* with one view: which wrong pixels are gone?
+
 # %% tags=["figure"]
-examples = cohort.test[:2]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
-chosen = ("supervised_strong", "umct_views_supervised", "umct", "umct_ensemble")
-predictions = {name: study.predict(rows[name].networks["student"], examples) for name in chosen}
-figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt="The first two test scans: the truth and four rows' predictions, with Dice.")
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
+chosen = ("supervised_strong", "mean_teacher", "umct_views_supervised",
+          "umct_views_supervised_ensemble", "umct", "umct_ensemble")  # fmt: skip
+predictions = {name: study.predict(rows[name].networks["student"], cohort.test) for name in chosen}
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="umct_ensemble", alt=ALT_SCANS)
 
 # %% tags=["results"]
 PAIRS = {
@@ -1276,12 +1280,12 @@ gain_table(PAIRS, stored_results())
 # **How to read it.** The first line needs no unlabelled scan: it is what an ensemble gives. The
 # second is what a *single* network takes over from the others; the third is what remains when both
 # sides are averaged. The fourth and fifth are what the *uncertainty* adds. An interval that
-# straddles zero means: not shown here, with these scans and this budget. One that lies within 0.01
-# of zero means: equal for every practical purpose, as in notebook 05.
+# straddles zero means: not shown here, with these scans and this budget. One within 0.01 of zero:
+# equal for every practical purpose, as in notebook 05.
 #
 # The next two lines compare several flat networks with one symmetric network: equal in updates,
-# labels and augmentation, not in networks, size or forward passes. The seconds in the table say
-# what it costs. The last line says how good an opponent the mean teacher is here.
+# labels and augmentation, not in size or cost (seconds in the table). The last line says how good
+# an opponent the mean teacher is.
 #
 # ## In which setting do views gain?
 #

@@ -1517,16 +1517,20 @@ row_table(stored_results())
 if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
-# %% tags=["figure"]
-examples = cohort.test[:2]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
-chosen = list(trainings)[1:-1]
-predictions = {
-    name: study.predict(trainings[name].networks["student"], examples) for name in chosen
-}
-figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt="The first two test scans: the truth and four rows' predictions, with Dice.")
+# %% [markdown]
+# **Which mistakes remain?** Press *Worst*, and let the colours show classes. Is the shape
+# impossible (a hole, an island), or a possible shape in the wrong place? An autoencoder of shapes
+# can only see the first kind. Does the mean teacher fail on the same scan?
 
+# %% tags=["figure"]
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
+predictions = {
+    name: study.predict(training.networks["student"], cohort.test)
+    for name, training in trainings.items()
+}
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="aau", alt=ALT_SCANS)
 
 # %% tags=["results"]
 pairs = {

@@ -1133,16 +1133,20 @@ row_table(stored_results())
 if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
-# %% tags=["figure"]
-examples = cohort.test[:1]
-truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in examples}
-chosen = ("supervised_strong", "mean_teacher", "dsaif_ablation", "dsaif")
-predictions = {
-    name: study.predict(trainings[name].networks["student"], examples) for name in chosen
-}
-figure = figures.prediction_grid(examples, truths, predictions, cohort.class_names)
-show(figure, alt="The first test scan: the truth and four rows' predictions, with Dice.")
+# %% [markdown]
+# **What did the filters change?** Compare DSAIF with its ablation and press *Largest difference*.
+# Does a whole island or hole differ, or only the border? Then compare one network with the average
+# of both.
 
+# %% tags=["figure"]
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
+chosen = ("supervised_strong", "mean_teacher", "dsaif_ablation", "dsaif", "dsaif_ensemble")
+predictions = {
+    name: study.predict(trainings[name].networks["student"], cohort.test) for name in chosen
+}
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="dsaif", alt=ALT_SCANS)
 
 # %% tags=["results"]
 questions = {

@@ -100,6 +100,7 @@ import torch
 from scipy.stats import spearmanr
 
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
 from ssl_lib.export.model import export_model, load_model, predict_scan
@@ -653,11 +654,11 @@ for name, one in predicted.items():
 # %% [markdown]
 # ## What does it look like?
 #
-# Three cuts through one voxel of the scan as it lies in space: front or top above, the right of the
-# patient on the right. Thin lines show where the other two cuts are; a slider moves them (in the
-# report also a click). Window and level work as on a scanner: level is the grey level shown half
-# bright, window the range from black to white. The prediction was read from the written file; the
-# truth, where there is one, is the white line.
+# Three cuts through one voxel of the scan: front or top above, the right of the
+# patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
+# move them. Window and level work as on a scanner: level is the grey level shown half bright,
+# window the range from black to white. The prediction was read from the written file; the truth,
+# where there is one, is the white line.
 
 
 # %%
@@ -684,13 +685,16 @@ look_through(
 )
 
 # %% [markdown]
-# Move through the whole scan before you trust a mean Dice. Look for islands far from the organ, for
-# slices that end too early, and for left and right.
+# Move through the whole scan: look for islands far from the organ, for slices that end too early,
+# and for left and right.
+
+# %% [markdown]
+# **Every test scan.** Press *Worst*: does it fail in every row?
 
 # %% tags=["figure"]
-parts = (tested.cases[:3], tested.truths, tested.predicted, cohort.class_names)
-ALT_EXAMPLES = "The first test scans: the truth and each row's prediction, with Dice."
-show(figures.prediction_grid(*parts), alt=ALT_EXAMPLES)
+parts = (tested.cases, tested.truths, tested.predicted, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row=best, alt=ALT_SCANS)
 
 
 # %% [markdown]

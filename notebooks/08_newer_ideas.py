@@ -25,7 +25,7 @@
 #
 # - **Time:** about three minutes on two CPU cores (`quick`) after notebook 00; seconds for a test
 #   run (`smoke`).
-# - **Your time:** about 35 minutes to read, 71 with the tasks. **Words:** the
+# - **Your time:** about 37 minutes to read, 73 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence.
@@ -92,6 +92,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ssl_lib import figures
+from ssl_lib.notebook import interactive
 from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_results, read_rows
@@ -973,6 +974,21 @@ row_table(stored_results())
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+
+# %% [markdown]
+# **Do all ideas fail on the same scan?** Press *Worst*, then go up and down with the arrow keys: is
+# that scan hard for every row? Compare an idea with the mean teacher and press *Largest
+# difference*: how many scans carry the gain?
+
+# %% tags=["figure"]
+truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
+without = [row for row in SHOWN if not row.endswith("_ablation")]
+predictions = {
+    row: study.predict(trainings[row].networks["student"], cohort.test) for row in without
+}
+parts = (cohort.test, truths, predictions, result, cohort.class_names)
+ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
+interactive.scans(*parts, row="unimatch", alt=ALT_SCANS)
 
 # %% [markdown]
 # **What each part adds.** One idea, one difference.

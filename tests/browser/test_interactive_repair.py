@@ -151,7 +151,7 @@ def test_keyboard_and_finger_paint(file: Path, open_page) -> None:
     before = counted.inner_text()
     box = page.locator("canvas").first.bounding_box()
     page.touchscreen.tap(box["x"] + 0.8 * box["width"], box["y"] + 0.9 * box["height"])
-    page.wait_for_function(f"document.querySelector('.picture > small').innerText !== '{before}'")
+    page.locator(".picture > small").first.filter(has_not_text=before).wait_for()
 
 
 def test_buttons_damage_and_reset(file: Path, open_page) -> None:

@@ -5,16 +5,23 @@ window["ssl-core-VERSION"] ??= (() => {
 
   // --- data
 
+  const blob = (text, type) => new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], {type});
   const bytesOf = async (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const stream = blob(text).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).arrayBuffer();
+  };
+  // The grey levels of a picture, as bytes.
+  const greyOf = async (text, [height, width]) => {
+    const sheet = Object.assign(document.createElement("canvas"), {width, height}).getContext("2d");
+    sheet.drawImage(await createImageBitmap(blob(text, "image/webp")), 0, 0);
+    return sheet.getImageData(0, 0, width, height).data.filter((_, at) => at % 4 === 0);
   };
   const TYPES = {uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, float32: Float32Array};
   // Arrays become {shape, values}; quantised ones have their values back as numbers.
   const unpack = async (value) => {
     if (Array.isArray(value)) return Promise.all(value.map(unpack));
     if (value === null || typeof value !== "object") return value;
+    if ("webp" in value) return {shape: value.shape, values: await greyOf(value.webp, value.shape)};
     if ("array" in value) {
       const raw = new TYPES[value.type](await bytesOf(value.array));
       if (!("step" in value)) return {shape: value.shape, values: raw};

@@ -22,8 +22,9 @@ from itertools import count
 
 import numpy as np
 from IPython.display import HTML, display
-from jaxtyping import Float32, Num
+from jaxtyping import Float32, Num, UInt8
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ssl_lib.figures.style import CLASS_COLOURS, checked_alt, to_image
 from ssl_lib.notebook.explore import caption_html
@@ -48,6 +49,13 @@ class Quantised:
         return (self.low + self.steps * self.step).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Lossy:
+    """Grey levels as a WebP picture: a third of the bytes, and no more than to look at."""
+
+    grey: UInt8[np.ndarray, "row column"]
+
+
 def quantised(
     values: Num[np.ndarray, "..."], levels: int = 256, within: tuple[float, float] | None = None
 ) -> Quantised:
@@ -66,6 +74,9 @@ def packed(value: object) -> object:
     """Arrays as base 64 of their zlib-compressed bytes, beside type and shape, for JSON."""
     if isinstance(value, Quantised):
         return {**packed(value.steps), "low": value.low, "step": value.step}
+    if isinstance(value, Lossy):
+        shown = _as_webp(Image.fromarray(value.grey), quality=75, method=6)
+        return {"webp": shown, "shape": list(value.grey.shape)}
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{type(value).__name__} has no place in an interactive figure")
     if value.dtype.name not in TYPES:
@@ -86,8 +97,8 @@ def interactive_html(
 ) -> str:
     """The figure as HTML that stands alone.
 
-    `data` is what `kind.js` is given: numbers, texts, arrays, `Quantised`. `alt` describes the
-    figure and is its caption, `label` names it for screen readers, `stored` is the picture for
+    `data` is what `kind.js` is given: numbers, texts, arrays, `Quantised`, `Lossy`. `alt` describes
+    the figure and is its caption, `label` names it for screen readers, `stored` is the picture for
     pages without a script, `needs` are scripts besides `core.js` that `kind.js` uses. Raises
     `InputError` without a description, or above `MAX_BYTES`.
     """
@@ -144,6 +155,10 @@ def _file(name: str) -> str:
 
 
 def _webp(figure: Figure) -> str:
+    return _as_webp(to_image(figure, 80), quality=50, method=5)
+
+
+def _as_webp(image: Image.Image, **how: int) -> str:
     buffer = io.BytesIO()
-    to_image(figure, 80).save(buffer, format="WEBP", quality=50, method=5)
+    image.save(buffer, format="WEBP", **how)
     return b64encode(buffer.getvalue()).decode()

@@ -43,9 +43,10 @@ def shown_slice(
     case: Case,
     truth: Shaped[np.ndarray, "*space"] | None = None,
     window: tuple[float, float] | None = None,
+    axis: int | None = None,
 ) -> ShownSlice:
     """The slice of `choose_slice`, its grey levels as bytes over `window` (default: its own)."""
-    cut = choose_slice(case.image, truth)
+    cut = choose_slice(case.image, truth, axis)
     picture = np.asarray(cut.of(case.image), np.float32)
     factor = -(-max(picture.shape) // MOST_PIXELS)
     low, high = window or shared_window([case.image])

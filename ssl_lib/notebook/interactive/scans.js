@@ -1,0 +1,129 @@
+kinds.scans = (stage, data, ui) => {
+  const {scans, rows, ticks, colours, judged} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
+  let scan, width = 0, dots = [], labels = [], views = [], shape = "";
+
+  const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
+  const scores = ({dice, hd95, unit}, at) => `Dice ${number(dice[at])}${hd95[at] === null ? "" : `, 95HD ${hd95[at].toFixed(1)} ${unit}`}`;
+  const difference = (at) => {
+    const [one, other] = [mine, theirs].map(({value}) => rows[value].dice[at]);
+    return one === null || other === null ? null : one - other;
+  };
+  const judge = (label, truth) => label.map((found, i) => !found && !truth[i] ? 0 : found === truth[i] ? 1 : 2);
+
+  // --- the dots
+
+  const chart = svg("svg", {tabindex: 0, role: "application", "aria-label": data.keys, "data-lm-suppress-shortcuts": "true",
+    style: "cursor:pointer;touch-action:pan-y"});
+  const text = (x, y, words, more) => svg("text", {x, y, style: "font-size:12px", ...more}, words);
+  const circle = (r) => svg("circle", {r, fill: "none", stroke: INK});
+  const move = (shown, {x, y}, size = 1) => { shown.setAttribute("transform", `translate(${x} ${y}) scale(${size})`); return shown; };
+  const X = (dice) => EDGE + (width - 2 * EDGE) * (dice - ticks[0]) / (ticks.at(-1) - ticks[0]);
+  // Dots of a row that would cover each other lie in three lanes.
+  const placed = ({order, dice}, r) => {
+    const ends = [-99, -99, -99];
+    return order.map((at) => {
+      const x = X(dice[at]), free = ends.findIndex((end) => x - end >= 9);
+      const lane = free < 0 ? ends.indexOf(Math.min(...ends)) : free;
+      ends[lane] = x;
+      return {r, at, x, y: r * BAND + 22 + 7 * lane};
+    });
+  };
+  const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: rows[dot.r].look,
+    style: `--c:${rows[dot.r].colour};stroke-width:.35px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
+  const drawMean = ({mean: [mean, low = mean, high = mean]}, r) => mean === undefined ? [] : [
+    svg("path", {fill: INK, transform: `translate(0 ${r * BAND + 47})`, d: `M${X(mean) - 6} 0l6-6l6 6l-6 6ZM${X(low)}-1.2H${X(high)}v2.4H${X(low)}Z`}),
+    text(X(high) + 60 < width ? X(high) + 10 : X(low) - 45, r * BAND + 51, number(mean))];
+  const ring = circle(7), chosen = circle(9);
+  const wide = () => Math.max(chart.getBoundingClientRect().width, 240);
+  const drawChart = () => {
+    width = wide();
+    const foot = rows.length * BAND;
+    dots = rows.flatMap(placed);
+    const same = dots.filter(({at}) => at === scan), own = same.find(({r}) => r === mine.value);
+    labels = rows.map((_, r) => [text(EDGE, r * BAND + 12, "", [mine.value, theirs.value].includes(r) ? {style: "font:bold 12px system-ui"} : {}),
+      text(width - EDGE, r * BAND + 12, "", {"text-anchor": "end"})]);
+    chart.setAttribute("viewBox", `0 0 ${width} ${foot + 34}`);
+    chart.replaceChildren(
+      svg("rect", {y: mine.value * BAND - 2, width, height: BAND, fill: INK, opacity: 0.08}),
+      ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: INK, opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(2), MIDDLE)]),
+      text(width / 2, foot + 31, "Dice", MIDDLE), ...labels.flat(),
+      svg("polyline", {points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: INK}),
+      ...rows.flatMap(drawMean), ...dots.map(mark), ring, ...(own ? [move(chosen, own)] : []));
+    hover();
+  };
+  const near = (event) => {
+    const box = chart.getBoundingClientRect(), far = ({x, y}) => Math.hypot(event.clientX - box.left - x, event.clientY - box.top - y);
+    return dots.filter((dot) => far(dot) < 22).sort((a, b) => far(a) - far(b))[0];
+  };
+  const hover = (dot) => {
+    labels.forEach(([name, said], r) => {
+      const row = rows[r], here = dot?.r === r;
+      name.textContent = here && width < 480 ? "" : row.name;
+      said.textContent = here ? `${scans[dot.at].name}: ${scores(row, dot.at)}` : "";
+    });
+    ring.setAttribute("visibility", dot ? "visible" : "hidden");
+    if (dot) move(ring, dot);
+  };
+
+  // --- the scan
+
+  const holder = ui.element("div", {class: "pictures", style: "--columns:3;margin-top:.7rem"});
+  const makeViews = ({grey: {shape: [height, columns]}, aspect}) => {
+    if (shape === (shape = `${height} ${columns} ${aspect}`)) return;
+    views = [0, 1, 2].map(() => {
+      const picture = ui.picture({rows: height, columns, aspect, alt: ""}), box = ui.titled("", picture, ui.element("small"));
+      return {box, show: (layers, name, words) => {
+        picture.draw(layers);
+        picture.say(`${name}: ${words}`);
+        [box.firstChild.textContent, box.lastChild.textContent] = [name, words];
+      }};
+    });
+    holder.replaceChildren(...views.map(({box}) => box));
+  };
+  const drawScan = () => {
+    const {grey, truth, maps, name, words} = scans[scan], place = words ? `${name}, ${words}` : name;
+    makeViews(scans[scan]);
+    const white = {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"};
+    const [one, other] = [mine, theirs].map(({value}, k) => {
+      const row = rows[value], label = ui.slice(maps, value), verdict = {...label, values: judge(label.values, truth.values)};
+      views[k].show(look.value ? [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, white]
+        : [{grey}, {label: verdict, colours: judged, alpha: 0.6}, white], row.name, scores(row, scan));
+      return `${row.name}: Dice ${number(row.dice[scan])}`;
+    });
+    views[2].show([{grey}, {label: truth, colours, alpha: 0.25}, {label: truth, lines: colours}], "Truth", place);
+    const entries = look.value ? colours.map((colour, k) => [colour, data.names[k + 1]]) : [[judged[0], "right"], [judged[1], "wrong"]];
+    key.replaceChildren(...ui.legend([...entries, ["#fff", "truth", "white"]]).children);
+    said.textContent = `${place}. ${one}; ${other}; difference ${number(difference(scan), "+")}.`;
+  };
+  const draw = () => { drawChart(); drawScan(); };
+  const choose = (at, r = mine.value) => { scan = at ?? 0; mine.value = r; draw(); };
+
+  chart.addEventListener("keydown", (event) => {
+    const [across, down] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key] ?? [];
+    if (across === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const {order} = rows[mine.value], row = mine.value + down;
+    if (down) choose(scan, row in rows ? row : mine.value);
+    else choose(order[order.indexOf(scan) + across] ?? scan);
+  });
+  chart.addEventListener("pointermove", (event) => hover(near(event)));
+  chart.addEventListener("pointerleave", () => hover());
+  chart.addEventListener("click", (event) => { const dot = near(event); if (dot) choose(dot.at, dot.r); });
+
+  const list = (label, value) => ui.choice({label, options: rows.map(({name}) => name), value}, draw);
+  const mine = list("row", data.chosen), theirs = list("compared with", data.reference);
+  const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
+  const key = ui.element("ul", {class: "legend"}), said = ui.line();
+  const button = (label, find) => ui.button(label, () => choose(find(rows[mine.value].order)));
+  const median = (order) => order[(order.length - 1) >> 1], size = (at) => Math.abs(difference(at) ?? 0);
+  scan = median(rows[data.chosen].order) ?? 0;
+  stage.append(chart, ui.element("small", {}, data.caption),
+    ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
+      button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
+      button("Largest difference", (order) => [...order].sort((a, b) => size(b) - size(a))[0]))),
+    holder, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
+  stage.addEventListener("shown", () => {
+    draw();
+    new ResizeObserver(() => wide() !== width && drawChart()).observe(chart);
+  });
+};

@@ -1,0 +1,189 @@
+"""Every dot is a scan: the test Dice of each row, and a dot's scan with two predictions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.markers import MarkerStyle
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D
+
+from ssl_lib.data.cohort import Case
+from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.results import smoke_note
+from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.figures.scans import RIGHT, WRONG, prediction_grid
+from ssl_lib.figures.slices import shared_window, slicing_axis
+from ssl_lib.figures.style import INK, row_look, row_marker
+from ssl_lib.methods import row_name
+from ssl_lib.notebook.interactive.page import Lossy, class_colours, packed, show_interactive
+from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
+from ssl_lib.utils.errors import InputError
+
+Labels = Mapping[str, UInt8[np.ndarray, "*space"]]
+ROOM = 150_000  # bytes of all pictures
+REFERENCE = "supervised_strong"
+KEYS = (
+    "Dice of each test scan, a line for each row. Arrow left and right: next scan of the row. "
+    "Up and down: the same scan in another row."
+)
+
+
+def scans(
+    cases: Sequence[Case],
+    truths: Labels,
+    predictions: Mapping[str, Labels],
+    result: Mapping[str, object],
+    class_names: Sequence[str],
+    *,
+    row: str,
+    alt: str,
+) -> None:
+    """Shows the Dice of every test scan as a dot for each row, and the scan of the chosen dot.
+
+    `truths` and each row's `predictions` hold label maps by case id; the scores are those of
+    `result`, the content of one result file. It starts with `row` at its median scan, beside the
+    strong baseline. Of many scans the first ones that fit a page are shown, means are of all.
+    Raises `InputError` if `row` has no prediction, or there is no scan.
+    """
+    if row not in predictions or not cases:
+        raise InputError(
+            f"there are {len(cases)} scans, and predictions of {', '.join(predictions)}",
+            expected=f"at least one scan and the row {row}",
+        )
+    rows = list(predictions)
+    pictures = _pictures(cases, truths, predictions)
+    shown = [case.case_id for case in cases[: len(pictures)]]
+    found = [_row(key, shown, result) for key in rows]
+    data = {
+        "scans": pictures,
+        "rows": found,
+        "ticks": _ticks([value for one in found for value in (*one["dice"], *one["mean"])]),
+        "chosen": rows.index(row),
+        "reference": _reference(rows, row),
+        "names": list(class_names),
+        "colours": class_colours(len(class_names)),
+        "judged": [RIGHT, WRONG],
+        "keys": KEYS,
+        "caption": _caption(len(shown), len(cases), result),
+    }
+    show_interactive(
+        "scans",
+        data,
+        alt=alt,
+        label="Every test scan",
+        stored=prediction_grid(cases[:1], truths, _few(predictions, row), class_names),
+    )
+
+
+def _by_class(result: Mapping[str, object], row: str, score: str) -> dict[str, list[float]]:
+    """One score of each foreground class by case id, from a result file."""
+    found: dict[str, list[float]] = {}
+    for entry in result["rows"][row]["per_case"]:
+        found.setdefault(entry["id"], []).append(float(entry[score]))
+    return found
+
+
+def _row(key: str, shown: Sequence[str], result: Mapping[str, object]) -> dict[str, object]:
+    """How a row is drawn, and the scores of its scans; None where a score is undefined.
+
+    `order` holds the places of its scans from the lowest Dice to the highest.
+    """
+    mean = bootstrap_interval(scan_scores([result], key).values)
+    dice, hd95 = (_by_class(result, key, score) for score in ("dice", "hd95"))
+    scores = [_known(nan_mean(dice[name])) for name in shown]
+    look, unit = row_look(key), result["rows"][key]["units"]["hd95"]
+    return {
+        "name": row_name(key),
+        "colour": "currentColor" if look["color"] == INK else look["color"],
+        "look": "curve" if look["markerfacecolor"] == "white" else "mark",
+        "mark": _mark(row_marker(key)),
+        "dice": scores,
+        "order": sorted(
+            (at for at, one in enumerate(scores) if one is not None), key=scores.__getitem__
+        ),
+        "hd95": [_distance(dice[name], hd95[name]) for name in shown],
+        "unit": "voxels" if unit == "voxel" else unit,
+        "mean": [one for one in map(_known, (mean.mean, mean.low, mean.high)) if one is not None],
+    }
+
+
+def _caption(shown: int, of: int, result: Mapping[str, object]) -> str:
+    """What the marks are: how many scans, whose mean, which seed."""
+    count = f"all {of}" if shown == of else f"the first {shown} of {of}"
+    words = (
+        f"{smoke_note([result])} Small marks: {count} test scans, seed {result['seed']}; click "
+        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and "
+        f"bar: the mean of all {of} with its 95 % interval. Dice is of whole scans, a picture "
+        "shows one slice."
+    )
+    return words.strip()
+
+
+def _pictures(
+    cases: Sequence[Case], truths: Labels, predictions: Mapping[str, Labels]
+) -> list[dict[str, object]]:
+    """The slice of each scan with the label maps of all rows, as many scans as there is room."""
+    images = [case.image for case in cases]
+    window, axis = shared_window(images), slicing_axis(images)
+    found, used = [], 0
+    for case in cases:
+        truth = truths[case.case_id]
+        shown = shown_slice(case, truth, window, axis)
+        maps = [labels[case.case_id] for labels in predictions.values()]
+        one = _picture(case.case_id, shown, truth, maps)
+        used += len(json.dumps(one, default=packed))
+        if found and used > ROOM:
+            break
+        found.append(one)
+    return found
+
+
+def _picture(
+    name: str, shown: ShownSlice, truth: np.ndarray, maps: Sequence[np.ndarray]
+) -> dict[str, object]:
+    """One scan: what `ShownSlice.data` holds, its case id, and `maps` (method, row, column)."""
+    stack = np.stack([shown.classes(label) for label in maps])
+    return {**shown.data(truth), "grey": Lossy(shown.grey), "name": name, "maps": stack}
+
+
+def _ticks(values: Sequence[float | None]) -> list[float]:
+    """Where the axis of Dice has its lines: around all values, at most six."""
+    known = [value for value in values if value is not None] or [0.0, 1.0]
+    return MaxNLocator(5).tick_values(min(known), max(known)).round(4).tolist()
+
+
+def _mark(marker: str) -> str:
+    """A marker of matplotlib as an SVG path around 0, two units wide."""
+    style = MarkerStyle(marker)
+    path = style.get_path().transformed(style.get_transform()).transformed(Affine2D().scale(10))
+    corners = path.to_polygons(closed_only=False)[0] / 5
+    return "M" + "L".join(f"{x:.2f},{-y:.2f}" for x, y in corners) + "Z"
+
+
+def _distance(dice: Sequence[float], hd95: Sequence[float]) -> float | None:
+    """Mean 95HD of the classes that have a Dice, None if one of them was not found at all."""
+    defined = [far for near, far in zip(dice, hd95, strict=True) if not math.isnan(near)]
+    return _known(float(np.mean(defined))) if defined else None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
+
+
+def _reference(rows: Sequence[str], row: str) -> int:
+    """The place of the row to compare with: the strong baseline, else the first other row."""
+    others = [place for place, key in enumerate(rows) if key != row]
+    strong = [place for place in others if rows[place] == REFERENCE]
+    return (strong or others or [0])[0]
+
+
+def _few(predictions: Mapping[str, Labels], row: str) -> dict[str, Labels]:
+    """At most four rows for the stored picture, `row` and the strong baseline among them."""
+    first = [key for key in (REFERENCE, row) if key in predictions]
+    kept = list(dict.fromkeys([*first, *predictions]))[:4]
+    return {key: predictions[key] for key in predictions if key in kept}

@@ -1,0 +1,221 @@
+"""Every dot is a scan: scores and order are the library's, and dots are chosen in every way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import violations
+from organ_scans import SPACING, organ
+from pieces import shown_by, write_piece_page
+from test_figures_in_browser import faults
+from test_pages_in_browser import LOOKS
+
+from ssl_lib.data.cohort import Case
+from ssl_lib.evaluation.metrics import mean_dice, score_scan
+from ssl_lib.figures import choose_slice
+from ssl_lib.figures.scans import judge
+from ssl_lib.methods import row_name
+from ssl_lib.notebook import interactive
+from ssl_lib.notebook.interactive.page import Lossy, packed, version
+from ssl_lib.utils.errors import InputError
+
+NAMES = ("background", "one", "two")
+ROWS = ("supervised_few", "supervised_strong", "bcp_ablation", "bcp")
+COUNT = 9
+pytestmark = pytest.mark.slow
+
+Maps = dict[str, np.ndarray]
+
+
+def cases_and_truths() -> tuple[list[Case], Maps]:
+    """The last scan shows no organ at all, so that its Dice may be undefined."""
+    organs = {f"a{seed}": organ(seed)[:2] for seed in range(COUNT)}
+    cases = [Case(name, name, image, SPACING) for name, (image, _) in organs.items()]
+    truths = {name: truth for name, (_, truth) in organs.items()}
+    truths[f"a{COUNT - 1}"] = np.zeros_like(truths["a0"])
+    return cases, truths
+
+
+def predicted(truths: Maps, seed: int) -> Maps:
+    """Truths with random voxels of any class; an empty truth stays empty."""
+    random, found = np.random.default_rng(seed), {}
+    for name, truth in truths.items():
+        wrong = (random.random(truth.shape) < random.uniform(0.02, 0.3)) & truth.any()
+        found[name] = np.where(wrong, random.integers(0, 3, truth.shape), truth).astype(np.uint8)
+    return found
+
+
+def result_of(predictions: dict[str, Maps], truths: Maps) -> dict[str, object]:
+    rows = {}
+    for row, maps in predictions.items():
+        entries = [
+            {"id": name, **asdict(score)}
+            for name, truth in truths.items()
+            for score in score_scan(maps[name], truth, n_classes=3, spacing=SPACING)
+        ]
+        rows[row] = {"per_case": entries, "units": {"hd95": "mm"}}
+    shared = {"cohort_hash": "h", "profile": "quick", "n_labelled": 2, "seed": 7}
+    return {**shared, "rows": rows}
+
+
+@pytest.fixture(scope="module")
+def predictions() -> dict[str, Maps]:
+    truths = cases_and_truths()[1]
+    return {row: predicted(truths, seed) for seed, row in enumerate(ROWS)}
+
+
+def write_page(folder: Path, predictions: dict[str, Maps]) -> Path:
+    cases, truths = cases_and_truths()
+    with pytest.MonkeyPatch.context() as patch:
+        result = result_of(predictions, truths)
+        pieces = shown_by(
+            patch,
+            lambda: interactive.scans(
+                cases, truths, predictions, result, NAMES, row="bcp", alt="Every test scan."
+            ),
+        )
+    return write_piece_page(folder / "page.html", pieces)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, predictions) -> Path:
+    return write_page(tmp_path_factory.mktemp("scans"), predictions)
+
+
+@pytest.fixture
+def page(file: Path, open_page) -> object:
+    page = open_page(file).page
+    page.wait_for_selector(".ssl-piece canvas")
+    return page
+
+
+def dice_of(predictions: dict[str, Maps], row: str) -> dict[str, float]:
+    """The defined scores of a row, from the lowest to the highest."""
+    truths = cases_and_truths()[1]
+    dice = {name: mean_dice(predictions[row][name], truth, 3) for name, truth in truths.items()}
+    known = {name: value for name, value in dice.items() if not np.isnan(value)}
+    return dict(sorted(known.items(), key=lambda pair: pair[1]))
+
+
+def said(page: object) -> str:
+    return page.inner_text(".ssl-piece .readout")
+
+
+def wanted(predictions: dict[str, Maps], name: str, row: str, other: str) -> str:
+    """The end of the readout: both rows with their Dice, and the difference."""
+    one, two = (round(dice_of(predictions, key)[name], 4) for key in (row, other))
+    gap = f"{one - two:+.3f}".replace("-", "−")
+    return f"{row_name(row)}: Dice {one:.3f}; {row_name(other)}: Dice {two:.3f}; difference {gap}."
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_it_is_whole_readable_and_quiet(file: Path, look: str, open_page) -> None:
+    opened = open_page(file, *LOOKS[look])
+    opened.page.wait_for_selector(".ssl-piece canvas")
+    assert opened.page.locator(".ssl-piece svg path").count() == len(ROWS) * COUNT
+    assert violations(opened.page) == []
+    assert faults(opened.page) == {}
+    assert (opened.requests, opened.errors) == ([], [])
+    assert "all 9 test scans, seed 7" in opened.page.inner_text(".ssl-piece")
+
+
+def test_buttons_choose_by_the_scores_of_the_library(page, predictions) -> None:
+    ranked = list(dice_of(predictions, "bcp"))
+    strong = dice_of(predictions, "supervised_strong")
+    gaps = {n: abs(d - strong[n]) for n, d in dice_of(predictions, "bcp").items()}
+    chosen = {
+        "Best": ranked[-1],
+        "Worst": ranked[0],
+        "Median": ranked[(len(ranked) - 1) // 2],
+        "Largest difference": max(gaps, key=gaps.__getitem__),
+    }
+    assert said(page).startswith(f"{chosen['Median']}, "), "it starts at the median scan"
+    for button, name in chosen.items():
+        page.click(f".ssl-piece button:text-is('{button}')")
+        assert said(page).startswith(f"{name}, slice ")
+        assert said(page).endswith(wanted(predictions, name, "bcp", "supervised_strong"))
+
+
+def test_arrows_go_through_a_row_by_dice_and_to_other_rows(page, predictions) -> None:
+    ranked = list(dice_of(predictions, "bcp"))
+    page.click(".ssl-piece button:text-is('Worst')")
+    page.focus(".ssl-piece svg")
+    for name in (*ranked[1:], ranked[-1]):
+        page.keyboard.press("ArrowRight")
+        assert said(page).startswith(f"{name}, ")
+    page.keyboard.press("ArrowUp")
+    assert said(page).endswith(wanted(predictions, ranked[-1], "bcp_ablation", "supervised_strong"))
+    for _ in ROWS:
+        page.keyboard.press("ArrowUp")
+    page.select_option("select >> nth=1", label=row_name("bcp"))
+    assert said(page).endswith(wanted(predictions, ranked[-1], "supervised_few", "bcp"))
+
+
+def test_a_dot_says_what_it_is_and_a_click_chooses_it(page, predictions) -> None:
+    worst = next(iter(dice_of(predictions, "supervised_few")))
+    lowest = page.locator(".ssl-piece svg path[transform*=scale]").first
+    lowest.hover(force=True)
+    dice = dice_of(predictions, "supervised_few")[worst]
+    assert f"{worst}: Dice {dice:.3f}, 95HD " in page.locator(".ssl-piece svg").text_content()
+    lowest.click(force=True)
+    assert said(page).endswith(wanted(predictions, worst, "supervised_few", "supervised_strong"))
+    joined = page.get_attribute(".ssl-piece polyline", "points")
+    assert len(joined.split()) == len(ROWS)
+
+
+def test_right_and_wrong_pixels_are_those_of_the_library(page, predictions) -> None:
+    name = next(iter(dice_of(predictions, "bcp")))
+    page.click(".ssl-piece button:text-is('Worst')")
+    (cases, truths), centres = (
+        cases_and_truths(),
+        """canvas => {
+        const [rows, columns] = SHAPE, context = canvas.getContext("2d");
+        return Array.from({length: rows * columns}, (_, i) => [...context.getImageData(
+            (i % columns + .5) * canvas.width / columns,
+            (Math.floor(i / columns) + .5) * canvas.height / rows, 1, 1).data]);
+    }""",
+    )
+    case = next(case for case in cases if case.case_id == name)
+    cut = choose_slice(case.image, truths[name])
+    for place, row in enumerate(("bcp", "supervised_strong")):
+        label, truth = cut.of(predictions[row][name]), cut.of(truths[name])
+        script = centres.replace("SHAPE", str(list(label.shape)))
+        red, _, blue, _ = np.array(
+            page.locator(".ssl-piece canvas").nth(place).evaluate(script)
+        ).T.astype(int)
+        shown = np.where(red == blue, 0, np.where(blue > red, 1, 2)).reshape(label.shape)
+        np.testing.assert_array_equal(shown, judge(label, np.zeros(label.shape), truth))
+        assert set(np.unique(shown)) == {0, 1, 2}
+
+
+def test_grey_levels_arrive_nearly_as_they_were(page) -> None:
+    grey = np.add.outer(np.arange(0, 120, 3), np.arange(0, 120, 4)).astype(np.uint8)
+    script = f"""async (data) => {{
+        const {{shape, values}} = await window["ssl-core-{version()}"].unpack(data);
+        return [shape, [...values]];
+    }}"""
+    shape, values = page.evaluate(script, packed(Lossy(grey)))
+    assert np.abs(np.reshape(values, shape) - grey.astype(float)).mean() < 3
+
+
+def test_of_many_scans_the_first_ones_are_shown(tmp_path, predictions, open_page) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(interactive.scans.__globals__, "ROOM", 6_000)
+        file = write_page(tmp_path, predictions)
+    page = open_page(file).page
+    page.wait_for_selector(".ssl-piece canvas")
+    shown = (page.locator(".ssl-piece svg path").count() - len(ROWS)) // len(ROWS)
+    assert 1 < shown < COUNT - 1
+    assert f"the first {shown} of {COUNT} test scans" in page.inner_text(".ssl-piece")
+
+
+def test_a_row_without_a_prediction_is_refused(predictions) -> None:
+    cases, truths = cases_and_truths()
+    result = result_of(predictions, truths)
+    with pytest.raises(InputError, match="at least one scan and the row dsaif"):
+        interactive.scans(cases, truths, predictions, result, NAMES, row="dsaif", alt="Scans.")
+    with pytest.raises(InputError, match="0 scans"):
+        interactive.scans([], truths, predictions, result, NAMES, row="bcp", alt="Scans.")
