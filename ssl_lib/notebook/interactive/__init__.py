@@ -1,8 +1,10 @@
 """Figures that compute in the reader's page, from data instead of pictures.
 
-Each is one module with a script of the same name: `snapshots` (the pseudo-label over training).
+Each is one module with a script of the same name: `snapshots` (the pseudo-label over training),
+`matching` (which defect belongs to which training?).
 """
 
+from ssl_lib.notebook.interactive.matching import matching
 from ssl_lib.notebook.interactive.snapshots import snapshots
 
-__all__ = ["snapshots"]
+__all__ = ["matching", "snapshots"]
