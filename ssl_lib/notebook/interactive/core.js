@@ -239,6 +239,72 @@ window["ssl-core-VERSION"] ??= (() => {
         "stroke-dasharray": dash, points: xs.map((v, i) => `${X(v).toFixed(2)},${Y(ys[i])}`).join(" ")})));
   };
 
+  // --- volumes
+
+  // Slices of a volume (i, j, k) through one voxel, `place`. The voxel moves by clicks, arrow keys, page
+  // keys, the wheel over a slice that has the focus, and one slider an axis; `moved()` follows. Pictures
+  // are `factors` times as fine as the voxels.
+  const planes = ({shape, factors, spacing, place, title}, moved) => {
+    const fine = shape.map((side, axis) => side * factors[axis]);
+    const move = (axis, to) => {
+      place[axis] = Math.min(Math.max(to, 0), shape[axis] - 1);
+      if (sliders[axis]) sliders[axis].value = place[axis];
+    };
+    const slices = [[0, 1, 2], [1, 2, 0], [2, 1, 0]] // axis, downwards, to the right: as in every other figure
+      .filter(([, down, right]) => shape[down] > 1 && shape[right] > 1).map(([axis, down, right]) => {
+        const size = {rows: fine[down], columns: fine[right]}, text = element("small");
+        const shown = picture({...size, aspect: spacing[down] / spacing[right], alt: ""}), {canvas} = shown;
+        // The plane of an array over the voxels, or over the pixels of the fine picture.
+        const cut = (values, isFine = false) => {
+          const scale = isFine ? [1, 1, 1] : factors, sides = isFine ? fine : shape, steps = [sides[1] * sides[2], sides[2], 1];
+          const found = new Uint8Array(size.rows * size.columns), base = place[axis] * steps[axis] * (isFine ? factors[axis] : 1);
+          for (let i = 0, at = 0; i < size.rows; i++) for (let j = 0; j < size.columns; j++, at++)
+            found[at] = values[base + Math.floor(i / scale[down]) * steps[down] + Math.floor(j / scale[right]) * steps[right]];
+          return {shape: [size.rows, size.columns], values: found};
+        };
+        const cross = () => {
+          const path = new Path2D(), x = (place[right] + 0.5) * factors[right], y = (place[down] + 0.5) * factors[down];
+          for (const side of [-1, 1]) {
+            path.moveTo(x + side * factors[right], y); path.lineTo(x + side * size.columns, y);
+            path.moveTo(x, y + side * factors[down]); path.lineTo(x, y + side * size.rows);
+          }
+          return path;
+        };
+        const to = (event) => {
+          const [i, j] = shown.place(event);
+          move(down, Math.floor(i / factors[down]));
+          move(right, Math.floor(j / factors[right]));
+          moved();
+        };
+        const step = (along, by) => { move(along, place[along] + by); moved(); };
+        const keys = {ArrowLeft: [right, -1], ArrowRight: [right, 1], ArrowUp: [down, -1], ArrowDown: [down, 1],
+          PageUp: [axis, 1], PageDown: [axis, -1]};
+        fill(canvas, {tabindex: 0, "data-lm-suppress-shortcuts": "true", onclick: to,
+          onpointermove: (event) => event.buttons && event.pointerType === "mouse" && to(event),
+          onkeydown: (event) => {
+            if (!keys[event.key]) return;
+            event.preventDefault();
+            step(...keys[event.key]);
+          }}, []);
+        canvas.addEventListener("wheel", (event) => {
+          if (document.activeElement !== canvas) return; // without the focus the page scrolls on
+          event.preventDefault();
+          step(axis, Math.sign(event.deltaY));
+        }, {passive: false});
+        const draw = (layers) => {
+          const where = `axis ${axis}: slice ${place[axis] + 1} of ${shape[axis]}`;
+          text.textContent = shape[axis] > 1 ? where : "";
+          shown.say(`${title(axis)}, ${where}; arrow keys move the voxel`);
+          shown.draw([...layers, {path: cross(), line: "#7df9ff", width: 1}]);
+        };
+        return {cut, draw, box: titled(title(axis), shown, text)};
+      });
+    const sliders = shape.map((side, axis) => side > 1
+      ? slider({label: `voxel along axis ${axis}`, max: side - 1, value: place[axis]}, (to) => { move(axis, to); moved(); }) : null);
+    const row = element("div", {class: "pictures", style: `--columns:${slices.length}`}, ...slices.map(({box}) => box));
+    return {slices, row, controls: sliders.flatMap((one) => one ? [one.row] : [])};
+  };
+
   // --- life
 
   const start = async (identity, kind) => {
@@ -250,6 +316,6 @@ window["ssl-core-VERSION"] ??= (() => {
     stage.hidden = false;
     stage.dispatchEvent(new Event("shown"));
   };
-  const ui = {chart, slice, judge, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, outline, rgb, labelled};
+  const ui = {chart, planes, slice, judge, element, svg, slider, choice, tick, button, player, line, legend, picture, titled, outline, rgb, labelled};
   return {kinds, start, unpack, ui};
 })();
