@@ -157,6 +157,17 @@ def test_keys_and_clicks_move_the_voxel(piece) -> None:
     expect(piece.locator(".readout")).to_contain_text(f"Voxel {now - 1 if now else 1}, 2, 3")
 
 
+def test_a_large_scan_shows_some_slices_and_stays_small(monkeypatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setitem(
+        three_views.__globals__, "show_interactive", lambda _, data, **words: given.update(data)
+    )
+    show((40, 32, 32))
+    assert given["truth"].shape == (19, 32, 32) and given["factors"] == [1, 1, 1]
+    assert given["grey"].steps.shape == given["truth"].shape
+    assert given["total"] == given["truth"].size and given["spacing"] == [2.0, 2.0, 2.0]
+
+
 def test_an_image_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="whole number of times finer"):
         three_views(np.zeros((7, 8, 7)), *random_opinions(), NAMES, spacing=(1, 1, 1), alt="Views.")

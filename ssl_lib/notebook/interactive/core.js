@@ -301,7 +301,7 @@ window["ssl-core-VERSION"] ??= (() => {
       });
     const sliders = shape.map((side, axis) => side > 1
       ? slider({label: `voxel along axis ${axis}`, max: side - 1, value: place[axis]}, (to) => { move(axis, to); moved(); }) : null);
-    const row = element("div", {class: "pictures", style: `--columns:${slices.length}`}, ...slices.map(({box}) => box));
+    const row = element("div", {class: "pictures", style: `--columns:${slices.length};max-width:${22 * slices.length}rem`}, ...slices.map(({box}) => box));
     return {slices, row, controls: sliders.flatMap((one) => one ? [one.row] : [])};
   };
 

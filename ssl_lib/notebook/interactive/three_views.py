@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.figure import Figure
 
 from ssl_lib.figures.slices import Slice, shared_window
@@ -18,7 +18,7 @@ from ssl_lib.utils.errors import InputError
 
 EPSILON = 1e-4
 MARGIN = 3
-MOST_VOXELS, MOST_PIXELS = 30_000, 60_000  # of the opinions, and of the finer image
+MOST_VOXELS, MOST_PIXELS = 20_000, 60_000  # of the opinions, and of the finer image
 
 Volume = Float[np.ndarray, "i j k"]
 Labels = UInt8[np.ndarray, "i j k"]
@@ -30,6 +30,11 @@ class _Opinions(NamedTuple):
     means: Float[np.ndarray, "view class *space"]
     uncertainties: Float[np.ndarray, "view *space"]
     truth: UInt8[np.ndarray, "*space"]
+
+    @property
+    def organ(self) -> Bool[np.ndarray, "*space"]:
+        """True where truth or a view see an organ."""
+        return (self.means.argmax(axis=1) > 0).any(axis=0) | (self.truth > 0)
 
     def part(self, box: tuple[slice, ...]) -> _Opinions:
         """The same, of some voxels."""
@@ -82,7 +87,7 @@ def three_views(
         # steps of the root: fine where U is small, and there the confidence is large
         "root": quantised(np.sqrt(near.uncertainties), 256, within=(0, 0.5)),
         "scan": [float(uncertainty.mean()) for uncertainty in opinions.uncertainties],
-        "total": opinions.truth.size,
+        "total": _counted(opinions, box),
         "epsilon": EPSILON,
         "place": place.tolist(),
         "spacing": [float(s * f / k) for s, f, k in zip(spacing, factors, scale, strict=True)],
@@ -109,7 +114,7 @@ def _coarse(image: Volume, factors: Sequence[int]) -> Volume:
 def _box(opinions: _Opinions) -> tuple[slice, ...]:
     """The voxels around all that truth or a view call organ, and some more; of a large organ as
     many slices of the first axis as fit, around its middle."""
-    organ = (opinions.means.argmax(axis=1) > 0).any(axis=0) | (opinions.truth > 0)
+    organ = opinions.organ
     places = np.argwhere(organ) if organ.any() else np.argwhere(np.ones_like(organ))
     low = np.maximum(places.min(axis=0) - MARGIN, 0)
     high = np.minimum(places.max(axis=0) + 1 + MARGIN, organ.shape)
@@ -117,6 +122,13 @@ def _box(opinions: _Opinions) -> tuple[slice, ...]:
     spare = max(int(high[0] - low[0]) - most, 0)
     low[0], high[0] = low[0] + spare // 2, high[0] - (spare - spare // 2)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _counted(opinions: _Opinions, box: tuple[slice, ...]) -> int:
+    """The voxels that shares are of: all of the scan, or of the slices that are shown. Those beside
+    the box are background to everybody, and so to every target."""
+    whole = opinions.organ[box].sum() == opinions.organ.sum()
+    return opinions.truth.size if whole else int(opinions.truth[box[0]].size)
 
 
 def _first_voxel(opinions: _Opinions) -> Int[np.ndarray, "3"]:
