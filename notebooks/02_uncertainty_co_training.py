@@ -104,6 +104,7 @@ from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
+from ssl_lib.notebook.interactive import three_views
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
@@ -117,9 +118,8 @@ from ssl_lib.notebook.tables import (
     constants_table, gain_table, interval_text, measured_table, plain_table, row_table,
 )  # fmt: skip
 
-NOTEBOOK = "02_uncertainty_co_training"
-
 # %%
+NOTEBOOK = "02_uncertainty_co_training"
 work_in_project()  # relative paths start there, wherever the kernel was started
 study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, data_dir=DATA_DIR, runs_dir=RUNS_DIR)
 cohort, settings = study.cohort, study.settings
@@ -195,7 +195,7 @@ else:
 # %% [markdown]
 # ## Who is who among the scans?
 #
-# As everywhere: labelled scans are all the truth that training gets; unlabelled ones have theirs
+# Labelled scans are all the truth that training gets; unlabelled ones have theirs
 # sealed; validation scans chose our settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
@@ -884,30 +884,32 @@ ask(
 )
 
 # %% [markdown]
-# A test holds that to the bit, on random shapes. So a comparison of the weighting needs three views
-# or more; with two, UMCT is plain co-training. Here are all of ours:
+# A test holds that to the bit. So weighting needs three views or more; with two, UMCT is plain
+# co-training. Here are ours, at one voxel, by the two formulas:
 
 
 # %%
-def spoken(power=1.0, scope="voxel", own=0, hard=False, teachers=None):
-    """The fused target of a view and the weights (view, *half) of its teachers."""
-    trust = [confidence(uncertainty, power=power, scope=scope) for uncertainty in uncertainties]
-    heard = [v for v in range(COUNT) if v != own and (teachers is None or v in teachers)]
-    trust = [c * (v in heard) for v, c in enumerate(trust)]
-    total = sum(trust[v] for v in heard)
-    shares = [(c / total).expand_as(uncertainties[0]) for c in trust]
-    return fused_target(means, trust, own, hard), np.stack([picture(s[:, 0]) for s in shares])
+def first(parts):
+    """The first sample of each view's (batch, ...), stacked on the host."""
+    return np.stack([part[0].cpu().numpy() for part in parts])
 
 
-# %% tags=["figure"]
-trust = torch.stack([confidence(uncertainty) for uncertainty in uncertainties])
-everybody = (trust / trust.sum(dim=0))[:, :, 0]
-weights = np.stack([picture(share) for share in everybody])
-targets = {f"taught to {name}": picture(spoken(own=own)[0].argmax(dim=1).byte())
-           for own, name in enumerate(names)}  # fmt: skip
-half_image = nn.functional.interpolate(images, size=half_truth.shape[1:], mode="area")
-parts = (picture(half_image[:, 0]), picture(half_truth), cohort.class_names, names)
-show(figures.fusion_strip(weights, targets, *parts), alt="Weights as colours; three fused targets.")
+said = first(means), first([u[:, 0] for u in uncertainties]), half_truth[0].cpu().numpy()
+across = [guesser.view[0][-1] for guesser in guessers] if cohort.dimensions == 3 else []
+spacing = cohort.labelled[0].spacing[-cohort.dimensions :]
+
+# %% tags=["widget"]
+ALT_VIEWS = (
+    "One unlabelled scan in slices through a voxel: the outlines of the views, what each says of "
+    "the voxel, how sure it is, and what the others teach it."
+)
+scan = images[0, 0].cpu().numpy()
+three_views(scan, *said, cohort.class_names, spacing=spacing, across=across, alt=ALT_VIEWS)
+
+# %% [markdown]
+# **Try it.** Click into a slice, or use arrow and page keys. Find a voxel where one view is alone:
+# what is it taught? Raise the power: the surer voice wins. Is the target wrong in fewer voxels than
+# the view itself, and than the plain mean (power 0)?
 
 # %% [markdown]
 # **One line of voxels through it all.** View 1 is the student. Where the solid target leaves the
@@ -927,59 +929,15 @@ teachers = {names[v]: (line_through(means[v][:, organ]), line_through(uncertaint
             for v in range(1, COUNT)}  # fmt: skip
 
 # %% tags=["figure"]
-fused = {words: line_through(spoken(power=power)[0][:, organ])
-         for words, power in (("weighted by confidence", 1.0), ("plain mean", 0.0))}  # fmt: skip
+fused = {}
+for words, power in {"weighted by confidence": 1.0, "plain mean": 0.0}.items():
+    trust = [confidence(uncertainty, power=power) for uncertainty in uncertainties]
+    fused[words] = line_through(fused_target(means, trust, 0)[:, organ])
 taught = line_through(half_truth) == organ
 figure = figures.voxel_line(taught, teachers, fused, cohort.class_names[organ])
 show(
     figure,
     alt="Two teachers' answers and uncertainty, and the fused targets, along a line of voxels.",
-)
-
-# %% [markdown]
-# **Try it.** Raise the power: the surer voice drowns the other. Or weigh whole scans instead of
-# voxels. Watch the share of wrong voxels more than the colours.
-
-
-# %% tags=["widget"]
-def weigh(power, scope):
-    """Weights of view 1's teachers and its target, beside the plain mean's."""
-    target, shares = spoken(power, scope)
-    labels = {"taught to view 1": picture(target.argmax(dim=1).byte())}
-    parts = (picture(half_image[:, 0]), picture(half_truth), cohort.class_names, names)
-    return figures.fusion_strip(shares, labels, *parts, frame=True)
-
-
-# %% tags=["widget"]
-explore(
-    weigh,
-    wanted_bytes=90_000,
-    alt=lambda power, scope: f"Weights and target of view 1 for power {power:g}, by {scope}.",
-    power=Slider("power γ", (0.0, 0.5, 1.0, 2.0), 1.0),
-    scope=Slider("confidence of each", ("voxel", "scan"), "voxel"),
-)
-
-# %% [markdown]
-# **And who is in the room?** Send a teacher out, or let the winner take all (*hard* targets).
-
-# %% tags=["widget"]
-ROOMS = {names[v]: (v,) for v in range(1, COUNT)} | {"all others": tuple(range(1, COUNT))}
-
-
-def convene(room, target):
-    """The target of view 1 when only some views teach, soft or hard."""
-    fused, _ = spoken(teachers=ROOMS[room], hard=target == "hard")
-    title = f"taught p of {cohort.class_names[organ]}"
-    return figures.map_and_errors(title, picture(fused[:, organ]), picture(wrong(fused)))
-
-
-# %% tags=["widget"]
-explore(
-    convene,
-    wanted_bytes=80_000,
-    alt=lambda room, target: f"The {target} target of view 1 taught by {room}, and its errors.",
-    room=Slider("who teaches view 1", tuple(ROOMS), "all others"),
-    target=Slider("target", ("soft", "hard"), "soft"),
 )
 
 # %% [markdown]

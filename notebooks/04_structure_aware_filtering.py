@@ -619,7 +619,7 @@ interactive.max_tree(scans, area=area, alt=ALT_TREE)
 # and where one was brighter it is never darker afterwards. So edges are kept or erased, never moved
 # or invented, and the label stays valid for each that survives. (Kept edges may even get steeper.)
 #
-# **Why not simply blur?** For comparison: a blur with about the same mean change.
+# **Why not blur?** A blur with about the same mean change:
 
 
 # %%

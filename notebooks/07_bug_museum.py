@@ -19,9 +19,9 @@
 # which line from the curves alone?**
 #
 # Every defect is a classic of this field: a teacher that never moves, a softmax over the wrong
-# axis, labels that stay behind when their image is turned. First you diagnose, with the curves, the
-# film of pseudo-labels and a few measured numbers; then you see what the score would have told you,
-# and what a test of three lines tells in a second.
+# axis, labels that stay behind when their image is turned. First you diagnose, in a game of curves,
+# snapshots of pseudo-labels and a few measured numbers; then you see what the score would have told
+# you, and what a test of three lines tells in a second.
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are found again;
 #   seconds for a test run (`smoke`).
@@ -87,8 +87,8 @@ from IPython.display import HTML
 
 from ssl_lib import figures
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
-from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
+from ssl_lib.notebook.interactive import matching
 from ssl_lib.notebook.museum import EXHIBITS, answers
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
@@ -189,50 +189,9 @@ for number, name in enumerate(NAMES, start=1):
 # %% [markdown]
 # ## Do they train?
 #
-# Same warm-up, same updates, same seed. Trainings done before are
-# found by their content: a changed line is another content, so no exhibit is ever mistaken for the
-# sound one.
-
-# %% tags=["train"]
-sound, strong = (study.train(METHODS[name]) for name in ("mean_teacher", "supervised_strong"))
-trainings = {"supervised_strong": strong, "mean_teacher": sound}
-for letter, exhibit in EXHIBITS.items():
-    broken = METHODS["mean_teacher"].defined_by(vars(exhibit.method()))
-    trainings[key(letter)] = exhibit.study(study).train(replace(broken, name=key(letter)))
-
-# %% tags=["results"]
-result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
-
-# %% [markdown]
-# ## What do the curves say?
+# Same warm-up, same updates, same seed. Trainings done before are found by their content: a changed
+# line is another content, so no exhibit is ever mistaken for the sound one.
 #
-# Move the slider from exhibit to exhibit. Losses first: the supervised one and the *weighted*
-# consistency, as an experiment tracker would show them. Then the validation Dice. The second stage,
-# with unlabelled scans, begins in the middle.
-
-
-# %% tags=["widget"]
-def curves(letter):
-    beside = ("supervised_strong", "mean_teacher", key(letter))
-    return figures.training_curves({name: trainings[name] for name in beside})
-
-
-# %% tags=["widget"]
-explore(
-    curves,
-    alt=lambda letter: (
-        f"Supervised loss, consistency loss and validation Dice of exhibit {letter} beside the "
-        "sound mean teacher and the strong baseline."
-    ),
-    letter=Slider("exhibit", tuple(EXHIBITS), "A"),
-)
-
-# %% [markdown]
-# **Read with three questions.** Does the supervised loss go where the others go? Does the
-# consistency have the right *size*, not only the right direction? And when does the exhibit part
-# from the sound training: at once, at the start of the second stage, or slowly?
-
-# %% [markdown]
 # **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
 # cells: the check says what is right and gives hints; a solution is folded below it.) Predict. Nine
 # defects, the same network and the same updates.
@@ -249,41 +208,31 @@ ask(
     because=("All tensors have the right shapes. What is wrong is what they mean."),
 )
 
-# %% [markdown]
-# ## What do the snapshots say?
-#
-# Each training keeps snapshots of the first unlabelled scan that it has. Until the warm-up ends the
-# student labels it, then the teacher.
+# %% tags=["train"]
+sound, strong = (study.train(METHODS[name]) for name in ("mean_teacher", "supervised_strong"))
+trainings = {"supervised_strong": strong, "mean_teacher": sound}
+for letter, exhibit in EXHIBITS.items():
+    broken = METHODS["mean_teacher"].defined_by(vars(exhibit.method()))
+    trainings[key(letter)] = exhibit.study(study).train(replace(broken, name=key(letter)))
 
-
-# %% tags=["widget"]
-filmed = {letter: exhibit.study(study).film_case for letter, exhibit in EXHIBITS.items()}
-known = all(scan.case_id in cohort.sealed for scan in filmed.values())
-
-
-def film(letter):
-    truth = cohort.sealed.open(filmed[letter].case_id, "teaching picture")
-    return figures.film_strip(filmed[letter], truth, trainings[key(letter)].film)
-
-
-# %% tags=["widget"]
-if known:
-    explore(
-        film,
-        alt=lambda letter: (
-            f"Exhibit {letter}: the pseudo-label of one unlabelled scan over training, right, "
-            "wrong and confidently wrong."
-        ),
-        wanted_bytes=380_000,
-        letter=Slider("exhibit", tuple(EXHIBITS), "A"),
-    )
-else:
-    print("The filmed scans have no known truth to compare with.")
+# %% tags=["results"]
+result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
 
 # %% [markdown]
-# ## What do the instruments say?
+# ## What is there to see?
 #
-# Five numbers of each training, all from what it logged and left behind:
+# Three kinds of evidence, which the game below shows for every exhibit.
+#
+# **The curves.** The supervised loss and the *weighted* consistency, as an experiment tracker would
+# show them, then the validation Dice. The second stage, with unlabelled scans, begins in the
+# middle. Read with three questions. Does the supervised loss go where the others go? Does the
+# consistency have the right *size*, not only the right direction? And when does the exhibit part
+# from the sound training: at once, at the start of the second stage, or slowly?
+#
+# **The snapshots.** Each training keeps some of the first unlabelled scan that it has. Until the
+# warm-up ends the student labels it, then the teacher.
+#
+# **The numbers.** Five of each training, all from what it logged and left behind:
 #
 # - **supervised**, **consistency**: losses, mean over the last tenth;
 # - **gain**: validation Dice at the end minus at the end of the warm-up;
@@ -322,38 +271,47 @@ def gain(training):
 
 
 # %%
-lines = []
-for letter in ("sound", *EXHIBITS):
-    one = sound if letter == "sound" else trainings[key(letter)]
-    losses = [f"{last_tenth(one, term):.4f}" for term in ("supervised", "consistency")]
-    more = (f"{gain(one):+.3f}", f"{1000 * film_change(one):.1f}", f"{100 * apart(one):.2f} %")
-    lines.append((letter, *losses, *more))
-plain_table(("Exhibit", "supervised", "consistency", "gain", "snapshots", "apart"), lines)
+def measured(training):
+    """The five numbers of a training as texts."""
+    losses = {term: f"{last_tenth(training, term):.4f}" for term in ("supervised", "consistency")}
+    return losses | {
+        "gain": f"{gain(training):+.3f}",
+        "snapshots": f"{1000 * film_change(training):.1f} ‰",
+        "apart": f"{100 * apart(training):.2f} %",
+    }
+
+
+# %%
+numbers = {row: measured(one) for row, one in trainings.items() if row != "supervised_strong"}
 
 # %% [markdown]
 # ## What is your diagnosis?
 #
-# Put the number of a name (from the list above) behind each letter and run both cells. A wrong
-# letter gets a hint where to look.
+# Choose an exhibit by its letter, look at its evidence beside the sound training's, and say which
+# defect it has. Every defect is on show once. *Check* judges all that you have chosen and gives a
+# hint for a wrong one; only your first try counts, and an answer that you ask for counts as missed.
+# Play the snapshots, and switch to logarithmic losses where two curves lie flat on the axis. Which
+# exhibits can you name from their curves alone, and for which do you need a number?
 
-# %% tags=["exercise"]
-diagnosis = ...  # for example {"A": 3, "B": 1}: all letters, or those you are sure of
+# %%
+filmed = {"mean_teacher": study} | {key(x): EXHIBITS[x].study(study) for x in EXHIBITS}
+filmed = {row: one.film_case for row, one in filmed.items()}
+scans = {
+    row: (scan, cohort.sealed.open(scan.case_id, "teaching picture"))
+    for row, scan in filmed.items()
+    if scan.case_id in cohort.sealed  # without a known truth there is nothing to compare with
+}
 
-
-# %% tags=["exercise"]
-def right(letter):
-    """True where the reader's number belongs to the name of that exhibit."""
-    place = NAMES.index(EXHIBITS[letter].name) + 1
-    return lambda given: given.get(letter) == place
-
-
-letters = EXHIBITS if diagnosis is ... else [x for x in EXHIBITS if x in diagnosis]
-questions = [(f"exhibit {letter}", right(letter), EXHIBITS[letter].hint) for letter in letters]
-check("Your diagnosis", diagnosis, questions)
+# %% tags=["widget"]
+ALT_GAME = (
+    "Nine trainings with a hidden defect, to be matched with its name. Losses, validation Dice and "
+    "snapshots of each stand beside the sound mean teacher and the strong baseline."
+)
+matching(EXHIBITS, trainings, scans, numbers, stage=settings.warm_up, alt=ALT_GAME)
 
 # %% [markdown]
-# Still stuck? Unfold one letter at a time. The line that was changed is shown as it should be (-)
-# and as it is (+).
+# The same answers where no game can run, one fold a letter. The line that was changed is shown as
+# it should be (-) and as it is (+).
 
 # %% tags=["solution"]
 HTML(answers())

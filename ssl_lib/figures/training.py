@@ -134,11 +134,17 @@ def _loss_line(ax: Axes, row: str, history: History, term: str) -> None:
     if not logged:
         return
     iterations, values = np.array(logged, dtype=float).T
-    half = max(1, len(values) // 30)
-    smooth = [np.median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
+    smooth = running_median(values)
     look = {key: value for key, value in row_look(row).items() if key != "markerfacecolor"}
     ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.25)
     ax.plot(iterations, smooth, **look)
+
+
+def running_median(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:
+    """At each place the median of the fifteenth of the run around it."""
+    half = max(1, len(values) // 30)
+    windows = (values[max(0, i - half) : i + half + 1] for i in range(len(values)))
+    return np.array([np.median(window) for window in windows])
 
 
 def _scalar_colours(count: int) -> list[tuple[float, ...]]:

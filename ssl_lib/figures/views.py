@@ -174,14 +174,13 @@ def fusion_strip(
     truth: LabelPicture,
     class_names: Sequence[str],
     names: Sequence[str],
-    frame: bool = False,
 ) -> Figure:
     """Whose word counts where, then one or more fused targets with their true errors.
 
     `shares` are the teaching views' weights, adding up to 1 at each voxel; `names` are theirs.
     """
-    columns, width = 1 + len(targets), FRAME if frame else WIDTH
-    figure = new_figure(width / columns * _ratio(image) + (1.05 if frame else 0.95), width)
+    columns = 1 + len(targets)
+    figure = new_figure(WIDTH / columns * _ratio(image) + 0.95)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     axes[0].imshow(mixed_colours(shares), interpolation="nearest")
     _name(axes[0], "weights", "white: equal")
@@ -193,7 +192,7 @@ def fusion_strip(
     views = zip(VIEW_COLOURS, names, strict=False)
     handles = [Patch(color=colour, label=name) for colour, name in views]
     handles += class_legend(class_names)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if frame else 6)
+    figure.legend(handles=handles, loc="outside lower center", ncols=6)
     return figure
 
 

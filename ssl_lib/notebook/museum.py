@@ -86,9 +86,10 @@ EXHIBITS: dict[str, Exhibit] = {
         name="the teacher never moves",
         sound="Schedule(..., teacher_decay=0.97)",
         broken="Schedule(..., teacher_decay=1.0)",
-        hint="Watch the film: from the end of the warm-up on, what changes in the pseudo-label?",
+        hint="Play the snapshots: after the warm-up, what changes in the pseudo-label?",
         because="With a decay of 1 the average keeps its first value: but for its normalisation's "
-        "statistics the film stands still. The student learns from what it knew after the warm-up.",
+        "statistics the snapshots stand still. The student learns from what it knew after the "
+        "warm-up.",
         found_by="the teacher follows",
         rig=_never_moving,
     ),

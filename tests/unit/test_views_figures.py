@@ -96,12 +96,11 @@ def test_mixed_colours_are_the_views_at_the_corners_and_white_in_the_middle() ->
     assert np.allclose(mixed_colours(two)[0], [(1, 1, 1), to_rgb(VIEW_COLOURS[1])])
 
 
-@pytest.mark.parametrize("frame", [False, True])
-def test_a_fused_target_names_its_errors_and_every_view(scene, frame) -> None:
+def test_a_fused_target_names_its_errors_and_every_view(scene) -> None:
     image, truth, answers = scene
     shares = np.full((3, 10, 20), 1 / 3)
     targets = {"taught to view 1": answers["view 3"]}
-    figure = fusion_strip(shares, targets, image, truth, CLASSES, NAMES, frame)
+    figure = fusion_strip(shares, targets, image, truth, CLASSES, NAMES)
     assert labels_below(figure) == ["white: equal", "4.00% wrong"]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NAMES, "pool", "muscle"]

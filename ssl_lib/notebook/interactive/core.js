@@ -37,6 +37,22 @@ window["ssl-core-VERSION"] ??= (() => {
     return {shape, values: array.values.subarray(start, start + size)};
   };
 
+  // Of each pixel 0 agreed background, 1 right, 2 wrong, 3 confidently wrong; and the shares of the
+  // last three among the pixels that truth or label call organ.
+  const judge = (label, confidence, truth, sure) => {
+    const verdict = new Uint8Array(label.values.length), counts = [0, 0, 0];
+    for (let i = 0; i < verdict.length; i++) {
+      const here = label.values[i], real = truth.values[i];
+      if (!here && !real) continue;
+      verdict[i] = here === real ? 1 : confidence.values[i] >= sure - 1e-6 ? 3 : 2;
+      counts[verdict[i] - 1]++;
+    }
+    const all = counts[0] + counts[1] + counts[2], shares = counts.map((n) => all ? n / all : 0);
+    const words = ["right", "wrong", "confidently wrong"];
+    const said = shares.map((share, k) => `${Math.round(100 * share)} % ${words[k]}`).join(" · ");
+    return {verdict: {shape: truth.shape, values: verdict}, shares, words, said};
+  };
+
   // --- elements and controls
 
   const fill = (made, attributes, children) => {
@@ -219,6 +235,107 @@ window["ssl-core-VERSION"] ??= (() => {
   const titled = (title, shown, ...more) =>
     element("div", {class: "picture"}, element("b", {}, title), shown.canvas ?? shown, ...more);
 
+  // --- charts
+
+  const ticksOf = (low, high, log) => {
+    const found = [];
+    if (log) {
+      for (let at = Math.floor(Math.log10(low)); at <= Math.log10(high); at++) found.push(10 ** at, 2 * 10 ** at, 5 * 10 ** at);
+      const within = found.filter((v) => v >= low && v <= high);
+      return within.length < 2 ? [low, high] : within.length < 7 ? within : within.filter((v) => Math.log10(v) % 1 === 0);
+    }
+    const power = 10 ** Math.floor(Math.log10(high - low));
+    const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((one) => (high - low) / one <= 4.5);
+    for (let at = Math.ceil(low / step - 1e-9); at * step <= high + 1e-9; at++) found.push(at * step);
+    return found;
+  };
+  // Curves {name, colour, dash, points: [xs, ys]} over an axis called x, from 0 to the last of `xTicks`;
+  // upwards from 0 if `zero`, else from the least value; `now` is a solid line across, `stage` a dashed one.
+  const chart = ({title, curves, x, xTicks, zero = true, log = false, stage, now}) => {
+    const values = curves.flatMap(({points}) => points[1]).filter((v) => !log || v > 0);
+    const low = zero && !log ? 0 : Math.min(...values), high = Math.max(...values, low + 1e-9);
+    const part = (v) => log ? Math.log(Math.max(v, low) / low) / Math.log(high / low) : (v - low) / (high - low);
+    const X = (v) => 42 + 192 * v / xTicks.at(-1), Y = (v) => (126 - 102 * part(v)).toFixed(2);
+    const text = (at, y, words, anchor = "middle", style = "font-size:12px") =>
+      svg("text", {x: at, y, "text-anchor": anchor, style}, words);
+    const rule = (at, more) => at === undefined ? [] : [svg("line", {x1: X(at), x2: X(at), y1: 20, y2: 130, stroke: "currentColor", ...more})];
+    const ends = curves.map(({name, points}) => `${name} ends at ${Number(points[1].at(-1).toPrecision(3))}`);
+    return svg("svg", {viewBox: "0 0 240 162", role: "img", "aria-label": `${title}: ${ends.join(", ")}`},
+      text(4, 12, title, "start", "font-size:13px;font-weight:600"),
+      ...ticksOf(low, high, log).flatMap((v) => [svg("line", {class: "axis", x1: 42, x2: 234, y1: Y(v), y2: Y(v)}),
+        text(38, Number(Y(v)) + 4, String(Number(v.toPrecision(2))), "end")]),
+      ...xTicks.map((v, k) => text(X(v), 144, String(v), k === xTicks.length - 1 ? "end" : "middle")), text(138, 158, x),
+      ...rule(stage, {class: "axis", "stroke-dasharray": "3 3"}), ...rule(now, {"stroke-width": 1.5}),
+      ...curves.map(({colour, dash = "", points: [xs, ys]}) => svg("polyline", {class: "curve", style: `--c:${colour}`,
+        "stroke-dasharray": dash, points: xs.map((v, i) => `${X(v).toFixed(2)},${Y(ys[i])}`).join(" ")})));
+  };
+
+  // --- volumes
+
+  // Slices of a volume (i, j, k) through one voxel, `place`. The voxel moves by clicks, arrow keys, page
+  // keys, the wheel over a slice that has the focus, and one slider an axis; `moved()` follows. Pictures
+  // are `factors` times as fine as the voxels.
+  const planes = ({shape, factors, spacing, place, title}, moved) => {
+    const fine = shape.map((side, axis) => side * factors[axis]);
+    const move = (axis, to) => {
+      place[axis] = Math.min(Math.max(to, 0), shape[axis] - 1);
+      if (sliders[axis]) sliders[axis].value = place[axis];
+    };
+    const slices = [[0, 1, 2], [1, 2, 0], [2, 1, 0]] // axis, downwards, to the right: as in every other figure
+      .filter(([, down, right]) => shape[down] > 1 && shape[right] > 1).map(([axis, down, right]) => {
+        const size = {rows: fine[down], columns: fine[right]}, text = element("small");
+        const shown = picture({...size, aspect: spacing[down] / spacing[right], alt: ""}), {canvas} = shown;
+        // The plane of an array over the voxels, or over the pixels of the fine picture.
+        const cut = (values, isFine = false) => {
+          const scale = isFine ? [1, 1, 1] : factors, sides = isFine ? fine : shape, steps = [sides[1] * sides[2], sides[2], 1];
+          const found = new Uint8Array(size.rows * size.columns), base = place[axis] * steps[axis] * (isFine ? factors[axis] : 1);
+          for (let i = 0, at = 0; i < size.rows; i++) for (let j = 0; j < size.columns; j++, at++)
+            found[at] = values[base + Math.floor(i / scale[down]) * steps[down] + Math.floor(j / scale[right]) * steps[right]];
+          return {shape: [size.rows, size.columns], values: found};
+        };
+        const cross = () => {
+          const path = new Path2D(), x = (place[right] + 0.5) * factors[right], y = (place[down] + 0.5) * factors[down];
+          for (const side of [-1, 1]) {
+            path.moveTo(x + side * factors[right], y); path.lineTo(x + side * size.columns, y);
+            path.moveTo(x, y + side * factors[down]); path.lineTo(x, y + side * size.rows);
+          }
+          return path;
+        };
+        const to = (event) => {
+          const [i, j] = shown.place(event);
+          move(down, Math.floor(i / factors[down]));
+          move(right, Math.floor(j / factors[right]));
+          moved();
+        };
+        const step = (along, by) => { move(along, place[along] + by); moved(); };
+        const keys = {ArrowLeft: [right, -1], ArrowRight: [right, 1], ArrowUp: [down, -1], ArrowDown: [down, 1],
+          PageUp: [axis, 1], PageDown: [axis, -1]};
+        fill(canvas, {tabindex: 0, "data-lm-suppress-shortcuts": "true", onclick: to,
+          onpointermove: (event) => event.buttons && event.pointerType === "mouse" && to(event),
+          onkeydown: (event) => {
+            if (!keys[event.key]) return;
+            event.preventDefault();
+            step(...keys[event.key]);
+          }}, []);
+        canvas.addEventListener("wheel", (event) => {
+          if (document.activeElement !== canvas) return; // without the focus the page scrolls on
+          event.preventDefault();
+          step(axis, Math.sign(event.deltaY));
+        }, {passive: false});
+        const draw = (layers) => {
+          const where = `axis ${axis}: slice ${place[axis] + 1} of ${shape[axis]}`;
+          text.textContent = shape[axis] > 1 ? where : "";
+          shown.say(`${title(axis)}, ${where}; arrow keys move the voxel`);
+          shown.draw([...layers, {path: cross(), line: "#7df9ff", width: 1}]);
+        };
+        return {cut, draw, box: titled(title(axis), shown, text)};
+      });
+    const sliders = shape.map((side, axis) => side > 1
+      ? slider({label: `voxel along axis ${axis}`, max: side - 1, value: place[axis]}, (to) => { move(axis, to); moved(); }) : null);
+    const row = element("div", {class: "pictures", style: `--columns:${slices.length};max-width:${22 * slices.length}rem`}, ...slices.map(({box}) => box));
+    return {slices, row, controls: sliders.flatMap((one) => one ? [one.row] : [])};
+  };
+
   // --- life
 
   const start = async (identity, kind) => {
@@ -231,7 +348,8 @@ window["ssl-core-VERSION"] ??= (() => {
     stage.dispatchEvent(new Event("shown"));
   };
   const ui = {
-    slice, element, svg, slider, choice, tick, button, player, line, legend, bar, picture, titled, cividis, outline, rgb, labelled,
+    slice, planes, judge, chart, element, svg, slider, choice, tick, button, player, line, legend, bar, picture, titled, cividis,
+    outline, rgb, labelled,
   };
   return {kinds, start, unpack, ui};
 })();

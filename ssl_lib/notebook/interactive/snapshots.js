@@ -5,17 +5,8 @@ kinds.snapshots = (stage, data, ui) => {
   const times = [...new Set(rows.flatMap((row) => row.iterations))].sort((a, b) => a - b);
   const placeAt = (row, time) => row.iterations.findLastIndex((iteration) => iteration <= time);
 
-  const judge = (row, place, sure) => {
-    const label = ui.slice(row.label, filter.value, place).values, confidence = ui.slice(row.confidence, place).values;
-    const verdict = new Uint8Array(label.length), counts = [0, 0, 0];
-    for (let i = 0; i < label.length; i++) {
-      if (!label[i] && !truth.values[i]) continue;
-      verdict[i] = label[i] === truth.values[i] ? 1 : confidence[i] >= sure - 1e-6 ? 3 : 2;
-      counts[verdict[i] - 1]++;
-    }
-    const all = counts[0] + counts[1] + counts[2];
-    return {verdict: {shape: truth.shape, values: verdict}, shares: counts.map((n) => all ? n / all : 0)};
-  };
+  const judge = (row, place, sure) =>
+    ui.judge(ui.slice(row.label, filter.value, place), ui.slice(row.confidence, place), truth, sure);
 
   const shown = rows.map((row) => {
     const picture = ui.picture({rows: height, columns: width, aspect, alt: ""});
@@ -45,12 +36,11 @@ kinds.snapshots = (stage, data, ui) => {
     const time = times[moved.value], sure = confident.value / 100;
     truthShown.draw([{grey}, {label: truth, colours, alpha: 0.25}, {label: truth, lines: colours}]);
     for (const one of shown) {
-      const place = Math.max(placeAt(one.row, time), 0), {verdict, shares} = judge(one.row, place, sure);
+      const place = Math.max(placeAt(one.row, time), 0), {verdict, said: words} = judge(one.row, place, sure);
       const label = ui.slice(one.row.label, filter.value, place);
       one.picture.draw(look.value === 0
         ? [{grey}, {label: verdict, colours: judged, alpha: 0.6}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]
         : [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
-      const words = shares.map((share, k) => `${Math.round(100 * share)} % ${WORDS[k]}`).join(" · ");
       one.text.textContent = words;
       one.picture.say(`${one.row.name} at iteration ${one.row.iterations[place]}: ${words}`);
       drawChart(one, sure, one.row.iterations[place]);
