@@ -2,8 +2,9 @@
 
 python -m ssl_lib.reports.screenshots
 
-Writes `reports/pictures/NAME-light.webp` and `NAME-dark.webp`. Needs Playwright, a development
-dependency, and a Chromium of this machine.
+Writes `reports/pictures/NAME-light.webp` and `NAME-dark.webp`, and `opening.webp`, in which the
+handle of the front page's first figure moves. Needs Playwright, a development dependency, and a
+Chromium of this machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from ssl_lib.utils.errors import InputError
 HOW = "apt-get install chromium, or name a Chromium in SSL_CHROMIUM"
 SCHEMES = ("light", "dark")
 MOST_BYTES = 150_000
+SWEEP = (*range(50, 92, 3), *range(92, 8, -3), *range(8, 50, 3))
+"""Where the handle stands in the frames of the moving picture, in per cent."""
+FRAME_TIME = 90  # milliseconds
 PATIENCE = 10_000  # milliseconds until a part must be there
 MARGIN = 16  # pixels of the page around a part of it
 
@@ -42,9 +47,28 @@ class Shot:
 SHOTS = (
     Shot("front", "index.html", width=1240, height=800),
     Shot(
-        "slider",
+        "scans",
         "00_few_labels_many_scans/phantom-quick-n4.html",
-        '[aria-label="Picture with sliders"]',
+        '.ssl-piece[aria-label="Every test scan"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "copy_paste",
+        "01_bidirectional_copy_paste/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Copy-paste"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "repair",
+        "03_anatomically_aware_uncertainty/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Paint and repair"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "max_tree",
+        "04_structure_aware_filtering/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Filters on a Max-tree"]:has(canvas)',
+        width=800,
     ),
     Shot("leaderboard", "05_comparison/phantom-quick-n4.html", ".table-box:has(th.number)"),
     Shot("viewer", "06_your_own_scans/phantom_folder-quick-n4.html", ".ssl-look:has(canvas)"),
@@ -58,11 +82,9 @@ def find_chromium() -> str | None:
     return named or next(filter(None, map(shutil.which, known)), None)
 
 
-def take_pictures(reports: Path, shots: tuple[Shot, ...] = SHOTS) -> Iterator[Path]:
-    """Write each picture in light and dark; yields the files.
-
-    Raises `InputError` without a browser, or if a page or its part is missing.
-    """
+@contextmanager
+def open_browser() -> Iterator[object]:
+    """A Chromium driven by Playwright. Raises `InputError` without one."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -72,12 +94,52 @@ def take_pictures(reports: Path, shots: tuple[Shot, ...] = SHOTS) -> Iterator[Pa
         raise InputError("no Chromium on this machine", fix=HOW)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def take_pictures(reports: Path, shots: tuple[Shot, ...] = SHOTS) -> Iterator[Path]:
+    """Write each picture in light and dark; yields the files.
+
+    Raises `InputError` without a browser, or if a page or its part is missing.
+    """
+    with open_browser() as browser:
         for shot in shots:
             for scheme in SCHEMES:
                 path = reports / "pictures" / f"{shot.name}-{scheme}.webp"
                 write_atomically(path, as_webp(_taken(browser, reports, shot, scheme)))
                 yield path
-        browser.close()
+
+
+def take_opening(reports: Path) -> Path:
+    """Write `opening.webp`, the front page's first figure while its handle moves; returns the file.
+
+    Raises `InputError` without a browser, or if the figure is missing.
+    """
+    path = reports / "pictures" / "opening.webp"
+    with open_browser() as browser:
+        write_atomically(path, _moving(browser, reports / "index.html"))
+    return path
+
+
+def _moving(browser: object, file: Path) -> bytes:
+    """The front page's first figure as a WebP that moves, one frame a place of its handle."""
+    page = browser.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=1)
+    page.goto(file.resolve().as_uri())
+    stack = page.locator(".ssl-piece .wipe")
+    try:
+        stack.wait_for(timeout=PATIENCE)
+    except Exception:
+        raise InputError("the front page has no first figure", where=file) from None
+    slider, frames = page.locator(".ssl-piece input[type=range]").first, []
+    for place in SWEEP:
+        slider.fill(str(place))
+        frames.append(Image.open(io.BytesIO(stack.screenshot())).convert("RGB"))
+    page.close()
+    buffer = io.BytesIO()
+    more = {"save_all": True, "append_images": frames[1:], "duration": FRAME_TIME, "loop": 0}
+    frames[0].save(buffer, format="WEBP", quality=45, method=4, minimize_size=True, **more)
+    return buffer.getvalue()
 
 
 def as_webp(png: bytes) -> bytes:
@@ -131,7 +193,7 @@ def _with_margin(box: list[float], width: int) -> dict[str, float]:
 def main() -> int:
     """The command line; returns the exit code."""
     try:
-        for path in take_pictures(Path("reports")):
+        for path in (*take_pictures(Path("reports")), take_opening(Path("reports"))):
             print(f"{path} ({path.stat().st_size // 1000} kB)")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

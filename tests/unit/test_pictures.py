@@ -68,3 +68,12 @@ def test_large_pictures_lose_quality():
     png = io.BytesIO()
     Image.fromarray(noise).save(png, format="PNG")
     assert len(as_webp(png.getvalue())) <= MOST_BYTES
+
+
+def test_the_readme_opens_with_the_moving_handle():
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(r"!\[[^\]]{80,}\]\(reports/pictures/opening.webp\)", readme)
+    assert readme.index("opening.webp") < readme.index("## ")
+    frames = Image.open(ROOT / "reports" / "pictures" / "opening.webp")
+    assert frames.n_frames == len(pictures.SWEEP)
+    assert (ROOT / "reports" / "pictures" / "opening.webp").stat().st_size <= MOST_BYTES
