@@ -35,6 +35,7 @@ from ssl_lib.reports.render import (
     read_time,
     template_text,
 )
+from ssl_lib.reports.terms import with_anchors
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.provenance import git_commit, package_versions
 
@@ -131,7 +132,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
 
 def write_glossary(pages_dir: Path) -> None:
     """Write the page of the glossary, which every notebook links to."""
-    text = Markdown(GLOSSARY.parent)(GLOSSARY.read_text(encoding="utf-8"))
+    text = with_anchors(Markdown(GLOSSARY.parent)(GLOSSARY.read_text(encoding="utf-8")))
     page = environment().get_template("glossary.html.j2")
     html = page.render(text=Markup(text), style=template_text("style.css"))
     check_page(html)

@@ -23,6 +23,7 @@ from ssl_lib.reports.markdown import Heading, Markdown
 from ssl_lib.reports.offline import PageError, check_page
 from ssl_lib.reports.outcome import Failure, read_executed
 from ssl_lib.reports.outputs import outputs_html
+from ssl_lib.reports.terms import TermLinks
 from ssl_lib.reports.thumbnail import thumbnail
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -216,7 +217,7 @@ def _views(
     notebook: NotebookNode, folder: Path, *, with_outputs: bool
 ) -> tuple[str, list[CellView], list[Heading]]:
     """The title (first heading of level 1, taken out of its cell), the cells and the headings."""
-    markdown, title, views = Markdown(folder), "", []
+    markdown, links, title, views = Markdown(folder), TermLinks(), "", []
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
             views.append(_code_view(number, cell, folder, with_outputs))
@@ -225,6 +226,8 @@ def _views(
             if not title and _TITLE.search(html):
                 title = next(heading.text for heading in markdown.headings if heading.level == 1)
                 html = _TITLE.sub("", html, count=1)
+            else:
+                html = links(html)
             views.append(_markdown_view(number, cell, html))
     return title, views, markdown.headings
 
@@ -237,7 +240,7 @@ def _markdown_view(number: int, cell: NotebookNode, html: str) -> CellView:
 def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool) -> CellView:
     tags = cell_tags(cell)
     lines = cell.source.count("\n") + 1
-    label = f"Code, {lines} line{'s' * (lines > 1)}"
+    label = f"{_code_name(cell.source)}, {lines} line{'s' * (lines > 1)}"
     if "injected-parameters" in tags:
         label = "Parameters of this run"
     if cell.source.strip() and cell.get("execution_count") is None:
@@ -247,3 +250,9 @@ def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool
     kind = "solution" if "solution" in tags else "code"
     is_open = bool(tags & {"definition", "exercise"})
     return CellView(number, kind, label, Markup(source), Markup(outputs), is_open)
+
+
+def _code_name(source: str) -> str:
+    """What a reader finds a folded cell by: the functions and classes that it defines."""
+    names = re.findall(r"^(?:async )?(?:def|class) (\w+)", source, re.MULTILINE)
+    return f"Code: {', '.join(names)}" if names else "Code"
