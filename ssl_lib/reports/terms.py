@@ -9,9 +9,10 @@ from html import escape
 
 from ssl_lib.notebook.source import GLOSSARY
 
-COMMON = set(
-    ["excluded", "warning", "note", "draw", "step", "row", "view", "update", "method", "report", "averaged", "agreement", "better", "worse", "equivalent", "undecided"]
-)
+COMMON = {
+    *("excluded", "warning", "note", "draw", "step", "row", "view", "update", "method", "report"),
+    *("averaged", "agreement", "better", "worse", "equivalent", "undecided"),
+}
 """Words of everyday language: most places where they stand do not mean the glossary's line."""
 SILENT = {"a", "button", "code", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "math", "pre",
           "script", "strong", "style", "summary", "th"}  # fmt: skip
