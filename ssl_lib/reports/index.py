@@ -5,6 +5,7 @@ Built from the pages and the result files alone, so it is the same whichever run
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_sco
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
+from ssl_lib.notebook.interactive.page import Piece
 from ssl_lib.notebook.source import GLOSSARY
 from ssl_lib.reports.findings import STRONG, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.forest import overview
@@ -211,8 +213,8 @@ def _rows(results: Sequence[Result]) -> list[str]:
 
 def _opening(pages_dir: Path) -> Markup:
     """The figure that `ssl_lib.reports.opening` stored; empty without one."""
-    file = pages_dir / "opening.html"
-    return Markup(file.read_text(encoding="utf-8")) if file.is_file() else Markup("")
+    file = pages_dir / "opening.json"
+    return Markup(Piece(**json.loads(file.read_text())).html()) if file.is_file() else Markup("")
 
 
 def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:

@@ -3,7 +3,7 @@
 python -m ssl_lib.reports.opening --data data --runs build/runs
 
 Trains (or finds) the strong baseline and the mean teacher with three labelled patients, predicts
-the test scans, and writes `reports/opening.html`, which the front page takes in. Nothing is chosen
+the test scans, and writes `reports/opening.json`, which the front page takes in. Nothing is chosen
 by its looks: the scans are those whose gain in Dice is the lower quartile, the median and the upper
 quartile of all test scans.
 """
@@ -11,7 +11,9 @@ quartile of all test scans.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,18 @@ from ssl_lib.data.published import PUBLISHED
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import write_text
-from ssl_lib.notebook.interactive.wipe import Compared, wipe_html
+from ssl_lib.notebook.interactive.page import Piece
+from ssl_lib.notebook.interactive.wipe import Compared, wipe
 from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES
-from ssl_lib.reports.offline import check_page
 from ssl_lib.training.study import Study
 
-FILE = ROOT / "reports" / "opening.html"
+FILE = ROOT / "reports" / "opening.json"
 TAUGHT = "mean_teacher"
 QUARTILES = {"the median gain": 0.5, "a smaller gain": 0.25, "a larger gain": 0.75}
 
 
-def opening_html(study: Study) -> str:
-    """The figure's HTML for that study, with the terms of the data in its caption."""
+def opening(study: Study) -> Piece:
+    """The figure for that study, with the terms of the data in its caption."""
     networks = {name: study.train(METHODS[name]).networks["student"] for name in (STRONG, TAUGHT)}
     maps = {name: study.predict(network, study.cohort.test) for name, network in networks.items()}
     truths = {
@@ -54,7 +56,7 @@ def opening_html(study: Study) -> str:
         )
         for label, case in chosen.items()
     ]
-    return wipe_html(scans, study.cohort.class_names, alt=_alt(len(rank)))
+    return wipe(scans, study.cohort.class_names, alt=_alt(len(rank)))
 
 
 def _dice(
@@ -84,9 +86,7 @@ def main() -> None:
     study = Study.open(
         dataset, profile, n_labelled, 0, data_dir=folders.data, runs_dir=folders.runs
     )
-    html = opening_html(study)
-    check_page(html)
-    write_text(FILE, html)
+    write_text(FILE, json.dumps(asdict(opening(study))))
 
 
 if __name__ == "__main__":

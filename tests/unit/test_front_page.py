@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -13,7 +14,8 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import scan_scores
 from ssl_lib.methods import row_name
-from ssl_lib.notebook.interactive.wipe import Compared, wipe_html
+from ssl_lib.notebook.interactive.page import Piece
+from ssl_lib.notebook.interactive.wipe import Compared, wipe
 from ssl_lib.reports.findings import CEILING, RESULTS, STRONG, TWO_CORES, differences
 from ssl_lib.reports.forest import BEST, overview
 from ssl_lib.reports.offline import external_references
@@ -52,7 +54,7 @@ def test_without_the_three_rows_nothing_is_said() -> None:
 
 
 def test_the_stored_figure_loads_nothing_and_names_the_terms_of_its_data() -> None:
-    html = FILE.read_text(encoding="utf-8")
+    html = Piece(**json.loads(FILE.read_text(encoding="utf-8"))).html()
     assert external_references(html) == []
     assert "CC BY-NC-SA" in html and "Bernard" in html
 
@@ -61,7 +63,7 @@ def test_a_wipe_holds_the_truth_last_and_crops_around_the_organ() -> None:
     image, truth = organ(0)[:2]
     case = Case("a", "a", image.astype(np.float32), SPACING)
     one = Compared("the one", case, truth, {"few": np.zeros_like(truth)}, {"few": 0.25})
-    html = wipe_html([one], ("background", "one", "two"), alt="Two predictions.")
+    html = wipe([one], ("background", "one", "two"), alt="Two predictions.").html()
     shape = re.search(r'"grey":\{"array":"[^"]*","type":"uint8","shape":\[(\d+),(\d+)\]', html)
     assert all(8 < int(side) < max(image.shape) + 1 for side in shape.groups())
     assert '"maps":["few","an expert"]' in html and "0.25" in html

@@ -1,6 +1,6 @@
 """A figure that computes in the reader's page: data, a script of its own, and a stored picture.
 
-`interactive_html(kind, data, ...)` puts arrays (packed), the script `kind.js` and the parts that
+`piece(kind, data, ...)` puts arrays (packed), the script `kind.js` and the parts that
 all kinds share (`core.js`, `core.css`) into one piece of HTML. It needs no kernel, no network and
 no library, and lives alike in JupyterLab and in a report page. Where no script may run (GitHub, a
 notebook that is not trusted), the stored picture stays.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,35 @@ def packed(value: object) -> object:
     return {"array": data, "type": value.dtype.name, "shape": list(value.shape)}
 
 
-def interactive_html(
+@dataclass(frozen=True)
+class Piece:
+    """An interactive figure as it may be stored: `kind.js` draws `data` (JSON). `alt` describes the
+    figure and is its caption, `label` names it for screen readers, `picture` (WebP in base 64) is
+    for pages without a script, `needs` are scripts besides `core.js` that `kind.js` uses."""
+
+    kind: str
+    data: str
+    picture: str
+    alt: str
+    label: str
+    needs: tuple[str, ...] = ()
+
+    def html(self) -> str:
+        """The figure as HTML that stands alone, with the scripts of today."""
+        content = hashlib.sha256(self.data.encode()).hexdigest()
+        identity = f"piece-{content[:10]}-{next(_numbers)}"
+        label, alt, core = escape(self.label), escape(self.alt), f"ssl-core-{version()}"
+        return (
+            f"{shared_parts(self.kind, self.needs)}"
+            f'<div id="{identity}" class="ssl-piece" role="group" aria-label="{label}">'
+            f'<img class="stored" src="data:image/webp;base64,{self.picture}" alt="{alt}">'
+            f'<div class="stage" hidden></div>{caption_html(self.alt)}'
+            f'<script type="application/json">{self.data}</script>'
+            f'<script>window["{core}"].start("{identity}", "{self.kind}")</script></div>'
+        )
+
+
+def piece(
     kind: str,
     data: Mapping[str, object],
     *,
@@ -94,15 +123,9 @@ def interactive_html(
     label: str,
     stored: Figure,
     needs: Sequence[str] = (),
-) -> str:
-    """The figure as HTML that stands alone.
-
-    `data` is what `kind.js` is given: numbers, texts, arrays, `Quantised`, `Lossy`. `alt` describes
-    the figure and is its caption, `label` names it for screen readers, `stored` is the picture for
-    pages without a script, `needs` are scripts besides `core.js` that `kind.js` uses. Raises
-    `InputError` without a description, or above `MAX_BYTES`.
-    """
-    alt = checked_alt(alt)
+) -> Piece:
+    """The figure of that kind. `data` is what `kind.js` is given: numbers, texts, arrays,
+    `Quantised`, `Lossy`. Raises `InputError` without a description, or above `MAX_BYTES`."""
     text = json.dumps(data, default=packed, separators=(",", ":")).replace("<", "\\u003c")
     picture = _webp(stored)
     if len(text) + len(picture) > MAX_BYTES:
@@ -111,21 +134,12 @@ def interactive_html(
             expected=f"at most {MAX_BYTES // 1000} kB",
             fix="show fewer or smaller scans",
         )
-    content = hashlib.sha256(text.encode()).hexdigest()
-    identity = f"piece-{content[:10]}-{next(_numbers)}"
-    return (
-        f"{shared_parts(kind, needs)}"
-        f'<div id="{identity}" class="ssl-piece" role="group" aria-label="{escape(label)}">'
-        f'<img class="stored" src="data:image/webp;base64,{picture}" alt="{escape(alt)}">'
-        f'<div class="stage" hidden></div>{caption_html(alt)}'
-        f'<script type="application/json">{text}</script>'
-        f'<script>window["ssl-core-{version()}"].start("{identity}", "{kind}")</script></div>'
-    )
+    return Piece(kind, text, picture, checked_alt(alt), label, tuple(needs))
 
 
 def show_interactive(kind: str, data: Mapping[str, object], **words: object) -> None:
-    """Displays `interactive_html`."""
-    display(HTML(interactive_html(kind, data, **words)))
+    """Displays a `piece`."""
+    display(HTML(piece(kind, data, **words).html()))
 
 
 def shared_parts(kind: str, needs: Sequence[str] = ()) -> str:
@@ -151,7 +165,9 @@ def version() -> str:
 
 @cache
 def _file(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    """A script or style as a page holds it: without indents and lines of comment."""
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return re.sub(r"^[ \t]+|^[ \t]*//.*\n", "", text, flags=re.MULTILINE)
 
 
 def _webp(figure: Figure) -> str:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from ssl_lib.data.cohort import Case
 from ssl_lib.figures.slices import overlay, shared_window
 from ssl_lib.figures.style import house_style, new_figure
-from ssl_lib.notebook.interactive.page import class_colours, interactive_html
+from ssl_lib.notebook.interactive.page import Piece, class_colours, piece
 from ssl_lib.notebook.interactive.slices import shown_slice
 
 MARGIN = 0.35  # around the organ, of its side
@@ -29,8 +29,8 @@ class Compared:
     dice: Mapping[str, float]
 
 
-def wipe_html(scans: Sequence[Compared], class_names: Sequence[str], *, alt: str) -> str:
-    """HTML of the figure: a choice of scans, and for both sides a choice of label maps, the truth
+def wipe(scans: Sequence[Compared], class_names: Sequence[str], *, alt: str) -> Piece:
+    """The figure: a choice of scans, and for both sides a choice of label maps, the truth
     among them. Pictures are cut around the organ of the truth, on one slice."""
     data = {
         "scans": [_scan(one) for one in scans],
@@ -38,9 +38,7 @@ def wipe_html(scans: Sequence[Compared], class_names: Sequence[str], *, alt: str
         "names": list(class_names),
         "colours": class_colours(len(class_names)),
     }
-    return interactive_html(
-        "wipe", data, alt=alt, label="Two predictions", stored=_stored(scans[0])
-    )
+    return piece("wipe", data, alt=alt, label="Two predictions", stored=_stored(scans[0]))
 
 
 def _scan(one: Compared) -> dict[str, object]:
