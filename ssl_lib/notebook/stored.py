@@ -4,10 +4,14 @@ A widget lives as long as its kernel: a saved notebook, opened again, has none. 
 stand in the cell: the picture as PNG, one line, and the widget. While the widget lives, its style
 hides the first two; when it is gone, the style of the line hides the widget's error message, and
 picture and line stay, in JupyterLab as on GitHub.
+
+Notebooks in git hold pictures alone (`picture_alone`): their scripts would run nowhere before the
+cell is run, and would be most of the file.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,6 +37,11 @@ HIDE_PICTURE = (
 """Style of a living widget: the outputs before it are not shown."""
 HIDE_ERROR = f"{CHILD}:has(.ssl-stored-ID) + {CHILD}:not(:has(.ssl-live-ID)) {{ display: none; }}"
 """Style of the line: a widget that does not live is not shown."""
+_STORED = re.compile(r'<img class="stored"[^>]*>')
+_FRAME = re.compile(r"<img [^>]*display:block[^>]*>")
+_CAPTION = re.compile(r'<p class="ssl-caption".*?</p>', re.DOTALL)
+_SCRIPT = re.compile(r"<script.*?</script>", re.DOTALL)
+RUN = "<p><em>A stored picture. To move it, run this cell, or open the page in reports/.</em></p>"
 STATES = """
 .ssl-state { visibility: hidden; min-height: 1.5em; line-height: 1.5; }
 .ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy { display: none; }
@@ -62,6 +71,18 @@ def show_live(widget: ipywidgets.Widget, png: bytes, alt: str) -> Keep:
     data = {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}
     display({**data, "text/plain": ""}, raw=True)
     return lambda png, alt: handle.update(_data(png, alt), **_alt(alt))
+
+
+def picture_alone(html: str) -> str:
+    """An interactive figure, a picture with sliders or a slice viewer as a picture with its caption
+    and a line that says how to move it; other HTML stays as it is."""
+    if 'class="ssl-look"' in html:
+        return _SCRIPT.sub("", html) + RUN
+    for mark, picture in (('class="ssl-piece"', _STORED), ("Picture with sliders", _FRAME)):
+        if mark in html:
+            parts = [kind.search(html) for kind in (picture, _CAPTION)]
+            return "".join(part.group() for part in parts if part) + RUN
+    return html
 
 
 def _data(png: bytes, alt: str) -> dict[str, str]:

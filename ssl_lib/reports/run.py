@@ -26,6 +26,7 @@ from ssl_lib.notebook.files import (
     write_notebook,
     write_text,
 )
+from ssl_lib.notebook.stored import picture_alone
 from ssl_lib.reports.outcome import Failure, diagnose, note, read_executed
 from ssl_lib.reports.outputs import tidy_streams
 from ssl_lib.reports.plan import Folders, Job, digest
@@ -102,12 +103,16 @@ def received(job: Job, executed: Path, text: str) -> Ran:
 
 
 def store_outputs(ran: Ran) -> Path:
-    """Put the outputs of a run into the `.ipynb` beside its script; returns the `.ipynb`."""
+    """Put the outputs of a run into the `.ipynb` beside its script, with pictures of interactive
+    figures; returns the `.ipynb`."""
     executed = nbformat.read(ran.executed, as_version=4)
     executed.cells = [c for c in executed.cells if "injected-parameters" not in cell_tags(c)]
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.outputs = tidy_streams(cell.outputs)
+            for data in (output.get("data", {}) for output in cell.outputs):
+                if "text/html" in data:
+                    data["text/html"] = picture_alone(data["text/html"])
     target = ran.job.script.with_suffix(".ipynb")
     write_notebook(with_outputs(read_notebook(ran.job.script), executed), target)
     return target

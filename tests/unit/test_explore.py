@@ -15,6 +15,9 @@ from ssl_lib.figures import new_figure
 from ssl_lib.notebook import explore as module
 from ssl_lib.notebook import stored
 from ssl_lib.notebook.explore import Slider, explore, static_html, value_text
+from ssl_lib.notebook.interactive import page
+from ssl_lib.notebook.viewer import Scan
+from ssl_lib.notebook.viewer import static_html as viewer_html
 from ssl_lib.utils.errors import InputError
 
 SIZES = Slider("box size", (0.25, 0.5, 0.75), start=0.5)
@@ -187,3 +190,22 @@ def test_figures_are_drawn_in_house_style():
 
     static_html(spy, alt="Two bars.", size=SIZES)
     assert seen == [False, False, False] and rcParams["axes.spines.top"]
+
+
+def test_a_notebook_in_git_holds_pictures_alone() -> None:
+    """Of every kind of moving figure: picture and caption, no script and no other frame."""
+    sliders = static_html(draw, alt="Bars.", size=SIZES)
+    figure = page.piece("wipe", {"a": 1}, alt="A figure.", label="It", stored=draw()).html()
+    scan = Scan(np.zeros((6, 7, 8), np.float32), (1, 1, 1))
+    viewer = viewer_html({"": scan}, class_names=("b", "a"), alt="A scan.")
+    for html, words in (
+        (sliders, "Bars. (box size 0.5)"),
+        (figure, "A figure."),
+        (viewer, "A scan."),
+    ):
+        alone = stored.picture_alone(html)
+        assert "<script" not in alone and "run this cell" in alone
+        assert words in alone and "data:image/webp" in alone
+        assert len(alone) < len(html)
+    assert stored.picture_alone(sliders).count("<img") == 1
+    assert stored.picture_alone("<table><tr><td>1</td></tr></table>").endswith("</table>")
