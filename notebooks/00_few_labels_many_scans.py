@@ -407,6 +407,31 @@ check(
 # </details>
 
 # %% [markdown]
+# ## What can a scan without a label teach?
+#
+# Not the name of a class. It shows which voxels look alike, and where there is a gap between kinds.
+# If the border of a class lies in such a gap, and neighbours without a gap between them share their
+# class, then a few labels name whole regions. These two conditions are called *low density* and
+# *smoothness*; every method of these notebooks rests on them.
+#
+# **A toy.** Each point is a voxel, described by two numbers. Left, a point gets the class of the
+# nearest labelled point. Right, labels spread: round by round, each point passes its class on to
+# its nearest neighbours, labelled or not (Zhou and colleagues, NeurIPS 2003).
+
+# %% tags=["figure"]
+ALT_CLOUDS = (
+    "Two clouds of points with a few labels, classified by the nearest labelled point, and by "
+    "labels that spread over all points."
+)
+interactive.assumption(alt=ALT_CLOUDS)
+
+# %% [markdown]
+# **Try it.** Close the gap step by step: when does spreading fail, and why so suddenly? Then choose
+# the border *by convention*. In anatomy such borders are common: experts end an atrium at a plane,
+# or cut a vessel at a fixed distance, through tissue that looks alike on both sides. How many
+# labels do you need until both rules agree?
+
+# %% [markdown]
 # ## What is a mean teacher?
 #
 # **The claim** (Tarvainen and Valpola, 2017, in our words). Average the weights of the network over
