@@ -45,6 +45,9 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
     "Every notebook runs, its stored outputs agree, and every task's solution passes": (
         "test_smoke_notebooks", "test_notebook_rules", "test_exercises",
     ),
+    "What a figure computes in the page is what the library computes": tuple(
+        sorted(path.stem for path in (ROOT / "tests" / "browser").glob("test_interactive*.py"))
+    ),
     "Pages work without network and kernel, by keyboard, in WCAG 2.1 AA; JupyterLab runs every"
     " notebook; Binder and Colab are imitated": (
         "test_pages_in_browser", "test_lab_in_browser", "test_elsewhere",
