@@ -5,7 +5,7 @@ Each is one module with a script of the same name: `snapshots` (the pseudo-label
 says what of one voxel), `repair` (a denoising autoencoder that runs in the page, on a label map
 that the reader paints on), `max_tree` (structure-aware filtering of a slice), `moving_average` (a
 teacher's weight), `matching` (which defect belongs to which training), `wipe` (two predictions with
-a handle between them).
+a handle between them), `update` (one update of a method, step by step).
 """
 
 from ssl_lib.notebook.interactive.copy_paste import copy_paste
@@ -16,6 +16,7 @@ from ssl_lib.notebook.interactive.repair import repair
 from ssl_lib.notebook.interactive.scans import scans
 from ssl_lib.notebook.interactive.snapshots import snapshots
 from ssl_lib.notebook.interactive.three_views import three_views
+from ssl_lib.notebook.interactive.update import update
 
 __all__ = [
     "copy_paste",
@@ -26,4 +27,5 @@ __all__ = [
     "scans",
     "snapshots",
     "three_views",
+    "update",
 ]
