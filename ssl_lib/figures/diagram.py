@@ -186,7 +186,7 @@ DIAGRAMS: Mapping[str, Diagram] = {
             "answer": Box(2.3, 0.7, "answer", "predictions"),
             "pseudo": Box(2.3, 2, "answer", "pseudo-label p"),
             "auto": Box(3.3, 2, "frozen", "autoencoder\nof label maps"),
-            "weight": Box(4.3, 2, "change", "U = ‖p̂ − p‖²\nweight e^(−γU)"),
+            "weight": Box(4.3, 2, "change", "U = ‖p̂ − p‖²\nw = e^(−γU)"),
             "supervised": Box(4.3, 0, "loss", "supervised\nloss"),
             "consistency": Box(4.3, 1, "loss", "weighted\nconsistency"),
         },
