@@ -446,7 +446,7 @@ interactive.assumption(alt=ALT_CLOUDS)
 # arrow carries no gradient.
 
 # %% tags=["figure"]
-show(figures.method_diagram("mean_teacher"), alt=figures.diagram_alt("mean_teacher"))
+interactive.update("mean_teacher", alt=figures.diagram_alt("mean_teacher"))
 
 # %% [markdown]
 # **A toy.** Student weights 1, 1, 1; the teacher starts at 0 with $a = 0.5$. By hand: 0.5, 0.75,

@@ -212,7 +212,7 @@ def dice_roll(*parts):
 # arrow carries no gradient.
 
 # %% tags=["figure"]
-show(figures.method_diagram("bcp"), alt=figures.diagram_alt("bcp"))
+interactive.update("bcp", alt=figures.diagram_alt("bcp"))
 
 # %% [markdown]
 # ## What does the mask look like?

@@ -206,7 +206,7 @@ show(figures.cohort_grid(cohort, n=6), alt=ALT_COHORT)
 # **One update in one picture.**
 
 # %% tags=["figure"]
-show(figures.method_diagram("umct"), alt=figures.diagram_alt("umct"))
+interactive.update("umct", alt=figures.diagram_alt("umct"))
 
 # %% [markdown]
 # ## What is a view?

@@ -213,7 +213,7 @@ student = mean_teacher.networks["student"]
 # **One update in one picture.**
 
 # %% tags=["figure"]
-show(figures.method_diagram("aau"), alt=figures.diagram_alt("aau"))
+interactive.update("aau", alt=figures.diagram_alt("aau"))
 
 # %% [markdown]
 # ## How can a label map be wrong?

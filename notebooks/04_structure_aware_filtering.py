@@ -208,7 +208,7 @@ show(figures.cohort_grid(cohort, n=12), alt=ALT_COHORT)
 # arrow carries no gradient.
 
 # %% tags=["figure"]
-show(figures.method_diagram("dsaif"), alt=figures.diagram_alt("dsaif"))
+interactive.update("dsaif", alt=figures.diagram_alt("dsaif"))
 
 # %% [markdown]
 # ## What is a tree in an image?

@@ -275,7 +275,7 @@ def on_host(tensor, sample=0):
 # Labels and weights get the same boxes as the view; the formulas leave that out.
 
 # %% tags=["figure"]
-show(figures.method_diagram("hard_labels"), alt=figures.diagram_alt("hard_labels"))
+interactive.update("hard_labels", alt=figures.diagram_alt("hard_labels"))
 
 
 # %% tags=["definition"]
@@ -382,7 +382,7 @@ check(
 # (`border`).
 
 # %% tags=["figure"]
-show(figures.method_diagram("cw_bass"), alt=figures.diagram_alt("cw_bass"))
+interactive.update("cw_bass", alt=figures.diagram_alt("cw_bass"))
 
 
 # %% tags=["definition"]
@@ -519,7 +519,7 @@ check(
 # $\hat{y}^i$ and $w^i$ carry the boxes of view $i$; $p^{fp}$ is predicted from perturbed features.
 
 # %% tags=["figure"]
-show(figures.method_diagram("unimatch"), alt=figures.diagram_alt("unimatch"))
+interactive.update("unimatch", alt=figures.diagram_alt("unimatch"))
 
 
 # %% tags=["definition"]
@@ -648,7 +648,7 @@ check(
 # is smallest for predictions that are *unsure*.
 
 # %% tags=["figure"]
-show(figures.method_diagram("tracoco"), alt=figures.diagram_alt("tracoco"))
+interactive.update("tracoco", alt=figures.diagram_alt("tracoco"))
 
 
 # %% tags=["definition"]
@@ -808,7 +808,7 @@ check(
 # weight.
 
 # %% tags=["figure"]
-show(figures.method_diagram("adawac"), alt=figures.diagram_alt("adawac"))
+interactive.update("adawac", alt=figures.diagram_alt("adawac"))
 
 
 # %% tags=["definition"]

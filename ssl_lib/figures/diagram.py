@@ -44,6 +44,16 @@ BOXES: Mapping[Kind, Mapping[str, object]] = {
     "answer": {"facecolor": "white", "edgecolor": "#c5cad0"},
     "loss": {"facecolor": "#fbe9df", "edgecolor": VERMILLION, "linewidth": 1.8},
 }
+KIND_WORDS: Mapping[Kind, str] = {
+    "labelled": "labelled scan",
+    "unlabelled": "unlabelled scan",
+    "change": "operation",
+    "student": "network that learns",
+    "teacher": "teacher",
+    "frozen": "frozen network",
+    "answer": "prediction",
+    "loss": "loss",
+}
 FLOWS: Mapping[Flow, tuple[str, str]] = {
     "gradient": ("-", "gradient flows back"),
     "none": ("--", "no gradient"),
@@ -142,7 +152,7 @@ DIAGRAMS: Mapping[str, Diagram] = {
             *_paths("labelled box mixed student true", "unlabelled box", "student others"),
             *_paths("unlabelled teacher filter pseudo others", flow="none"),
             Arrow("labelled", "true", "none", -0.2),
-            Arrow("student", "teacher", "average", 0.12),
+            Arrow("student", "teacher", "average"),
         ],
         "Bidirectional copy-paste: a labelled and an unlabelled scan exchange a box of voxels; the"
         " student is judged on true voxels by true labels and on the others by the teacher's"
@@ -176,7 +186,7 @@ DIAGRAMS: Mapping[str, Diagram] = {
             "answer": Box(2.3, 0.7, "answer", "predictions"),
             "pseudo": Box(2.3, 2, "answer", "pseudo-label p"),
             "auto": Box(3.3, 2, "frozen", "autoencoder\nof label maps"),
-            "weight": Box(4.3, 2, "change", "U = ‖p̂ − p‖²\nweight e^(−γU)"),
+            "weight": Box(4.3, 2, "change", "U = ‖p̂ − p‖²\nw = e^(−γU)"),
             "supervised": Box(4.3, 0, "loss", "supervised\nloss"),
             "consistency": Box(4.3, 1, "loss", "weighted\nconsistency"),
         },
@@ -246,7 +256,8 @@ DIAGRAMS: Mapping[str, Diagram] = {
         {
             **_FRAME,
             "harder": Box(1, 1, "change", "two harder\nviews"),
-            "dropped": Box(3, 1.3, "answer", "with features\ndropped"),
+            "answer": Box(3, 0, "answer", "predictions"),
+            "dropped": Box(3, 1, "answer", "with features\ndropped"),
             "pseudo": Box(3, 2, "answer", "hard label\nwhere c ≥ 0.95"),
             "loss": Box(4, 1, "loss", "mean of the\nlosses × ramp"),
         },
@@ -292,15 +303,22 @@ DIAGRAMS: Mapping[str, Diagram] = {
 }
 
 
+def diagram_of(method: str) -> Diagram:
+    """The diagram of a method. Raises `InputError` for one without."""
+    if method not in DIAGRAMS:
+        raise InputError(f"{method!r} has no diagram", expected=f"one of {', '.join(DIAGRAMS)}")
+    return DIAGRAMS[method]
+
+
 def diagram_alt(method: str) -> str:
     """What the diagram of a method shows, in words. Raises `InputError` for one without."""
-    return _known(method).alt
+    return diagram_of(method).alt
 
 
 @house_style()
 def method_diagram(method: str) -> Figure:
     """One update of a method as boxes and arrows. Raises `InputError` for one without a diagram."""
-    diagram = _known(method)
+    diagram = diagram_of(method)
     rows = max(box.row for box in diagram.boxes.values())
     bent = min(arrow.bend for arrow in diagram.arrows) < -0.19  # over the first row
     figure = new_figure(height=1.3 + 0.72 * rows + 0.5 * bent)
@@ -320,12 +338,6 @@ def method_diagram(method: str) -> Figure:
     return figure
 
 
-def _known(method: str) -> Diagram:
-    if method not in DIAGRAMS:
-        raise InputError(f"{method!r} has no diagram", expected=f"one of {', '.join(DIAGRAMS)}")
-    return DIAGRAMS[method]
-
-
 def _draw_box(axes: Axes, box: Box) -> None:
     x, y = box.column * COLUMN, -box.row * ROW
     corner = (x - BOX[0] / 2, y - BOX[1] / 2)
@@ -338,7 +350,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
 
 
 def _draw_arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
-    first, last = _edges(start, end)
+    first, last = _edges(start, end, upright=arrow.flow == "average")
     axes.add_patch(
         FancyArrowPatch(
             first,
@@ -355,10 +367,13 @@ def _draw_arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
     )
 
 
-def _edges(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where an arrow leaves one box and meets the other: sides, or top and bottom of a column."""
+def _edges(
+    start: Box, end: Box, upright: bool = False
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where an arrow leaves one box and meets the other: sides, or top and bottom if `upright` or
+    in one column."""
     (x0, y0), (x1, y1) = ((box.column * COLUMN, -box.row * ROW) for box in (start, end))
-    if abs(x1 - x0) < BOX[0]:
+    if upright or abs(x1 - x0) < BOX[0]:
         half = BOX[1] / 2 if y1 > y0 else -BOX[1] / 2
         return (x0, y0 + half), (x1, y1 - half)
     half = BOX[0] / 2 if x1 > x0 else -BOX[0] / 2
