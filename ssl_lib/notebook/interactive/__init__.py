@@ -4,8 +4,8 @@ Each is one module with a script of the same name: `snapshots` (the pseudo-label
 `scans` (every dot of a plot is a scan), `copy_paste` (a box that is dragged), `three_views` (who
 says what of one voxel), `repair` (a denoising autoencoder that runs in the page, on a label map
 that the reader paints on), `max_tree` (structure-aware filtering of a slice), `moving_average` (a
-teacher's weight), `matching` (which defect belongs to which training), `wipe` (two predictions with
-a handle between them).
+teacher's weight), `matching` (which defect belongs to which training), `surface` (the surface of a
+prediction in 3D), `wipe` (two predictions with a handle between them).
 """
 
 from ssl_lib.notebook.interactive.copy_paste import copy_paste
@@ -15,6 +15,7 @@ from ssl_lib.notebook.interactive.moving_average import moving_average
 from ssl_lib.notebook.interactive.repair import repair
 from ssl_lib.notebook.interactive.scans import scans
 from ssl_lib.notebook.interactive.snapshots import snapshots
+from ssl_lib.notebook.interactive.surface import surface
 from ssl_lib.notebook.interactive.three_views import three_views
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "repair",
     "scans",
     "snapshots",
+    "surface",
     "three_views",
 ]
