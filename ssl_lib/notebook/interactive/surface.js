@@ -114,7 +114,7 @@ kinds.surface = (stage, data, ui) => {
     ui.choice({label: `${text} picture`, options, value: side * (rows.length > 1 ? rows.length - 1 : 1)}, soon));
   const which = ui.choice({label: "class", options: ["all classes", ...classes]}, soon);
   const bar = element("div"), paint = () => bar.replaceChildren(ui.bar(colour, [`≤ −${long(clip)}, inside`, `0`, `≥ ${long(clip)}, outside`]));
-  const slider = ui.slider({label: "farther than", max: STEPS, value: data.near, words: (v) => long(v * clip / STEPS)}, () => { paint(); soon(); });
+  const slider = ui.slider({label: `farther than, ${unit}`, max: STEPS, value: data.near, words: (v) => String(Number((v * clip / STEPS).toPrecision(3)))}, () => { paint(); soon(); });
   const zoom = ui.slider({label: "zoom", min: 50, max: 300, step: 10, value: 100, words: (v) => `${v} %`}, soon);
   const wire = ui.tick({label: "wire frame of the truth (yellow)", checked: false}, soon);
   const line = ui.line();
