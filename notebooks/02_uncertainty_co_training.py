@@ -1134,9 +1134,9 @@ for name, training in {"mean_teacher": mean_teacher, **co_trained}.items():
     print(f"{row_name(name)}: {training.seconds:.0f} s, {1000 * each:.0f} ms for an update")
 
 # %% [markdown]
-# Those seconds are of the machine that trained them, warm-ups of all views included. A flat kernel
-# has a third of a cubic one's weights, and half resolution an eighth of the voxels; that is what
-# pays for three networks and their passes.
+# Those seconds are of the machine that trained them, with all warm-ups. A flat kernel has a third
+# of a cubic one's weights, half resolution an eighth of the voxels; that pays for three networks
+# and their passes.
 #
 # ## Can you watch the views teach each other?
 #
@@ -1173,8 +1173,7 @@ for words, training in (("labels only", views_alone), ("co-trained", umct)):
 # ## What came out?
 #
 # Scores of the **last** weights on the test scans, over all stored seeds of this cohort and
-# profile. The row of a single view is view 1; *averaged* rows take the mean of the views'
-# probabilities.
+# profile. A single view is view 1; *averaged* rows take the mean of the views' probabilities.
 
 
 # %%
@@ -1221,6 +1220,17 @@ parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
 interactive.scans(*parts, row="umct_ensemble", alt=ALT_SCANS)
 
+# %% [markdown]
+# **Where does a surface err?** Turn the first test scan, class by class: at its poles or sides,
+# outside the truth or inside? Do all methods err there?
+
+# %% tags=["widget"]
+ALT_SURFACE = "Surfaces of predictions in 3D, coloured by the distance to the true surface."
+tried = cohort.test[0]
+turned_rows = ("supervised_strong", "mean_teacher", "umct_ensemble")
+solids = {name: predictions[name][tried.case_id] for name in turned_rows}
+interactive.surface(cohort, tried, truths[tried.case_id], solids, alt=ALT_SURFACE)
+
 # %% tags=["results"]
 PAIRS = {
     "averaging views": ("umct_views_supervised_ensemble", "umct_views_supervised"),
@@ -1236,10 +1246,10 @@ gain_table(PAIRS, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first line needs no unlabelled scan: it is what an ensemble gives. The
-# second is what a *single* network takes over from the others; the third is what remains when both
-# sides are averaged. The fourth and fifth are what the *uncertainty* adds. An interval that
-# straddles zero means: not shown here, with these scans and this budget. One within 0.01 of zero:
-# equal for every practical purpose, as in notebook 05.
+# second is what a *single* network takes over from the others; the third what remains when both are
+# averaged. The fourth and fifth are what the *uncertainty* adds. An interval that straddles zero
+# means: not shown here, with these scans and this budget. One within 0.01 of zero: equal for every
+# practical purpose, as in notebook 05.
 #
 # The next two lines compare several flat networks with one symmetric network: equal in updates,
 # labels and augmentation, not in size or cost (seconds in the table). The last line says how good
@@ -1247,8 +1257,8 @@ gain_table(PAIRS, stored_results())
 #
 # ## In which setting do views gain?
 #
-# The same differences for every data set and number of labelled scans that is stored for this
-# notebook, with a verdict that is computed.
+# The same differences for every stored data set and number of labelled scans, with a computed
+# verdict.
 
 # %% tags=["results"]
 QUESTIONS = {
@@ -1268,8 +1278,8 @@ for setting in sorted(settings_stored):
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
-# Early prototypes saw no gain there; where two views stand in the list, ours are judged. In 3D at
-# the profile `quick` that row is left out to save time; `gpu` trains two, three and six views.
+# Early prototypes saw no gain there; where two views stand in the list, ours are judged. In 3D
+# `quick` leaves that row out to save time; `gpu` trains two, three and six views.
 
 
 # %% tags=["results"]
@@ -1331,16 +1341,15 @@ measured_table(read_results(RESULTS_DIR, NOTEBOOK), MEASURED)
 # ImageNet weights of a 2D network, an advantage that flat kernels make possible and ours lack.
 # Notes of others speak of 20 000 iterations for the first stage and 5000 for the second, with
 # $\lambda = 0.2$. Number of passes, dropout rate and granularity could not be recovered; no code
-# was released. In the table below *released code* therefore means the notes of others, on another
-# organ.
+# was released. Below, *released code* means those notes, on another organ.
 
 # %% [markdown]
 # ## Is `PROFILE=paper` the paper?
 #
 # Constant by constant, for both benchmarks. The column *ours* is not typed: it is looked up where
-# the training looks. *Not at hand* means that the article's text could not be read here; then the
-# released code is the only witness. With `PROFILE=paper_equal` every row is trained with BCP's
-# schedule instead, so that no method is favoured, or starved, by its own.
+# the training looks. *Not at hand*: the article's text could not be read here; the released code is
+# the only witness. With `PROFILE=paper_equal` every row is trained with BCP's schedule instead, so
+# that no method is favoured, or starved, by its own.
 
 # %% tags=["results"]
 constants_table("umct")

@@ -685,8 +685,8 @@ look_through(
 )
 
 # %% [markdown]
-# Move through the whole scan: look for islands far from the organ, for slices that end too early,
-# and for left and right.
+# Move through the scan: look for islands far from the organ, slices that end too early, and left
+# and right.
 
 # %% [markdown]
 # **Every test scan.** Press *Worst*: does it fail in every row?
@@ -695,6 +695,15 @@ look_through(
 parts = (tested.cases, tested.truths, tested.predicted, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
 interactive.scans(*parts, row=best, alt=ALT_SCANS)
+
+# %% [markdown]
+# **The first in 3D.** Does it err at its ends or sides?
+
+# %% tags=["widget"]
+ALT_SURFACE = "Surfaces of predictions in 3D, coloured by the distance to the true surface."
+tried = tested.cases[0]
+solids = {row: tested.predicted[row][tried.case_id] for row in ("supervised_strong", best)}
+interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT_SURFACE)
 
 
 # %% [markdown]
@@ -711,9 +720,9 @@ if cohort.unlabelled:
     show(figures.snapshot_signs(trainings, cohort.n_classes), alt=ALT_SIGNS)
 
 # %% [markdown]
-# Of all unlabelled scans the final networks are compared, before post-processing. The order is a
-# simple rule: each sign ranks the scans (share and components by their factor to the median), and
-# the mean of a scan's places counts. Look at these scans first:
+# Of all unlabelled scans the final networks are compared, before post-processing. Each sign ranks
+# the scans (share and components by their factor to the median); the mean of a scan's places
+# counts. Look at these scans first:
 
 
 # %% tags=["results"]

@@ -6,7 +6,8 @@ Each is one module with a script of the same name: `update` (one update of a met
 `three_views` (who says what of one voxel), `repair` (a denoising autoencoder that runs in the page,
 on a label map that the reader paints on), `max_tree` (structure-aware filtering of a slice),
 `moving_average` (a teacher's weight), `matching` (which defect belongs to which training), `wipe`
-(two predictions with a handle between them).
+(two predictions with a handle between them), `surface` (a predicted organ in
+3D, coloured by its distance to the true surface).
 """
 
 from ssl_lib.notebook.interactive.assumption import assumption
@@ -17,6 +18,7 @@ from ssl_lib.notebook.interactive.moving_average import moving_average
 from ssl_lib.notebook.interactive.repair import repair
 from ssl_lib.notebook.interactive.scans import scans
 from ssl_lib.notebook.interactive.snapshots import snapshots
+from ssl_lib.notebook.interactive.surface import surface
 from ssl_lib.notebook.interactive.three_views import three_views
 from ssl_lib.notebook.interactive.update import update
 
@@ -29,6 +31,7 @@ __all__ = [
     "repair",
     "scans",
     "snapshots",
+    "surface",
     "three_views",
     "update",
 ]
