@@ -284,3 +284,18 @@ def test_scripts_that_run_again_or_out_of_order_change_nothing(
     assert page.locator(".ssl-piece .stage *").count() == before
     assert all(moves(page, piece) for piece in page.locator(".ssl-piece").all())
     assert opened.errors == []
+
+
+def test_a_figure_that_starts_out_of_sight_is_drawn_when_it_comes_into_sight(
+    pieces: list[str], tmp_path: Path, open_page
+) -> None:
+    file = tmp_path / "hidden.html"
+    file.write_text(f'<meta charset="utf-8"><div>{pieces[-1]}</div>')
+    seen = open_page(file).page
+    seen.wait_for_function("() => !document.querySelector('.ssl-piece .stored')")
+    file.write_text(file.read_text().replace("<div>", "<div hidden>", 1))
+    page = open_page(file).page
+    page.wait_for_function("() => !document.querySelector('.ssl-piece .stored')")
+    page.evaluate("document.querySelector('div').hidden = false")
+    page.wait_for_timeout(300)
+    assert page.locator(".ssl-piece").evaluate(DRAWN) == seen.locator(".ssl-piece").evaluate(DRAWN)

@@ -350,7 +350,15 @@ window["ssl-core-VERSION"] ??= (() => {
       build(stage, data, ui);
       root.querySelector(".stored").remove();
       stage.hidden = false;
-      stage.dispatchEvent(new Event("shown"));
+      const show = () => stage.dispatchEvent(new Event("shown"));
+      show();
+      if (stage.clientWidth) return;
+      const seen = new ResizeObserver(() => { // it had no size: JupyterLab hides cells that are far away
+        if (!stage.clientWidth) return;
+        seen.disconnect();
+        show();
+      });
+      seen.observe(stage);
     });
   };
   const ui = {
