@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from browser import Opened, open_file
+from lab import Lab, running_lab
 
 from ssl_lib.reports.screenshots import HOW, find_chromium
 
@@ -90,6 +91,13 @@ def open_page(browser) -> Iterator[Callable[..., Opened]]:
     yield partial(open_file, browser)
     for context in browser.contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab that reads and changes nothing of this user's."""
+    with running_lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

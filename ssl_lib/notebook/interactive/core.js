@@ -66,10 +66,11 @@ window["ssl-core-VERSION"] ??= (() => {
   const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
   const svg = (tag, attributes = {}, ...children) =>
     fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+  // JupyterLab leaves the keys alone that are pressed on such an element: Enter presses a button there.
+  const OWN_KEYS = {"data-lm-suppress-shortcuts": "true"};
   let count = 0;
   const labelled = (label, control, ...more) => {
-    control.id = `ssl-control-${++count}`;
-    control.setAttribute("data-lm-suppress-shortcuts", "true");
+    fill(control, {id: `ssl-control-VERSION-${++count}`, ...OWN_KEYS}, []);
     return element("div", {class: "control"}, element("label", {for: control.id}, label), control, ...more);
   };
   // A slider over the numbers min..max, or over the places of `texts`; `words(value)` is what it says.
@@ -100,12 +101,12 @@ window["ssl-core-VERSION"] ??= (() => {
     };
   };
   const tick = ({label, checked = true}, changed) => {
-    const input = element("input", {type: "checkbox"});
+    const input = element("input", {type: "checkbox", ...OWN_KEYS});
     input.checked = checked;
     input.addEventListener("change", () => changed(input.checked));
     return {row: element("label", {class: "tick"}, input, ` ${label}`), input, get value() { return input.checked; }};
   };
-  const button = (label, pressed) => element("button", {type: "button", onclick: pressed}, label);
+  const button = (label, pressed) => element("button", {type: "button", onclick: pressed, ...OWN_KEYS}, label);
   // Steps a slider through its values, from the start again when it stands at the end.
   const player = (moved, changed, pause = 700) => {
     let timer = null;
@@ -310,7 +311,7 @@ window["ssl-core-VERSION"] ??= (() => {
         const step = (along, by) => { move(along, place[along] + by); moved(); };
         const keys = {ArrowLeft: [right, -1], ArrowRight: [right, 1], ArrowUp: [down, -1], ArrowDown: [down, 1],
           PageUp: [axis, 1], PageDown: [axis, -1]};
-        fill(canvas, {tabindex: 0, "data-lm-suppress-shortcuts": "true", onclick: to,
+        fill(canvas, {tabindex: 0, ...OWN_KEYS, onclick: to,
           onpointermove: (event) => event.buttons && event.pointerType === "mouse" && to(event),
           onkeydown: (event) => {
             if (!keys[event.key]) return;
@@ -338,14 +339,27 @@ window["ssl-core-VERSION"] ??= (() => {
 
   // --- life
 
-  const start = async (identity, kind) => {
-    const root = document.getElementById(identity);
-    const data = await unpack(JSON.parse(root.querySelector("script[type='application/json']").textContent));
-    const stage = root.querySelector(".stage");
-    kinds[kind](stage, data, ui);
-    root.querySelector(".stored").remove();
-    stage.hidden = false;
-    stage.dispatchEvent(new Event("shown"));
+  // Everything of that identity that stands still: a notebook shows an output in two places when it is
+  // asked to, and may run its scripts again. `kinds` may change while data are unpacked.
+  const start = (identity, kind) => {
+    const build = kinds[kind];
+    document.querySelectorAll(`#${identity}:not([data-started])`).forEach(async (root) => {
+      root.dataset.started = "";
+      const data = await unpack(JSON.parse(root.querySelector("script[type='application/json']").textContent));
+      const stage = root.querySelector(".stage");
+      build(stage, data, ui);
+      root.querySelector(".stored").remove();
+      stage.hidden = false;
+      const show = () => stage.dispatchEvent(new Event("shown"));
+      show();
+      if (stage.clientWidth) return;
+      const seen = new ResizeObserver(() => { // it had no size: JupyterLab hides cells that are far away
+        if (!stage.clientWidth) return;
+        seen.disconnect();
+        show();
+      });
+      seen.observe(stage);
+    });
   };
   const ui = {
     slice, planes, judge, chart, element, svg, slider, choice, tick, button, player, line, legend, bar, picture, titled, cividis,
