@@ -172,10 +172,14 @@ def test_a_notebook_runs_and_its_sliders_move(
         came = run_all(page)
         assert came["errors"] == []
         sliders, dead = dead_sliders(page)
-        page.wait_for_function("() => !document.querySelector('.ssl-piece [hidden]:has(+ p)')")
+        page.wait_for_function("() => !document.querySelector('.ssl-piece .stored')")
+        alive = page.locator(".ssl-piece .stage:not([hidden])").count()
     finally:
         page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
         page.close()
     assert dead == []
-    assert sliders or "widget" not in notebook.with_suffix(".py").read_text()
+    code = "\n".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells)
+    assert sliders or "explore(" not in code
+    assert alive or "interactive." not in code
+    assert sliders or alive or "widget" not in notebook.with_suffix(".py").read_text()
     assert [text for text in errors if not HARMLESS.search(text)] == []
