@@ -426,10 +426,10 @@ ALT_CLOUDS = (
 interactive.assumption(alt=ALT_CLOUDS)
 
 # %% [markdown]
-# **Try it.** Close the gap step by step: when does spreading fail, and why so suddenly? Then choose
-# the border *by convention*. In anatomy such borders are common: experts end an atrium at a plane,
-# or cut a vessel at a fixed distance, through tissue that looks alike on both sides. How many
-# labels do you need until both rules agree?
+# **Try it.** Close the gap step by step: when does spreading lose its lead, and why so suddenly?
+# Then choose the border *by convention*. In anatomy such borders are common: experts end an atrium
+# at a plane, or cut a vessel at a fixed distance, through tissue that looks alike on both sides.
+# Which rule is better now, with one label per class and with eight? Go through several draws.
 
 # %% [markdown]
 # ## What is a mean teacher?
@@ -803,8 +803,8 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # The third colour is the one to fear: voxels that are *wrong and sure of it* teach the student a
 # mistake, and the teacher then inherits it.
 #
-# **Try it.** Press *Play* and watch both rows. Then lower *confident from*: does the mean teacher
-# become right, or only sure?
+# **Try it.** Press *Play* and watch both pictures. Then lower *confident from*: the share of right
+# pixels cannot change. How many of the mistakes does each row make with confidence?
 
 # %% tags=["widget"]
 filmed = study.film_case
@@ -909,8 +909,8 @@ if not drawn:  # else it stands at the top
 
 # %% [markdown]
 # **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
-# difference*. Does the mean teacher gain on scans that the strong baseline already finds, or on
-# those that it misses? And which scan loses most?
+# gain*. Does the mean teacher gain on scans that the strong baseline already finds, or on those
+# that it misses? And which scan loses most?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

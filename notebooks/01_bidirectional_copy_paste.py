@@ -954,8 +954,8 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # The first unlabelled scan, with pasting and without. Its hidden truth is opened for this figure
 # only. These are the networks' predictions on whole slices, before the component filter.
 #
-# **Try it.** Press *Play*. Then stop at any snapshot and switch the filter: is it worth more early,
-# or late?
+# **Try it.** Press *Play*. Then stop at any snapshot and switch the filter: how many pixels does
+# it change, early and late?
 
 
 # %% tags=["widget"]
@@ -1052,8 +1052,8 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% [markdown]
-# **Which scans gain?** Compare BCP with its ablation and press *Largest difference*. Does the
-# pasting move a border, or does one row find a part that the other misses?
+# **Which scans gain, which lose?** BCP stands beside its ablation. Press *Largest gain* and
+# *Largest loss*: does the pasting move a border, or does one row find a part that the other misses?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -1063,7 +1063,7 @@ predictions = {
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
-interactive.scans(*parts, row="bcp", alt=ALT_SCANS)
+interactive.scans(*parts, row="bcp", against="bcp_ablation", alt=ALT_SCANS)
 
 # %% tags=["results"]
 pairs = {

@@ -15,7 +15,7 @@
 # # Uncertainty-aware co-training
 #
 # **Look at one volume along three axes with three networks whose kernels are flat. They make
-# different mistakes, so they can teach each other; and the one that is unsure is not asked.**
+# different mistakes, so they can teach each other; and the one that is unsure counts less.**
 #
 # Uncertainty-aware multi-view co-training (UMCT; Xia and colleagues, WACV 2020 and Medical Image
 # Analysis 2020) revives an old idea: two learners who see different sides of the same thing correct

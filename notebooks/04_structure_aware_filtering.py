@@ -992,8 +992,8 @@ show(figures.training_curves(curves), alt="Losses and validation Dice of three r
 # ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan as network 1 labels it, without filters and with them. Its hidden truth
-# is opened for this figure only. The third colour is the one to fear: no partner corrects what
-# both are sure of. **Try it:** press *Play*, and follow that colour in both rows.
+# is opened for this figure only. **Try it:** press *Play*, and follow the third colour in both
+# pictures: do the filters change what network 1 gets wrong with confidence?
 
 # %% tags=["widget"]
 filmed = study.film_case
@@ -1134,9 +1134,9 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% [markdown]
-# **What did the filters change?** Compare DSAIF with its ablation and press *Largest difference*.
-# Does a whole island or hole differ, or only the border? Then compare one network with the average
-# of both.
+# **What did the filters change?** DSAIF stands beside *Cross pseudo supervision*, its ablation.
+# Press *Largest gain* and *Largest loss*: does a whole island or hole differ, or only the border?
+# Then compare one network with the average of both.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -1146,7 +1146,7 @@ predictions = {
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
-interactive.scans(*parts, row="dsaif", alt=ALT_SCANS)
+interactive.scans(*parts, row="dsaif", against="dsaif_ablation", alt=ALT_SCANS)
 
 # %% tags=["results"]
 questions = {

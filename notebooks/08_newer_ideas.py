@@ -977,8 +977,8 @@ if not drawn:  # else it stands at the top
 
 # %% [markdown]
 # **Do all ideas fail on the same scan?** Press *Worst*, then go up and down with the arrow keys: is
-# that scan hard for every row? Compare an idea with the mean teacher and press *Largest
-# difference*: how many scans carry the gain?
+# that scan hard for every row? Compare an idea with the mean teacher: on how many
+# scans is it better, and what do *Largest gain* and *Largest loss* look like?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -988,7 +988,7 @@ predictions = {
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
-interactive.scans(*parts, row="unimatch", alt=ALT_SCANS)
+interactive.scans(*parts, row="soft_labels", against="mean_teacher", alt=ALT_SCANS)
 
 # %% [markdown]
 # **What each part adds.** One idea, one difference.

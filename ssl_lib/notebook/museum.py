@@ -78,8 +78,9 @@ EXHIBITS: dict[str, Exhibit] = {
         sound="logits.float().softmax(dim=1) - target",
         broken="logits.float().softmax(dim=0) - target",
         hint="Read the scale of the consistency loss. What is the largest value it should have?",
-        because="Student and teacher are compared in different units, so the loss starts high and "
-        "cannot fall to where the others are; its gradient still points roughly the right way.",
+        because="Student and teacher are compared in different units, so the loss rises with "
+        "its ramp far above the others and stays there; its gradient still points roughly the "
+        "right way.",
         found_by="agreement costs nothing",
     ),
     "C": Exhibit(
@@ -97,7 +98,7 @@ EXHIBITS: dict[str, Exhibit] = {
         name="the teacher sees another geometry than the student",
         sound="target = teacher(augmentation.standardise(moved))",
         broken="target = teacher(augmentation.standardise(unlabelled))",
-        hint="Its consistency loss is low and its Dice falls. What is agreed upon so cheaply?",
+        hint="Its consistency loss falls while its Dice falls, too. What is agreed upon so cheaply?",
         because="The pseudo-label lies elsewhere than the organ, so the cheapest agreement is to "
         "say background where it matters: thin structures go first.",
         found_by="pseudo-labels lie on their view",
@@ -135,8 +136,9 @@ EXHIBITS: dict[str, Exhibit] = {
         sound="two_views(batch.unlabelled, networks.teacher",
         broken="two_views(batch.unlabelled, networks.student",
         hint="Compare it with the sound training, curve by curve, then think of what is left.",
-        because="On the phantom hardly to be told from the sound training: at this length the "
-        "second view does the work, and the average of the weights little.",
+        because="On the phantom its losses and its Dice are hardly to be told from the sound "
+        "training; only the snapshots are more restless. At this length the second view does the "
+        "work, and the average of the weights little.",
         found_by="the teacher is asked",
     ),
     "I": Exhibit(

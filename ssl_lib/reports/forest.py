@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.methods import in_order, is_exhibit, row_name
-from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, cohort_name, differences
+from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences
 
 BEST = "mean_teacher"
 
@@ -27,10 +27,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Overview:
-    """The leading cohort in short: its name, (words, mean Dice, interval, seeds) of three rows, and
-    all methods' differences to the strong baseline; `zero` is where no difference lies."""
+    """The leading cohort in short: how many patients have labels, (words, mean Dice, interval,
+    seeds) of three rows, and all methods' differences to the strong baseline; `zero` is where no difference lies."""
 
-    cohort: str
+    labelled: int
     numbers: list[tuple[str, str, str, int]]
     bars: list[Bar]
     zero: float
@@ -65,7 +65,7 @@ def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
         for row, one in ((row, found[row]) for row in in_order(found) if not is_exhibit(row))
     ]
     ends = tuple(f"{value:+.2f}".replace("-", "−") for value in (low, high))
-    return Overview(cohort_name(**TWO_CORES), numbers, bars, place(0.0), ends)
+    return Overview(TWO_CORES["n_labelled"], numbers, bars, place(0.0), ends)
 
 
 def _number(results: Sequence[Mapping[str, object]], row: str) -> tuple[str, str, int]:

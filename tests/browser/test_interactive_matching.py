@@ -145,7 +145,7 @@ def test_arrow_keys_move_from_exhibit_to_exhibit(piece) -> None:
     piece.get_by_role("button", name="exhibit B").focus()
     piece.page.keyboard.press("ArrowRight")
     assert piece.locator("[aria-pressed=true]").inner_text() == "C"
-    assert piece.locator("thead").inner_text().split() == ["sound", "C"]
+    assert piece.locator("thead").inner_text().split() == ["Mean", "teacher", "C"]
     piece.page.keyboard.press("ArrowLeft")
     piece.page.keyboard.press("ArrowLeft")
     assert piece.page.evaluate("document.activeElement.textContent") == "G"

@@ -136,7 +136,7 @@ def test_pointing_reads_the_weights_and_so_does_the_slider(page) -> None:
 def test_a_teacher_that_never_gets_there_has_no_lag(page) -> None:
     page.locator("input[type=range]").first.focus()
     page.keyboard.press("End")
-    assert "does not get halfway" in page.locator(".readout").nth(0).inner_text()
+    assert "never reaches half of the rise" in page.locator(".readout").nth(0).inner_text()
     assert "lag" not in page.locator(".ssl-piece svg").text_content()
 
 

@@ -64,7 +64,7 @@ def piece(file: Path, open_page):
 
 
 def voxel(piece) -> list[int]:
-    return [int(n) for n in re.findall(r"\d+", piece.locator(".readout").inner_text())[:3]]
+    return [int(n) - 1 for n in re.findall(r"\d+", piece.locator(".readout").inner_text())[:3]]
 
 
 def bars(piece) -> np.ndarray:
@@ -154,7 +154,7 @@ def test_keys_and_clicks_move_the_voxel(piece) -> None:
     now = voxel(piece)[0]
     canvas.hover()
     piece.page.mouse.wheel(0, -100 if now else 100)
-    expect(piece.locator(".readout")).to_contain_text(f"Voxel {now - 1 if now else 1}, 2, 3")
+    expect(piece.locator(".readout")).to_contain_text(f"Voxel {now if now else 2}, 3, 4")
 
 
 def test_a_large_scan_shows_some_slices_and_stays_small(monkeypatch) -> None:

@@ -52,7 +52,7 @@ kinds.assumption = (stage, data, ui) => {
         ...(convention ? [ui.svg("line", {x1: X(data.cut), x2: X(data.cut), y1: 4, y2: 246, stroke: "currentColor", "stroke-dasharray": "5 4"})] : []),
         ...points.map(([x, y], i) => ui.svg(found[i] ? "rect" : "circle", {class: "mark", style: `--c:${colours[found[i]]}`,
           ...(found[i] ? {x: X(x) - 3.6, y: Y(y) - 3.6, width: 7.2, height: 7.2} : {cx: X(x), cy: Y(y), r: 4})})),
-        ...points.flatMap(([x, y], i) => found[i] === classes[i] ? [] : [ui.svg("path", {class: "curve", style: `--c:${colours[2]}`,
+        ...points.flatMap(([x, y], i) => found[i] === classes[i] ? [] : [ui.svg("path", {fill: "none", stroke: "currentColor", "stroke-width": 1.4,
           d: `M${X(x) - 5} ${Y(y) - 5}l10 10m0 -10l-10 10`})]),
         ...points.flatMap(([x, y], i) => labelled[i] ? [ui.svg("circle", {cx: X(x), cy: Y(y), r: 9, fill: "none", stroke: "currentColor", "stroke-width": 2.5})] : []));
       text.textContent = `${Math.round(100 * right)} % right`;
@@ -60,17 +60,17 @@ kinds.assumption = (stage, data, ui) => {
       return right;
     });
     const gain = Math.round(100 * shares[1]) - Math.round(100 * shares[0]);
-    said.textContent = gain ? `With the unlabelled points ${Math.abs(gain)} % of all points more are ${gain > 0 ? "right" : "wrong"}.`
+    said.textContent = gain ? `With the unlabelled points ${Math.abs(gain)} percentage points more are ${gain > 0 ? "right" : "wrong"}.`
       : "With the unlabelled points as many are right as without.";
   };
 
-  const gap = ui.slider({label: "gap", max: 110, step: 5, value: 100 * data.gap, words: (v) => (v / 100).toFixed(2)}, draw);
-  const few = ui.slider({label: "labels a class", min: 1, max: 8}, draw);
+  const gap = ui.slider({label: "shift of the lower cloud", max: 110, step: 5, value: 100 * data.gap, words: (v) => (v / 100).toFixed(2)}, draw);
+  const few = ui.slider({label: "labels per class", min: 1, max: 8}, draw);
   const drawn = ui.slider({label: "which ones: draw", min: 1, max: orders.shape[0]}, draw);
   const border = ui.choice({label: "border of the classes", options: ["in the gap", "by convention"]}, draw);
   const said = ui.line();
   stage.append(ui.element("div", {class: "pictures", style: "--columns:2"}, ...plots.map(({box}) => box)),
-    ui.legend([[colours[0], `predicted ${names[0]} (round)`], [colours[1], `predicted ${names[1]} (square)`], [colours[2], "wrong (cross)"], ["transparent", "labelled (ring)"]]), said,
+    ui.legend([[colours[0], `predicted ${names[0]} (round)`], [colours[1], `predicted ${names[1]} (square)`], ["transparent", "wrong: a cross"], ["transparent", "labelled: a ring"]]), said,
     ui.element("div", {class: "controls"}, gap.row, few.row, drawn.row, border.row));
   stage.addEventListener("shown", draw);
 };

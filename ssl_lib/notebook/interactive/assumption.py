@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from ssl_lib.figures.style import CLASS_COLOURS, VERMILLION, house_style, new_figure
+from ssl_lib.figures.style import CLASS_COLOURS, house_style, new_figure
 from ssl_lib.notebook.interactive.page import show_interactive
 
 POINTS, DRAWS, GAP = 160, 12, 0.9
@@ -32,7 +32,7 @@ def assumption(seed: int = 0, *, alt: str) -> None:
         "neighbours": NEIGHBOURS,
         "passedOn": PASSED_ON,
         "rounds": ROUNDS,
-        "colours": [*CLASS_COLOURS[:2], VERMILLION],
+        "colours": list(CLASS_COLOURS[:2]),
         "names": list(NAMES),
     }
     stored = _stored(base, cloud, data["orders"][0])

@@ -77,12 +77,12 @@ kinds.copy_paste = (stage, data, ui) => {
       const zones = [mask[v] ? "outside" : "inside", ...(near ? ["border"] : [])];
       for (const zone of zones) { sums[zone][1]++; if (label.values[v] === predicted.values[v]) sums[zone][0]++; }
     }
-    return Object.entries(sums).map(([zone, [correct, all]]) => `${zone} ${all < 20 ? "–" : `${Math.round(100 * correct / all)} %`}`).join(" · ");
+    return Object.entries(sums).map(([zone, [correct, all]]) => `${zone} ${all < 20 ? "too few pixels" : `${Math.round(100 * correct / all)} %`}`).join(" · ");
   };
 
   // One colour scale for every state: the strongest gradient of all, and a hundredth of it.
   let top = 0;
-  const RANGE = 100, logarithmic = (pull) => ui.cividis(1 + Math.log(pull / top) / Math.log(RANGE));
+  const RANGE = 20, logarithmic = (pull) => ui.cividis(1 + Math.log(pull / top) / Math.log(RANGE));
   const draw = () => {
     const now = box(), mask = maskOf(now), alpha = weight.value / 100, edge = borderOf(now);
     const share = (now[1] - now[0]) * (now[3] - now[2]) / size;
@@ -95,7 +95,7 @@ kinds.copy_paste = (stage, data, ui) => {
       sources[way].draw([{grey: images[way]}, ...taught(labels[way], way === 1), edge]);
       mixtures[way].draw([{grey: image}, ...taught(parts[0], keeps === 1), ...taught(parts[1], gives === 1), edge]);
       const weights = [(keeps === 0 ? 1 : alpha) / (1 - share), (gives === 0 ? 1 : alpha) / share];
-      said[way].textContent = `weight of a voxel: outside ${weights[0].toFixed(2)}, inside ${weights[1].toFixed(2)}`;
+      said[way].textContent = `weight of a voxel (1: an even share): outside ${weights[0].toFixed(2)}, inside ${weights[1].toFixed(2)}`;
       mixtures[way].say(`${WAYS[way]} mixture, box takes ${Math.round(100 * share)} % of the slice`);
       if (gradient) {
         beside[way].draw([{values: pullOf(mask, way, alpha), low: 0, high: 1, map: logarithmic}, edge]);
@@ -116,8 +116,8 @@ kinds.copy_paste = (stage, data, ui) => {
   };
 
   const last = places - 1, middle = Math.floor(places / 2);
-  const side = ui.slider({label: "box side β", texts: data.sides, value: data.sides.length - 1}, draw);
-  const weight = ui.slider({label: "weight α", max: 100, step: 5, value: 50, words: (v) => (v / 100).toFixed(2)}, draw);
+  const side = ui.slider({label: "box side β", texts: data.sides, value: 1}, draw);
+  const weight = ui.slider({label: "α, for the gradient", max: 100, step: 5, value: 50, words: (v) => (v / 100).toFixed(2)}, draw);
   const down = ui.slider({label: "box: down", max: last, value: middle, words: (v) => `${v + 1} of ${places}`}, draw);
   const across = ui.slider({label: "box: across", max: last, value: middle, words: (v) => `${v + 1} of ${places}`}, draw);
   const show = ui.choice({label: "beside it", options: ["the network's prediction", "gradient of the loss"]}, draw);

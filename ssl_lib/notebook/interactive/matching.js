@@ -22,7 +22,8 @@ kinds.matching = (stage, data, ui) => {
     const [rows, width] = row.film.grey.shape;
     row.picture = ui.picture({rows, columns: width, aspect: row.film.aspect, alt: ""});
     row.said = element("small");
-    row.box = ui.titled(row.name, row.picture, row.said, element("small", {}, row.film.words));
+    const same = row === sound || row.film.grey.values.every((value, i) => value === sound.film?.grey.values[i]);
+    row.box = ui.titled(same ? row.name : `${row.name} (another scan: compare no shares)`, row.picture, row.said, element("small", {}, row.film.words));
   }
   const drawFilm = (row) => {
     const {film} = row, place = Math.max(film.iterations.findLastIndex((time) => time <= times[moved.value]), 0);
@@ -36,7 +37,7 @@ kinds.matching = (stage, data, ui) => {
   // --- what is drawn, and what the reader does
 
   const numbers = () => element("table", {},
-    element("thead", {}, element("tr", {}, ...["", "sound", exhibits[now].letter].map((text) => element(text ? "th" : "td", text ? {scope: "col", class: "number"} : {}, text)))),
+    element("thead", {}, element("tr", {}, ...["", "Mean teacher", exhibits[now].letter].map((text) => element(text ? "th" : "td", text ? {scope: "col", class: "number"} : {}, text)))),
     element("tbody", {}, ...columns.map((name, k) => element("tr", {}, element("th", {scope: "row"}, name),
       element("td", {class: "number"}, sound.numbers[k]), element("td", {class: "number"}, exhibits[now].numbers[k])))));
   const answer = (one) => [element("p", {}, element("strong", {}, `Exhibit ${one.letter}: ${one.answer}. `), one.because),

@@ -92,7 +92,9 @@ kinds.max_tree = (stage, data, ui) => {
     shown[1].name.textContent = `${kind === "max" ? "Max" : "Min"}-tree, ${steps}`;
     shown[0].text.textContent = scan.words;
     shown[1].text.textContent = `${mean((one) => one !== 0).toFixed(1)} % of pixels changed`;
-    shown[2].text.textContent = `mean change: ${(mean(Math.abs) / 255).toFixed(2)} %`;
+    const inside = scan.organ ? [...change].filter((_, p) => scan.organ.values[p]) : [];
+    const organ = inside.length ? `, in the organ ${(inside.reduce((sum, one) => sum + Math.abs(one), 0) / inside.length / 2.55).toFixed(2)} %` : "";
+    shown[2].text.textContent = `mean change: ${(mean(Math.abs) / 255).toFixed(2)} %${organ}`;
     const after = [steps === "B" ? "" : ` → ${pruned.large} after A`, steps === "A" ? "" : ` → ${pruned.left} after B`];
     counted.textContent = `Nodes: ${grown.nodes.length}${after.join("")}.`;
     paint();
@@ -100,8 +102,9 @@ kinds.max_tree = (stage, data, ui) => {
   };
   const paint = (outlines = []) => {
     const line = (area) => area ? [{label: area, lines: ["#fff"], width: 1.6, halo: "#000"}] : [];
-    shown[0].picture.draw([greyOf(now.levels), ...line(outlines[0])]);
-    shown[1].picture.draw([greyOf(now.after), ...line(outlines[1])]);
+    const {organ} = now.scan, border = organ && outlined.value ? [{label: organ, lines: ["#F0E442"], width: 1.2, halo: "#0008"}] : [];
+    shown[0].picture.draw([greyOf(now.levels), ...border, ...line(outlines[0])]);
+    shown[1].picture.draw([greyOf(now.after), ...border, ...line(outlines[1])]);
     shown[2].picture.draw([now.change, ...line(outlines[0])]);
   };
   const drawFlood = () => {
@@ -160,13 +163,14 @@ kinds.max_tree = (stage, data, ui) => {
   const threshold = ui.slider({label: "area threshold T", texts: areas.map(String), value: areas.indexOf(data.area)}, draw);
   const counts = ui.slider({label: "grey levels", texts: COUNTS.map(String), value: 5}, again);
   const touching = ui.choice({label: "pixels touch by", options: ["sides", "corners"], value: 1}, again);
+  const outlined = ui.tick({label: "outline of the labelled organ"}, () => paint());
   const flooded = ui.element("div", {class: "wide"}), counted = ui.line(), said = ui.line(false);
   said.style.minHeight = "3em";
   const hint = "Point at a pixel to see its node.";
   said.textContent = hint;
   shown = makePictures(scans[0]);
   water(0.6);
-  const controls = ui.element("div", {class: "controls"}, which.row, tree.row, chosen.row, threshold.row, counts.row, touching.row, flooded, counted, said);
+  const controls = ui.element("div", {class: "controls"}, which.row, tree.row, chosen.row, threshold.row, counts.row, touching.row, ...(scans.some(({organ}) => organ) ? [outlined.row] : []), flooded, counted, said);
   stage.append(
     ui.element("div", {class: "pictures", style: "--columns:3"}, ...shown.map(({box}) => box), controls),
     ui.legend([[changes[0], "darker, by 25 % of the grey range or more"], [changes[1], "brighter"],

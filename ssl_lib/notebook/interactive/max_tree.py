@@ -19,7 +19,7 @@ from ssl_lib.utils.errors import InputError
 
 MOST_SCANS = 3
 LARGEST_AREA = 400
-KEPT, SMALL = (SKY, GREEN, PURPLE, YELLOW, BLUE), VERMILLION
+KEPT, SMALL = (SKY, GREEN, PURPLE, YELLOW), VERMILLION
 DARKER, BRIGHTER = BLUE, ORANGE
 
 
@@ -60,6 +60,7 @@ def _scan(case: Case, number: int) -> dict[str, object]:
         "grey": grey,
         "aspect": shown.aspect,
         "window": list(shared_window([grey])),
+        "organ": None if case.label is None else (shown.classes(case.label) > 0).astype(np.uint8),
     }
 
 

@@ -35,6 +35,7 @@ kinds.moving_average = (stage, data, ui) => {
     ...Array.from({length: 91}, (_, k) => 9000 + k * 10), ...Array.from({length: 18}, (_, k) => 9905 + k * 5)]
     .map((tenth) => Math.round(tenth)))].sort((a, b) => a - b).map((tenth) => tenth / 1e4);
   const low = Math.min(...student), high = Math.max(...student);
+  const percent = (share) => `${Number((100 * share).toPrecision(2))} %`;
   let wide = 600;
   const X = (t) => 34 + (wide - 48) * t / end, Y = (v) => 214 - 204 * (v - low) / (high - low || 1), FLOOR = 292;
   const chart = ui.svg("svg", {role: "img"});
@@ -48,7 +49,7 @@ kinds.moving_average = (stage, data, ui) => {
     const teacher = averaged(student, a, up), late = averaged(trend, a, up), memory = shares(t, a, up);
     const [own, lagged] = [trend, late].map((curve) => crossing(curve, half));
     const noise = [spread(student, trend), spread(teacher, late)], lag = lagged < 0 ? null : lagged - own;
-    const most = Math.max(...memory.subarray(Math.min(1, t)), 1e-9), bar = (v) => FLOOR - 46 * Math.min(v / most, 1);
+    const most = Math.max(...memory, 1e-9), bar = (v) => FLOOR - 46 * v / most;
     wide = stage.clientWidth < 480 ? 460 : 600;
     chart.setAttribute("viewBox", `0 0 ${wide} 330`);
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * end));
@@ -61,18 +62,18 @@ kinds.moving_average = (stage, data, ui) => {
       ...(lag === null ? [] : [rule(X(own), Y(half), X(lagged), Y(half), {stroke: "currentColor", "stroke-width": 3}),
         ...[own, lagged].map((at) => rule(X(at), Y(half), X(at), 206, {stroke: "currentColor", "stroke-dasharray": "2 3"})),
         text((X(own) + X(lagged)) / 2, 218, `lag ${lag.toFixed(1)}`)]),
-      text(34, 242, `share of each update in the teacher at update ${t}`, "start"),
+      text(34, 242, `share of each past student in the teacher at update ${t}; the highest bar is ${percent(most)}`, "start"),
       rule(34, FLOOR, X(end), FLOOR),
       ui.svg("path", {class: "mark", style: `--c:${TEACHER}`, d: [...memory].map((v, k) => v / most < 0.004 ? "" : `M${X(k) - 0.9} ${FLOOR}V${bar(v)}h1.8V${FLOOR}z`).join("")}),
       ...[[6, 206], [248, FLOOR]].map(([y, to]) => rule(X(t), y, X(t), to, {stroke: "currentColor", "stroke-width": 1.2})),
       ...ticks.map((tick) => text(X(tick), FLOOR + 15, tick)),
       text(X(end / 2), FLOOR + 34, "update"));
-    const lagging = lag === null ? "the teacher does not get halfway up" : `lag halfway up ${lag.toFixed(1)} updates`;
+    const lagging = lag === null ? "the teacher never reaches half of the rise" : `it reaches half of the rise ${lag.toFixed(1)} updates late`;
     const steps = Number((1 / (1 - a)).toFixed(a < 0.9 ? 1 : 0));
-    told.textContent = `Memory: about ${steps} ${steps === 1 ? "step" : "steps"}; ${lagging}; `
+    told.textContent = `Memory: about ${steps} ${steps === 1 ? "update" : "updates"}; ${lagging}; `
       + `noise ${noise[1].toFixed(3)} (student ${noise[0].toFixed(3)}); distance from the trend ${spread(teacher, trend).toFixed(3)}.`;
     said.textContent = `At update ${t}: student ${student[t].toFixed(3)}, teacher ${teacher[t].toFixed(3)}, trend ${trend[t].toFixed(3)}; `
-      + (t ? `decay of this update ${averaging(t - 1, a, up).toFixed(4)}.` : "before training, the teacher is a copy.");
+      + (t ? `the copy before training counts ${percent(memory[0])}, the last update ${percent(memory[t])}.` : "before training, the teacher is a copy.");
   };
   const decay = ui.slider({label: "decay", texts: decays.map(String), value: decays.findIndex((one) => Math.abs(one - data.decay) < 1e-4)}, draw);
   const read = ui.slider({label: "read at update", max: end, value: Math.round(end / 2)}, draw);

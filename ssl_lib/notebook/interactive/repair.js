@@ -68,7 +68,8 @@ kinds.repair = (stage, data) => {
     const painted = (i) => label[i] !== own[i], count = own.filter((_, i) => painted(i)).length;
     const back = mean(own.map((index, i) => index === found.back[i]), painted);
     counted.textContent = `${count} px changed`;
-    undone.textContent = count ? `${Math.round(100 * back)} % of them undone` : "nothing to undo yet";
+    const differs = own.filter((index, i) => index !== found.back[i]).length;
+    undone.textContent = `${count ? `${Math.round(100 * back)} % of them undone` : "nothing to undo yet"}; ${differs} px differ from the scan's own map`;
     means.textContent = `mean ${name}: ${digits(mean(values, painted))} changed, ${digits(mean(values, (i) => !painted(i)))} elsewhere`;
     third.firstChild.textContent = weighs ? `weight exp(−${gamma.value} U)` : "uncertainty U";
     left.say(`Label map to paint on: ${counted.textContent}. ${KEYS}`);
@@ -118,7 +119,7 @@ kinds.repair = (stage, data) => {
   const radius = ui.slider({label: "radius", max: Math.round(side / 8), value: Math.round(side / 14), words: (v) => `${v} px`}, soon);
   const scan = ui.choice({label: "scan", options: scans.map(({name}) => name)}, then(() => load(0)));
   const look = ui.choice({label: "third map", options: ["uncertainty U", "weight exp(−γ U)"]}, soon);
-  const gamma = ui.slider({label: "γ", max: 20, step: 0.5, value: data.gamma}, soon);
+  const gamma = ui.slider({label: "γ of the weight", max: 20, step: 0.5, value: data.gamma}, soon);
   const acts = {Hole: () => defect(false), Blob: () => defect(true), Corrupt: corrupt, Reset: () => load(0)};
   const buttons = Object.entries(acts).map(([text, act]) => ui.button(text, then(act)));
   stage.append(ui.element("div", {class: "pictures led", style: "--columns:3"},

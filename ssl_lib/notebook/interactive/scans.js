@@ -93,7 +93,10 @@ kinds.scans = (stage, data, ui) => {
     views[2].show([{grey}, {label: truth, colours, alpha: 0.25}, {label: truth, lines: colours}], "Truth", place);
     const entries = look.value ? colours.map((colour, k) => [colour, data.names[k + 1]]) : [[judged[0], "right"], [judged[1], "wrong"]];
     key.replaceChildren(...ui.legend([...entries, ["#fff", "truth", "white"]]).children);
-    said.textContent = `${place}. ${one}; ${other}; difference ${number(difference(scan), "+")}.`;
+    const gains = scans.map((_, at) => difference(at)).filter((value) => value !== null), mean = gains.reduce((a, b) => a + b, 0) / gains.length;
+    const better = gains.filter((value) => value > 0).length, worse = gains.filter((value) => value < 0).length;
+    said.textContent = mine.value === theirs.value ? `${place}. ${one}. Choose another row to compare with.`
+      : `${place}. ${one}; ${other}; difference ${number(difference(scan), "+")}. The first row is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
   };
   const draw = () => { drawChart(); drawScan(); };
   const choose = (at, r = mine.value) => { scan = at ?? 0; mine.value = r; draw(); };
@@ -114,13 +117,14 @@ kinds.scans = (stage, data, ui) => {
   const mine = list("row", data.chosen), theirs = list("compared with", data.reference);
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line();
-  const button = (label, find) => ui.button(label, () => choose(find(rows[mine.value].order)));
-  const median = (order) => order[(order.length - 1) >> 1], size = (at) => Math.abs(difference(at) ?? 0);
+  const button = (label, find) => ui.button(label, () => { choose(find(rows[mine.value].order)); chart.focus({preventScroll: true}); });
+  const median = (order) => order[(order.length - 1) >> 1];
+  const extreme = (sign) => (order) => [...order].sort((a, b) => sign * ((difference(b) ?? 0) - (difference(a) ?? 0)))[0];
   scan = median(rows[data.chosen].order) ?? 0;
   stage.append(chart, ui.element("small", {}, data.caption),
     ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
       button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
-      button("Largest difference", (order) => [...order].sort((a, b) => size(b) - size(a))[0]))),
+      button("Largest gain", extreme(1)), button("Largest loss", extreme(-1)))),
     holder, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
   stage.addEventListener("shown", () => {
     draw();

@@ -41,13 +41,14 @@ def scans(
     class_names: Sequence[str],
     *,
     row: str,
+    against: str = REFERENCE,
     alt: str,
 ) -> None:
     """Shows the Dice of every test scan as a dot for each row, and the scan of the chosen dot.
 
     `truths` and each row's `predictions` hold label maps by case id; the scores are those of
     `result`, the content of one result file. It starts with `row` at its median scan, beside the
-    strong baseline. Of many scans the first ones that fit a page are shown, means are of all.
+    row `against`. Of many scans the first ones that fit a page are shown, means are of all.
     Raises `InputError` if `row` has no prediction, or there is no scan.
     """
     if row not in predictions or not cases:
@@ -64,7 +65,7 @@ def scans(
         "rows": found,
         "ticks": _ticks([value for one in found for value in (*one["dice"], *one["mean"])]),
         "chosen": rows.index(row),
-        "reference": _reference(rows, row),
+        "reference": _reference(rows, row, against),
         "names": list(class_names),
         "colours": class_colours(len(class_names)),
         "judged": [RIGHT, WRONG],
@@ -116,9 +117,10 @@ def _caption(shown: int, of: int, result: Mapping[str, object]) -> str:
     """What the marks are: how many scans, whose mean, which seed."""
     count = f"all {of}" if shown == of else f"the first {shown} of {of}"
     words = (
-        f"{smoke_note([result])} Small marks: {count} test scans, seed {result['seed']}; click "
-        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and "
-        f"bar: the mean of all {of} with its 95 % interval. Dice is of whole scans, a picture "
+        f"{smoke_note([result])} Small marks: {count} test scans, seed "
+        f"{result['seed']} alone (tables take all stored seeds, and may differ in sign); click "
+        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and bar: "
+        f"the mean of all {of} with its 95 % interval. Dice is of whole scans, a picture "
         "shows one slice."
     )
     return words.strip()
@@ -154,7 +156,12 @@ def _picture(
 def _ticks(values: Sequence[float | None]) -> list[float]:
     """Where the axis of Dice has its lines: around all values, at most six."""
     known = [value for value in values if value is not None] or [0.0, 1.0]
-    return MaxNLocator(5).tick_values(min(known), max(known)).round(4).tolist()
+    ticks = MaxNLocator(5).tick_values(min(known), max(known)).round(4)
+    return (
+        ticks[ticks <= 1].tolist()
+        if max(known) <= ticks[ticks <= 1].max()
+        else [*ticks[ticks < 1], 1.0]
+    )
 
 
 def _mark(marker: str) -> str:
@@ -175,11 +182,11 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 4)
 
 
-def _reference(rows: Sequence[str], row: str) -> int:
-    """The place of the row to compare with: the strong baseline, else the first other row."""
+def _reference(rows: Sequence[str], row: str, against: str) -> int:
+    """The place of the row to compare with: `against` if it is there, else the first other row."""
     others = [place for place, key in enumerate(rows) if key != row]
-    strong = [place for place in others if rows[place] == REFERENCE]
-    return (strong or others or [0])[0]
+    wanted = [place for place in others if rows[place] == against]
+    return (wanted or others or [0])[0]
 
 
 def _few(predictions: Mapping[str, Labels], row: str) -> dict[str, Labels]:

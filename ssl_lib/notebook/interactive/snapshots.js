@@ -29,7 +29,7 @@ kinds.snapshots = (stage, data, ui) => {
       ...judged.map((colour, k) => ui.svg("polyline", {class: "curve", style: `--c:${colour}`, "stroke-dasharray": ["", "6 3", "2 3"][k],
         points: curves.map((shares, place) => `${X(row.iterations[place])},${Y(shares[k])}`).join(" ")})),
       ui.svg("line", {x1: X(now), x2: X(now), y1: 4, y2: 108, stroke: "currentColor", "stroke-width": 1.5}),
-      ui.svg("text", {x: 163, y: 124, "text-anchor": "middle"}, "% of organ pixels, by iteration"));
+      ui.svg("text", {x: 163, y: 124, "text-anchor": "middle"}, "% of pixels, by iteration"));
   };
 
   const draw = () => {
@@ -41,7 +41,8 @@ kinds.snapshots = (stage, data, ui) => {
       one.picture.draw(look.value === 0
         ? [{grey}, {label: verdict, colours: judged, alpha: 0.6}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]
         : [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
-      one.text.textContent = words;
+      const plain = ui.slice(one.row.label, 0, place).values, changed = label.values.filter((k, i) => k !== plain[i]).length;
+      one.text.textContent = filter.value ? `${words} · the filter changes ${changed} pixels` : words;
       one.picture.say(`${one.row.name} at iteration ${one.row.iterations[place]}: ${words}`);
       drawChart(one, sure, one.row.iterations[place]);
     }

@@ -76,13 +76,13 @@ kinds.three_views = (stage, data, ui) => {
     volume.slices.forEach(drawSlice);
     cards.forEach((box, v) => box.replaceChildren(...card(v)));
     const at = number();
-    said.textContent = `Voxel ${place.join(", ")}: truth ${names[truth.values[at]]}; ${each.map((v) => `${called(v)} ${names[labels[v][at]]}`).join(", ")}. `
+    said.textContent = `Voxel ${place.map((at) => at + 1).join(", ")}: truth ${names[truth.values[at]]}; ${each.map((v) => `${called(v)} ${names[labels[v][at]]}`).join(", ")}. `
       + `The views disagree in ${percent(count(differ), 1)} of all voxels.`;
   };
 
   const blind = (axis) => data.across.flatMap((one, v) => one === axis ? [called(v)] : []).join(", ");
   const volume = ui.planes({shape, factors, spacing: data.spacing, place,
-    title: (axis) => blind(axis) ? `the plane of ${blind(axis)}` : "slice"}, () => draw());
+    title: (axis) => blind(axis) ? `the slices that ${blind(axis)} sees` : "slice"}, () => draw());
   const lines = ui.choice({label: "outlines of", options: ["all views", ...each.map(called), "no view"]}, draw);
   const fill = ui.choice({label: "colours show", options: ["nothing", "where views disagree", "the surest view", ...each.map((v) => `errors in the target of ${called(v)}`)], value: 1}, draw);
   const power = ui.slider({label: "power γ", max: 2, step: 0.25, value: 1}, reckon);

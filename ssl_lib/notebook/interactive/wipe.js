@@ -20,7 +20,7 @@ kinds.wipe = (stage, data, ui) => {
       const white = outline.value && chosen !== truth
         ? [{label: known, lines: colours.map(() => "#fff"), width: 0.8, halo: "#0008"}] : [];
       pictures[side].draw([{grey}, {label, colours, alpha: 0.45}, {label, lines: colours, width: 1}, ...white]);
-      const score = chosen === truth ? "" : ` · Dice ${dice[chosen].toFixed(2)}`;
+      const score = chosen === truth ? "" : `: ${dice[chosen].toFixed(2)}`;
       tags[side].textContent = maps[chosen] + score;
       pictures[side].say(`${side ? "right" : "left"}: ${maps[chosen]}${score}`);
     });
@@ -28,7 +28,7 @@ kinds.wipe = (stage, data, ui) => {
     handle.style.left = `${at}%`;
     tags[0].style.visibility = at < 12 ? "hidden" : "visible";
     tags[1].style.visibility = at > 88 ? "hidden" : "visible";
-    line.textContent = `${scans[scan.value].words}${scans[scan.value].slice ? `, ${scans[scan.value].slice}` : ""}; Dice is of the whole scan.`;
+    line.textContent = `${scans[scan.value].words}${scans[scan.value].slice ? `, ${scans[scan.value].slice}` : ""}; the numbers are Dice of this scan.`;
   };
   const move = (event) => {
     if (event.type === "pointermove" && !event.buttons) return;
@@ -46,7 +46,8 @@ kinds.wipe = (stage, data, ui) => {
   const outline = ui.tick({label: "the expert's outline in white"}, draw);
   const line = ui.line();
   stage.append(stack, ui.legend(colours.map((colour, k) => [colour, names[k + 1]])), line,
-    ui.element("div", {class: "controls"}, place.row, scan.row, left.row, right.row, outline.row));
+    ui.element("div", {class: "controls"}, place.row, scan.row),
+    ui.element("details", {}, ui.element("summary", {}, "More"), ui.element("div", {class: "controls"}, left.row, right.row, outline.row)));
   build();
   stage.addEventListener("shown", draw);
 };
