@@ -98,7 +98,7 @@ EXHIBITS: dict[str, Exhibit] = {
         name="the teacher sees another geometry than the student",
         sound="target = teacher(augmentation.standardise(moved))",
         broken="target = teacher(augmentation.standardise(unlabelled))",
-        hint="Its consistency loss falls while its Dice falls, too. What is agreed upon so cheaply?",
+        hint="Its consistency loss falls, and its Dice, too. What is agreed upon so cheaply?",
         because="The pseudo-label lies elsewhere than the organ, so the cheapest agreement is to "
         "say background where it matters: thin structures go first.",
         found_by="pseudo-labels lie on their view",

@@ -28,7 +28,8 @@ class Bar:
 @dataclass(frozen=True)
 class Overview:
     """The leading cohort in short: how many patients have labels, (words, mean Dice, interval,
-    seeds) of three rows, and all methods' differences to the strong baseline; `zero` is where no difference lies."""
+    seeds) of three rows, and all methods' differences to the strong baseline; `zero` is where
+    no difference lies."""
 
     labelled: int
     numbers: list[tuple[str, str, str, int]]

@@ -332,7 +332,7 @@ window["ssl-core-VERSION"] ??= (() => {
         return {cut, draw, box: titled(title(axis), shown, text)};
       });
     const sliders = shape.map((side, axis) => side > 1
-      ? slider({label: `voxel along axis ${axis}`, max: side - 1, value: place[axis]}, (to) => { move(axis, to); moved(); }) : null);
+      ? slider({label: `voxel along axis ${axis}`, max: side - 1, value: place[axis], words: (at) => String(at + 1)}, (to) => { move(axis, to); moved(); }) : null);
     const row = element("div", {class: "pictures", style: `--columns:${slices.length};max-width:${22 * slices.length}rem`}, ...slices.map(({box}) => box));
     return {slices, row, controls: sliders.flatMap((one) => one ? [one.row] : [])};
   };
