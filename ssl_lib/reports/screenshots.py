@@ -46,6 +46,30 @@ class Shot:
 
 SHOTS = (
     Shot("front", "index.html", width=1240, height=800),
+    Shot(
+        "scans",
+        "00_few_labels_many_scans/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Every test scan"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "copy_paste",
+        "01_bidirectional_copy_paste/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Copy-paste"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "repair",
+        "03_anatomically_aware_uncertainty/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Paint and repair"]:has(canvas)',
+        width=800,
+    ),
+    Shot(
+        "max_tree",
+        "04_structure_aware_filtering/phantom-quick-n4.html",
+        '.ssl-piece[aria-label="Filters on a Max-tree"]:has(canvas)',
+        width=800,
+    ),
     Shot("leaderboard", "05_comparison/phantom-quick-n4.html", ".table-box:has(th.number)"),
     Shot("viewer", "06_your_own_scans/phantom_folder-quick-n4.html", ".ssl-look:has(canvas)"),
 )
