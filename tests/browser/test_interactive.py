@@ -4,6 +4,7 @@ they are moved. Each kind has a file of its own beside this one."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,13 @@ def test_what_has_no_place_in_a_page_is_refused() -> None:
         quantised(np.array([0.0, np.nan]))
     with pytest.raises(InputError, match="float64"):
         packed(np.zeros(2))
+
+
+def test_every_colour_that_a_script_asks_for_is_defined() -> None:
+    folder = Path(interactive.__file__).parent
+    style = (folder / "core.css").read_text()
+    for script in folder.glob("*.js"):
+        text = script.read_text()
+        asked = set(re.findall(r"var\((--[\w-]+)\)", text))
+        made = set(re.findall(r"(--[\w-]+):", style + text))
+        assert asked <= made, f"{script.name} asks for {', '.join(asked - made)}"

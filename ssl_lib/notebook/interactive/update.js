@@ -24,7 +24,7 @@ const curve = (from, to, {bend, flow}, {u, v, halfU, halfV}) => {
 kinds.update = (stage, data, ui) => {
   const {boxes, arrows, steps} = data, chart = ui.svg("svg", {role: "img"});
   const coloured = (look) => look.colour
-    ? {style: `--c:${look.colour}`, stroke: "color-mix(in srgb, var(--c), var(--toward) var(--lift))",
+    ? {style: `--c:${look.colour}`, stroke: "color-mix(in srgb, var(--c), currentColor var(--lift))",
       fill: look.filled ? "color-mix(in srgb, var(--c) 17%, transparent)" : "none"}
     : {stroke: look.filled ? "none" : "currentColor", "stroke-opacity": 0.45, fill: look.filled ? "currentColor" : "none", "fill-opacity": 0.09};
   const frame = (look, place, more) => ui.svg("rect", {rx: 6, "stroke-dasharray": look.dash, ...coloured(look), ...place, ...more});
