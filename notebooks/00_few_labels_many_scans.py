@@ -807,17 +807,17 @@ show(figures.training_curves(trainings), alt=ALT_CURVES)
 # pixels cannot change. How many of the mistakes does each row make with confidence?
 
 # %% tags=["widget"]
-filmed = study.film_case
+followed = study.snapshot_case
 ALT_SNAPSHOTS = (
     "The predictions for one unlabelled scan over training, by labels alone and by the mean "
     "teacher: right, wrong, confidently wrong."
 )
-watched = {name: trainings[name].film for name in ("supervised_strong", "mean_teacher")}
-if filmed.case_id in cohort.sealed:
-    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    interactive.snapshots(filmed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
+watched = {name: trainings[name].snapshots for name in ("supervised_strong", "mean_teacher")}
+if followed.case_id in cohort.sealed:
+    truth = cohort.sealed.open(followed.case_id, "teaching picture")
+    interactive.snapshots(followed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 else:
-    print(f"{filmed.case_id} has no known truth to compare with.")
+    print(f"{followed.case_id} has no known truth to compare with.")
 
 # %% [markdown]
 # ## When does it go wrong?

@@ -188,7 +188,7 @@ show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% tags=["train"]
 strong = study.train(METHODS["supervised_strong"])
-guesser = make_teacher(strong.networks["student"])
+labeller = make_teacher(strong.networks["student"])
 
 
 # %%
@@ -455,7 +455,7 @@ def pseudo_labels(
 # %%
 torch.manual_seed(0)
 batch = training_batch(size=16)
-raw, filtered = pseudo_labels(guesser, batch.unlabelled)
+raw, filtered = pseudo_labels(labeller, batch.unlabelled)
 removed = (raw != filtered).flatten(1).sum(dim=1)
 worst = int(removed.argmax())
 print(f"the filter changes {int((removed > 0).sum())} of {len(removed)} patches, ", end="")
@@ -548,7 +548,7 @@ check(
 # %%
 torch.manual_seed(0)
 sample = training_batch(1)
-guess = pseudo_labels(guesser, sample.unlabelled)[1]
+guess = pseudo_labels(labeller, sample.unlabelled)[1]
 known = (standardise(sample.images), sample.labels)
 other = (standardise(sample.unlabelled), guess)
 cut = choose_slice(sample.images[0, 0].cpu().numpy(), sample.labels[0].cpu().numpy())
@@ -581,7 +581,7 @@ def predicted(mask):
     """The network's classes on both mixtures, as pictures."""
     torch.manual_seed(0)
     both = mixtures(known, other, mask.to(study.device))
-    return {way: flat(guesser(image).argmax(1).byte(), cut) for way, (image, *_) in both.items()}
+    return {way: flat(labeller(image).argmax(1).byte(), cut) for way, (image, *_) in both.items()}
 
 
 ALT_BOX = (
@@ -968,13 +968,13 @@ def largest(connectivity):
     ).numpy().reshape(label.shape)  # fmt: skip
 
 
-filmed = study.film_case
+followed = study.snapshot_case
 ALT_SNAPSHOTS = "The pseudo-label of one unlabelled scan over training, with and without pasting."
 if revealed:
     interactive.snapshots(
-        filmed,
-        cohort.sealed.open(filmed.case_id, "teaching picture"),
-        {"bcp": bcp.film, "bcp_ablation": without.film},
+        followed,
+        cohort.sealed.open(followed.case_id, "teaching picture"),
+        {"bcp": bcp.snapshots, "bcp_ablation": without.snapshots},
         cohort.class_names,
         alt=ALT_SNAPSHOTS,
         filters={f"largest, {words} touch": largest(words) for words in ("sides", "corners")},

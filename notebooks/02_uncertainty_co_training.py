@@ -104,7 +104,6 @@ from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.notebook.interactive import three_views
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
@@ -514,7 +513,7 @@ COUNT = prepare_views(study).networks
 views_alone = study.train(METHODS["umct_views_supervised"].defined_by(globals()))
 
 # %%
-guessers = [copy.deepcopy(member) for member in students(views_alone.networks)]
+view_networks = [copy.deepcopy(member) for member in students(views_alone.networks)]
 names = [f"view {number + 1}" for number in range(COUNT)]
 revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 
@@ -563,7 +562,7 @@ def influence(network, images):
 
 
 # %% tags=["figure"]
-networks = dict(zip(names, guessers, strict=True)) | {"symmetric": strong.networks["student"]}
+networks = dict(zip(names, view_networks, strict=True)) | {"symmetric": strong.networks["student"]}
 maps = {name: influence(network, images)[0] for name, network in networks.items()}
 place = influence(strong.networks["student"], images)[1]
 ALT_REACH = "Which voxels influence one voxel of the answer, for each view and a symmetric network."
@@ -630,7 +629,7 @@ print(f"  flat kernels, co-training:   {averaged('weight 0.2') - flat_views:+.3f
 # %% tags=["figure"]
 with torch.no_grad():
     torch.manual_seed(0)
-    shares = [guesser.eval()(images).softmax(dim=1) for guesser in guessers]
+    shares = [one.eval()(images).softmax(dim=1) for one in view_networks]
 answers = {
     name: flat(share.argmax(dim=1).byte()) for name, share in zip(names, shares, strict=True)
 }
@@ -714,7 +713,7 @@ def wrong(share):
 
 # %% tags=["results"]
 for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
-    judged = [copy.deepcopy(member) for member in guessers]
+    judged = [copy.deepcopy(member) for member in view_networks]
     torch.manual_seed(0)
     p = [opinion(member, images, PASSES, batch_statistics)[0] for member in judged]
     shares = ", ".join(f"{wrong(share).float().mean():.2%}" for share in p)
@@ -743,7 +742,7 @@ def asked(member, rate, batch):
 
 
 # %%
-answers = {rate: [asked(member, rate, images) for member in guessers] for rate in RATES}
+answers = {rate: [asked(member, rate, images) for member in view_networks] for rate in RATES}
 means, uncertainties = zip(
     *[mean_and_uncertainty(answer) for answer in answers[RATES[1]]], strict=True
 )
@@ -895,7 +894,7 @@ def first(parts):
 
 
 said = first(means), first([u[:, 0] for u in uncertainties]), half_truth[0].cpu().numpy()
-across = [guesser.view[0][-1] for guesser in guessers] if cohort.dimensions == 3 else []
+across = [one.view[0][-1] for one in view_networks] if cohort.dimensions == 3 else []
 spacing = cohort.labelled[0].spacing[-cohort.dimensions :]
 
 # %% tags=["widget"]
@@ -904,12 +903,27 @@ ALT_VIEWS = (
     "the voxel, how sure it is, and what the others teach it."
 )
 scan = images[0, 0].cpu().numpy()
-three_views(scan, *said, cohort.class_names, spacing=spacing, across=across, alt=ALT_VIEWS)
+interactive.three_views(
+    scan, *said, cohort.class_names, spacing=spacing, across=across, alt=ALT_VIEWS
+)
 
 # %% [markdown]
 # **Try it.** Click into a slice, or use arrow and page keys. Find a voxel where one view is alone:
 # what is it taught? Raise the power: the surer voice wins. Is the target wrong in fewer voxels than
-# the view itself, and than the plain mean (power 0)?
+# the view itself, and than the plain mean (power 0)? For this scan:
+
+
+# %% tags=["results"]
+def per_cent_wrong(shares):
+    """Per cent of the voxels of the first sample whose likeliest class is not the true one."""
+    return f"{100 * (shares.argmax(dim=1) != half_truth)[0].float().mean().item():.2f}"
+
+
+print("views themselves:", ", ".join(map(per_cent_wrong, means)))
+for power in (0, 1, 2):
+    weights = [confidence(u) ** power for u in uncertainties]
+    targets = [fused_target(means, weights, own) for own in range(len(means))]
+    print(f"targets, power {power}:", ", ".join(map(per_cent_wrong, targets)))
 
 # %% [markdown]
 # **One line of voxels through it all.** View 1 is the student. Where the solid target leaves the
@@ -987,7 +1001,7 @@ def target_errors(batches=4):
     for number in range(batches):
         patches, labels = picture_batch(number)
         right = label_shares(labels, cohort.n_classes).argmax(dim=1)
-        p, u = zip(*[opinion(member, patches, PASSES) for member in guessers], strict=True)
+        p, u = zip(*[opinion(member, patches, PASSES) for member in view_networks], strict=True)
         ways = {"view 2 alone": p[1], "view 3 alone": p[2]}
         for words, options in FUSIONS.items():
             ways[words] = fused_target(
@@ -1144,12 +1158,12 @@ for name, training in {"mean_teacher": mean_teacher, **co_trained}.items():
 # is opened for this figure only. **Try it:** press *Play*. When do the two part?
 
 # %% tags=["widget"]
-filmed = study.film_case
+followed = study.snapshot_case
 ALT_SNAPSHOTS = "The predictions of view 1 for one unlabelled scan over training, in two rows."
-watched = {name: co_trained[name].film for name in ("umct_ablation", "umct")}
+watched = {name: co_trained[name].snapshots for name in ("umct_ablation", "umct")}
 if revealed:
-    hidden = cohort.sealed.open(filmed.case_id, "teaching picture")
-    interactive.snapshots(filmed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
+    hidden = cohort.sealed.open(followed.case_id, "teaching picture")
+    interactive.snapshots(followed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # **And their uncertainty?** Co-training makes views agree. Does it make them right, or only alike?

@@ -1479,12 +1479,12 @@ for name, dice in trials.get("gamma", {}).items():
 # **Try it:** press *Play*. Which of the two keeps more of its confident mistakes?
 
 # %% tags=["widget"]
-filmed = study.film_case
+followed = study.snapshot_case
 ALT_SNAPSHOTS = "The pseudo-label of one scan over training, by the mean teacher and by AAU."
-watched = {name: trainings[name].film for name in ("mean_teacher", "aau")}
-if filmed.case_id in cohort.sealed:
-    film_truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    interactive.snapshots(filmed, film_truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
+watched = {name: trainings[name].snapshots for name in ("mean_teacher", "aau")}
+if followed.case_id in cohort.sealed:
+    hidden_truth = cohort.sealed.open(followed.case_id, "teaching picture")
+    interactive.snapshots(followed, hidden_truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # ## What does a step cost?

@@ -996,12 +996,12 @@ show(figures.training_curves(curves), alt="Losses and validation Dice of three r
 # pictures: do the filters change what network 1 gets wrong with confidence?
 
 # %% tags=["widget"]
-filmed = study.film_case
+followed = study.snapshot_case
 ALT_SNAPSHOTS = "The pseudo-label of one scan over training, without filters and with them."
-watched = {name: trainings[name].film for name in ("dsaif_ablation", "dsaif")}
-if filmed.case_id in cohort.sealed:
-    truth = cohort.sealed.open(filmed.case_id, "teaching picture")
-    interactive.snapshots(filmed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
+watched = {name: trainings[name].snapshots for name in ("dsaif_ablation", "dsaif")}
+if followed.case_id in cohort.sealed:
+    truth = cohort.sealed.open(followed.case_id, "teaching picture")
+    interactive.snapshots(followed, truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
 # ## Do the two networks make the same mistakes?

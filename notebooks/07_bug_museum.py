@@ -242,9 +242,11 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
 
 
 # %%
-def film_change(training):
+def snapshot_change(training):
     """Mean share of voxels that differ between neighbouring looks of the second stage."""
-    later = [frame["label"] for frame in training.film if frame["iteration"] > settings.warm_up]
+    later = [
+        frame["label"] for frame in training.snapshots if frame["iteration"] > settings.warm_up
+    ]
     return np.mean([np.mean(np.asarray(a) != np.asarray(b)) for a, b in pairwise(later)])
 
 
@@ -276,7 +278,7 @@ def measured(training):
     losses = {term: f"{last_tenth(training, term):.4f}" for term in ("supervised", "consistency")}
     return losses | {
         "gain": f"{gain(training):+.3f}",
-        "snapshots": f"{1000 * film_change(training):.1f} ‰",
+        "snapshots": f"{1000 * snapshot_change(training):.1f} ‰",
         "apart": f"{100 * apart(training):.2f} %",
     }
 
@@ -294,11 +296,11 @@ numbers = {row: measured(one) for row, one in trainings.items() if row != "super
 # exhibits can you name from their curves alone, and for which do you need a number?
 
 # %%
-filmed = {"mean_teacher": study} | {key(x): EXHIBITS[x].study(study) for x in EXHIBITS}
-filmed = {row: one.film_case for row, one in filmed.items()}
+followed = {"mean_teacher": study} | {key(x): EXHIBITS[x].study(study) for x in EXHIBITS}
+followed = {row: one.snapshot_case for row, one in followed.items()}
 scans = {
     row: (scan, cohort.sealed.open(scan.case_id, "teaching picture"))
-    for row, scan in filmed.items()
+    for row, scan in followed.items()
     if scan.case_id in cohort.sealed  # without a known truth there is nothing to compare with
 }
 
@@ -690,8 +692,8 @@ ask(
 #
 # - A segmentation code that trains has shown only that it trains. Whether a defect costs points
 #   depends on how much the spoilt part did, and that is what you set out to measure.
-# - Read the *size* of a loss, the moment at which curves part, and the film. They separate most
-#   exhibits, once you have a sound one to compare with.
+# - Read the *size* of a loss, the moment at which curves part, and the snapshots. They separate
+#   most exhibits, once you have a sound one to compare with.
 # - Some defects are invisible in all curves. They need a property that holds on one batch, with a
 #   network that needs no training.
 # - A result that is too good is a symptom.

@@ -93,9 +93,9 @@ class Settings:
 
     `warm_up` iterations with labels only come first, then `schedule.iterations` of the method.
     `ramp` is the share of the latter over which the unlabelled weight rises; `looks` is how often
-    each stage is validated and filmed; `grid` is the common size that slices are resized to for the
-    network, and back from (None: as they are); `label_curve` are further numbers of labelled scans
-    for which the supervised row is trained.
+    each stage is validated and leaves a snapshot; `grid` is the common size that slices are resized
+    to for the network, and back from (None: as they are); `label_curve` are further numbers of
+    labelled scans for which the supervised row is trained.
 
     `spacing` is the voxel size (mm along the axes of a patch) that scans are resampled to for the
     network, and back from (None: as they are). `foreground` is the share of labelled patches of a

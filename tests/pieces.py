@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from IPython.display import HTML
+from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from ssl_lib.notebook.interactive.page import shared_once
 from ssl_lib.reports.outputs import outputs_html
-from ssl_lib.reports.render import TEMPLATES, page_script, shared_once, template_text
+from ssl_lib.reports.render import TEMPLATES, page_script, template_text
 
 CSP = re.search(r"<meta http-equiv.*>", (TEMPLATES / "page.html.j2").read_text()).group(0)
 
@@ -24,9 +26,9 @@ def shown_by(patch: pytest.MonkeyPatch, draw: Callable[[], object]) -> list[str]
     return [html.data for html in found]
 
 
-def write_piece_page(file: Path, pieces: list[str]) -> Path:
-    """A page with these figures and the style, script and restrictions of a report page."""
-    outputs = [new_output("display_data", {"text/html": html}) for html in pieces]
+def write_piece_page(file: Path, pieces: list[str], *others: NotebookNode) -> Path:
+    """A page with these outputs and figures, and the style, script and restrictions of a report."""
+    outputs = [*others, *(new_output("display_data", {"text/html": html}) for html in pieces)]
     file.write_text(
         shared_once(
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">{CSP}<title>Page</title>'

@@ -44,9 +44,9 @@ from ssl_lib.figures.leaderboard import (
 from ssl_lib.figures.scans import (
     augmentation_grid,
     cohort_grid,
-    film_strip,
     judge,
     prediction_grid,
+    snapshot_strip,
     verdict_shares,
 )
 from ssl_lib.figures.slices import (
@@ -94,7 +94,6 @@ __all__ = [
     "ema_toy",
     "error_maps",
     "feature_density",
-    "film_strip",
     "filter_frame",
     "filtered_views",
     "folder_overview",
@@ -130,6 +129,7 @@ __all__ = [
     "signal_trees",
     "slicing_axis",
     "snapshot_signs",
+    "snapshot_strip",
     "surviving_edges",
     "to_png",
     "training_curves",

@@ -101,15 +101,13 @@ def mixture_frame(
 def weight_maps(
     maps: Mapping[str, MaskPicture],
     unit: str = "gradient at a voxel",
-    top: float | None = None,
 ) -> Figure:
-    """Scalar pictures side by side with one colour scale from 0 to `top`, by default the largest
-    value: a slider states it, so that all its states share one scale."""
+    """Scalar pictures side by side with one colour scale from 0 to the largest value."""
     columns = len(maps)
     first = next(iter(maps.values()))
     figure = new_figure(height=(WIDTH - 0.9) / columns * first.shape[0] / first.shape[1] + 0.45)
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    top = top or max(float(values.max()) for values in maps.values())
+    top = max(float(values.max()) for values in maps.values())
     for ax, (title, values) in zip(axes, maps.items(), strict=True):
         picture = ax.imshow(values, cmap=SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
         _bare(ax)
@@ -127,16 +125,13 @@ def component_filter(
     stages: Mapping[str, LabelPicture],
     class_names: Sequence[str],
     truth: LabelPicture | None = None,
-    *,
-    frame: bool = False,
 ) -> Figure:
     """The truth, then the same pseudo-label in several stages; what a stage removed is marked.
 
-    Removed voxels are those that are organ in the first stage and background now. `frame` draws it
-    as small as a slider's frame.
+    Removed voxels are those that are organ in the first stage and background now.
     """
     panels = len(stages) + (truth is not None)
-    width = FRAME if frame else min(WIDTH, 2.5 * panels)
+    width = min(WIDTH, 2.5 * panels)
     figure = new_figure(width / panels * image.shape[0] / image.shape[1] + 0.85, width)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     window = shared_window([image])
@@ -145,10 +140,7 @@ def component_filter(
         axes.pop(0).set_title("truth")
     raw = next(iter(stages.values()))
     for ax, (title, label) in zip(axes, stages.items(), strict=True):
-        if frame and label is not raw:
-            _backdrop(ax, image.shape)
-        else:
-            draw_scan(ax, image, window)
+        draw_scan(ax, image, window)
         draw_label(ax, label, hatched=True)
         removed = (raw > 0) & (label == 0)
         draw_region(ax, removed, VERMILLION)
@@ -156,10 +148,7 @@ def component_filter(
         if label is not raw:
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
     handles = [*mixing_legend(class_names)[:-2], Patch(color=VERMILLION, label="removed")]
-    handles = _by_rows(handles, 3) if frame else handles
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if frame else 4)
-    if frame:
-        _smooth(axes[0])
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Pictures of scans: the cohort, predictions side by side, augmentation, and the film."""
+"""Pictures of scans: the cohort, predictions side by side, augmentation, and snapshots."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def augmentation_grid(
 
 
 @house_style()
-def film_strip(
+def snapshot_strip(
     case: Case,
     truth: UInt8[np.ndarray, "*space"],
     frames: Sequence[Mapping[str, object]],

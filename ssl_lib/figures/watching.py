@@ -19,13 +19,13 @@ def snapshot_signs(trainings: Mapping[str, object], n_classes: int) -> Figure:
     """The pseudo-label of one unlabelled scan over the iterations, one line a row: left the share
     of foreground in %, right the number of connected components, all classes together.
 
-    `trainings` maps a row to an object with `film`: snapshots with `iteration` and `label`.
+    `trainings` maps a row to an object with `snapshots`, each with `iteration` and `label`.
     """
     figure = new_figure(height=2.7 + 0.2 * -(-len(trainings) // 2))
     shares, parts = figure.subplots(1, 2)
     for row, training in trainings.items():
-        steps = [snapshot["iteration"] for snapshot in training.film]
-        labels = [np.asarray(snapshot["label"]) for snapshot in training.film]
+        steps = [snapshot["iteration"] for snapshot in training.snapshots]
+        labels = [np.asarray(snapshot["label"]) for snapshot in training.snapshots]
         foreground = [100 * sum(class_shares(label, n_classes)) for label in labels]
         counts = [sum(count_components(label, n_classes)) for label in labels]
         look = {"marker": "o", "markersize": 3.5, **row_look(row)}

@@ -1,4 +1,4 @@
-"""One call, two lives: sliders in a live notebook, a film with sliders in a static page.
+"""One call, two lives: sliders in a live notebook, pictures with sliders in a static page.
 
 `explore(draw, alt=..., box=Slider(...))` calls `draw(box=value)` and shows the figure. With a live
 kernel the figure is drawn anew at each move of a slider. When the environment variable `SSL_STATIC`

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.methods import in_order, is_exhibit, row_name
 from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences
@@ -29,7 +28,7 @@ class Bar:
 class Overview:
     """The leading cohort in short: how many patients have labels, (words, mean Dice, interval,
     seeds) of three rows, and all methods' differences to the strong baseline; `zero` is where
-    no difference lies."""
+    no difference lies, `ends` are the differences at both ends of the plot."""
 
     labelled: int
     numbers: list[tuple[str, str, str, int]]
@@ -39,7 +38,7 @@ class Overview:
 
 
 def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
-    """The overview of the cohort with the most rows on real scans; None without its three rows."""
+    """The overview of ACDC on two cores (`TWO_CORES`); None without its three rows."""
     own = [r for r in results if all(r[key] == value for key, value in TWO_CORES.items())]
     named = {
         STRONG: "labels only",
@@ -71,7 +70,6 @@ def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
 
 def _number(results: Sequence[Mapping[str, object]], row: str) -> tuple[str, str, int]:
     """Mean Dice over scans and seeds, its interval over scans, and the number of seeds."""
-    values = scan_scores(results, row).values
-    interval = bootstrap_interval(values)
+    interval = bootstrap_interval(scan_scores(results, row).values)
     between = f"[{interval.low:.2f}, {interval.high:.2f}]"
-    return f"{nan_mean(values):.2f}", between, interval.n_seeds
+    return f"{interval.mean:.2f}", between, interval.n_seeds

@@ -18,6 +18,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from ssl_lib.notebook.files import cell_tags, write_text
+from ssl_lib.notebook.interactive.page import shared_once
 from ssl_lib.reports.card import run_details, run_facts
 from ssl_lib.reports.markdown import Heading, Markdown
 from ssl_lib.reports.offline import PageError, check_page
@@ -32,7 +33,6 @@ _TAG = re.compile(r"<[^>]*>")
 _CLAIM = re.compile(r"<p><strong>(.*?)</strong></p>", re.DOTALL)
 _TIME = re.compile(r"about (\d+)\s+minutes\s+to\s+read,\s+(\d+)\s+with\s+the\s+tasks")
 _TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
-_SHARED = re.compile(r"<(style|script) data-shared>.*?</\1>", re.DOTALL)
 _PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)
 
 
@@ -172,18 +172,6 @@ def _page(
         )
     )
     return shared_once(html), data
-
-
-def shared_once(html: str) -> str:
-    """The page with each style and script that several figures share (`data-shared`) only once."""
-    seen: set[str] = set()
-
-    def first(found: re.Match[str]) -> str:
-        again = found.group() in seen
-        seen.add(found.group())
-        return "" if again else found.group()
-
-    return _SHARED.sub(first, html)
 
 
 def _page_data(shown: Run, runs: Sequence[Run], title: str, failures: Sequence[str]) -> PageData:

@@ -1,9 +1,9 @@
-"""Stored pages in today's dress: style and script of the templates, everything else as it was.
+"""Stored pages in today's dress: styles and scripts of templates and figures, the rest as it was.
 
 python -m ssl_lib.reports.renew
 
-Figures and numbers of a page come from a run; its style and its script do not. So when these
-change, no notebook has to run again.
+Numbers of a page, and the data of its figures, come from a run; styles and scripts do not. So when
+these change, no notebook has to run again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from ssl_lib.notebook.files import write_text
+from ssl_lib.notebook.interactive.page import with_shared_parts_of_today
 from ssl_lib.reports.index import write_index
 from ssl_lib.reports.render import page_script, read_page_data, template_text
 
@@ -23,7 +24,8 @@ _SCRIPT = re.compile(
 
 
 def renewed(html: str) -> str:
-    """The page with the present style and script."""
+    """The page with the present styles and scripts."""
+    html = with_shared_parts_of_today(html)
     html = _STYLE.sub(lambda _: template_text("style.css"), html, count=1)
     return _SCRIPT.sub(lambda _: page_script(), html, count=1)
 

@@ -1,8 +1,8 @@
 """`fit`: the training loop that every method shares.
 
 A method is a `step`: networks, one batch and the moment in, named loss terms and the maps it used
-out. The loop owns the optimiser, the teachers' averages, mixed precision, the history, the film of
-pseudo-labels, validation, checkpoints and resume. All randomness of an iteration is drawn from
+out. The loop owns the optimiser, the teachers' averages, mixed precision, the history, snapshots
+of pseudo-labels, validation, checkpoints and resume. All randomness of an iteration is drawn from
 (seed, iteration), so a run that was killed goes on to the same bits, with as many threads. The loop
 reads nothing back from the device except when it logs.
 """
@@ -63,7 +63,7 @@ class Training:
     history: list[dict[str, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     test_curve: list[tuple[int, float]] = field(default_factory=list)
-    film: list[dict[str, Any]] = field(default_factory=list)
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     labels_used: int = 0
@@ -77,7 +77,7 @@ class Watch:
     """What is looked at during training, `times` times and at the end, without changing it.
 
     `validate(student) -> Dice` scores validation scans; `picture(networks) -> dict of uint8 maps`
-    is one frame of the film. `test(student) -> Dice` scores the test scans: it is stored beside
+    is one snapshot. `test(student) -> Dice` scores the test scans: it is stored beside
     the training and chooses nothing.
     """
 
@@ -268,7 +268,7 @@ class Loop:
             self.result.test_curve.append((self.iteration, self.watch.test(student)))
         if self.watch.picture is not None:
             maps = {k: v.cpu() for k, v in self.watch.picture(self.view).items()}
-            self.result.film.append({"iteration": self.iteration, **maps})
+            self.result.snapshots.append({"iteration": self.iteration, **maps})
 
     def state(self, finished: bool) -> dict[str, Any]:
         """All that is needed to go on, as tensors and plain values."""
@@ -281,7 +281,7 @@ class Loop:
             "history": result.history,
             "validation": result.validation,
             "test_curve": result.test_curve,
-            "film": result.film,
+            "film": result.snapshots,  # the name in files of earlier trainings, found again by it
             "best": result.best,
             "seconds": result.seconds,
             "threads": torch.get_num_threads(),
@@ -302,8 +302,9 @@ class Loop:
             else:
                 self.optimiser.load_state_dict(state["optimiser"])
             self.iteration = state["iteration"]
-            for name in ("history", "validation", "film", "best", "seconds"):
+            for name in ("history", "validation", "best", "seconds"):
                 setattr(self.result, name, state[name])
+            self.result.snapshots = state["film"]
             self.result.validation = [tuple(pair) for pair in self.result.validation]
             self.result.test_curve = [tuple(pair) for pair in state.get("test_curve", [])]
             return state["finished"]

@@ -142,7 +142,7 @@ class Study:
     def train(self, method: Method) -> Training:
         """Train one row: its warm-up with labels only, then its step, both with one schedule.
 
-        A mean teacher starts as a copy of the warmed-up student, and the film shows its
+        A mean teacher starts as a copy of the warmed-up student, and the snapshots show its
         pseudo-label of one unlabelled scan. Of several networks each was warmed up alone, as
         `student`, from its own weights and on its own batches; the step sees them as `student`,
         `student_2`, ... Either way the unlabelled batch is drawn in the second stage.
@@ -178,7 +178,7 @@ class Study:
         done.settings = settings
         done.seconds += sum(start.seconds for start in starts)
         done.history = join(start.history, done.history, settings.warm_up)
-        done.film = join(start.film, done.film, settings.warm_up)
+        done.snapshots = join(start.snapshots, done.snapshots, settings.warm_up)
         done.validation = start.validation + _later(done.validation, settings.warm_up)
         done.test_curve = start.test_curve + _later(done.test_curve, settings.warm_up)
         _remember_geometry(done)
@@ -326,15 +326,15 @@ class Study:
         return nan_mean(scores)
 
     @property
-    def film_case(self) -> Case | None:
-        """The unlabelled scan that is filmed: the first whose truth is known, else the first."""
+    def snapshot_case(self) -> Case | None:
+        """The unlabelled scan of the snapshots: the first whose truth is known, else the first."""
         known = [case for case in self.cohort.unlabelled if case.case_id in self.cohort.sealed]
         return next(iter(known or self.cohort.unlabelled), None)
 
     def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
-        """One frame of the film: pseudo-label and its probability (0 to 255) of the film's scan."""
+        """One snapshot: pseudo-label and its probability (0 to 255) of `snapshot_case`."""
         network = getattr(networks, "teacher", networks.student)
-        confidence, label = self.probabilities(network, self.film_case).max(0)
+        confidence, label = self.probabilities(network, self.snapshot_case).max(0)
         return {"label": label.byte(), "confidence": (255 * confidence).round().byte()}
 
     def key(self, step: Step, *more: object) -> str:
@@ -424,7 +424,7 @@ class Study:
         watch = watch or Watch(
             validate=self.validate,
             test=self.test_dice if self.settings.test_curve else None,
-            picture=self.picture if self.film_case is not None else None,
+            picture=self.picture if self.snapshot_case is not None else None,
             times=self.settings.looks,
         )
         seen = {**networks, **(frozen or {})}
@@ -465,5 +465,5 @@ def _later(curve: Sequence[tuple[int, float]], shift: int) -> list[tuple[int, fl
 def join(
     first: list[dict[str, Any]], second: list[dict[str, Any]], shift: int
 ) -> list[dict[str, Any]]:
-    """Two stages' histories (or films) as one, iterations counted on."""
+    """Two stages' histories (or snapshots) as one, iterations counted on."""
     return first + [{**row, "iteration": row["iteration"] + shift} for row in second]

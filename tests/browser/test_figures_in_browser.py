@@ -5,7 +5,6 @@ The page is made from outputs as a notebook stores them, by the functions that m
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from browser import violations
 from nbformat.v4 import new_output
 from organ_scans import SPACING, organ
+from pieces import write_piece_page
 from test_pages_in_browser import LOOKS, PAGES, waiting
 
 from ssl_lib.figures import new_figure, to_png
@@ -20,10 +20,7 @@ from ssl_lib.notebook.explore import Slider, static_html
 from ssl_lib.notebook.quiz import ask
 from ssl_lib.notebook.viewer import Scan
 from ssl_lib.notebook.viewer import static_html as viewer_html
-from ssl_lib.reports.outputs import outputs_html
-from ssl_lib.reports.render import TEMPLATES, page_script, template_text
 
-CSP = re.search(r"<meta http-equiv.*>", (TEMPLATES / "page.html.j2").read_text()).group(0)
 LONG = (
     "hippocampus, 8 labelled (settings of an earlier version of it)",
     "a",
@@ -74,16 +71,7 @@ def file(tmp_path_factory) -> Path:
             "Which of the two is longer than the line it stands on? " * 3, "ab", "a", ""
         )._repr_html_(),
     ]
-    outputs = [picture, *(new_output("display_data", {"text/html": html}) for html in parts)]
-    file = tmp_path_factory.mktemp("figures") / "page.html"
-    file.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{CSP}<title>Page</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>\n{template_text('style.css')}\n</style></head><body><main><h1>Page</h1>"
-        f"{outputs_html(outputs, file.parent)}</main>"
-        f"<script>\n{page_script()}\n</script></body></html>"
-    )
-    return file
+    return write_piece_page(tmp_path_factory.mktemp("figures") / "page.html", parts, picture)
 
 
 def faults(page: object) -> dict[str, list[str]]:

@@ -43,19 +43,19 @@ def snapshots_of(truth: np.ndarray, seed: int) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def film() -> dict[str, list[dict[str, object]]]:
+def rows() -> dict[str, list[dict[str, object]]]:
     _, truth = case_and_truth()
     return {"mean_teacher": snapshots_of(truth, 1), "bcp": snapshots_of(truth, 2)}
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory, film) -> Path:
+def file(tmp_path_factory, rows) -> Path:
     case, truth = case_and_truth()
     with pytest.MonkeyPatch.context() as patch:
         pieces = shown_by(
             patch,
             lambda: [
-                interactive.snapshots(case, truth, film, NAMES, alt=f"Snapshots {n}.")
+                interactive.snapshots(case, truth, rows, NAMES, alt=f"Snapshots {n}.")
                 for n in (1, 2)
             ],
         )
@@ -96,7 +96,7 @@ def test_arrays_arrive_as_they_were_packed(file: Path, open_page) -> None:
     assert np.abs(np.reshape(found[-1][1], (5, 5)) - numbers).max() <= 0.5 / 255 + 1e-9
 
 
-def test_shares_are_those_of_the_library(file: Path, film, open_page) -> None:
+def test_shares_are_those_of_the_library(file: Path, rows, open_page) -> None:
     page = open_page(file).page
     page.wait_for_selector(".ssl-piece canvas")
     case, truth = case_and_truth()
@@ -106,7 +106,7 @@ def test_shares_are_those_of_the_library(file: Path, film, open_page) -> None:
         piece.locator("input[type=range]").first.focus()
         page.keyboard.press(key)
         texts = piece.locator(".picture small").all_inner_texts()[1:]
-        for snapshots, text in zip(film.values(), texts, strict=True):
+        for snapshots, text in zip(rows.values(), texts, strict=True):
             one = snapshots[number]
             # the page knows 64 steps of confidence, the nearest to the byte
             sure = np.rint(cut.of(one["confidence"]) / 255 * 63) / 63

@@ -26,20 +26,20 @@ from ssl_lib.notebook import interactive
 image, truth = organ(0)
 case = Case("a", "a", image, SPACING)
 random = np.random.default_rng(0)
-def film(n):
+def snapshots_of(n):
     return [{{"iteration": i, "label": np.where(random.random(truth.shape) < 1 / (i + 2), 0, truth),
         "confidence": random.integers(0, 256, truth.shape)}} for i in range(n)]
 trend = np.linspace(0, 1, 101)
 noisy = trend + random.normal(0, 0.2, 101)
 names = ("background", "one", "two")"""
-FILM = "interactive.snapshots(case, truth, {'bcp': film(9)}, names, alt='A film.')"
+SNAPSHOTS = "interactive.snapshots(case, truth, {'bcp': snapshots_of(9)}, names, alt='Snapshots.')"
 PIECES = {
-    "film": FILM,
-    "same film": FILM,
+    "snapshots": SNAPSHOTS,
+    "same snapshots": SNAPSHOTS,
     "tree": "interactive.max_tree([case], area=4, alt='A tree.')",
     "average": "interactive.moving_average(noisy, trend, Schedule(100, 0.1), alt='A weight.')",
 }
-WORDS = ["A film.", "A film.", "A tree.", "A weight."]
+WORDS = ["Snapshots.", "Snapshots.", "A tree.", "A weight."]
 ALIVE = f"""() => !document.querySelector(".ssl-piece .stored")
   && document.querySelectorAll(".ssl-piece .stage:not([hidden])").length === {len(PIECES)}"""
 STATE = """() => ({
@@ -144,7 +144,7 @@ def test_every_slider_moves_its_own_picture_and_keeps_the_keys(notebook) -> None
 
 
 def test_play_runs_by_keyboard_and_stops_when_the_cell_runs_again(notebook) -> None:
-    piece = piece_of(notebook, "film")
+    piece = piece_of(notebook, "snapshots")
     button = piece.locator("button", has_text="Play").element_handle()
     slider = piece.locator("input[type=range]").first.element_handle()
     button.focus()
@@ -159,7 +159,7 @@ def test_play_runs_by_keyboard_and_stops_when_the_cell_runs_again(notebook) -> N
     value = slider.input_value()
     notebook.wait_for_timeout(1600)
     assert (button.text_content(), slider.input_value()) == ("Play", value), "no ghost plays on"
-    assert moves(notebook, piece_of(notebook, "film"))
+    assert moves(notebook, piece_of(notebook, "snapshots"))
 
 
 def test_a_second_view_of_an_output_lives_as_well(notebook) -> None:
@@ -168,7 +168,9 @@ def test_a_second_view_of_an_output_lives_as_well(notebook) -> None:
     view = notebook.locator(".jp-LinkedOutputView .ssl-piece")
     view.locator("canvas").first.wait_for()
     assert moves(notebook, view)
-    assert piece_of(notebook, "film").locator("canvas").count() == view.locator("canvas").count()
+    assert (
+        piece_of(notebook, "snapshots").locator("canvas").count() == view.locator("canvas").count()
+    )
     assert notebook.locator(".jp-Notebook .ssl-piece").count() == len(PIECES)
 
 
@@ -182,7 +184,9 @@ def test_the_theme_decides_the_colours(notebook) -> None:
         found = axe.run(notebook, context=".ssl-piece", options={"runOnly": WCAG}).response
         wrong = [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found["violations"]]
         assert wrong == []
-        scheme = piece_of(notebook, "film").evaluate("piece => getComputedStyle(piece).colorScheme")
+        scheme = piece_of(notebook, "snapshots").evaluate(
+            "piece => getComputedStyle(piece).colorScheme"
+        )
         assert ("dark" in scheme) == ("Dark" in theme)
     legend = notebook.locator(".ssl-piece .legend").first
     assert legend.evaluate("legend => getComputedStyle(legend).paddingLeft") == "0px"

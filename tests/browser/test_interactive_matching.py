@@ -37,7 +37,9 @@ def trained(seed: int) -> SimpleNamespace:
         for i in range(120)
     ]
     validation = [(i, float(random.random())) for i in (40, 80, 120)]
-    return SimpleNamespace(history=history, validation=validation, film=snapshots_of(truth, seed))
+    return SimpleNamespace(
+        history=history, validation=validation, snapshots=snapshots_of(truth, seed)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +51,8 @@ def game(trainings: dict[str, SimpleNamespace], scans: bool = True) -> None:
     image, truth = organ(0)[:2]
     scan = (Case("a", "a", image.astype(np.float32), SPACING), truth)
     measured = {row: {"gain": f"+0.{n}", "apart": f"{n} %"} for n, row in enumerate(ROWS[1:])}
-    filmed = dict.fromkeys(ROWS[1:], scan) if scans else {}
-    interactive.matching(DEFECTS, trainings, filmed, measured, stage=STAGE, alt="A game.")
+    followed = dict.fromkeys(ROWS[1:], scan) if scans else {}
+    interactive.matching(DEFECTS, trainings, followed, measured, stage=STAGE, alt="A game.")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_shares_are_those_of_the_library(piece, trainings) -> None:
     for key, number in ("Home", 0), ("End", 2):
         slider.press(key)
         for row, place in ("mean_teacher", 0), ("exhibit_g", 1):
-            one = trainings[row].film[number]
+            one = trainings[row].snapshots[number]
             found = judge(cut.of(one["label"]), cut.of(one["confidence"]), cut.of(truth), 0.9)
             right, wrong, sure = verdict_shares(found)
             wanted = [f"{round(100 * share)} %" for share in (right, wrong - sure, sure)]

@@ -157,8 +157,8 @@ def openings(monkeypatch) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_opens_a_label_before_it_is_scored(method, marked, openings, tmp_path):
-    """Training, validating, filming and choosing the best weights open none; the score then opens
-    the label of every test scan and of no other."""
+    """Training, validating, taking snapshots and choosing the best weights open none; the score
+    then opens the label of every test scan and of no other."""
     study = small(marked, tmp_path)
     rows = trained(study, method)
     assert openings == []

@@ -53,11 +53,10 @@ def test_a_frame_states_the_pasted_share(scene) -> None:
     assert titles(figure)[0] == "taught (25% pasted)"
 
 
-@pytest.mark.parametrize("frame", [False, True])
-def test_the_filter_picture_counts_what_was_removed(scene, frame) -> None:
+def test_the_filter_picture_counts_what_was_removed(scene) -> None:
     image, label, _ = scene[0]
     kept = np.where(label == 2, 0, label).astype(np.uint8)
-    figure = component_filter(image, {"before": label, "after": kept}, CLASSES, frame=frame)
+    figure = component_filter(image, {"before": label, "after": kept}, CLASSES)
     assert figure.axes[0].get_xlabel() == ""
     assert figure.axes[1].get_xlabel() == f"{(label == 2).sum()} voxels removed"
 

@@ -109,7 +109,7 @@ def test_augmentation_shows_every_draw(cohort):
     assert "original" in texts(figure) and len(grey_limits(figure)) == 1
 
 
-def test_the_film_separates_wrong_from_confidently_wrong(cohort):
+def test_snapshots_separate_wrong_from_confidently_wrong(cohort):
     one = cohort.unlabelled[0]
     truth = cohort.sealed.open(one.case_id, "teaching picture")
     wrong = np.where(truth == 1, 2, truth).astype(np.uint8)
@@ -118,7 +118,7 @@ def test_the_film_separates_wrong_from_confidently_wrong(cohort):
         {"iteration": 20, "label": wrong, "confidence": np.full(truth.shape, 0.95)},
         {"iteration": 30, "label": truth, "confidence": np.full(truth.shape, 255, np.uint8)},
     ]
-    shown = texts(figures.film_strip(one, truth, frames))
+    shown = texts(figures.snapshot_strip(one, truth, frames))
     assert "right 0%, wrong 100%\nconfidently wrong 0%" in shown
     sure = (truth == 1).sum() / (truth > 0).sum()
     assert f"right {1 - sure:.0%}, wrong {sure:.0%}\nconfidently wrong {sure:.0%}" in shown

@@ -19,7 +19,7 @@ from ssl_lib.notebook.interactive.wipe import Compared, wipe
 from ssl_lib.reports.findings import CEILING, RESULTS, STRONG, TWO_CORES, differences
 from ssl_lib.reports.forest import BEST, overview
 from ssl_lib.reports.offline import external_references
-from ssl_lib.reports.opening import FILE
+from ssl_lib.reports.opening import FILE, QUARTILES, TAUGHT
 
 ROWS = read_rows(RESULTS, **TWO_CORES)
 
@@ -67,3 +67,14 @@ def test_a_wipe_holds_the_truth_last_and_crops_around_the_organ() -> None:
     shape = re.search(r'"grey":\{"array":"[^"]*","type":"uint8","shape":\[(\d+),(\d+)\]', html)
     assert all(8 < int(side) < max(image.shape) + 1 for side in shape.groups())
     assert '"maps":["few","an expert"]' in html and "0.25" in html
+
+
+def test_the_scans_of_the_stored_figure_are_those_of_the_result_files() -> None:
+    """Their Dice stands in the rows of seed 0, at the quartiles of the gain."""
+    results = [one for one in ROWS if one["seed"] == 0]
+    few, taught = (scan_scores(results, row).values[0] for row in (STRONG, TAUGHT))
+    rank = np.argsort(taught - few)
+    shown = json.loads(json.loads(FILE.read_text(encoding="utf-8"))["data"])["scans"]
+    for one, share in zip(shown, QUARTILES.values(), strict=True):
+        scan = rank[round(share * (len(rank) - 1))]
+        assert one["dice"] == pytest.approx([few[scan], taught[scan]], abs=2e-4)

@@ -86,17 +86,17 @@ def test_both_stages_make_one_history():
     assert all(0 <= dice <= 1 for _, dice in done.validation)
 
 
-def test_the_film_shows_the_first_unlabelled_scan():
+def test_snapshots_show_the_first_unlabelled_scan():
     made, done = trained()
-    assert made.film_case is made.cohort.unlabelled[0]
-    shape = made.film_case.image.shape
-    assert [frame["iteration"] for frame in done.film] == [3, 6, 10, 14]
-    for frame in done.film:
+    assert made.snapshot_case is made.cohort.unlabelled[0]
+    shape = made.snapshot_case.image.shape
+    assert [frame["iteration"] for frame in done.snapshots] == [3, 6, 10, 14]
+    for frame in done.snapshots:
         assert frame["label"].shape == frame["confidence"].shape == shape
         assert frame["label"].dtype == frame["confidence"].dtype == torch.uint8
         assert frame["confidence"].min() >= 255 // 4
-    final = made.predict(done.networks["teacher"], [made.film_case])[made.film_case.case_id]
-    assert np.array_equal(done.film[-1]["label"].numpy(), final)
+    final = made.predict(done.networks["teacher"], [made.snapshot_case])[made.snapshot_case.case_id]
+    assert np.array_equal(done.snapshots[-1]["label"].numpy(), final)
 
 
 def test_a_score_has_every_key_of_a_row():
@@ -140,7 +140,7 @@ def test_hidden_labels_decide_no_weight_and_nothing_that_is_logged():
     assert hashes(other) == hashes(done)
     assert other.history == done.history and other.validation == done.validation
     assert sums_of_best(other) == sums_of_best(done)
-    for one, two in zip(other.film, done.film, strict=True):
+    for one, two in zip(other.snapshots, done.snapshots, strict=True):
         assert torch.equal(one["label"], two["label"])
     assert made.score(other)["dice"] != trained()[0].score(done)["dice"]
 
@@ -168,7 +168,7 @@ def test_the_reference_row_has_all_labels_and_another_hash():
     assert full.cohort.content_hash != made.cohort.content_hash
     assert full.key(warm_up) != made.key(warm_up)
     done = full.train(row("supervised_all", warm_up))
-    assert full.score(done)["labels_used"] == 3 and done.film == []
+    assert full.score(done)["labels_used"] == 3 and done.snapshots == []
     with pytest.raises(InputError, match="no scan for one of the two streams"):
         train(full)
 

@@ -131,8 +131,8 @@ def test_a_finished_run_is_loaded_and_not_repeated(tmp_path):
     assert ends(again) == ends(done)
     assert again.history == done.history and again.validation == done.validation
     assert again.seconds == done.seconds > 0
-    assert [frame["iteration"] for frame in again.film] == [
-        frame["iteration"] for frame in done.film
+    assert [frame["iteration"] for frame in again.snapshots] == [
+        frame["iteration"] for frame in done.snapshots
     ]
     assert os.listdir(tmp_path) == ["run.pt"]
 
@@ -233,7 +233,7 @@ def test_watching_changes_no_weight():
     ):
         watched = toy_fit(watch=watch)
         assert ends(watched) == ends(blind) and watched.history == blind.history
-        assert len(watched.validation) == len(watched.film) == watch.times
+        assert len(watched.validation) == len(watched.snapshots) == watch.times
     # a picture that runs the teacher in training mode would move its statistics: the study's uses
     # prediction, and this shows that the comparison above can fail
     assert ends(toy_fit(watch=Watch(picture=picture, times=3))) != ends(blind)

@@ -100,7 +100,7 @@ def test_the_figure_shows_what_the_snapshots_hold():
         {"iteration": step, "label": torch.tensor(label)}
         for step, label in enumerate(usual().values())
     ]
-    trainings = {row: SimpleNamespace(film=frames) for row in ("bcp", "mean_teacher")}
+    trainings = {row: SimpleNamespace(snapshots=frames) for row in ("bcp", "mean_teacher")}
     shares, parts = figures.snapshot_signs(trainings, 3).axes
     assert len(shares.lines) == len(parts.lines) == 2
     np.testing.assert_allclose(shares.lines[0].get_ydata(), 100 * 256 / 1920)

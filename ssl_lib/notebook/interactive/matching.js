@@ -16,22 +16,22 @@ kinds.matching = (stage, data, ui) => {
 
   // --- snapshots
 
-  const filmed = [sound, ...exhibits].filter((row) => row.film);
-  const times = [...new Set(filmed.flatMap((row) => row.film.iterations))].sort((a, b) => a - b);
-  for (const row of filmed) {
-    const [rows, width] = row.film.grey.shape;
-    row.picture = ui.picture({rows, columns: width, aspect: row.film.aspect, alt: ""});
+  const followed = [sound, ...exhibits].filter((row) => row.snapshots);
+  const times = [...new Set(followed.flatMap((row) => row.snapshots.iterations))].sort((a, b) => a - b);
+  for (const row of followed) {
+    const [rows, width] = row.snapshots.grey.shape;
+    row.picture = ui.picture({rows, columns: width, aspect: row.snapshots.aspect, alt: ""});
     row.said = element("small");
-    const same = row === sound || row.film.grey.values.every((value, i) => value === sound.film?.grey.values[i]);
-    row.box = ui.titled(same ? row.name : `${row.name} (another scan: compare no shares)`, row.picture, row.said, element("small", {}, row.film.words));
+    const same = row === sound || row.snapshots.grey.values.every((value, i) => value === sound.snapshots?.grey.values[i]);
+    row.box = ui.titled(same ? row.name : `${row.name} (another scan: compare no shares)`, row.picture, row.said, element("small", {}, row.snapshots.words));
   }
-  const drawFilm = (row) => {
-    const {film} = row, place = Math.max(film.iterations.findLastIndex((time) => time <= times[moved.value]), 0);
-    const found = ui.judge(ui.slice(film.label, place), ui.slice(film.sure, place), film.truth, 1);
-    row.picture.draw([{grey: film.grey}, {label: found.verdict, colours: judged, alpha: 0.6},
-      {label: film.truth, lines: film.colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
+  const drawSnapshot = (row) => {
+    const {snapshots} = row, place = Math.max(snapshots.iterations.findLastIndex((time) => time <= times[moved.value]), 0);
+    const found = ui.judge(ui.slice(snapshots.label, place), ui.slice(snapshots.sure, place), snapshots.truth, 1);
+    row.picture.draw([{grey: snapshots.grey}, {label: found.verdict, colours: judged, alpha: 0.6},
+      {label: snapshots.truth, lines: snapshots.colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
     row.said.textContent = found.said;
-    row.picture.say(`${row.name} at iteration ${film.iterations[place]}: ${found.said}`);
+    row.picture.say(`${row.name} at iteration ${snapshots.iterations[place]}: ${found.said}`);
   };
 
   // --- what is drawn, and what the reader does
@@ -58,8 +58,8 @@ kinds.matching = (stage, data, ui) => {
     charts.replaceChildren(...terms.map(chart));
     table.replaceChildren(numbers());
     if (moved) {
-      pictures.replaceChildren(...[sound, exhibits[now]].filter((row) => row.film).map((row) => row.box));
-      [sound, exhibits[now]].filter((row) => row.film).forEach(drawFilm);
+      pictures.replaceChildren(...[sound, exhibits[now]].filter((row) => row.snapshots).map((row) => row.box));
+      [sound, exhibits[now]].filter((row) => row.snapshots).forEach(drawSnapshot);
     }
     key.replaceChildren(...ui.legend([...beside, exhibits[now]].map((row, k) => [row.colour, row.name, ["dotted", "dashed", "line"][k]])).children);
     pick.row.firstChild.textContent = `defect of ${exhibits[now].letter}`;
@@ -103,7 +103,7 @@ kinds.matching = (stage, data, ui) => {
     letters[now].focus();
   });
   const scale = ui.tick({label: "logarithmic losses", checked: false}, draw);
-  const moved = filmed.length ? ui.slider({label: "snapshot at iteration", texts: times.map(String), value: times.length - 1}, draw) : null;
+  const moved = followed.length ? ui.slider({label: "snapshot at iteration", texts: times.map(String), value: times.length - 1}, draw) : null;
   const pick = ui.choice({label: "defect of A", options: ["choose one", ...options]}, (place) => {
     Object.assign(state[now], {chosen: place - 1, verdict: null});
     draw();

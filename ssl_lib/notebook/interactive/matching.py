@@ -38,7 +38,7 @@ class Trained(Protocol):
 
     history: Sequence[Mapping[str, float]]
     validation: Sequence[tuple[int, float]]
-    film: Snapshots
+    snapshots: Snapshots
 
 
 Scans = Mapping[str, tuple[Case, UInt8[np.ndarray, "*space"]]]
@@ -57,10 +57,10 @@ def matching(
 
     `defects` maps letters to what is wrong. `trainings` holds the strong baseline, the sound
     training and one training a letter, by the names of their rows and in this order. `scans` has
-    for each row but the first the filmed scan and its truth; without any, snapshots are left out.
-    `measured` has for each of those rows a few numbers as texts, by what they are. `stage` is the
-    iteration after which unlabelled scans come in. Raises `InputError` if the trainings are not
-    two more than the defects.
+    for each row but the first the scan that its snapshots show, and its truth; without any, there
+    are no snapshots. `measured` has for each of those rows a few numbers as texts, by what they
+    are. `stage` is the iteration after which unlabelled scans come in. Raises `InputError` if the
+    trainings are not two more than the defects.
     """
     if len(trainings) != len(defects) + 2:
         raise InputError(
@@ -70,7 +70,7 @@ def matching(
     shown = {row: shown_slice(*scan) for row, scan in scans.items()}
     rows = [
         _row(row, one) | {"numbers": list(measured.get(row, {}).values())}
-        | ({"film": _film(one.film, shown[row], scans[row][1])} if row in scans else {})
+        | ({"snapshots": _slices(one.snapshots, shown[row], scans[row][1])} if row in scans else {})
         for row, one in trainings.items()
     ]  # fmt: skip
     words = [_words(letter, defect) for letter, defect in defects.items()]
@@ -115,10 +115,10 @@ def _loss(training: Trained, term: str) -> list[list[float]]:
     return [iterations[places].tolist(), [float(f"{value:.4g}") for value in median]]
 
 
-def _film(
+def _slices(
     found: Snapshots, shown: ShownSlice, truth: UInt8[np.ndarray, "*space"]
 ) -> dict[str, object]:
-    """The slice of the filmed scan; of each snapshot its classes, and where they are confident."""
+    """The slice of the scan; of each snapshot its classes, and where they are confident."""
     confidence = np.stack([shown.numbers(np.asarray(one["confidence"])) for one in found])
     return {
         **shown.data(truth),

@@ -33,6 +33,8 @@ from ssl_lib.utils.errors import InputError
 
 MAX_BYTES = 400_000
 TYPES = ("uint8", "int8", "uint16", "int16", "float32")
+SHARED = re.compile(r'<(?P<tag>style|script) data-shared="(?P<name>\w+)">.*?</(?P=tag)>', re.DOTALL)
+_CORE_NAME = re.compile(r"ssl-core-[0-9a-f]{8}")
 _numbers = count(1)
 
 
@@ -104,7 +106,7 @@ class Piece:
         """The figure as HTML that stands alone, with the scripts of today."""
         content = hashlib.sha256(self.data.encode()).hexdigest()
         identity = f"piece-{content[:10]}-{next(_numbers)}"
-        label, alt, core = escape(self.label), escape(self.alt), f"ssl-core-{version()}"
+        label, alt, core = escape(self.label), escape(self.alt), core_name()
         return (
             f"{shared_parts(self.kind, self.needs)}"
             f'<div id="{identity}" class="ssl-piece" role="group" aria-label="{label}">'
@@ -144,17 +146,47 @@ def show_interactive(kind: str, data: Mapping[str, object], **words: object) -> 
 
 def shared_parts(kind: str, needs: Sequence[str] = ()) -> str:
     """Style and scripts that figures of one kind share; a report page keeps the first of each."""
-    scripts = [_file("core.js").replace("VERSION", version())]
-    for name in (*needs, kind):
-        script = f"(({{kinds, ui}}) => {{\n{_file(f'{name}.js')}}})"
-        scripts.append(f'{script}(window["ssl-core-{version()}"]);')
-    parts = "".join(f"<script data-shared>{script}</script>" for script in scripts)
-    return f"<style data-shared>{_file('core.css')}</style>{parts}"
+    return "".join(map(shared_part, ("style", "core", *needs, kind)))
+
+
+def shared_part(name: str) -> str:
+    """The element that holds the style, the core, or the script of that name."""
+    if name == "style":
+        return f'<style data-shared="style">{_file("core.css")}</style>'
+    script = _file(f"{name}.js")
+    if name == "core":
+        script = script.replace("VERSION", version())
+    else:
+        script = f'(({{kinds, ui}}) => {{\n{script}}})(window["{core_name()}"]);'
+    return f'<script data-shared="{name}">{script}</script>'
+
+
+def with_shared_parts_of_today(html: str) -> str:
+    """A stored page with today's style and scripts of its figures; their data stay."""
+    html = SHARED.sub(lambda found: shared_part(found["name"]), html)
+    return _CORE_NAME.sub(core_name(), html)
+
+
+def shared_once(html: str) -> str:
+    """The page with each style and script that several figures share only once."""
+    seen: set[str] = set()
+
+    def first(found: re.Match[str]) -> str:
+        again = found["name"] in seen
+        seen.add(found["name"])
+        return "" if again else found.group()
+
+    return SHARED.sub(first, html)
 
 
 def class_colours(n_classes: int) -> list[str]:
     """The colours of the foreground classes, as in every other figure."""
     return [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in range(max(n_classes - 1, 1))]
+
+
+def core_name() -> str:
+    """What the core is called in a page."""
+    return f"ssl-core-{version()}"
 
 
 @cache

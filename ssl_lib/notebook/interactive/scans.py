@@ -157,11 +157,7 @@ def _ticks(values: Sequence[float | None]) -> list[float]:
     """Where the axis of Dice has its lines: around all values, at most six."""
     known = [value for value in values if value is not None] or [0.0, 1.0]
     ticks = MaxNLocator(5).tick_values(min(known), max(known)).round(4)
-    return (
-        ticks[ticks <= 1].tolist()
-        if max(known) <= ticks[ticks <= 1].max()
-        else [*ticks[ticks < 1], 1.0]
-    )
+    return ticks.tolist() if ticks[-1] <= 1 else [*ticks[ticks < 1].tolist(), 1.0]
 
 
 def _mark(marker: str) -> str:

@@ -62,7 +62,7 @@ kinds.snapshots = (stage, data, ui) => {
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
   const filter = ui.choice({label: "filter", options: data.filters}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line(false);
-  const hint = "Point at a pixel to read it.";
+  const hint = "Shares are of the pixels that truth or prediction calls organ. Point at a pixel to read it.";
   said.textContent = hint;
   const pictures = ui.element("div", {class: "pictures", style: `--columns:${rows.length + 1}`}, truthBox, ...shown.map(({box}) => box));
   stage.append(pictures, key, said, ui.element("div", {class: "controls"},

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ssl_lib.data.cohort import Case
-from ssl_lib.figures.scans import RIGHT, SURE_AND_WRONG, WRONG, film_strip
+from ssl_lib.figures.scans import RIGHT, SURE_AND_WRONG, WRONG, snapshot_strip
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.interactive.page import class_colours, quantised, show_interactive
 from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
@@ -50,7 +50,7 @@ def snapshots(
         data,
         alt=alt,
         label="Pseudo-label over training",
-        stored=film_strip(case, truth, first),
+        stored=snapshot_strip(case, truth, first),
     )
 
 
