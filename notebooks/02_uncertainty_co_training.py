@@ -921,7 +921,7 @@ def per_cent_wrong(shares):
 
 print("views themselves:", ", ".join(map(per_cent_wrong, means)))
 for power in (0, 1, 2):
-    weights = [confidence(u) ** power for u in uncertainties]
+    weights = [confidence(u, power=power) for u in uncertainties]
     targets = [fused_target(means, weights, own) for own in range(len(means))]
     print(f"targets, power {power}:", ", ".join(map(per_cent_wrong, targets)))
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
+from matplotlib.figure import Figure
 
 from ssl_lib.data.cohort import Case
-from ssl_lib.figures.slices import overlay, shared_window
+from ssl_lib.figures.slices import overlay
 from ssl_lib.figures.style import house_style, new_figure
 from ssl_lib.notebook.interactive.page import Piece, class_colours, piece
 from ssl_lib.notebook.interactive.slices import shown_slice
@@ -42,14 +43,14 @@ def wipe(scans: Sequence[Compared], class_names: Sequence[str], *, alt: str) -> 
 
 
 def _scan(one: Compared) -> dict[str, object]:
-    shown = shown_slice(one.case, one.truth, shared_window([one.case.image]))
+    shown = shown_slice(one.case, one.truth)
     inside = _around(shown.classes(one.truth))
     maps = [shown.classes(label)[inside] for label in (*one.maps.values(), one.truth)]
     return {
         "words": one.words,
         "slice": shown.words,
         "aspect": shown.aspect,
-        "grey": (shown.grey[inside] // 4 * 4).astype(np.uint8),
+        "grey": shown.grey[inside] // 4 * 4,  # 64 grey levels: fewer bytes
         "maps": np.stack(maps),
         "dice": [one.dice[name] for name in one.maps],
     }
@@ -66,7 +67,7 @@ def _around(label: UInt8[np.ndarray, "row column"]) -> tuple[slice, slice]:
 
 
 @house_style()
-def _stored(one: Compared) -> object:
+def _stored(one: Compared) -> Figure:
     """Every label map of one scan side by side, for pages without a script."""
     shown = shown_slice(one.case, one.truth)
     inside = _around(shown.classes(one.truth))
