@@ -426,10 +426,11 @@ ALT_CLOUDS = (
 interactive.assumption(alt=ALT_CLOUDS)
 
 # %% [markdown]
-# **Try it.** Close the gap step by step: when does spreading lose its lead, and why so suddenly?
-# Then choose the border *by convention*. In anatomy such borders are common: experts end an atrium
-# at a plane, or cut a vessel at a fixed distance, through tissue that looks alike on both sides.
-# Which rule is better now, with one label per class and with eight? Go through several draws.
+# **Try it.** Close the gap by *cloud shift*, step by step: when does spreading lose its lead, and
+# why so suddenly? Then choose the border *by convention*. In anatomy such borders are common:
+# experts end an atrium at a plane, or cut a vessel at a fixed distance, through tissue that looks
+# alike on both sides. Which rule is better now, with one label per class and with eight? Go through
+# several draws.
 
 # %% [markdown]
 # ## What is a mean teacher?

@@ -64,7 +64,7 @@ kinds.assumption = (stage, data, ui) => {
       : "With the unlabelled points as many are right as without.";
   };
 
-  const gap = ui.slider({label: "shift of the lower cloud", max: 110, step: 5, value: 100 * data.gap, words: (v) => (v / 100).toFixed(2)}, draw);
+  const gap = ui.slider({label: "cloud shift", max: 110, step: 5, value: 100 * data.gap, words: (v) => (v / 100).toFixed(2)}, draw);
   const few = ui.slider({label: "labels per class", min: 1, max: 8}, draw);
   const drawn = ui.slider({label: "which ones: draw", min: 1, max: orders.shape[0]}, draw);
   const border = ui.choice({label: "border of the classes", options: ["in the gap", "by convention"]}, draw);

@@ -62,7 +62,7 @@ kinds.moving_average = (stage, data, ui) => {
       ...(lag === null ? [] : [rule(X(own), Y(half), X(lagged), Y(half), {stroke: "currentColor", "stroke-width": 3}),
         ...[own, lagged].map((at) => rule(X(at), Y(half), X(at), 206, {stroke: "currentColor", "stroke-dasharray": "2 3"})),
         text((X(own) + X(lagged)) / 2, 218, `lag ${lag.toFixed(1)}`)]),
-      text(34, 242, `share of each past student in the teacher at update ${t}; the highest bar is ${percent(most)}`, "start"),
+      text(34, 242, `share of each student at update ${t}: at most ${percent(most)}`, "start"),
       rule(34, FLOOR, X(end), FLOOR),
       ui.svg("path", {class: "mark", style: `--c:${TEACHER}`, d: [...memory].map((v, k) => v / most < 0.004 ? "" : `M${X(k) - 0.9} ${FLOOR}V${bar(v)}h1.8V${FLOOR}z`).join("")}),
       ...[[6, 206], [248, FLOOR]].map(([y, to]) => rule(X(t), y, X(t), to, {stroke: "currentColor", "stroke-width": 1.2})),
