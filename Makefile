@@ -46,7 +46,7 @@ LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto 
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
 		--notebooks "$(NOTEBOOKS)" --seeds "$(SEEDS)" --n-labelled "$(N_LABELLED)" \
-		--jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
+		--draws "$(DRAWS)" --jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
 
 rows: $(READY)
 	$(BIN)/python -m ssl_lib.reports.rows $(if $(DATASET),--dataset "$(DATASET)") \

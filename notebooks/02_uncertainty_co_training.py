@@ -37,13 +37,14 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The same seven values as in every notebook. The home of this method is 3D, so its default data set
+# The same eight values as in every notebook. The home of this method is 3D, so its default data set
 # is the phantom in 3D; in 2D the views are the four quarter turns.
 
 # %% tags=["parameters"]
 DATASET = "phantom_3d"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
 PROFILE = "quick"  # smoke (tests), quick (laptop), gpu, paper
 N_LABELLED = 4  # scans whose labels training may see
+LABELLED_DRAW = 0  # which of them: 0 as the data set says, 1, 2, ... other choices
 SEED = 0  # initial weights, batches and augmentation
 DATA_DIR = ""  # where downloaded data lie; empty: $SSL_DATA_DIR, else the folder data
 RESULTS_DIR = "reports/results"  # where result files are written and read
@@ -120,7 +121,8 @@ from ssl_lib.notebook.tables import (
 # %%
 NOTEBOOK = "02_uncertainty_co_training"
 work_in_project()  # relative paths start there, wherever the kernel was started
-study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, data_dir=DATA_DIR, runs_dir=RUNS_DIR)
+places = {"data_dir": DATA_DIR, "runs_dir": RUNS_DIR}
+study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, labelled_draw=LABELLED_DRAW, **places)
 cohort, settings = study.cohort, study.settings
 print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
 

@@ -37,12 +37,13 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The same seven values as in every notebook.
+# The same eight values as in every notebook.
 
 # %% tags=["parameters"]
 DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
 PROFILE = "quick"  # smoke (tests), quick (laptop), gpu, paper
 N_LABELLED = 4  # scans whose labels training may see
+LABELLED_DRAW = 0  # which of them: 0 as the data set says, 1, 2, ... other choices
 SEED = 0  # initial weights, batches and augmentation
 DATA_DIR = ""  # where downloaded data lie; empty: $SSL_DATA_DIR, else the folder data
 RESULTS_DIR = "reports/results"  # where result files are written and read
@@ -127,7 +128,8 @@ NOTEBOOK = "04_structure_aware_filtering"
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
-study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, data_dir=DATA_DIR, runs_dir=RUNS_DIR)
+places = {"data_dir": DATA_DIR, "runs_dir": RUNS_DIR}
+study = Study.open(DATASET, PROFILE, N_LABELLED, SEED, labelled_draw=LABELLED_DRAW, **places)
 cohort, settings = study.cohort, study.settings
 print(f"{cohort.name} on {study.device}, profile {PROFILE}, PyTorch {torch.__version__}")
 

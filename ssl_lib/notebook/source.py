@@ -47,7 +47,7 @@ NOTEBOOKS_DIR = Path(__file__).resolve().parents[2] / "notebooks"
 GLOSSARY = NOTEBOOKS_DIR.parent / "docs" / "glossary.md"
 METHODS_DIR = Path(__file__).resolve().parents[1] / "methods"
 
-LEAST = {"SEED": 0, "N_LABELLED": 1}
+LEAST = {"SEED": 0, "N_LABELLED": 1, "LABELLED_DRAW": 0}
 """The smallest values of the parameters that notebooks share."""
 
 _CELL_MARKER = re.compile(r"# ?%%+(\s|$)")

@@ -141,6 +141,7 @@ def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData
         and result["dataset"] == safe_name(job.dataset)
         and result["profile"] == job.profile
         and result["n_labelled"] == job.n_labelled
+        and result.get("labelled_draw", 0) == job.draw
     ]
     return page, write_page(executed, page, results, folders.notebooks)
 
@@ -161,6 +162,7 @@ def _store_default_run(ran: Sequence[Ran]) -> None:
             "DATASET": job.dataset,
             "PROFILE": job.profile,
             "N_LABELLED": job.n_labelled,
+            "LABELLED_DRAW": job.draw,
             "SEED": job.seed,
         }
         defaults = read_parameters(job.script)
@@ -175,6 +177,7 @@ def _request(options: argparse.Namespace) -> Request:
         datasets=_datasets(options.datasets),
         profile=options.profile or None,
         n_labelled=_whole_numbers(options.n_labelled, "--n-labelled"),
+        draws=_whole_numbers(options.draws, "--draws"),
         seeds=_whole_numbers(options.seeds, "--seeds"),
         data_dir=options.data_dir or None,
     )
@@ -223,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--datasets", default="", help="names of data sets, or the path of a folder of scans")
     add("--profile", default="", help="smoke, quick, gpu or paper")
     add("--n-labelled", default="", help='numbers of labelled scans, such as "4 8"')
+    add("--draws", default="", help="choices of the labelled scans (0: the data set's own)")
     add("--seeds", default="", help='seeds, such as "0 1 2"')
     add("--data-dir", default="", help="where downloaded data lie")
     add("--force", action="store_true", help="repeat runs that have not changed")

@@ -33,7 +33,8 @@ def _labelled(notes: Mapping[str, object]) -> str:
     """How many are labelled, in the unit of the data set's split."""
     number, dataset = notes.get("n_labelled", "?"), notes.get("dataset")
     unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
-    return f"{number} labelled {unit}{'s' * (number != 1)}"
+    draw = notes.get("labelled_draw", 0)
+    return f"{number} labelled {unit}{'s' * (number != 1)}" + (f", draw {draw}" if draw else "")
 
 
 def run_details(

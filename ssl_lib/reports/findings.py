@@ -51,10 +51,11 @@ def cohorts(results: Results) -> dict[str, Results]:
     }
 
 
-def cohort_name(dataset: str, n_labelled: int, profile: str = "quick") -> str:
-    """A cohort in words; the profile is named unless it is the default one."""
+def cohort_name(dataset: str, n_labelled: int, profile: str = "quick", draw: int = 0) -> str:
+    """A cohort in words; profile and draw of the labelled scans are named unless the usual ones."""
     unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
     name = f"{dataset}, {n_labelled} labelled {unit}{'s' * (n_labelled > 1)}"
+    name += f", draw {draw} of the labelled {unit}s" if draw else ""
     return name if profile == "quick" else f"{name}, {profile}"
 
 

@@ -42,7 +42,6 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.provenance import git_commit, package_versions
 
 Result = Mapping[str, object]
-RUN_KEYS = ("dataset", "profile", "n_labelled")
 HEADLINES = {method.notebook[:2]: name for name, method in METHODS.items() if method.ablation}
 """The row that the cards of a notebook, by its number, compare with the strong baseline."""
 
@@ -103,7 +102,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
 
     A broken result file is named on it.
     """
-    link_pages(pages_dir, lambda page: cohort_name(page.dataset, page.n_labelled, page.profile))
+    link_pages(pages_dir, lambda page: _name(page))
     results, problems = stored_results(results_dir)
     try:
         rows = read_rows(results_dir)
@@ -156,7 +155,7 @@ def boards(results: Sequence[Result]) -> list[Board]:
     """A leaderboard for each cohort, profile and number of labelled scans, best known order."""
 
     def key(result: Result) -> tuple:
-        return *(result[name] for name in RUN_KEYS), result["cohort_hash"]
+        return *_run(result), result["cohort_hash"]
 
     groups = [(key, list(group)) for key, group in groupby(sorted(results, key=key), key)]
     return [Board(_board_title(key, group), key[1], _lines(group)) for key, group in groups]
@@ -182,8 +181,8 @@ def with_interval(interval: Interval | None, digits: int) -> str:
 
 
 def _board_title(key: tuple, results: Sequence[Result]) -> str:
-    dataset, profile, n_labelled, data_hash = key
-    name = cohort_name(dataset, n_labelled, profile)
+    dataset, profile, n_labelled, draw, data_hash = key
+    name = cohort_name(dataset, n_labelled, profile, draw)
     return f"{name} (data {data_hash[:8]}){earlier_settings(results)}"
 
 
@@ -252,13 +251,22 @@ def _card(
     )
 
 
+def _run(page: Mapping[str, object]) -> tuple:
+    """What was run: of a page or of a result, of which older ones know no draw but the first."""
+    stated = (page[key] for key in ("dataset", "profile", "n_labelled"))
+    return *stated, page.get("labelled_draw", 0)
+
+
+def _name(page: PageData) -> str:
+    return cohort_name(page.dataset, page.n_labelled, page.profile, page.labelled_draw)
+
+
 def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result]) -> Entry:
-    wanted = {"notebook": page.notebook, **{key: getattr(page, key) for key in RUN_KEYS}}
-    own = [r for r in results if all(r[key] == value for key, value in wanted.items())]
+    own = [r for r in results if r["notebook"] == page.notebook and _run(r) == _run(vars(page))]
     return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
-        name=cohort_name(page.dataset, page.n_labelled, page.profile) + earlier_settings(own),
+        name=_name(page) + earlier_settings(own),
         headline=_difference(own, HEADLINES.get(page.notebook[:2], "")),
         seeds=len({result["seed"] for result in own}),
     )

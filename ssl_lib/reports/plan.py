@@ -11,11 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from ssl_lib.notebook.source import check_parameters, read_parameters
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import safe_name
+from ssl_lib.utils.names import draw_suffix, safe_name
 
 READS_FOLDERS = "EXCLUDE_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
@@ -59,6 +60,7 @@ class Request:
     datasets: tuple[str, ...] = ()
     profile: str | None = None
     n_labelled: tuple[int, ...] = ()
+    draws: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
     data_dir: str | None = None
 
@@ -71,6 +73,7 @@ class Job:
     dataset: str
     profile: str
     n_labelled: int
+    draw: int
     seed: int
     parameters: tuple[tuple[str, object], ...]
     data_hash: str = ""
@@ -83,7 +86,8 @@ class Job:
     @property
     def page_name(self) -> str:
         """The name of the page, without its ending; all seeds share it."""
-        return f"{safe_name(self.dataset)}-{self.profile}-n{self.n_labelled}"
+        named = f"{safe_name(self.dataset)}-{self.profile}-n{self.n_labelled}"
+        return named + draw_suffix(self.draw)
 
     @property
     def run_name(self) -> str:
@@ -184,7 +188,7 @@ def usable_data(job: Job, folders: Folders) -> str:
         own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
         settings_for(job.profile, own.cohort)
         return own.content_hash
-    cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where)
+    cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where).with_draw(job.draw)
     settings_for(job.profile, cohort)
     return cohort.content_hash
 
@@ -207,20 +211,30 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
     for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
         if READS_FOLDERS in defaults and dataset in DATASETS:
             continue  # named data sets are for the other notebooks
-        for n_labelled in request.n_labelled or (int(defaults.get("N_LABELLED", 4)),):
+        counts = request.n_labelled or (int(defaults.get("N_LABELLED", 4)),)
+        for n_labelled, draw in product(counts, _draws(request, defaults)):
             for seed in _seeds(request, defaults):
                 wanted = {
                     "DATASET": dataset,
                     "PROFILE": profile,
                     "N_LABELLED": n_labelled,
+                    "LABELLED_DRAW": draw,
                     "SEED": seed,
                     "DATA_DIR": request.data_dir,
                     "RESULTS_DIR": folders.results_name,
                 }
                 given = {k: v for k, v in wanted.items() if k in defaults and v is not None}
                 check_parameters(script, given)
-                jobs.append(Job(script, dataset, profile, n_labelled, seed, tuple(given.items())))
+                choice = (dataset, profile, n_labelled, draw, seed)
+                jobs.append(Job(script, *choice, tuple(given.items())))
     return jobs
+
+
+def _draws(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
+    """The choices of labelled scans asked for; a notebook that knows no other runs once."""
+    if "LABELLED_DRAW" not in defaults:
+        return (0,)
+    return request.draws or (int(defaults["LABELLED_DRAW"]),)
 
 
 def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
@@ -233,7 +247,8 @@ def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
 def _cohort_key(job: Job) -> tuple:
     data_dir = dict(job.parameters).get("DATA_DIR")
     reads_folders = READS_FOLDERS in read_parameters(job.script)
-    return job.dataset, job.n_labelled, job.profile, data_dir, job.only_reads, reads_folders
+    choice = (job.dataset, job.n_labelled, job.draw, job.profile)
+    return *choice, data_dir, job.only_reads, reads_folders
 
 
 def _library_files() -> list[Path]:

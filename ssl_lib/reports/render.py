@@ -72,6 +72,7 @@ class PageData:
     seconds: float
     when: str
     thumbnail: str
+    labelled_draw: int = 0
 
 
 def write_page(
@@ -187,6 +188,7 @@ def _page_data(shown: Run, runs: Sequence[Run], title: str, failures: Sequence[s
         seconds=sum(float(run.notes.get("seconds", 0)) for run in runs),
         when=str(notes.get("when", "")),
         thumbnail=thumbnail(shown.notebook),
+        labelled_draw=int(notes.get("labelled_draw", 0)),
     )
 
 

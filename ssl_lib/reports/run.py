@@ -150,6 +150,7 @@ def _noted(
         dataset=safe_name(job.dataset),
         profile=job.profile,
         n_labelled=job.n_labelled,
+        labelled_draw=job.draw,
         seed=job.seed,
         parameters=dict(job.parameters),
         seconds=seconds,

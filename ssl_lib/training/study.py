@@ -77,6 +77,7 @@ class Study:
         n_labelled: int,
         seed: int,
         *,
+        labelled_draw: int = 0,
         data_dir: str | Path | None = None,
         runs_dir: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -84,6 +85,7 @@ class Study:
         """Load the cohort and the profile's settings; runs are stored below `runs_dir`.
 
         Downloaded data lie in `data_dir` (default: `$SSL_DATA_DIR`, else the folder data).
+        `labelled_draw` is which training scans are labelled (see `Cohort.with_draw`).
 
         `overrides` replaces settings by dotted names, `{"schedule.learning_rate": 0.01}`; the rows
         then carry them in their names, and are others than the profile's.
@@ -91,7 +93,7 @@ class Study:
         Raises `InputError` for an unknown dataset or profile, too many labelled scans, or a seed
         that is no whole number from 0.
         """
-        cohort = open_cohort(dataset, profile, n_labelled, data_dir)
+        cohort = open_cohort(dataset, profile, n_labelled, data_dir).with_draw(labelled_draw)
         if not cohort.unlabelled:
             raise InputError(
                 f"with {n_labelled} labelled scans no unlabelled one is left",

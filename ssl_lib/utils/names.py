@@ -37,6 +37,11 @@ def safe_name(dataset: str) -> str:
     return f"{name or 'scans'}-{digest}"
 
 
+def draw_suffix(labelled_draw: int) -> str:
+    """What a file's name says of the choice of labelled scans: nothing of the data set's own."""
+    return f"-draw{labelled_draw}" if labelled_draw else ""
+
+
 def _is_path(dataset: str) -> bool:
     """Whether a dataset is a folder: by a separator in its name, or because it is there."""
     if dataset in NAMED:

@@ -28,6 +28,7 @@ COMMON_PARAMETERS = {
     "DATASET": "phantom",
     "PROFILE": "quick",
     "N_LABELLED": 4,
+    "LABELLED_DRAW": 0,
     "SEED": 0,
     "DATA_DIR": "",
     "RESULTS_DIR": "reports/results",
@@ -49,8 +50,10 @@ TAGS = {
     "predict",
     "nbval-check-output",
 }
-READS_RESULTS_ONLY = {"SEED", "DATA_DIR", "RUNS_DIR"}
+READS_RESULTS_ONLY = {"SEED", "LABELLED_DRAW", "DATA_DIR", "RUNS_DIR"}
 """Parameters that a notebook which trains nothing has no use for."""
+OWN_SPLIT = {"LABELLED_DRAW"}
+"""Those of which one's own folder has no use: `FOLDS` shows what other choices are worth."""
 HOME = {
     "02_uncertainty_co_training": {"DATASET": "phantom_3d"},
     "06_your_own_scans": {"DATASET": "phantom_folder"},
@@ -84,6 +87,7 @@ def stated_parameters(script: Path) -> list[str]:
         for name, value in common.items()
         if parameters.get(name, NotImplemented) != value
         and not (script.stem == "05_comparison" and name in READS_RESULTS_ONLY)
+        and not (script.stem == "06_your_own_scans" and name in OWN_SPLIT)
     ]
     cells = [cell for cell in cells_of(script, "code") if "parameters" in cell_tags(cell)]
     bare = [line for cell in cells for line in lines_without_comment(cell.source)]

@@ -133,6 +133,26 @@ def test_every_combination_is_planned_and_only_known_parameters_are_passed(proje
     }
 
 
+def test_another_draw_of_the_labelled_scans_has_a_page_and_a_result_of_its_own(
+    project: Path,
+) -> None:
+    script = project / "notebooks" / "00_good.py"
+    with_draw = script.read_text().replace("SEED = 0", "LABELLED_DRAW = 0  # which\nSEED = 0")
+    folders, request = plan.Folders(project), plan.Request(draws=(0, 2))
+    (unknown,) = plan.plan(request, folders)  # the notebook knows no draw: it runs once
+    assert unknown.draw == 0 and "LABELLED_DRAW" not in dict(unknown.parameters)
+    script.write_text(with_draw)
+    own, other = plan.plan(request, folders)
+    assert (own.run_name, other.run_name) == (
+        "phantom-quick-n4-seed0",
+        "phantom-quick-n4-draw2-seed0",
+    )
+    assert dict(other.parameters)["LABELLED_DRAW"] == 2
+    assert own.data_hash != other.data_hash
+    with pytest.raises(InputError, match="LABELLED_DRAW was given -1"):
+        plan.plan(plan.Request(draws=(-1,)), folders)
+
+
 def test_empty_options_mean_the_notebooks_own_values() -> None:
     options = command._parser().parse_args(["--datasets", "", "--seeds", ""])
     assert command._request(options) == plan.Request()

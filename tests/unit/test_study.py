@@ -22,6 +22,7 @@ from ssl_lib.data.cohort import Case, Cohort, SealedLabels
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.metrics import SCORES
 from ssl_lib.evaluation.result_form import ROW_KEYS
+from ssl_lib.evaluation.results import result_path, score_cohort
 from ssl_lib.methods import METHODS, baselines
 from ssl_lib.notebook.source import load_method
 from ssl_lib.training import run_key, study
@@ -216,6 +217,24 @@ def test_opening_by_name_reads_the_smoke_profile_in_small(tmp_path):
 
 def key(step: Callable, *more: object, **changes: object) -> str:
     return tiny(**changes).key(step, *more)
+
+
+def test_a_draw_labels_other_scans_and_its_result_lies_beside_the_data_sets_own(tmp_path):
+    own, other = (
+        Study.open("phantom", "smoke", 2, 0, labelled_draw=draw, data_dir=tmp_path)
+        for draw in (0, 3)
+    )
+    assert [c.case_id for c in own.cohort.labelled] != [c.case_id for c in other.cohort.labelled]
+    assert [c.case_id for c in own.cohort.test] == [c.case_id for c in other.cohort.test]
+    results = []
+    for one in (own, other):
+        perfect = {
+            c.case_id: one.cohort.sealed.open(c.case_id, "final score") for c in one.cohort.test
+        }
+        scored = {"row": score_cohort(perfect, one.cohort)}
+        results.append(one.result("00_x", "phantom", scored))
+    names = [result_path(tmp_path, result).name for result in results]
+    assert names == ["phantom-smoke-n2-seed0.json", "phantom-smoke-n2-draw3-seed0.json"]
 
 
 def test_the_name_is_the_same_for_the_same_run():
