@@ -888,7 +888,7 @@ for stored in stored_results():
     for number, dice in {**dict(stored["label_curve"]), **dict(known)}.items():
         points.setdefault(number, []).append(dice)
 level = np.mean([stored["rows"]["mean_teacher"]["dice"] for stored in stored_results()])
-figure = figures.label_curve(points, level=level, n_labelled=N_LABELLED)
+figure = figures.label_curve(points, level=level, n_labelled=N_LABELLED, unit=cohort.unit)
 show(figure, alt="Test Dice against the number of labelled scans, and the mean teacher's level.")
 
 # %% [markdown]

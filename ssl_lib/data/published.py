@@ -231,3 +231,8 @@ _ACDC = PublishedSet(
 PUBLISHED: Mapping[str, PublishedSet] = {
     entry.name: entry for entry in (_HIPPOCAMPUS, _LA2018, _ACDC)
 }
+
+
+def counted_by(dataset: str) -> str:
+    """What labelled scans of a data set are counted by: "patient" or "scan"."""
+    return PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"

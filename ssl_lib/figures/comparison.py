@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ssl_lib.data.published import counted_by
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import (
     Interval,
@@ -91,12 +92,13 @@ def label_curve(
     level: float | None = None,
     n_labelled: int | None = None,
     level_name: str = "Mean teacher",
+    unit: str = "scan",
 ) -> Figure:
     """Supervised Dice against the number of labelled scans, and what a method's level is worth.
 
-    `points` maps a number of labelled scans to the mean Dice of each seed. `level` is the method's
-    mean Dice with `n_labelled` scans; the figure reads off how many labels supervised training
-    needs for it (straight lines between points, logarithmic axis).
+    `points` maps a number of labelled scans (or patients: `unit`) to the mean Dice of each seed.
+    `level` is the method's mean Dice with `n_labelled` of them; the figure reads off how many
+    labels supervised training needs for it (straight lines between points, logarithmic axis).
     """
     numbers = sorted(points)
     means = [nan_mean(points[number]) for number in numbers]
@@ -112,11 +114,11 @@ def label_curve(
         label="Supervised; band: all seeds", ax=ax,
     )  # fmt: skip
     if level is not None and n_labelled is not None:
-        _draw_level(ax, numbers, means, level, n_labelled, level_name)
+        _draw_level(ax, numbers, means, level, n_labelled, level_name, unit)
     ax.set_xscale("log")
     ax.set_xticks(numbers, [str(number) for number in numbers])
     ax.minorticks_off()
-    ax.set(xlabel="labelled scans (logarithmic)", ylabel="Dice, mean over test scans")
+    ax.set(xlabel=f"labelled {unit}s (logarithmic)", ylabel="Dice, mean over test scans")
     ax.legend(loc="lower right")
     return figure
 
@@ -236,6 +238,7 @@ def _draw_level(
     level: float,
     n_labelled: int,
     name: str,
+    unit: str,
 ) -> None:
     """The method's level, and the arrow down to the number of labels that it is worth."""
     worth = worth_in_labels(numbers, means, level)
@@ -246,7 +249,7 @@ def _draw_level(
     if reached:
         ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
     text = (
-        f"worth {worth:.0f} labelled scan{'s' * (round(worth) != 1)}"
+        f"worth {worth:.0f} labelled {unit}{'s' * (round(worth) != 1)}"
         if reached
         else f"worth more than {numbers[-1]}"
     )
@@ -296,6 +299,8 @@ def gains_by_labels(
             **look,
         )
     ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
-    ax.set(xlabel="labelled scans", ylabel="gain in Dice", xlim=(-0.6, len(numbers) - 0.4))
+    units = sorted({counted_by(result["dataset"]) for result in results})
+    ax.set(xlabel=f"labelled {' or '.join(units)}s", ylabel="gain in Dice")
+    ax.set_xlim(-0.6, len(numbers) - 0.4)
     figure.legend(loc="outside lower center", ncols=2)
     return marked(figure, results)

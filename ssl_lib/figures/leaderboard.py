@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ssl_lib.data.published import counted_by
 from ssl_lib.evaluation.decisions import Comparison, chosen_looks, readings, selection_gain
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
@@ -134,7 +135,8 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
         legend=True,
     )
     ax.legend_.remove()
-    ax.set(xlabel="labelled scans", ylabel="Dice, mean over test scans")
+    units = sorted({counted_by(result["dataset"]) for result in results})
+    ax.set(xlabel=f"labelled {' or '.join(units)}s", ylabel="Dice, mean over test scans")
     ax.set_xlim(-0.5, len(numbers) - 0.5)
     figure.legend(loc="outside lower center", ncols=2)
     return marked(figure, results)

@@ -169,16 +169,20 @@ CONSTANTS = ("Constant", "Paper", "Released code", "Ours at `paper`", "Same, or 
 
 
 def constants_table(*names: str) -> HTML:
-    """The constants of methods on LA 2018 and ACDC, line by line, ours looked up where the training
-    looks. Raises `InputError` for a method without such a table."""
+    """The constants of methods on LA 2018 and ACDC, folded, line by line, ours looked up where the
+    training looks. Raises `InputError` for a method without such a table."""
     return HTML("".join(_constants(name, data) for name in names for data in DATA_SETS))
 
 
 def _constants(name: str, data: str) -> str:
-    caption = f"<caption>{escape(row_name(name))} on {escape(data)}</caption>"
+    lines = constants_of(METHODS[name], data)
+    same = sum(line.verdict == "same" for line in lines)
+    counts = f"{len(lines)} constants, {same} the same, {len(lines) - same} with a reason"
+    title = f"{escape(row_name(name))} on {escape(data)}: {counts}"
     head = "".join(f'<th scope="col">{escape(title.replace("`", ""))}</th>' for title in CONSTANTS)
-    body = "".join(_constant(line) for line in constants_of(METHODS[name], data))
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(map(_constant, lines))
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<details><summary>{title}</summary>{table}</details>"
 
 
 def _constant(line: Line) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssl_lib.data.published import PUBLISHED
+from ssl_lib.data.published import PUBLISHED, counted_by
 
 Result = Mapping[str, object]
 
@@ -14,6 +14,7 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
     result = _result_of(notes, results)
     facts = [
         ("Data", f"{notes.get('dataset', '?')}, {_labelled(notes)}"),
+        *_terms(notes),
         ("Profile", str(notes.get("profile", "?"))),
         *(_seed_facts(notes, results) if _has_seed(notes) else []),
         ("Notebook took", duration(float(notes.get("seconds", 0)))),
@@ -29,10 +30,15 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
     return facts
 
 
+def _terms(notes: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Source and terms of a public set, whose scans a page shows."""
+    entry = PUBLISHED.get(str(notes.get("dataset")))
+    return [("Scans on this page", f"{entry.citation}; {entry.licence}")] if entry else []
+
+
 def _labelled(notes: Mapping[str, object]) -> str:
     """How many are labelled, in the unit of the data set's split."""
-    number, dataset = notes.get("n_labelled", "?"), notes.get("dataset")
-    unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
+    number, unit = notes.get("n_labelled", "?"), counted_by(str(notes.get("dataset")))
     draw = notes.get("labelled_draw", 0)
     return f"{number} labelled {unit}{'s' * (number != 1)}" + (f", draw {draw}" if draw else "")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ssl_lib.config import earlier_settings
 from ssl_lib.data.load import DATASETS
-from ssl_lib.data.published import PUBLISHED
+from ssl_lib.data.published import counted_by
 from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
@@ -53,7 +53,7 @@ def cohorts(results: Results) -> dict[str, Results]:
 
 def cohort_name(dataset: str, n_labelled: int, profile: str = "quick", draw: int = 0) -> str:
     """A cohort in words; profile and draw of the labelled scans are named unless the usual ones."""
-    unit = PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"
+    unit = counted_by(dataset)
     name = f"{dataset}, {n_labelled} labelled {unit}{'s' * (n_labelled > 1)}"
     name += f", draw {draw} of the labelled {unit}s" if draw else ""
     return name if profile == "quick" else f"{name}, {profile}"

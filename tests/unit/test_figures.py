@@ -164,7 +164,7 @@ def result(seed, gains):
         ]
         units = {"dice": "fraction", "hd95": "mm"}
         rows[row] = {"per_case": per_case, "units": units, "empty_predictions": 2}
-    shared = {"cohort_hash": "h", "profile": "quick", "n_labelled": 4}
+    shared = {"dataset": "phantom", "cohort_hash": "h", "profile": "quick", "n_labelled": 4}
     return {**shared, "seed": seed, "rows": rows}
 
 
@@ -322,3 +322,12 @@ def test_a_volume_says_which_slice_and_that_dice_is_of_all() -> None:
     cut = figures.choose_slice(image, truth)
     assert f"heart\nslice {cut.index + 1} of 8" in shown and "Dice 1.00\nof all slices" in shown
     assert figures.Slice(None).words((12, 10)) == figures.Slice(0).words((1, 10, 8)) == ""
+
+
+def test_an_axis_says_what_is_counted():
+    runs = [{**result(0, GAINS), "dataset": "acdc", "n_labelled": 3}]
+    figure = figures.gains_by_labels(runs, {"BCP": ("bcp", "supervised_few")})
+    assert figure.axes[0].get_xlabel() == "labelled patients"
+    curve = figures.label_curve({1: [0.5], 3: [0.7]}, level=0.6, n_labelled=1, unit="patient")
+    assert curve.axes[0].get_xlabel() == "labelled patients (logarithmic)"
+    assert "worth 2 labelled patients" in [text.get_text() for text in curve.axes[0].texts]
