@@ -154,6 +154,7 @@ def marked(figure: Figure, results: Sequence[Mapping[str, object]]) -> Figure:
 
 def to_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     """The figure as a picture in true colours."""
+    fit_legends(figure)
     buffer = io.BytesIO()
     with house_style():
         _take_dollars_as_they_are(figure)
@@ -167,6 +168,19 @@ def _take_dollars_as_they_are(figure: Figure) -> None:
     for text in figure.findobj(Text):
         if "$" in text.get_text() and "mathdefault" not in text.get_text():
             text.set_parse_math(False)
+
+
+def fit_legends(figure: Figure) -> None:
+    """Takes columns from a figure's legend until it is no wider than the figure: names of classes
+    and rows are longer in some data sets than in others."""
+    for legend in list(figure.legends):
+        texts = [text.get_text() for text in legend.get_texts()]
+        for columns in range(min(legend._ncols, len(texts)) - 1, 0, -1):
+            if legend.get_window_extent().width <= figure.bbox.width:
+                break
+            handles = legend.legend_handles
+            legend.remove()
+            legend = figure.legend(handles, texts, loc="outside lower center", ncols=columns)
 
 
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib import pyplot, rcParams
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
 
@@ -331,3 +332,16 @@ def test_an_axis_says_what_is_counted():
     curve = figures.label_curve({1: [0.5], 3: [0.7]}, level=0.6, n_labelled=1, unit="patient")
     assert curve.axes[0].get_xlabel() == "labelled patients (logarithmic)"
     assert "worth 2 labelled patients" in [text.get_text() for text in curve.axes[0].texts]
+
+
+def test_a_legend_takes_as_many_lines_as_it_needs():
+    figure = style.new_figure(height=2, width=3)
+    figure.subplots()
+    names = ("right ventricle", "myocardium", "left ventricle", "removed")
+    handles = [Patch(label=name) for name in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    assert figure.legends[0].get_window_extent().width > figure.bbox.width
+    style.to_image(figure)
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert [text.get_text() for text in legend.get_texts()] == list(names)
