@@ -94,6 +94,7 @@ from ssl_lib.notebook.tables import interval_text, plain_table, reading_table, r
 # %%
 from ssl_lib.data.load import class_names_of
 from ssl_lib.evaluation.classes import classes_of
+from ssl_lib.evaluation.learning_curves import learning_curves
 from ssl_lib.notebook.comparison_tables import class_sentence, class_table, updates_sentence
 from ssl_lib.notebook.comparison_tables import variance_sentence, variance_table
 
@@ -458,12 +459,13 @@ else:
 
 # %% tags=["figure"]
 ALT_CURVES = "Validation Dice over updates, a panel for each row, with the strong baseline in grey."
-if shown:
-    show(figures.learning_curve_panels(results, shown), alt=ALT_CURVES)
+with_curve = [row for row in shown if learning_curves(results, row)]
+if with_curve:
+    show(figures.learning_curve_panels(results, with_curve), alt=ALT_CURVES)
 
 # %% tags=["results"]
-if shown:
-    display(updates_sentence(results, shown))
+if with_curve:
+    display(updates_sentence(results, with_curve))
 
 # %% [markdown]
 # A row *reaches* the strong baseline at the first look at which its mean is as high as the last one
@@ -691,8 +693,8 @@ if shown:
 # %% [markdown]
 # Labelled scans and seed move the *mean* of a row, however many test scans there are. Whoever
 # trains once has drawn both once. The part of the test scan shrinks with their number. The lower
-# lines are of paired differences: what they lose of it, both rows find hard alike, and what they
-# keep of labelled scans and seed no pairing removes.
+# lines are of paired differences: pairing removes what both rows find hard in the same scan, and
+# what is left in these lines it cannot remove.
 
 # %% [markdown]
 # ## Which one shall I start with?

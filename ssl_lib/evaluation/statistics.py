@@ -153,7 +153,9 @@ def _of_class(
     per_case: Sequence[Mapping[str, object]], index: int | None
 ) -> list[Mapping[str, object]]:
     """The entries of one class, or all. Raises `InputError` for a class that was not scored."""
-    found = [entry for entry in per_case if index in (None, entry["class"])]
+    if index is None:
+        return list(per_case)
+    found = [entry for entry in per_case if entry["class"] == index]
     if not found:
         classes = sorted({entry["class"] for entry in per_case})
         raise InputError(

@@ -28,10 +28,10 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Components:
-    """Variances of one Dice; NaN where too little is stored to measure one.
+    """Variances of one Dice as they were estimated; NaN where too little is stored to measure one.
 
-    `trainings` is the number of seeds of each draw, by the number of the draw; `clipped` names the
-    parts whose estimate was below 0.
+    An estimate may lie below 0, which means that the part is too small to be seen. `trainings` is
+    the number of seeds of each draw, by the number of the draw.
     """
 
     draw: float
@@ -39,12 +39,12 @@ class Components:
     scan: float
     rest: float
     trainings: dict[int, int]
-    clipped: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, float]:
-        """The four variances by name."""
-        return {"draw": self.draw, "seed": self.seed, "scan": self.scan, "rest": self.rest}
+        """The four variances by name, 0 where an estimate lies below it."""
+        found = {"draw": self.draw, "seed": self.seed, "scan": self.scan, "rest": self.rest}
+        return {part: 0.0 if value < 0 else value for part, value in found.items()}
 
 
 def variance_components(
@@ -93,10 +93,7 @@ def components_of(tables: dict[int, Float[np.ndarray, "seed scan"]]) -> Componen
     rest = (left**2).sum() / ((trainings - 1) * (scans - 1))
     scan = by_scan.var(ddof=1) - rest / trainings
     draw, seed = _between_trainings(means, list(counts.values()), rest / scans)
-    found = {"draw": float(draw), "seed": float(seed), "scan": float(scan), "rest": float(rest)}
-    clipped = tuple(name for name, value in found.items() if value < 0)
-    found |= dict.fromkeys(clipped, 0.0)
-    return Components(**found, trainings=counts, clipped=clipped)
+    return Components(float(draw), float(seed), float(scan), float(rest), counts)
 
 
 def _between_trainings(

@@ -108,7 +108,7 @@ def updates_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
     text = (
         f"The strong baseline ends at a validation Dice of {last:.3f} after {level.updates[-1]} "
         f"updates (mean over seeds{seeds}). First look at which a row's mean is as high: "
-        f"{'; '.join(words)}."
+        f"{'; '.join(words) or 'none'}."
     )
     text += f" Never: {'; '.join(never)}." if never else ""
     return read_from("figure", f"{smoke_note(results)} {text}".strip())
@@ -180,8 +180,8 @@ def variance_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
             "two seeds."
         )
         return read_from("table", f"{smoke_note(results)} {text}".strip())
-    larger = [row_name(row) for row, one in known.items() if one.draw > one.seed]
-    spread = {row: math.sqrt(one.draw) for row, one in known.items()}
+    larger = [row for row, one in known.items() if one.parts["draw"] > one.parts["seed"]]
+    spread = {row: math.sqrt(one.parts["draw"]) for row, one in known.items()}
     most, least = max(spread, key=spread.__getitem__), min(spread, key=spread.__getitem__)
     text = (
         f"Another choice of labelled scans moves a row's mean Dice by a standard deviation of "
