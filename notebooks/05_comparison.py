@@ -683,12 +683,13 @@ if not paper:
 
 # %% tags=["results"]
 draws = methods_alone(read_rows(RESULTS_DIR, DATASET, PROFILE, N_LABELLED, labelled_draw=None))
-if shown:
-    display(variance_table(draws, shown, [(row, "supervised_strong") for row in learners]))
+few = [row for row in shown if row != "supervised_all"]  # all labels: there is nothing to draw
+if few:
+    display(variance_table(draws, few, [(row, "supervised_strong") for row in learners]))
 
 # %% tags=["results"]
-if shown:
-    display(variance_sentence(draws, shown))
+if few:
+    display(variance_sentence(draws, few))
 
 # %% [markdown]
 # Labelled scans and seed move the *mean* of a row, however many test scans there are. Whoever

@@ -31,7 +31,8 @@ class Components:
     """Variances of one Dice as they were estimated; NaN where too little is stored to measure one.
 
     An estimate may lie below 0, which means that the part is too small to be seen. `trainings` is
-    the number of seeds of each draw, by the number of the draw.
+    the number of seeds of each draw, by the number of the draw; `scans` is how many test scans have
+    a Dice in every training.
     """
 
     draw: float
@@ -39,6 +40,7 @@ class Components:
     scan: float
     rest: float
     trainings: dict[int, int]
+    scans: int
 
     @property
     def parts(self) -> dict[str, float]:
@@ -87,13 +89,13 @@ def components_of(tables: dict[int, Float[np.ndarray, "seed scan"]]) -> Componen
     whole = whole[:, ~np.isnan(whole).any(axis=0)]
     trainings, scans = whole.shape
     if trainings < 2 or scans < 2:
-        return Components(NAN, NAN, NAN, NAN, counts)
+        return Components(NAN, NAN, NAN, NAN, counts, scans)
     means, by_scan = whole.mean(axis=1), whole.mean(axis=0)
     left = whole - means[:, None] - by_scan + whole.mean()
     rest = (left**2).sum() / ((trainings - 1) * (scans - 1))
     scan = by_scan.var(ddof=1) - rest / trainings
     draw, seed = _between_trainings(means, list(counts.values()), rest / scans)
-    return Components(float(draw), float(seed), float(scan), float(rest), counts)
+    return Components(float(draw), float(seed), float(scan), float(rest), counts, scans)
 
 
 def _between_trainings(

@@ -180,14 +180,16 @@ def variance_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
             "two seeds."
         )
         return read_from("table", f"{smoke_note(results)} {text}".strip())
+    other = [math.sqrt(one.parts["scan"] / one.scans) for one in known.values()]
     larger = [row for row, one in known.items() if one.parts["draw"] > one.parts["seed"]]
     spread = {row: math.sqrt(one.parts["draw"]) for row, one in known.items()}
     most, least = max(spread, key=spread.__getitem__), min(spread, key=spread.__getitem__)
     text = (
         f"Another choice of labelled scans moves a row's mean Dice by a standard deviation of "
         f"{spread[least]:.3f} ({row_name(least)}) to {spread[most]:.3f} ({row_name(most)}). It is "
-        f"larger than that of the seed in {len(larger)} of {len(known)} rows. {len(draws)} draws "
-        "tell the order of magnitude, no more."
+        f"larger than that of the seed in {len(larger)} of {len(known)} rows. As many other test "
+        f"scans would move it by {min(other):.3f} to {max(other):.3f}. {len(draws)} draws tell the "
+        "order of magnitude, no more."
     )
     return read_from("table", f"{smoke_note(results)} {text}".strip())
 

@@ -153,6 +153,13 @@ def test_the_table_has_spreads_and_shares_that_sum_to_everything() -> None:
     ).replace("&#x27;", "'")
 
 
+def test_the_sentence_sets_the_draw_beside_the_seed_and_the_test_scans() -> None:
+    """The draws lie 0.2 apart; six scans from 0.5 to 0.6 have a standard error of 0.015."""
+    said = text(variance_sentence(runs_of_two_draws(), ["supervised_strong"]))
+    assert "larger than that of the seed in 1 of 1 rows" in said
+    assert "As many other test scans would move it by 0.015 to 0.015. 2 draws tell" in said
+
+
 def test_one_draw_measures_no_choice_of_labelled_scans() -> None:
     runs = [run for run in runs_of_two_draws() if run["cohort_hash"] == "draw 0"]
     shown = text(variance_table(runs, ["supervised_strong"]))
