@@ -790,7 +790,7 @@ for name in SHOWN:
 # %% tags=["figure"]
 mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The supervised loss of the row with few labels and plain augmentation falls lowest. Compare it
