@@ -56,8 +56,8 @@ def training_curves(
         points = np.array(training.validation, dtype=float).reshape(-1, 2)
         last.plot(*points.T, marker=row_marker(row), markersize=4, label=row_name(row),
                   **row_look(row))  # fmt: skip
-    words = ", band: stored seeds" * _bands(last, stored, list(trainings))
-    last.set(title=f"validation Dice{words}", xlabel="iteration")
+    words = "\n(band: stored seeds)" * _bands(last, stored, list(trainings))
+    last.set(title="validation Dice", xlabel=f"iteration{words}")
     figure.legend(
         handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))
     )
