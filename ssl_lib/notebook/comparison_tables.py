@@ -102,7 +102,7 @@ def updates_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
     last = float(level.mean[-1])
     curves = [found for row in rows if (found := learning_curves(results, row)) is not None]
     reached = {one.row: one.updates_to(last) for one in curves}
-    words = [f"{_whose(one)} {reached[one.row]}" for one in curves if reached[one.row] is not None]
+    words = [f"{_whose(one)}: {reached[one.row]}" for one in curves if reached[one.row] is not None]
     never = [_whose(one) for one in curves if reached[one.row] is None]
     seeds = "" if len(level.seeds) > 1 else ", one seed"
     text = (
@@ -116,7 +116,7 @@ def updates_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
 
 def _whose(curves: LearningCurves) -> str:
     """A row's name, and that it has one seed only."""
-    return row_name(curves.row) + (" (one seed)" if len(curves.seeds) == 1 else "")
+    return row_name(curves.row) + (", one seed" if len(curves.seeds) == 1 else "")
 
 
 def variance_table(
@@ -143,8 +143,9 @@ def variance_table(
         if sum(one.trainings.values()) > 1
     ]
     caption = f"""{smoke_note(results)} Standard deviations of the Dice of one test scan, and shares
-        of its variance; 0 where the estimate is negative."""
-    return plain_table(("Row", "seeds of each draw", *PARTS.values()), lines, caption)
+        of its variance; 0 where the estimate is negative. Numbers of seeds are joined by + where
+        there are several draws."""
+    return plain_table(("Row", "seeds", *PARTS.values()), lines, caption)
 
 
 def _held(results: Sequence[Result], row: str, other: str | None) -> bool:

@@ -266,6 +266,7 @@ def test_the_scale_of_the_distances_has_a_unit_and_is_there_only_with_them(page)
     text = page.inner_text(".ssl-piece")
     assert "whose pixels are 1.5 x 1 mm" in text, "height and width of the pixels of axis 2"
     assert "In the next slice the border may be nearer" in text
+    assert violations(page) == [] and faults(page) == {}
     page.select_option("select >> nth=2", label="classes")
     assert not scale.is_visible()
 

@@ -66,8 +66,8 @@ def test_the_sentence_says_when_and_who_never_does() -> None:
     html = updates_sentence(runs(), ["supervised_strong", "mean_teacher", "bcp", "umct"]).data
     text = re.sub("<[^>]+>", "", html)
     assert "a validation Dice of 0.600 after 400 updates (mean over seeds)" in text
-    assert "Strong baseline 400; Mean teacher 300. Never: Bidirectional" in text
-    assert "(BCP) (one seed)." in text
+    assert "Strong baseline: 400; Mean teacher: 300. Never: Bidirectional" in text
+    assert "(BCP), one seed." in text
     assert "no level to reach" in updates_sentence(runs()[3:], ["bcp"]).data
 
 
