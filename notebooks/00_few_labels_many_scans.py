@@ -792,7 +792,7 @@ for name in SHOWN:
 # %% tags=["figure"]
 mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The supervised loss of the row with few labels and plain augmentation falls lowest. Compare it
@@ -913,7 +913,8 @@ if not drawn:  # else it stands at the top
 # %% [markdown]
 # **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
 # gain*. Does the mean teacher gain on scans that the strong baseline already finds, or on those
-# that it misses? And which scan loses most?
+# that it misses? And which scan loses most? The colours *distance in mm* say how far a wrong pixel
+# lies from the true border: pale pixels along it are a small shift, a dark island is a wrong place.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

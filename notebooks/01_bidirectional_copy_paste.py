@@ -943,7 +943,8 @@ bcp, without = trainings["bcp"], trainings["bcp_ablation"]
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("supervised_strong", "bcp_ablation", "bcp")}
-show(figures.training_curves(shown), alt="Losses and validation Dice of three rows over training.")
+ALT_CURVES = "Losses and validation Dice of three rows over training."
+show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The names of the loss terms say who is judged: *supervised* in the pre-training, then *labelled*

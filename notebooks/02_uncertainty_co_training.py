@@ -1138,7 +1138,8 @@ few, mean_teacher, everything = (
 
 # %% tags=["figure"]
 curves = {"supervised_strong": strong, **co_trained}
-show(figures.training_curves(curves), alt="Losses and validation Dice of the rows over training.")
+ALT_CURVES = "Losses and validation Dice of the rows over training."
+show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The curves of the views show view 1 alone. Sums over views make losses higher, not worse.

@@ -1467,7 +1467,8 @@ aau = trainings["aau"]
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}
-show(figures.training_curves(shown), alt="Losses and validation Dice of three rows over training.")
+ALT_CURVES = "Losses and validation Dice of three rows over training."
+show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 
 # %% tags=["results"]
 for name, dice in trials.get("gamma", {}).items():

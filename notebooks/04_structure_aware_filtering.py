@@ -984,7 +984,8 @@ trainings = {
 
 # %% tags=["figure"]
 curves = {name: trainings[name] for name in ("dsaif_ablation", "dsaif_only_child", "dsaif")}
-show(figures.training_curves(curves), alt="Losses and validation Dice of three rows over training.")
+ALT_CURVES = "Losses and validation Dice of three rows over training."
+show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The losses are sums over both networks, validation Dice is network 1's. Compare the *cross* loss

@@ -476,7 +476,7 @@ tested = pool_tests(judges, runs)
 
 # %% tags=["figure"]
 ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # ## One component or several?

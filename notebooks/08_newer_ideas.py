@@ -958,7 +958,8 @@ for name in SHOWN:
 
 # %% tags=["figure"]
 curves = {name: trainings[name] for name in ("mean_teacher", "hard_labels", "soft_labels")}
-show(figures.training_curves(curves), alt="Losses and validation Dice of three rows over training.")
+ALT_CURVES = "Losses and validation Dice of three rows over training."
+show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # Losses of different kinds have different heights; compare their shapes, and the validation Dice.

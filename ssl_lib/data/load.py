@@ -14,7 +14,7 @@ from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import Finding, folder_at, folder_fingerprint, told
 from ssl_lib.data.own_scans import open_own_scans
-from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.data.phantom import CLASS_NAMES, phantom_cohort
 from ssl_lib.data.published import PUBLISHED, PublishedSet
 from ssl_lib.data.published_scans import read_scan
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
@@ -78,6 +78,18 @@ def load_cohort(
     fingerprint = take_fingerprint(_existing_folder(dataset))
     _tell(fingerprint.excluded)
     return folder_cohort(fingerprint, n_labelled, max_scans=max_scans, split_seed=split_seed)[0]
+
+
+def class_names_of(dataset: str, n_classes: int) -> tuple[str, ...]:
+    """The classes of a data set by number, background first, without reading it.
+
+    Those of a folder are not known here: they are called "class 1", "class 2", ...
+    """
+    if dataset in ("phantom", "phantom_3d", "phantom_folder"):
+        return CLASS_NAMES
+    if dataset in PUBLISHED:
+        return PUBLISHED[dataset].class_names
+    return ("background", *(f"class {index}" for index in range(1, n_classes)))
 
 
 def data_fingerprint(dataset: str, data_dir: str | Path | None = None) -> str:

@@ -91,10 +91,13 @@ def bootstrap_interval(
     return Interval(mean, float(found.low), float(found.high), n_scans, n_seeds)
 
 
-def scan_scores(results: Sequence[Result], row: str, score: str = "dice") -> ScanScores:
+def scan_scores(
+    results: Sequence[Result], row: str, score: str = "dice", class_index: int | None = None
+) -> ScanScores:
     """The scores of one row in several runs of one cohort, scans in their stored order.
 
-    A run without this row is passed over; of two runs with the same seed the first one counts.
+    With `class_index` those of that class alone, else the mean over the classes of each scan. A run
+    without this row is passed over; of two runs with the same seed the first one counts.
     Raises `InputError` if no run has the row, or the runs do not belong together.
     """
     if score not in SCORES:
@@ -103,7 +106,8 @@ def scan_scores(results: Sequence[Result], row: str, score: str = "dice") -> Sca
     tables: dict[int, dict[str, float]] = {}
     for result in results:
         if row in result["rows"]:
-            tables.setdefault(result["seed"], _by_scan(result["rows"][row]["per_case"], score))
+            entries = _of_class(result["rows"][row]["per_case"], class_index)
+            tables.setdefault(result["seed"], _by_scan(entries, score))
     if not tables:
         raise InputError(f"no result holds the row {row!r}")
     seeds = tuple(sorted(tables))
@@ -115,7 +119,11 @@ def scan_scores(results: Sequence[Result], row: str, score: str = "dice") -> Sca
 
 
 def paired_difference(
-    results: Sequence[Result], row: str, reference: str, score: str = "dice"
+    results: Sequence[Result],
+    row: str,
+    reference: str,
+    score: str = "dice",
+    class_index: int | None = None,
 ) -> ScanScores:
     """`row` minus `reference`, scan by scan and seed by seed, for the seeds that have both.
 
@@ -123,7 +131,7 @@ def paired_difference(
     """
     together = [r for r in results if row in r["rows"] and reference in r["rows"]]
     pool = together or list(results)
-    one, other = scan_scores(pool, row, score), scan_scores(pool, reference, score)
+    one, other = (scan_scores(pool, name, score, class_index) for name in (row, reference))
     shared = [seed for seed in one.seeds if seed in other.seeds]
     if not shared:
         raise InputError(f"no seed has both {row!r} and {reference!r}")
@@ -139,6 +147,21 @@ def _expanded(level: float, n: int) -> float:
     """The nominal level whose percentile interval has Student's width for `n` values."""
     quantile = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1))
     return float(1 - 2 * stats.norm.sf(quantile))
+
+
+def _of_class(
+    per_case: Sequence[Mapping[str, object]], index: int | None
+) -> list[Mapping[str, object]]:
+    """The entries of one class, or all. Raises `InputError` for a class that was not scored."""
+    if index is None:
+        return list(per_case)
+    found = [entry for entry in per_case if entry["class"] == index]
+    if not found:
+        classes = sorted({entry["class"] for entry in per_case})
+        raise InputError(
+            f"there is no class {index}", expected=f"one of {', '.join(map(str, classes))}"
+        )
+    return found
 
 
 def _by_scan(per_case: Sequence[Mapping[str, object]], score: str) -> dict[str, float]:

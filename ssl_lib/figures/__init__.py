@@ -7,6 +7,7 @@ from ssl_lib.figures.anatomy import (
     uncertainty_panels,
     weight_frame,
 )
+from ssl_lib.figures.classes import class_gain_chart
 from ssl_lib.figures.comparison import (
     gains_by_labels,
     label_curve,
@@ -41,6 +42,7 @@ from ssl_lib.figures.leaderboard import (
     forest,
     reading_choice,
 )
+from ssl_lib.figures.learning_curves import learning_curve_panels
 from ssl_lib.figures.scans import (
     augmentation_grid,
     cohort_grid,
@@ -82,6 +84,7 @@ __all__ = [
     "checkpoint_choice",
     "choose_slice",
     "class_colour",
+    "class_gain_chart",
     "class_legend",
     "cohort_grid",
     "component_filter",
@@ -106,6 +109,7 @@ __all__ = [
     "kernel_comparison",
     "label_curve",
     "label_maps",
+    "learning_curve_panels",
     "line_chart",
     "map_and_errors",
     "method_diagram",

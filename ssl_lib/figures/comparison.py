@@ -32,6 +32,7 @@ from ssl_lib.figures.style import (
     marked,
     new_figure,
     row_look,
+    two_lines,
 )
 from ssl_lib.methods import ROW_NAMES, row_name
 from ssl_lib.utils.errors import InputError
@@ -71,11 +72,12 @@ def row_comparison(
         )
     unit = next(r["rows"][rows[0]]["units"][score] for r in results if rows[0] in r["rows"])
     better = "higher" if score in ("dice", "jaccard") else "lower"
-    name = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
-    ax.set(xlabel=f"{name} of each test scan, {better} is better", ylabel="")
+    quantity = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
+    ax.set(xlabel=f"{quantity} of each test scan, {better} is better", ylabel="")
     ax.locator_params(axis="x", nbins=6)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], color=INK, fontsize=9)
+    names = [two_lines(row_name(row), 24) for row in rows]
+    ax.set_yticks(range(len(rows)), names, color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
@@ -149,17 +151,6 @@ def _ordered_rows(results: Sequence[Mapping[str, object]]) -> list[str]:
             fix="run a notebook first; it writes its scores to reports/results",
         )
     return [r for r in ROW_NAMES if r in found] + [r for r in found if r not in ROW_NAMES]
-
-
-def _wrapped(row: str) -> str:
-    """A row name on at most two lines."""
-    name = row_name(row)
-    if len(name) <= 24:
-        return name
-    middle = min(
-        (i for i, letter in enumerate(name) if letter == " "), key=lambda i: abs(i - len(name) / 2)
-    )
-    return name[:middle] + "\n" + name[middle + 1 :]
 
 
 def _points(ax: Axes, everything: Mapping[str, ScanScores]) -> None:

@@ -23,6 +23,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
     row_marker,
+    two_lines,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
@@ -57,7 +58,7 @@ def forest(
         right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
     ax.set(xlabel=f"difference in {quantity}, right is better", ylim=(len(names) - 0.5, -0.6))
     ax.locator_params(axis="x", nbins=5)
-    ax.set_yticks(range(len(names)), [_two_lines(name) for name in names], color=INK, fontsize=8.5)
+    ax.set_yticks(range(len(names)), [two_lines(name) for name in names], color=INK, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
@@ -95,7 +96,7 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
     ax.set_xlim(left=0)
     legend.set_axis_off()
     handles, labels = legend.get_legend_handles_labels()
-    legend.legend(handles, [_two_lines(label) for label in labels], loc="center left", fontsize=8)
+    legend.legend(handles, [two_lines(label) for label in labels], loc="center left", fontsize=8)
     return marked(figure, results)
 
 
@@ -182,7 +183,7 @@ def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[st
         there = [(v[reading], place) for place, v in enumerate(found.values()) if reading in v]
         if there:
             ax.plot(*zip(*there, strict=True), marker, color=colour, label=reading, markersize=7)
-    names = [_two_lines(row_name(row)) for row in found]
+    names = [two_lines(row_name(row)) for row in found]
     ax.set_yticks(range(len(found)), names, color=INK, fontsize=8.5)
     ax.set(xlabel="Dice, mean over test scans and seeds", ylim=(len(found) - 0.5, -0.6))
     ax.grid(axis="y", visible=False)
@@ -209,7 +210,7 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
             right.plot(gains, [place + shift] * len(gains), marker, color=colour,
                        label=label, markersize=7, alpha=0.8)  # fmt: skip
     right.axvline(0, color=QUIET, linewidth=1)
-    names = [_two_lines(row_name(row)) for row in rows]
+    names = [two_lines(row_name(row)) for row in rows]
     right.set_yticks(range(len(rows)), names, color=INK, fontsize=8.5)
     right.set(xlabel="Dice gained over the last weights", ylim=(len(rows) - 0.5, -0.6))
     right.locator_params(axis="x", nbins=4)
@@ -244,11 +245,3 @@ def _difference(ax: Axes, place: int, one: Comparison) -> None:
     gap = one.interval
     ax.plot([gap.low, gap.high], [place + 0.1] * 2, color=INK, linewidth=2.4)
     ax.plot(gap.mean, place + 0.1, "D", color=INK, markersize=6.5, markeredgecolor="white")
-
-
-def _two_lines(name: str) -> str:
-    if len(name) <= 26:
-        return name
-    spaces = [i for i, letter in enumerate(name) if letter == " "]
-    middle = min(spaces, key=lambda i: abs(i - len(name) / 2))
-    return name[:middle] + "\n" + name[middle + 1 :]

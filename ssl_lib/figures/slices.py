@@ -42,10 +42,14 @@ class Slice:
             return ""
         return f"slice {self.index + 1} of {shape[self.axis]}"
 
+    def pixel(self, spacing: Sequence[float]) -> tuple[float, float]:
+        """Height and width of a pixel, in the unit of the spacing."""
+        row, column = (step for axis, step in enumerate(spacing) if axis != self.axis)
+        return (row, column) if self.axis in (0, None) else (column, row)
+
     def aspect(self, spacing: Sequence[float]) -> float:
         """Height of a pixel over its width."""
-        sides = [step for axis, step in enumerate(spacing) if axis != self.axis]
-        row, column = sides if self.axis in (0, None) else sides[::-1]
+        row, column = self.pixel(spacing)
         return row / column
 
 

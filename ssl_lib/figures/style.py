@@ -27,6 +27,7 @@ from ssl_lib.methods import METHODS, ROW_NAMES, base_row
 from ssl_lib.utils.errors import InputError
 
 WIDTH = 7.2
+NARROW = 5.0  # of a figure whose words stay legible on a telephone, 390 pixels wide
 DPI = 110
 SCALAR_MAP = "cividis"
 
@@ -143,6 +144,15 @@ def _variants(colour: str) -> list[str]:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure in house style, in inches. Not known to pyplot: it is never shown twice."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def two_lines(name: str, most: int = 26) -> str:
+    """A name of more than `most` letters on two lines, broken at the blank nearest its middle."""
+    spaces = [at for at, letter in enumerate(name) if letter == " "]
+    if len(name) <= most or not spaces:
+        return name
+    middle = min(spaces, key=lambda at: abs(at - len(name) / 2))
+    return name[:middle] + "\n" + name[middle + 1 :]
 
 
 def marked(figure: Figure, results: Sequence[Mapping[str, object]]) -> Figure:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ssl_lib.evaluation.learning_curves import learning_curves
 from ssl_lib.figures.style import (
     FAINT,
     SCALAR_MAP,
@@ -27,12 +28,15 @@ Validation = Sequence[tuple[int, float]]
 
 
 @house_style()
-def training_curves(trainings: Mapping[str, object]) -> Figure:
+def training_curves(
+    trainings: Mapping[str, object], stored: Sequence[Mapping[str, object]] = ()
+) -> Figure:
     """One panel for each named loss term, and one for the validation Dice, against iterations.
 
     `trainings` maps a row name to an object with `history` (a mapping with `iteration` and the loss
     terms for each logged iteration) and `validation` (pairs of iteration and Dice). Losses are
-    drawn faintly as logged and strongly as a running median.
+    drawn faintly as logged and strongly as a running median. `stored` are results of several seeds:
+    a band reaches from the worst seed of a row to the best one.
     """
     histories = {row: training.history for row, training in trainings.items()}
     terms = _terms(histories)
@@ -52,11 +56,23 @@ def training_curves(trainings: Mapping[str, object]) -> Figure:
         points = np.array(training.validation, dtype=float).reshape(-1, 2)
         last.plot(*points.T, marker=row_marker(row), markersize=4, label=row_name(row),
                   **row_look(row))  # fmt: skip
-    last.set(title="validation Dice", xlabel="iteration")
+    words = "\n(band: stored seeds)" * _bands(last, stored, list(trainings))
+    last.set(title="validation Dice", xlabel=f"iteration{words}")
     figure.legend(
         handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))
     )
     return figure
+
+
+def _bands(ax: Axes, stored: Sequence[Mapping[str, object]], rows: Sequence[str]) -> bool:
+    """From the worst stored seed of each row to the best one; False where no row has two."""
+    found = [curves for row in rows if (curves := learning_curves(stored, row)) is not None]
+    found = [curves for curves in found if len(curves.seeds) > 1]
+    for curves in found:
+        ends = np.fmin.reduce(curves.values), np.fmax.reduce(curves.values)
+        colour = row_look(curves.row)["color"]
+        ax.fill_between(curves.updates, *ends, color=colour, alpha=0.15, linewidth=0)
+    return bool(found)
 
 
 @house_style()

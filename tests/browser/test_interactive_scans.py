@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from browser import violations
 from organ_scans import SPACING, organ
 from pieces import shown_by, write_piece_page
+from scipy import ndimage
 from test_figures_in_browser import faults
 from test_pages_in_browser import LOOKS
 
@@ -17,6 +20,8 @@ from ssl_lib.data.cohort import Case
 from ssl_lib.evaluation.metrics import mean_dice, score_scan
 from ssl_lib.figures import choose_slice
 from ssl_lib.figures.scans import judge
+from ssl_lib.figures.slices import slicing_axis
+from ssl_lib.figures.surfaces import DIVERGING
 from ssl_lib.methods import row_name
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.interactive.page import Lossy, packed, version
@@ -173,29 +178,110 @@ def test_a_dot_says_what_it_is_and_a_click_chooses_it(page, predictions) -> None
     assert len(joined.split()) == len(ROWS)
 
 
+CENTRES = """canvas => {
+    const [rows, columns] = SHAPE, context = canvas.getContext("2d");
+    return Array.from({length: rows * columns}, (_, i) => [...context.getImageData(
+        (i % columns + .5) * canvas.width / columns,
+        (Math.floor(i / columns) + .5) * canvas.height / rows, 1, 1).data]);
+}"""
+
+
+def slice_of(
+    predictions: dict[str, Maps], name: str, row: str
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Label, truth and pixel of the slice that is shown."""
+    cases, truths = cases_and_truths()
+    case = next(case for case in cases if case.case_id == name)
+    cut = choose_slice(case.image, truths[name], slicing_axis([c.image for c in cases]))
+    return cut.of(predictions[row][name]), cut.of(truths[name]), cut.pixel(SPACING)
+
+
 def test_right_and_wrong_pixels_are_those_of_the_library(page, predictions) -> None:
     name = next(iter(dice_of(predictions, "bcp")))
     page.click(".ssl-piece button:text-is('Worst')")
-    (cases, truths), centres = (
-        cases_and_truths(),
-        """canvas => {
-        const [rows, columns] = SHAPE, context = canvas.getContext("2d");
-        return Array.from({length: rows * columns}, (_, i) => [...context.getImageData(
-            (i % columns + .5) * canvas.width / columns,
-            (Math.floor(i / columns) + .5) * canvas.height / rows, 1, 1).data]);
-    }""",
-    )
-    case = next(case for case in cases if case.case_id == name)
-    cut = choose_slice(case.image, truths[name])
     for place, row in enumerate(("bcp", "supervised_strong")):
-        label, truth = cut.of(predictions[row][name]), cut.of(truths[name])
-        script = centres.replace("SHAPE", str(list(label.shape)))
+        label, truth, _ = slice_of(predictions, name, row)
+        script = CENTRES.replace("SHAPE", str(list(label.shape)))
         red, _, blue, _ = np.array(
             page.locator(".ssl-piece canvas").nth(place).evaluate(script)
         ).T.astype(int)
         shown = np.where(red == blue, 0, np.where(blue > red, 1, 2)).reshape(label.shape)
         np.testing.assert_array_equal(shown, judge(label, np.zeros(label.shape), truth))
         assert set(np.unique(shown)) == {0, 1, 2}
+
+
+def far_of(label: np.ndarray, truth: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
+    """The signed distance of each wrong pixel by scipy alone, written here a second time."""
+    found = np.full(label.shape, np.nan)
+    for k in (1, 2):
+        mask = truth == k
+        inner = ndimage.binary_erosion(mask)
+        far = ndimage.distance_transform_edt(~(mask & ~inner), sampling=pixel)
+        outside, missed = (label == k) & ~mask, (label == 0) & mask
+        found[outside] = far[outside] if mask.any() else np.inf
+        found[missed] = -far[missed]
+    return found
+
+
+def said_of(far: np.ndarray) -> str:
+    known = np.sort(np.abs(far[np.isfinite(far)]).astype(np.float32))
+    return f"wrong pixels: median {known[(len(known) - 1) // 2]:.1f}, farthest {known[-1]:.1f} mm"
+
+
+def test_the_distance_of_every_wrong_pixel_is_that_of_scipy(page, predictions) -> None:
+    """Colours are compared pixel by pixel, away from the truth's white line."""
+    page.select_option("select >> nth=2", label="distance in mm")
+    page.click(".ssl-piece button:text-is('Worst')")
+    name = next(iter(dice_of(predictions, "bcp")))
+    clip = json.loads(page.locator("script[type='application/json']").text_content())["far"]["clip"]
+    seen = set()
+    for place, row in enumerate(("bcp", "supervised_strong")):
+        label, truth, pixel = slice_of(predictions, name, row)
+        far = far_of(label, truth, pixel)
+        assert page.locator(".ssl-piece .picture small").nth(place).inner_text() == said_of(far)
+        script = CENTRES.replace("SHAPE", str(list(label.shape)))
+        shown = np.array(page.locator(".ssl-piece canvas").nth(place).evaluate(script))
+        shown = shown[:, :3].reshape(*label.shape, 3)
+        grey = shown[..., 0] == shown[..., 2]
+        np.testing.assert_array_equal(grey, np.isnan(far))
+        for i, j in np.argwhere(np.isfinite(far)):
+            part = min(abs(far[i, j]) / clip, 1)
+            near, end = DIVERGING[3:] if far[i, j] > 0 else DIVERGING[1::-1]
+            colour = [a + part * (b - a) for a, b in zip(rgb(near), rgb(end), strict=True)]
+            # 0.85 of the colour over a grey level that the picture does not tell exactly
+            assert np.ptp((shown[i, j] - 0.85 * np.array(colour)) / 0.15) < 30, (i, j)
+        seen |= {np.sign(value) for value in far[np.isfinite(far)]}
+    assert {1.0, -1.0} <= seen
+
+
+def rgb(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def test_the_scale_of_the_distances_has_a_unit_and_is_there_only_with_them(page) -> None:
+    scale = page.locator(".ssl-piece .scale")
+    assert not scale.is_visible()
+    page.select_option("select >> nth=2", label="distance in mm")
+    assert re.search(r"missed, \d+ mm or more\s+0\s+predicted outside, \d+ mm", scale.inner_text())
+    text = page.inner_text(".ssl-piece")
+    assert "whose pixels are 1.5 x 1 mm" in text, "height and width of the pixels of axis 2"
+    assert "In the next slice the border may be nearer" in text
+    assert violations(page) == [] and faults(page) == {}
+    page.select_option("select >> nth=2", label="classes")
+    assert not scale.is_visible()
+
+
+def test_a_stored_figure_without_pixel_sizes_keeps_its_two_displays(
+    tmp_path, predictions, open_page
+) -> None:
+    file = write_page(tmp_path, predictions)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r'"far":\{.*?\},', "", text), encoding="utf-8")
+    opened = open_page(file)
+    opened.page.wait_for_selector(".ssl-piece canvas")
+    options = opened.page.locator("select >> nth=2").locator("option").all_inner_texts()
+    assert options == ["right and wrong", "classes"]
+    assert opened.errors == []
 
 
 def test_grey_levels_arrive_nearly_as_they_were(page) -> None:

@@ -154,6 +154,21 @@ def test_training_curves_show_each_loss_term_once():
         figures.training_curves({"bcp": SimpleNamespace(history=[], validation=[])})
 
 
+def test_a_band_of_stored_seeds_stands_behind_the_validation_dice():
+    def stored(seed, *dice):
+        curve = [[20, dice[0]], [39, dice[1]]]
+        return {"seed": seed, "rows": {"mean_teacher": {"validation_curve": curve}}}
+
+    one = {"mean_teacher": training()}
+    figure = figures.training_curves(one, [stored(0, 0.4, 0.5), stored(1, 0.6, 0.8)])
+    assert figure.axes[1].get_xlabel() == "iteration\n(band: stored seeds)"
+    (band,) = figure.axes[1].collections
+    ends = band.get_paths()[0].get_extents()
+    assert (ends.ymin, ends.ymax) == pytest.approx((0.4, 0.8))
+    alone = figures.training_curves(one, [stored(0, 0.4, 0.5)])
+    assert alone.axes[1].get_xlabel() == "iteration" and not alone.axes[1].collections
+
+
 def result(seed, gains):
     rng = np.random.default_rng(seed)
     base = rng.normal(0.7, 0.05, 12)

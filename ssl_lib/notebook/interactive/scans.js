@@ -1,5 +1,5 @@
 kinds.scans = (stage, data, ui) => {
-  const {scans, rows, ticks, colours, judged} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
+  const {scans, rows, ticks, colours, judged, far} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
   let scan, width = 0, dots = [], labels = [], views = [], shape = "";
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
@@ -9,6 +9,43 @@ kinds.scans = (stage, data, ui) => {
     return one === null || other === null ? null : one - other;
   };
   const judge = (label, truth) => label.map((found, i) => !found && !truth[i] ? 0 : found === truth[i] ? 1 : 2);
+
+  // --- how far wrong pixels lie from the true border
+
+  // The surface of a class: its pixels with a neighbour outside it, as in the library.
+  const surface = ({shape: [height, columns], values}, index) => {
+    const found = [], at = (i, j) => i >= 0 && j >= 0 && i < height && j < columns && values[i * columns + j] === index;
+    for (let i = 0; i < height; i++) for (let j = 0; j < columns; j++)
+      if (at(i, j) && !(at(i - 1, j) && at(i + 1, j) && at(i, j - 1) && at(i, j + 1))) found.push([i, j]);
+    return found;
+  };
+  // Of each wrong pixel the distance to the true surface of its class, in the unit of the pixel's sides:
+  // above 0 where the class was predicted outside, 0 or below where it was missed, infinite where the
+  // slice's truth does not have it. NaN where the label is right.
+  const errors = (label, {truth, pixel: [down, right]}) => {
+    const surfaces = colours.map((_, k) => surface(truth, k + 1)), columns = truth.shape[1];
+    return Float32Array.from(label.values, (found, at) => {
+      const real = truth.values[at], i = Math.floor(at / columns), j = at % columns;
+      if (found === real) return NaN;
+      let least = Infinity;
+      for (const [y, x] of surfaces[(found || real) - 1]) least = Math.min(least, ((y - i) * down) ** 2 + ((x - j) * right) ** 2);
+      return found ? Math.sqrt(least) : -Math.sqrt(least);
+    });
+  };
+  const stops = far?.map.map(ui.rgb);
+  const shade = (distance) => {
+    if (Number.isNaN(distance)) return null;
+    if (!Number.isFinite(distance)) return ui.rgb(far.none);
+    const part = Math.min(Math.abs(distance) / far.clip, 1), [near, end] = distance > 0 ? [stops[2], stops[3]] : [stops[1], stops[0]];
+    return near.map((value, c) => value + part * (end[c] - value));
+  };
+  const farWords = (values, unit) => {
+    const wrong = values.filter((value) => !Number.isNaN(value)), known = wrong.filter(Number.isFinite).map(Math.abs).sort();
+    if (!wrong.length) return "no wrong pixel";
+    const more = wrong.length - known.length, none = more ? `${more} of no class of the slice` : "";
+    if (!known.length) return none;
+    return `wrong pixels: median ${known[(known.length - 1) >> 1].toFixed(1)}, farthest ${known.at(-1).toFixed(1)} ${unit}${none && `; ${none}`}`;
+  };
 
   // --- the dots
 
@@ -81,17 +118,23 @@ kinds.scans = (stage, data, ui) => {
     holder.replaceChildren(...views.map(({box}) => box));
   };
   const drawScan = () => {
-    const {grey, truth, maps, name, words} = scans[scan], place = words ? `${name}, ${words}` : name;
+    const {grey, truth, maps, name, words, pixel} = scans[scan], place = words ? `${name}, ${words}` : name;
     makeViews(scans[scan]);
     const white = {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"};
     const [one, other] = [mine, theirs].map(({value}, k) => {
       const row = rows[value], label = ui.slice(maps, value), verdict = {...label, values: judge(label.values, truth.values)};
-      views[k].show(look.value ? [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, white]
+      if (look.value === 2) {
+        const wrong = errors(label, scans[scan]);
+        views[k].show([{grey}, {values: {values: wrong}, low: 0, high: 1, map: shade, alpha: 0.85}, {...white, width: 0.8, halo: null}], row.name, farWords(wrong, row.unit));
+      } else views[k].show(look.value ? [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, white]
         : [{grey}, {label: verdict, colours: judged, alpha: 0.6}, white], row.name, scores(row, scan));
       return `${row.name}: Dice ${number(row.dice[scan])}`;
     });
     views[2].show([{grey}, {label: truth, colours, alpha: 0.25}, {label: truth, lines: colours}], "Truth", place);
-    const entries = look.value ? colours.map((colour, k) => [colour, data.names[k + 1]]) : [[judged[0], "right"], [judged[1], "wrong"]];
+    const entries = look.value === 2 ? [[far.none, "predicted class is not in the slice's truth"]] : look.value ? colours.map((colour, k) => [colour, data.names[k + 1]]) : [[judged[0], "right"], [judged[1], "wrong"]];
+    scale.hidden = look.value !== 2;
+    if (!scale.hidden) note.textContent = `Distance within the slice, whose pixels are ${pixel.join(" x ")} ${rows[0].unit}, from a wrong pixel to the `
+      + `true border of the class that was predicted there, or missed.${words ? " In the next slice the border may be nearer." : ""}`;
     key.replaceChildren(...ui.legend([...entries, ["#fff", "truth", "white"]]).children);
     const gains = scans.map((_, at) => difference(at)).filter((value) => value !== null), mean = gains.reduce((a, b) => a + b, 0) / gains.length;
     const better = gains.filter((value) => value > 0).length, worse = gains.filter((value) => value < 0).length;
@@ -115,8 +158,11 @@ kinds.scans = (stage, data, ui) => {
 
   const list = (label, value) => ui.choice({label, options: rows.map(({name}) => name), value}, draw);
   const mine = list("row", data.chosen), theirs = list("compared with", data.reference);
-  const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
+  const look = ui.choice({label: "colours show", options: ["right and wrong", "classes", ...far ? [`distance in ${rows[0].unit}`] : []]}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line();
+  const ends = (side) => `${side}, ${far.clip} ${rows[0].unit} or more`;
+  const note = ui.element("small"), scale = ui.element("div", {style: "margin-top:.5rem"}, note);
+  if (far) scale.prepend(ui.bar((part) => shade((2 * part - 1) * far.clip), [ends("missed"), "0", ends("predicted outside")]));
   const button = (label, find) => ui.button(label, () => { choose(find(rows[mine.value].order)); chart.focus({preventScroll: true}); });
   const median = (order) => order[(order.length - 1) >> 1];
   const extreme = (sign) => (order) => [...order].sort((a, b) => sign * ((difference(b) ?? 0) - (difference(a) ?? 0)))[0];
@@ -125,7 +171,7 @@ kinds.scans = (stage, data, ui) => {
     ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
       button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
       button("Largest gain", extreme(1)), button("Largest loss", extreme(-1)))),
-    holder, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
+    holder, scale, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
   stage.addEventListener("shown", () => {
     draw();
     new ResizeObserver(() => wide() !== width && drawChart()).observe(chart);

@@ -7,21 +7,24 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
+from scipy import ndimage
 
 from ssl_lib.data.cohort import Case
-from ssl_lib.evaluation.metrics import nan_mean
+from ssl_lib.evaluation.metrics import nan_mean, surface
 from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.scans import RIGHT, WRONG, prediction_grid
 from ssl_lib.figures.slices import shared_window, slicing_axis
 from ssl_lib.figures.style import INK, row_look, row_marker
+from ssl_lib.figures.surfaces import DIVERGING
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.interactive.page import Lossy, class_colours, packed, show_interactive
 from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
+from ssl_lib.notebook.interactive.surface import round_up
 from ssl_lib.utils.errors import InputError
 
 Labels = Mapping[str, UInt8[np.ndarray, "*space"]]
@@ -69,6 +72,7 @@ def scans(
         "names": list(class_names),
         "colours": class_colours(len(class_names)),
         "judged": [RIGHT, WRONG],
+        "far": {"clip": _clip(pictures), "map": [*DIVERGING[:2], *DIVERGING[3:]], "none": WRONG},
         "keys": KEYS,
         "caption": _caption(len(shown), len(cases), result),
     }
@@ -150,7 +154,49 @@ def _picture(
 ) -> dict[str, object]:
     """One scan: what `ShownSlice.data` holds, its case id, and `maps` (method, row, column)."""
     stack = np.stack([shown.classes(label) for label in maps])
-    return {**shown.data(truth), "grey": Lossy(shown.grey), "name": name, "maps": stack}
+    pixel = [round(float(side), 6) for side in shown.pixel]
+    grey = Lossy(shown.grey)
+    return {**shown.data(truth), "grey": grey, "name": name, "maps": stack, "pixel": pixel}
+
+
+def signed_errors(
+    label: UInt8[np.ndarray, "row column"],
+    truth: UInt8[np.ndarray, "row column"],
+    pixel: Sequence[float],
+) -> Float64[np.ndarray, "row column"]:
+    """How far each wrong pixel lies from the true surface of its class within the slice, in the
+    unit of `pixel`; NaN where the label is right.
+
+    The class is the one that was predicted, and the distance positive; where none was, it is the
+    one that was missed, and the distance is 0 or negative: inside. Infinity where the slice's truth
+    does not have the predicted class. Surface and distances as in `evaluation.metrics`.
+    """
+    wrong, found = label != truth, np.full(label.shape, np.nan)
+    for index in np.unique(np.stack([label, truth])):
+        if index == 0:
+            continue
+        true = truth == index
+        invented, missed = wrong & (label == index), wrong & (label == 0) & true
+        if not true.any():
+            found[invented] = np.inf
+            continue
+        far = ndimage.distance_transform_edt(~surface(true), sampling=pixel)
+        found[invented], found[missed] = far[invented], -far[missed]
+    return found
+
+
+def _clip(pictures: Sequence[Mapping[str, object]]) -> float:
+    """Where the colours of the distances end: all but the farthest twentieth of the wrong pixels of
+    all scans and rows lies within, in round numbers; at least three pixels."""
+    far = [
+        np.abs(errors[np.isfinite(errors)])
+        for one in pictures
+        for label in one["maps"]
+        for errors in [signed_errors(label, one["truth"], one["pixel"])]
+    ]
+    together = np.concatenate(far)
+    least = 3 * max(pictures[0]["pixel"])
+    return round_up(max(float(np.percentile(together, 95)) if together.size else 0.0, least))
 
 
 def _ticks(values: Sequence[float | None]) -> list[float]:

@@ -16,13 +16,19 @@ MOST_PIXELS = 144  # of the longer side
 
 @dataclass(frozen=True)
 class ShownSlice:
-    """Where a scan is cut, and by how much its pixels are downsampled to fit a page."""
+    """Where a scan is cut, and by how much its pixels are downsampled to fit a page; `pixel` is
+    the height and width of one that is shown, in the unit of the spacing."""
 
     cut: Slice
     factors: tuple[int, int]
     grey: UInt8[np.ndarray, "row column"]
-    aspect: float
+    pixel: tuple[float, float]
     words: str
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel over its width."""
+        return self.pixel[0] / self.pixel[1]
 
     def classes(self, label: Num[np.ndarray, "*space"]) -> UInt8[np.ndarray, "row column"]:
         """The label map of the slice; of downsampled pixels the most frequent class."""
@@ -53,4 +59,5 @@ def shown_slice(
     small = block_means(picture, (factor, factor))
     grey = np.rint(np.clip((small - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     words = cut.words(case.image.shape)
-    return ShownSlice(cut, (factor, factor), grey, cut.aspect(case.spacing), words)
+    height, width = cut.pixel(case.spacing)
+    return ShownSlice(cut, (factor, factor), grey, (factor * height, factor * width), words)

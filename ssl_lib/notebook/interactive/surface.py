@@ -123,7 +123,7 @@ class _Shown:
         """Where the colours end: all but the farthest twentieth lies within, in round numbers."""
         known = [one for row in self.rows.values() for one in row.distances if one is not None]
         far = np.concatenate([np.abs(one.signed) for one in known] or [np.ones(1)])
-        return _round_up(max(float(np.percentile(far, 95)), 2 * min(self.spacing)))
+        return round_up(max(float(np.percentile(far, 95)), 2 * min(self.spacing)))
 
     def data(self) -> dict[str, object]:
         """What `surface.js` reads."""
@@ -230,7 +230,7 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next of 1, 2, 3, 4, 5, 6, 8, 10 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(value))
     step = next(one for one in (1, 2, 3, 4, 5, 6, 8, 10) if one * power >= value - 1e-9)
