@@ -218,7 +218,7 @@ interactive.update("bcp", alt=figures.diagram_alt("bcp"))
 # %% [markdown]
 # ## What does the mask look like?
 #
-# **The claim, in our words.** A mixture should be neither a collage of crumbs nor two halves: one
+# **The claim, in our words.** A *mixture*, two images in one, should be no collage of crumbs: one
 # large box keeps anatomy recognisable on both sides of a short border.
 #
 # | symbol | shape | meaning |
@@ -390,8 +390,8 @@ check(
 #
 # The mean teacher of notebook 00, on the *clean*, unmixed image, without gradients. It stays in
 # training mode, for the reason given there. Then one piece of anatomy: an organ is one piece. Of
-# each class only the largest connected component survives, in 3D in the volume, in 2D in each
-# slice. The filter can only remove.
+# each class only the *largest component*, the largest connected part, survives, in 3D in the
+# volume, in 2D in each slice. The filter can only remove.
 
 
 # %% tags=["definition"]
@@ -753,7 +753,7 @@ check(
 #
 # **A control.** Pasting among labelled scans is augmentation, too, and may be what pays. So one row
 # spends *all* its updates in this stage and never sees an unlabelled scan: *BCP's pre-training
-# alone*. It shows the student as many patches for each update as the strong baseline.
+# alone*.
 
 
 # %% tags=["definition"]
@@ -786,8 +786,8 @@ def pretraining_step(
 # %% [markdown]
 # The released code's appearance is weak: quarter turns and flips of the scan, before the patch is
 # cut, and not one grey level changed or standardised. (That is the settings' `geometry`
-# "published"; our own rotates, scales and shifts the patch by an affine map and standardises it.)
-# Then the row *supervised, strong* would have
+# "published"; our own rotates, scales and shifts the patch and standardises it.)
+# Then the *strong baseline* would have
 # the better augmentation, and a comparison would say nothing about pasting. On validation scans of
 # the phantom, with an earlier network and a longer schedule, strong won on both seeds (with halved
 # batches on one). It is our default; `strong=False` in the geometry "published" is the released
@@ -954,8 +954,8 @@ show(figures.training_curves(shown), alt="Losses and validation Dice of three ro
 # The first unlabelled scan, with pasting and without. Its hidden truth is opened for this figure
 # only. These are the networks' predictions on whole slices, before the component filter.
 #
-# **Try it.** Press *Play*. Then stop at any snapshot and switch the filter: how many pixels does
-# it change, early and late?
+# **Try it.** Press *Play*. Then stop at any [snapshot](../docs/glossary.md) and switch the filter:
+# how many pixels does it change, early and late?
 
 
 # %% tags=["widget"]
@@ -1052,8 +1052,9 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% [markdown]
-# **Which scans gain, which lose?** BCP stands beside its ablation. Press *Largest gain* and
-# *Largest loss*: does the pasting move a border, or does one row find a part that the other misses?
+# **Which scans gain, which lose?** BCP stands beside its *ablation*, the row without pasting. Press
+# *Largest gain* and *Largest loss*: does the pasting move a border, or does one row find a part
+# that the other misses?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -1108,10 +1109,11 @@ show(figure, alt="Gains in Dice of BCP and its parts against the number of label
 
 # %% [markdown]
 # **If pasting gains nothing, why?** Our reading, which no row here isolates: the ablation, without
-# pasting, is a strong one. It keeps hard pseudo-labels, filter, strong appearance and a teacher,
-# and sees whole organs. A box shows halves of different organs, in places where no test scan has
-# them; the more an organ's parts are told apart by their place, the more that context misleads. And
-# the strong baseline pastes among the labelled already: smaller boxes, in half of its samples.
+# pasting, is a strong one. It keeps [hard pseudo-labels](../docs/glossary.md), filter, strong
+# appearance and a teacher, and sees whole organs. A box shows halves of different organs, in places
+# where no test scan has them; the more an organ's parts are told apart by their place, the more
+# that context misleads. And the strong baseline pastes among the labelled already: smaller boxes,
+# in half of its samples.
 
 # %% [markdown]
 # ## When does it go wrong?
