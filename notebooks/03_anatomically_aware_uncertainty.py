@@ -377,11 +377,16 @@ def central(study, array):
 
 
 # %%
-known = cohort.validation[0]
-known_maps = central(study, known.label)
-known_cut = choose_slice(known_maps.cpu().numpy(), known_maps.cpu().numpy(), axis=0)
-if cohort.dimensions == 3:
-    known_cut = choose_slice(known_maps[0].cpu().numpy(), known_maps[0].cpu().numpy())
+def cut_of(maps):
+    """The slice of label maps (item, *patch) that shows most of them."""
+    labels = maps.byte().cpu().numpy()
+    if cohort.dimensions == 2:
+        return choose_slice(labels, labels, axis=0)
+    return choose_slice(labels[0], labels[0])
+
+
+known_maps = central(study, cohort.validation[0].label)
+known_cut = cut_of(known_maps)
 
 
 def flat(maps, cut=known_cut):
@@ -770,7 +775,7 @@ def offered(case, draws=4):
     """A scan's shown map, and versions damaged as in training: (map, *space)."""
     maps = central(study, case.label)
     if cohort.dimensions == 2:
-        place = choose_slice(maps.cpu().numpy(), maps.cpu().numpy(), axis=0).index
+        place = cut_of(maps).index
         maps = maps[place : place + 1]
     damaged = [
         corrupt(maps, roll_dice("paint", draw), cohort.n_classes, probability=1.0)
@@ -848,9 +853,7 @@ truth = central(study, test_maps[0])
 images = central(study, first_test.image).unsqueeze(1)
 prediction, projection, maps = uncertainties(student, autoencoder, images, roll_dice(3))
 winner = prediction.argmax(dim=1).byte()
-cut = choose_slice(truth.cpu().numpy(), truth.cpu().numpy(), axis=0)
-if cohort.dimensions == 3:
-    cut = choose_slice(truth[0].cpu().numpy(), truth[0].cpu().numpy())
+cut = cut_of(truth)
 panels = {"prediction": winner, "projection": projection.argmax(dim=1).byte(), "truth": truth}
 panels = {name: flat(labels, cut) for name, labels in panels.items()}
 wrong = flat(winner != truth, cut)
@@ -1405,9 +1408,7 @@ ask(
 )
 
 # %% tags=["figure"]
-cut = choose_slice(organ.byte().cpu().numpy(), organ.byte().cpu().numpy(), axis=0)
-if cohort.dimensions == 3:
-    cut = choose_slice(organ[0].byte().cpu().numpy(), organ[0].byte().cpu().numpy())
+cut = cut_of(organ)
 maps = {f"{updates} updates": flat(weight, cut) for updates, weight in weights.items()}
 figure = figures.weight_maps(maps, "weight (1 on average)")
 show(figure, alt="The weights of one scan's voxels under four autoencoders, by their updates.")
