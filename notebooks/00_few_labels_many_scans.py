@@ -24,8 +24,10 @@
 # here, on scans that training never saw.
 #
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
-# - **Your time:** about 35 minutes to read, 80 with the tasks. **Words:** the
-#   [glossary](../docs/glossary.md) has a line for each.
+# - **Your time:** about 35 minutes to read, 80 with the tasks.
+# - **Words:** the [glossary](../docs/glossary.md) has a line for each. Here:
+#   [scan](../docs/glossary.md), [label map](../docs/glossary.md),
+#   [unlabelled](../docs/glossary.md), [strong augmentation](../docs/glossary.md).
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
@@ -36,8 +38,8 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# One cell, literals only. The same notebook runs on the phantom, on real scans and on your own
-# folder of NIfTI files.
+# One cell, literals only. The same notebook runs on the [phantom](../docs/glossary.md), on real
+# scans and on your own folder of NIfTI files.
 
 # %% tags=["parameters"]
 DATASET = "phantom"  # phantom, phantom_3d, hippocampus, la2018, acdc, or a folder of NIfTI files
@@ -145,9 +147,10 @@ ask(
 # %% [markdown]
 # ## Where does this end?
 #
-# With this picture, drawn from the stored result files. Each small mark is one test scan; the
-# diamond is the mean, its bar a 95 % interval over scans. If the picture is missing, no run is
-# stored yet for these parameters: run the notebook once, it makes its own.
+# With this picture, drawn from the stored [result files](../docs/glossary.md). Each small mark is
+# one test scan; the diamond is the mean, its bar a 95 % [interval](../docs/glossary.md) over scans.
+# If the picture is missing, no run is stored yet for these parameters: run the notebook once, it
+# makes its own.
 
 # %% tags=["first-figure"]
 ALT_ROWS = (
@@ -163,11 +166,11 @@ else:
 # %% [markdown]
 # ## Who is who among the scans?
 #
-# A cohort has four groups. **Labelled** scans are all the truth that training gets. **Unlabelled**
-# scans come without outlines; their hidden truth lies sealed and is opened below only for teaching
-# pictures. **Validation** scans choose settings. **Test** scans are scored once, at the end, with
-# the last weights: nothing is selected on them. A patient, or a head cut in two, never stands in
-# two splits.
+# A *cohort* has four groups. **Labelled** scans are all the truth that training gets.
+# **Unlabelled** scans come without outlines; their hidden truth lies *sealed* and is opened below
+# only for teaching pictures. **Validation scans** choose settings. **Test scans** are scored once,
+# with the *last weights*, those at the end of training: nothing is selected on them. A patient, or
+# a head cut in two, never stands in two splits.
 
 # %%
 groups = [
@@ -189,8 +192,8 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 # ## How does a network learn from a label?
 #
 # **The claim, in our words.** All four methods share one supervised loss: half cross-entropy, half
-# Dice. Cross-entropy asks each voxel for the right class; Dice asks each class for overlap, however
-# small it is.
+# *Dice*. Cross-entropy asks each [voxel](../docs/glossary.md) for the right class; Dice asks each
+# class for overlap, however small it is.
 #
 # | symbol | shape | meaning |
 # |---|---|---|
@@ -282,9 +285,10 @@ check(
 # %% [markdown]
 # ## How far can few labels be stretched?
 #
-# **Weak augmentation** is what the papers' supervised rows get: patches laid down by quarter turns
-# and mirrored. No voxel changes its grey level. Our row is *weak baseline*; in the profile `paper`
-# the scan is turned before the patch is cut, as released, and the step has nothing left to do.
+# **Weak augmentation** is what the papers' supervised rows get: each [patch](../docs/glossary.md)
+# is laid down by quarter turns and mirrored. No voxel changes its grey level. Our row is *weak
+# baseline*; in the [profile](../docs/glossary.md) `paper` the scan is turned before the patch is
+# cut, as released, and the step has nothing left to do.
 
 
 # %% tags=["definition"]
@@ -303,7 +307,7 @@ def supervised_weak_step(networks, batch, moment, *, dice=dice_squared_all):
 #
 # It is also the honest opponent. Methods with unlabelled scans bring such augmentation along, and
 # many papers compare with a baseline that does not get it. Every table of this repository has the
-# row *supervised, strong*: same labels, same augmentation, same number of updates.
+# row *strong baseline*: same labels, same augmentation, same number of updates.
 
 
 # %% tags=["definition"]
@@ -439,8 +443,8 @@ interactive.assumption(alt=ALT_CLOUDS)
 #
 # **The claim** (Tarvainen and Valpola, 2017, in our words). Average the weights of the network over
 # the last updates and you get a better network: the *teacher*. Let it label the unlabelled scans
-# and ask the *student* to agree, on a harder view of the same scan. The better the student, the
-# better the average, the better the pseudo-labels.
+# with *pseudo-labels* and ask the *student* to agree, on a *harder view* of the same scan. The
+# better the student, the better the average, the better the pseudo-labels.
 #
 # $$\theta' \leftarrow a\,\theta' + (1 - a)\,\theta$$
 
@@ -496,7 +500,7 @@ check(
 # </details>
 
 # %% [markdown]
-# A decay close to 1 remembers long and reacts late. Short trainings need short memories: here
+# A *decay* close to 1 remembers long and reacts late. Short trainings need short memories: here
 # $a$ is set by the profile. The teacher starts as a copy of the warmed-up student; with a decay of
 # 0.99 it would answer for the student of about a hundred updates ago.
 
@@ -554,7 +558,7 @@ check(
 #
 # Agreement is worth nothing if both networks see the same picture. The teacher gets the patch only
 # turned and scaled. The student gets the same geometry with another scanner's appearance, and with
-# boxes pasted in from the neighbouring patch (CutMix; the teacher's answer is pasted alike). The
+# boxes pasted in from the neighbouring patch (*CutMix*; the teacher's answer is pasted alike). The
 # first moves voxels for both, the rest moves none: so the answers can be compared voxel by voxel.
 
 
@@ -593,8 +597,9 @@ print(f"oppose {consistency_loss(opposed, target):.2f}")
 
 # %% [markdown]
 # **Why a ramp?** An untrained teacher teaches nonsense. So training starts with labels alone (the
-# warm-up, which *every* row gets), and then the weight of the consistency rises as
-# $r(k) = \exp(-5 (1 - k / K)^2)$ until iteration $K$.
+# *warm-up*, which *every* row gets), and then the weight of the loss on disagreement, the
+# *consistency*, rises as $r(k) = \exp(-5 (1 - k / K)^2)$ until [iteration](../docs/glossary.md)
+# $K$: a *ramp*.
 
 # %% tags=["figure"]
 iterations = np.arange(settings.schedule.iterations)
@@ -756,8 +761,8 @@ check(
 # ## What runs around a step?
 #
 # No framework: one loop for all methods, and this is its body, read from the library as it runs.
-# The random numbers of an iteration depend on the seed and on the iteration alone, so a training
-# that was stopped goes on as if it had not been.
+# The random numbers of an iteration depend on the [seed](../docs/glossary.md) and on the iteration
+# alone, so a training that was stopped goes on as if it had not been.
 
 # %%
 for part in (Loop.advance, update_teacher, gaussian_ramp):
@@ -807,7 +812,8 @@ show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
 # mistake, and the teacher then inherits it.
 #
 # **Try it.** Press *Play* and watch both pictures. Then lower *confident from*: the share of right
-# pixels cannot change. How many of the mistakes does each row make with confidence?
+# [pixels](../docs/glossary.md) cannot change. How many of the mistakes does each row make with
+# [confidence](../docs/glossary.md)?
 
 # %% tags=["widget"]
 followed = study.snapshot_case
@@ -894,10 +900,10 @@ show(figure, alt="Test Dice against the number of labelled scans, and the mean t
 # %% [markdown]
 # ## What came out?
 #
-# Scores of the **last** weights on the test scans: Dice and Jaccard (overlap, 1 is perfect), 95HD
-# (the 95th percentile of the surface distances of both directions) and ASD (mean distance from the
-# predicted surface to the true one). An organ that was not found at all counts as Dice 0, has no
-# distance, and is listed: published code often scores it as distance 0, the best possible.
+# Scores of the **last** weights on the test scans: Dice and *Jaccard* (overlap, 1 is perfect),
+# *95HD* (the 95th percentile of the surface distances of both directions) and *ASD* (mean distance
+# from the predicted surface to the true one). An organ that was not found at all counts as Dice 0,
+# has no distance, and is listed: published code often scores it as distance 0, the best possible.
 #
 # All stored seeds of this cohort and profile are in the table. The intervals speak of other
 # *scans*; they do not cover another choice of the labelled few, which can matter more than a
@@ -937,17 +943,18 @@ gain_table(PAIRS, stored_results())
 # %% [markdown]
 # **How to read it.** If the second line's interval lies above zero, unlabelled scans helped beyond
 # augmentation, on this cohort, at this budget. If it straddles zero, they did not show it; below
-# zero, they cost. The third line is the headroom: where all labels together add little to the few,
-# the few already say nearly all that this network can learn in this time, and a teacher that is no
-# better than its student has nothing to pass on. Equal updates are not equal work: a mean-teacher
-# step sees twice the patches, as the seconds in the table say.
+# zero, they cost. The third line is the headroom: where [all labels](../docs/glossary.md) together
+# add little to the few, the few already say nearly all that this network can learn in this time,
+# and a teacher that is no better than its student has nothing to pass on. Equal updates are not
+# equal work: a mean-teacher step sees twice the patches, as the seconds in the table say.
 
 # %% [markdown]
 # ## What do the papers report?
 #
-# On the left-atrium benchmark (LA 2018, V-Net, Dice in %), as re-typed in later papers:
+# On the left-atrium benchmark (LA 2018, V-Net, Dice in %), as re-typed in later papers; UA-MT is a
+# mean teacher with [uncertainty](../docs/glossary.md):
 #
-# | labelled of 80 | supervised V-Net | UA-MT, a mean teacher with uncertainty | all 80 labels |
+# | labelled of 80 | supervised V-Net | UA-MT | all 80 labels |
 # |---|---|---|---|
 # | 4 | 52.55 | 82.26 | 91.44 |
 # | 8 | 82.74 | 87.79 | 91.44 |

@@ -165,8 +165,9 @@ ask(
 
 # %% tags=["first-figure"]
 ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, BCP, BCP in one "
-    "direction and BCP without copy-paste, with means, intervals and paired differences."
+    "Dice of every test scan for each row: supervised training, mean teacher, BCP, its "
+    "pre-training alone, BCP in one direction and BCP without copy-paste, with means, intervals "
+    "and paired differences."
 )
 drawn = bool(stored_results())
 if drawn:
@@ -219,7 +220,7 @@ interactive.update("bcp", alt=figures.diagram_alt("bcp"))
 # %% [markdown]
 # ## What does the mask look like?
 #
-# **The claim, in our words.** A mixture should be neither a collage of crumbs nor two halves: one
+# **The claim, in our words.** A *mixture*, two images in one, should be no collage of crumbs: one
 # large box keeps anatomy recognisable on both sides of a short border.
 #
 # | symbol | shape | meaning |
@@ -391,8 +392,8 @@ check(
 #
 # The mean teacher of notebook 00, on the *clean*, unmixed image, without gradients. It stays in
 # training mode, for the reason given there. Then one piece of anatomy: an organ is one piece. Of
-# each class only the largest connected component survives, in 3D in the volume, in 2D in each
-# slice. The filter can only remove.
+# each class only the *largest component*, the largest connected part, survives, in 3D in the
+# volume, in 2D in each slice. The filter can only remove.
 
 
 # %% tags=["definition"]
@@ -705,12 +706,9 @@ show(figures.weight_maps(maps), alt="Gradient of the loss at each voxel for thre
 # smallest $\alpha$ at which a box of the side 0.33 pulls harder than its surroundings.
 
 # %% [markdown]
-# **Answer.** At which $\beta$ does a voxel weigh the same in both regions for $\alpha = 0.5$? Each
-# region's loss is a mean over its own voxels, so with a box of the share $b$ a voxel outside weighs
-# $1 / (1 - b)$ and one inside $\alpha / b$, where the box holds pseudo-labels. They are equal at
-# $b = 1/3$; in the other mixture, where pseudo-labels lie around the box, at $b = 2/3$. The paper's
-# box takes 44 % of a slice and 30 % of a volume. The regions as a whole weigh $1$ and $\alpha$,
-# whatever their size.
+# **Answer.** With a box of the share $b$ a voxel outside weighs $1 / (1 - b)$ and one inside
+# $\alpha / b$, where the box holds pseudo-labels: equal for $\alpha = 0.5$ at $b = 1/3$, and in the
+# other mixture at $b = 2/3$. The paper's box takes 44 % of a slice and 30 % of a volume.
 
 # %% [markdown]
 # **Task 5. The weight of a voxel.** Write `voxel_weights(share, alpha)` for an inward mixture whose
@@ -754,6 +752,10 @@ check(
 # The pseudo-labels of an untrained teacher are noise. BCP pre-trains on labelled scans alone, *with
 # copy-paste among them*: the student gets used to borders before it meets pseudo-labels behind
 # them. Every row of our table has a warm-up of this length; this is BCP's.
+#
+# **A control.** Pasting among labelled scans is augmentation, too, and may be what pays. So one row
+# spends *all* its updates in this stage and never sees an unlabelled scan: *BCP's pre-training
+# alone*.
 
 
 # %% tags=["definition"]
@@ -786,12 +788,12 @@ def pretraining_step(
 # %% [markdown]
 # The released code's appearance is weak: quarter turns and flips of the scan, before the patch is
 # cut, and not one grey level changed or standardised. (That is the settings' `geometry`
-# "published"; our own rotates, scales and shifts the patch by an affine map and standardises it.)
-# Then the row *supervised, strong* would have
-# the better augmentation, and a comparison would say nothing about pasting. So we tried both on
-# validation scans of the phantom, before any test score of BCP was read, with an earlier network
-# and a longer schedule; with whole batches strong won on both seeds, with halved ones on one. It is
-# our default; `strong=False` in the geometry "published" is the released code's.
+# "published"; our own rotates, scales and shifts the patch and standardises it.)
+# Then the *strong baseline* would have
+# the better augmentation, and a comparison would say nothing about pasting. On validation scans of
+# the phantom, with an earlier network and a longer schedule, strong won on both seeds (with halved
+# batches on one). It is our default; `strong=False` in the geometry "published" is the released
+# code's.
 #
 # On ACDC the released pre-training asks for the two regions apart, each with weight 1, as below for
 # pseudo-labels: `regions=True`. Each region is then divided by its own size, and the sum is twice
@@ -882,11 +884,10 @@ def bcp_step(
 
 
 # %% [markdown]
-# Read it against the paper line by line: move, pseudo-label, filter, draw a box, mix, judge. Then
-# look at the defaults. **Switching the idea off is one argument:** with `beta=0` the box is empty,
-# the inward mixture is the labelled image, the outward one the unlabelled image, and what remains
-# is self-training with the same pre-training, teacher, filter and images. That is our row *BCP
-# without copy-paste*. A test holds it to the letter.
+# Read it against the paper line by line: move, pseudo-label, filter, draw a box, mix, judge.
+# **Switching the idea off is one argument:** with `beta=0` the box is empty, the inward mixture is
+# the labelled image, the outward one the unlabelled image, and what remains is self-training with
+# the same pre-training, teacher, filter and images: our row *BCP without copy-paste*.
 #
 # **Where the released code differs** from the text, plainly named and off by default:
 #
@@ -923,13 +924,13 @@ def dice_of_whole_background(probabilities, target, mask=None):
 # %% [markdown]
 # ## Does it train?
 #
-# Seven rows, one call each, equal in network, number of updates, schedule and seed (in the profile
+# Eight rows, one call each, equal in network, number of updates, schedule and seed (in the profile
 # `paper` each has its own published schedule, in `paper_equal` all have BCP's). The four rows
 # of notebook 00 are loaded if they were trained there.
 
 # %% tags=["train"]
-SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "bcp_ablation",
-         "bcp_one_direction", "bcp", "supervised_all")  # fmt: skip
+SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "bcp_pretraining",
+         "bcp_ablation", "bcp_one_direction", "bcp", "supervised_all")  # fmt: skip
 trainings = {}
 for name in SHOWN:
     trainings |= study.rows(METHODS[name].defined_by(globals()))
@@ -948,8 +949,7 @@ show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The names of the loss terms say who is judged: *supervised* in the pre-training, then *labelled*
-# and *unlabelled* voxels. One direction and no direction have fewer terms in their sums, so compare
-# shapes, not heights; the optimiser does not mind the scale.
+# and *unlabelled* voxels. The sums have different numbers of terms: compare shapes, not heights.
 
 # %% [markdown]
 # ## Can you watch the pseudo-labels improve?
@@ -957,8 +957,8 @@ show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 # The first unlabelled scan, with pasting and without. Its hidden truth is opened for this figure
 # only. These are the networks' predictions on whole slices, before the component filter.
 #
-# **Try it.** Press *Play*. Then stop at any snapshot and switch the filter: how many pixels does
-# it change, early and late?
+# **Try it.** Press *Play*. Then stop at any [snapshot](../docs/glossary.md) and switch the filter:
+# how many pixels does it change, early and late?
 
 
 # %% tags=["widget"]
@@ -1055,8 +1055,9 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% [markdown]
-# **Which scans gain, which lose?** BCP stands beside its ablation. Press *Largest gain* and
-# *Largest loss*: does the pasting move a border, or does one row find a part that the other misses?
+# **Which scans gain, which lose?** BCP stands beside its *ablation*, the row without pasting. Press
+# *Largest gain* and *Largest loss*: does the pasting move a border, or does one row find a part
+# that the other misses?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -1071,19 +1072,31 @@ interactive.scans(*parts, row="bcp", against="bcp_ablation", alt=ALT_SCANS)
 # %% tags=["results"]
 pairs = {
     "everything in BCP": ("bcp", "supervised_strong"),
+    "its pre-training alone": ("bcp_pretraining", "supervised_strong"),
+    "unlabelled scans, on top of that": ("bcp", "bcp_pretraining"),
     "the pasting alone": ("bcp", "bcp_ablation"),
     "the second direction": ("bcp", "bcp_one_direction"),
     "BCP against the mean teacher": ("bcp", "mean_teacher"),
 }
 gain_table(pairs, stored_results())
 
+# %% tags=["results"]
+with_control = [run for run in stored_results() if "bcp_pretraining" in run["rows"]]
+whole, pasting, unlabelled = (
+    np.nanmean(paired_difference(with_control, *pair).values) for pair in list(pairs.values())[:3]
+)
+print(f"BCP minus the strong baseline: {whole:+.3f} Dice, of which {pasting:+.3f} came with")
+print(f"pasting among labelled scans alone, and {unlabelled:+.3f} when unlabelled ones were added")
+
 # %% [markdown]
-# **How to read it.** The first line is what a paper would print. The second is what the *idea*
-# adds. An interval that straddles zero means: not shown here, with these scans and this budget. The
-# intervals speak of other scans, not of other labelled ones. A step of BCP shows the student as
-# many patches as one of the mean teacher, twice those of a supervised step, and asks the teacher
-# and the filter on top; the seconds in the table say what that costs. One direction alone shows the
-# student half as many patches, so the third line is a difference in budget, too.
+# **How to read it.** The first line is what a paper would print. The next two share it out: what
+# copy-paste among *labelled* scans gives without any unlabelled one, and what the second stage adds
+# to that. The fourth is what the *idea*, pasting, adds. An interval that straddles zero means: not
+# shown here, with these scans and this budget. The intervals speak of other scans, not of other
+# labelled ones. A step of BCP shows the student as many patches as one of the mean teacher, twice
+# those of a supervised step or of the pre-training, and asks the teacher and the filter on top; the
+# seconds in the table say what that costs. So the third line is a difference in budget, too, and so
+# is the fifth: one direction alone shows the student half as many patches.
 
 # %% [markdown]
 # ## Where does the trick matter?
@@ -1093,15 +1106,17 @@ gain_table(pairs, stored_results())
 
 # %% tags=["figure"]
 every_count = read_rows(RESULTS_DIR, DATASET, PROFILE)
-figure = figures.gains_by_labels(every_count, pairs)
+asked = dict(list(pairs.items())[:4])
+figure = figures.gains_by_labels(every_count, asked)
 show(figure, alt="Gains in Dice of BCP and its parts against the number of labelled scans.")
 
 # %% [markdown]
 # **If pasting gains nothing, why?** Our reading, which no row here isolates: the ablation, without
-# pasting, is a strong one. It keeps hard pseudo-labels, filter, strong appearance and a teacher,
-# and sees whole organs. A box shows two halves of different organs, in places where no test scan
-# has them; the more an organ's parts are told apart by their place, the more that context misleads.
-# And a supervised row with strong augmentation has copy-paste among the labelled already.
+# pasting, is a strong one. It keeps [hard pseudo-labels](../docs/glossary.md), filter, strong
+# appearance and a teacher, and sees whole organs. A box shows halves of different organs, in places
+# where no test scan has them; the more an organ's parts are told apart by their place, the more
+# that context misleads. And the strong baseline pastes among the labelled already: smaller boxes,
+# in half of its samples.
 
 # %% [markdown]
 # ## When does it go wrong?
@@ -1249,7 +1264,7 @@ constants_table("bcp")
 #
 # </details>
 #
-# **Look further.** Run again with another `N_LABELLED`, from 1 to 16. Does the second line of
+# **Look further.** Run again with another `N_LABELLED`, from 1 to 16. Does the fourth line of
 # the results, the pasting alone, move as the users' numbers on ACDC suggest?
 
 # %% [markdown]
@@ -1259,7 +1274,7 @@ constants_table("bcp")
 #   of dimensions.
 # - Each region is judged over its own voxels. So the box's size is also a weight.
 # - Pre-training, teacher and filter come along with every number of BCP. Only the row without
-#   copy-paste says what the pasting adds.
+#   copy-paste says what the pasting adds, only the pre-training alone what unlabelled scans add.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. Our augmentation is stronger
 # than the released one, moves patches after they are cut and standardises them, our batches are not

@@ -18,10 +18,10 @@
 # from that memory, do not believe it.**
 #
 # Anatomically aware uncertainty (AAU; Adiga and colleagues, MICCAI 2022 and Medical Image Analysis
-# 2024) replaces many dropout passes by one pass through a denoising autoencoder. Its map of
-# uncertainty then weighs the lessons of a mean teacher. This notebook builds both kinds of
-# uncertainty and puts them on trial: which one finds the voxels that are really wrong, and does any
-# of it raise the Dice?
+# 2024) replaces many dropout passes by one pass through a denoising
+# [autoencoder](../docs/glossary.md). Its map of uncertainty then weighs the lessons of a mean
+# teacher. This notebook builds both kinds of uncertainty and puts them on trial: which one finds
+# the voxels that are really wrong, and does any of it raise the Dice?
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
@@ -99,8 +99,8 @@ from ssl_lib.training.method import Prepared
 
 # %%
 import json
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
@@ -229,8 +229,8 @@ interactive.update("aau", alt=figures.diagram_alt("aau"))
 #   or loses a voxel.
 # - **Morphology.** One structure is eroded, dilated, opened or closed.
 #
-# Everything happens for a whole batch at once on the device, without a loop over samples, and one
-# code path serves all dimensions. A dilation is the largest of a voxel's neighbours, axis by axis:
+# Everything happens for a whole batch at once, in 2D and 3D by one code path. A dilation is the
+# largest of a voxel's neighbours, axis by axis:
 
 
 # %% tags=["definition"]
@@ -367,10 +367,6 @@ def corrupt(labels, generator, n_classes, *, reach=None, probability=0.5):
     return torch.where(coin(), changed, labels)
 
 
-# %% [markdown]
-# **Try it.** From which reach on would you no longer recognise the organ?
-
-
 # %% tags=["definition"]
 def central(study, array):
     """The middle of a scan or label map, of the patch's size, on the device: (item, *patch)."""
@@ -383,11 +379,16 @@ def central(study, array):
 
 
 # %%
-known = cohort.validation[0]
-known_maps = central(study, known.label)
-known_cut = choose_slice(known_maps.cpu().numpy(), known_maps.cpu().numpy(), axis=0)
-if cohort.dimensions == 3:
-    known_cut = choose_slice(known_maps[0].cpu().numpy(), known_maps[0].cpu().numpy())
+def cut_of(maps):
+    """The slice of label maps (item, *patch) that shows most of them."""
+    labels = maps.byte().cpu().numpy()
+    if cohort.dimensions == 2:
+        return choose_slice(labels, labels, axis=0)
+    return choose_slice(labels[0], labels[0])
+
+
+known_maps = central(study, cohort.validation[0].label)
+known_cut = cut_of(known_maps)
 
 
 def flat(maps, cut=known_cut):
@@ -400,29 +401,23 @@ def roll_dice(*parts):
     return generator_at(study.device, SEED, "picture", *parts)
 
 
-# %% tags=["widget"]
-def damage(reach, attempt):
-    """One validation label map, swapped and reshaped."""
-    options = {"reach": reach, "probability": 1.0}
-    damaged = corrupt(known_maps, roll_dice(attempt), cohort.n_classes, **options)
-    pair = {"true map": flat(known_maps), f"reach {reach}": flat(damaged)}
-    return figures.label_maps(pair, cohort.class_names)
+# %% [markdown]
+# **Guess before you look.** From which reach on would you no longer recognise the organ?
 
-
-# %% tags=["widget"]
-explore(
-    damage,
-    wanted_bytes=45_000,
-    alt=lambda reach, attempt: f"A true label map beside one damaged with reach {reach}.",
-    reach=Slider("corruption strength (reach)", (1, 2, 4, 6, 8), 4),
-    attempt=Slider("random draw", (1, 2), 1),
-)
+# %% tags=["figure"]
+damaged = {
+    f"reach {reach}": flat(
+        corrupt(known_maps, roll_dice(2), cohort.n_classes, reach=reach, probability=1.0)
+    )
+    for reach in (1, 2, 4, 8)
+}
+figure = figures.label_maps({"true map": flat(known_maps), **damaged}, cohort.class_names)
+show(figure, alt="A true label map beside four versions of it, damaged with a growing reach.")
 
 # %% [markdown]
-# **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
-# cells: the check says what is right and gives hints; a solution is folded below it.) Predict a
-# number. A square of $3 \times 3$ voxels is opened by one voxel: eroded, then dilated again with
-# the same neighbours.
+# **Task 1.** (Tasks are as in notebook 00: replace the body, run both cells; a solution is folded
+# below.) Predict a number. A square of $3 \times 3$ voxels is opened by one voxel: eroded, then
+# dilated again with the same neighbours.
 
 # %% tags=["predict"]
 ask(
@@ -442,8 +437,9 @@ ask(
 # %% [markdown]
 # ## What remembers anatomy?
 #
-# **The claim.** A network without skip connections must push every map through a short code. What
-# is common to organs fits through, what is odd does not.
+# **The claim.** A network without skip connections must push every map through a short code: two
+# strided convolutions, a linear layer to 64 numbers, and the same backwards. What is common to
+# organs fits through, what is odd does not.
 #
 # | symbol | shape | meaning |
 # |---|---|---|
@@ -455,10 +451,9 @@ ask(
 # + L_\mathrm{Dice}(\hat{p}, y) \right]$$
 #
 # Classes are judged one by one by a sigmoid, and Dice leaves the background out, both as released.
-# The released first term is a squared error; ours is the binary cross-entropy, whose gradient does
-# not vanish where a sigmoid is firmly wrong. On validation maps both repaired alike
-# (`reports/validation`). Input are one-hot maps; the released code feeds the class *index* as a
-# grey level, so that class 1 lies between 0 and 2 (`ordinal=True`).
+# The released first term is a squared error; ours is the binary cross-entropy (on validation maps
+# both repaired alike). Input are one-hot maps; the released code feeds the class *index* as a grey
+# level, so that class 1 lies between 0 and 2 (`ordinal=True`).
 
 
 # %% tags=["definition"]
@@ -542,10 +537,6 @@ def train_autoencoder(
     return done.networks["student"].eval().requires_grad_(False), done
 
 
-# %% [markdown]
-# It is small: two strided convolutions, a linear layer to 64 numbers, and the same backwards.
-
-
 # %% tags=["definition"]
 @torch.no_grad()
 def redraw(network, maps):
@@ -598,36 +589,13 @@ plain_table(("Label maps", "damaged", "repaired", "clean, redrawn"), lines, "Dic
 
 # %% [markdown]
 # Look at the last number, too. Clean maps do not return whole: thin walls and odd shapes do not fit
-# through the code. Whatever the autoencoder cannot draw, it will uncertainty, right or wrong.
-#
-# **How many label maps does it take, and for how long?** This was measured on validation maps,
-# with full trainings and two seeds (`trials/03_anatomically_aware_uncertainty.py`), when the quick
-# schedule was longer than it is now.
-
-# %% tags=["figure"]
-trials_file = Path(f"reports/validation/{NOTEBOOK}.json")
-trials = json.loads(trials_file.read_text()) if trials_file.exists() else {}
-by_count = trials.get("label_maps", {}).get(DATASET, {})
-if by_count and PROFILE == "quick":
-    ALT_COUNT = "Dice of damaged and of repaired validation maps against the number of label maps."
-    show(figures.repairs_by_maps(by_count), alt=ALT_COUNT)
-else:
-    print("Not measured for these parameters.")
-
-# %% tags=["results"]
-lines = []
-for count, rows in by_count.items():
-    changes = [row["repaired"] - row["damaged"] for row in rows]
-    verdict = "repairs" if min(changes) > 0 else "does not repair on every seed"
-    lines.append((count, ", ".join(f"{change:+.3f}" for change in changes), verdict))
-if lines:
-    display(plain_table(("Label maps", "Dice gained, by seed", "in words"), lines))
+# through the code. Whatever the autoencoder cannot draw, it will call uncertain, right or wrong.
 
 # %% [markdown]
 # ## What can a short code not say?
 #
 # Three autoencoders with codes of other lengths, trained half as long, so compare them with each
-# other only. What do more numbers add?
+# other only. What do more numbers add to the repair of a damaged map?
 
 # %% tags=["train"]
 small = {
@@ -639,49 +607,17 @@ for latent, network in small.items():
     print(f"{latent:>2} numbers: clean validation maps return at Dice {clean:.3f}")
 
 
-# %% tags=["widget"]
-def through_code(latent, shown):
-    """A validation map redrawn through a code of that length."""
-    maps = known_maps
-    if shown == "damaged":
-        maps = corrupt(known_maps, roll_dice(1), cohort.n_classes, probability=1.0)
-    pair = {shown: flat(maps), f"through {latent} numbers": flat(redraw(small[latent], maps))}
-    return figures.label_maps(pair, cohort.class_names)
-
-
-# %% tags=["widget"]
-explore(
-    through_code,
-    wanted_bytes=40_000,
-    alt=lambda latent, shown: f"A {shown} map and its reconstruction from {latent} numbers.",
-    latent=Slider("length of the code", (2, 8, 64), 8),
-    shown=Slider("input", ("clean", "damaged"), "clean"),
-)
-
-# %% [markdown]
-# **Why no skip connections?** Because then a code is a place, and places can be walked between.
-# Left and right are the codes of two scans, in between straight lines through the
-# latent space. With skips, the encoder's details would leak past the code, damage included.
-
-
 # %% tags=["figure"]
-@torch.no_grad()
-def walk(first, last, steps=6):
-    """Label maps along the straight line between two codes."""
-    ends = [autoencoder.encode(one_hot(maps, cohort.n_classes)) for maps in (first, last)]
-    shares = np.linspace(0, 1, steps)
-    codes = [torch.lerp(*ends, float(share)) for share in shares]
-    maps = [autoencoder.decode(code).argmax(dim=1).byte() for code in codes]
-    names = ["one scan", *[f"{share:.0%}" for share in shares[1:-1]], "another"]
-    return dict(zip(names, map(flat, maps), strict=True))
-
-
-another = (*cohort.validation, *cohort.labelled)[1]
-path = walk(known_maps, central(study, another.label))
-figure = figures.label_maps(path, cohort.class_names)
-show(figure, alt="Six label maps on a line in latent space, from one scan's organ to another's.")
+broken = corrupt(known_maps, roll_dice(1), cohort.n_classes, probability=1.0)
+redrawn = {f"{latent} numbers": flat(redraw(small[latent], broken)) for latent in small}
+figure = figures.label_maps(
+    {"true map": flat(known_maps), "damaged": flat(broken), **redrawn}, cohort.class_names
+)
+show(figure, alt="A true map, its damaged version, and its repairs through codes of three lengths.")
 
 # %% [markdown]
+# **Why no skip connections?** With them the damage would leak past the code.
+#
 # **Task 2. A plausible lie.** U cannot see errors that are anatomy. Write `lie(label)`: from the
 # label map of an organ (row, column) another one that is wrong almost everywhere on the organ but
 # would pass for a heart.
@@ -726,10 +662,9 @@ check(
 #
 # $$U_v = \sum_c \left( \hat{p}_{cv} - p_{cv} \right)^2$$
 #
-# The poster of the paper has this one number for each voxel. Each class is judged by a sigmoid of
-# its own, so $0 \le U \le C$ for $C$ classes. The released code keeps one map for each class
-# (`per_class=True`), then $0 \le U \le 1$. The poster feeds probabilities, the code the
-# winning class (`hard=True`, our default): nothing hides behind an argmax, and no gradient passes.
+# Each class is judged by a sigmoid of its own, so $0 \le U \le C$ for $C$ classes. The released
+# code keeps one map for each class (`per_class=True`), then $0 \le U \le 1$. The poster feeds
+# probabilities, the code the winning class (`hard=True`, our default).
 
 
 # %% tags=["definition"]
@@ -827,13 +762,12 @@ ALT_GALLERY = "Clean, corrupted and broken label maps, their reconstructions, an
 show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
-# **Paint a defect yourself.** The autoencoder trained above runs in the page: it repairs what you
-# paint, at once. *Hole* and *Blob* put in what training never showed; *Corrupt* damages the map as
-# training did. Three things to try:
+# **Paint a defect yourself.** The autoencoder runs in the page and repairs what you paint. *Hole*
+# and *Blob* put in what training never showed; *Corrupt* damages the map as training did. Three
+# things to try:
 #
 # - Paint background in the middle of a structure, then on its border. Where does U stop minding?
-# - Put a blob far from the organ, then paint one that touches it. Which of the two is undone, and
-#   which becomes part of the organ?
+# - Put a blob far from the organ, then one that touches it. Which of the two is undone?
 # - Press *Reset*: why is U not zero on a map that nobody changed? Is it smaller for the scan that
 #   the autoencoder learnt from?
 
@@ -843,7 +777,7 @@ def offered(case, draws=4):
     """A scan's shown map, and versions damaged as in training: (map, *space)."""
     maps = central(study, case.label)
     if cohort.dimensions == 2:
-        place = choose_slice(maps.cpu().numpy(), maps.cpu().numpy(), axis=0).index
+        place = cut_of(maps).index
         maps = maps[place : place + 1]
     damaged = [
         corrupt(maps, roll_dice("paint", draw), cohort.n_classes, probability=1.0)
@@ -921,9 +855,7 @@ truth = central(study, test_maps[0])
 images = central(study, first_test.image).unsqueeze(1)
 prediction, projection, maps = uncertainties(student, autoencoder, images, roll_dice(3))
 winner = prediction.argmax(dim=1).byte()
-cut = choose_slice(truth.cpu().numpy(), truth.cpu().numpy(), axis=0)
-if cohort.dimensions == 3:
-    cut = choose_slice(truth[0].cpu().numpy(), truth[0].cpu().numpy())
+cut = cut_of(truth)
 panels = {"prediction": winner, "projection": projection.argmax(dim=1).byte(), "truth": truth}
 panels = {name: flat(labels, cut) for name, labels in panels.items()}
 wrong = flat(winner != truth, cut)
@@ -1015,10 +947,10 @@ print(auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]))
 # **Ordinary errors:** the voxels where the mean teacher is wrong.
 #
 # **Structural defects,** two ways. *Pasted:* hole, blob and missing lobe are written into its
-# prediction by exchanging the probabilities of two classes, so that it is confidently wrong. This
-# favours U: entropy knows hesitation only, and by construction the pasted voxels hesitate no more
-# than before. *Caused:* the scan itself is damaged, a ball of organ is blacked out, and the network
-# falls for it in its own way. Here both have a chance.
+# prediction by exchanging the probabilities of two classes. This favours U: entropy knows
+# hesitation only, and by construction the pasted voxels hesitate no more than before. *Caused:* a
+# ball of organ is blacked out in the scan itself, and the network falls for it in its own way. Here
+# both have a chance.
 
 
 # %% tags=["definition"]
@@ -1097,18 +1029,13 @@ reliability = {
 }
 
 
-# %%
-def intervals(table):
-    """Mean AUROC with its interval over scans, for each task and measure."""
-    return {
-        task: {name: bootstrap_interval(np.array(values, float)) for name, values in row.items()}
-        for task, row in table.items()
-    }
-
-
 # %% tags=["figure"]
+intervals = {
+    task: {name: bootstrap_interval(np.array(values, float)) for name, values in row.items()}
+    for task, row in reliability.items()
+}
 ALT_AUROC = "AUROC of U, entropy and one minus the largest probability for five kinds of error."
-show(figures.auroc_chart(intervals(reliability)), alt=ALT_AUROC)
+show(figures.auroc_chart(intervals), alt=ALT_AUROC)
 
 # %% [markdown]
 # **How to read it.** Left of the dashed line a map points away from the errors. For pasted defects
@@ -1116,60 +1043,7 @@ show(figures.auroc_chart(intervals(reliability)), alt=ALT_AUROC)
 # questions are the first line, ordinary errors, and the last, a scan that misleads the network.
 # Background far from any organ is right and never uncertain, for all maps alike: it lifts every
 # AUROC.
-#
-# **Is an uncertainty a probability?** Scale each map to its largest possible value and ask how
-# often voxels of that uncertainty are wrong. On the diagonal an uncertainty of 30 % means wrong in
-# 30 % of cases. On the right the practical question: if you drop the most uncertain voxels, how
-# many errors remain among the kept? The lower, the better; the dashed line drops at random. U is a
-# distance between two pictures: nothing obliges its curve on the left to rise.
 
-
-# %%
-def calibration(name, top, bins=10):
-    """Share of wrong voxels in each bin of uncertainty, test scans pooled, and the bins' sizes."""
-    score = np.concatenate([maps[name].ravel() for _, maps, _ in judged]) / top
-    wrong = np.concatenate([wrong.ravel() for *_, wrong in judged])
-    place = np.minimum((score * bins).astype(int), bins - 1)
-    count, errors = (np.bincount(place, w, minlength=bins) for w in (None, wrong))
-    order = np.argsort(-score, kind="stable")
-    left = 1 - np.cumsum(wrong[order]) / max(wrong.sum(), 1)
-    marks = np.linspace(0, len(left) - 1, 41).astype(int)
-    rate = errors / np.maximum(count, 1)
-    return {"rate": rate.tolist(), "count": count.tolist(), "left": left[marks].tolist()}
-
-
-# %% tags=["figure"]
-TOPS = {
-    "U": float(cohort.n_classes),
-    "entropy": math.log(cohort.n_classes),
-    "1 − max p": 1 - 1 / cohort.n_classes,
-}
-calibrations = {name: calibration(name, top) for name, top in TOPS.items()}
-ALT_CALIBRATION = (
-    "Share of wrong voxels against uncertainty, and errors left when uncertain voxels go."
-)
-show(figures.calibration_curves(calibrations), alt=ALT_CALIBRATION)
-
-
-# %%
-def seconds_for(question, repeats=5):
-    """Median seconds of one call."""
-    spent = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        question()
-        spent.append(time.perf_counter() - started)
-    return float(np.median(spent))
-
-
-# %%
-generator = roll_dice("cost")
-with evaluating(student), torch.no_grad():
-    one = seconds_for(lambda: student(standardise(images)))
-    eight = seconds_for(lambda: noisy_answers(student, images, 8, generator))
-    redrawn = seconds_for(lambda: project(autoencoder, prediction))
-print(f"one scan: prediction {1000 * one:.1f} ms, U {1000 * redrawn:.1f} ms more, ", end="")
-print(f"eight dropout passes {1000 * eight:.1f} ms more")
 
 # %% [markdown]
 # **Task 4. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties:
@@ -1213,9 +1087,8 @@ check(
 # L_\mathrm{cons} = \frac{\sum_v w_v \left\| p_v - p'_v \right\|^2}{C \sum_v w_v}$$
 #
 # Only differences of U count: a constant added to U cancels. With $\gamma = 0$ this *is* the mean
-# teacher, bit for bit; a test holds losses and gradients to it. ($C$, the number of classes, is the
-# mean teacher's; the poster leaves it out. The released code divides by 2 instead, a relic of
-# UA-MT's two classes: `half=True`.)
+# teacher, bit for bit; a test holds losses and gradients to it. ($C$ is the mean teacher's; the
+# poster leaves it out, the released code divides by 2: `half=True`.)
 
 
 # %% tags=["definition"]
@@ -1331,8 +1204,7 @@ ask(
 # ## How do the pieces make a step?
 #
 # One frame for both: the mean teacher's step with a *judge* of the teacher's answer. The judge sees
-# the clean patch; its weights are pasted by the same CutMix boxes as the answer. Random numbers are
-# drawn in the order of notebook 00, the judge's last.
+# the clean patch; its weights are pasted by the same CutMix boxes as the answer.
 
 
 # %% tags=["definition"]
@@ -1463,14 +1335,13 @@ for name in SHOWN:
     trainings |= study.rows(METHODS[name].defined_by(globals()))
 
 # %% tags=["figure"]
-aau = trainings["aau"]
-
-# %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}
 ALT_CURVES = "Losses and validation Dice of three rows over training."
 show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 
 # %% tags=["results"]
+trials_file = Path(f"reports/validation/{NOTEBOOK}.json")
+trials = json.loads(trials_file.read_text()) if trials_file.exists() else {}
 for name, dice in trials.get("gamma", {}).items():
     values = ", ".join(f"{value:.3f}" for value in dice.values())
     print(f"{name:>24}: validation Dice {values} (seeds {', '.join(dice)})")
@@ -1488,6 +1359,82 @@ watched = {name: trainings[name].snapshots for name in ("mean_teacher", "aau")}
 if followed.case_id in cohort.sealed:
     hidden_truth = cohort.sealed.open(followed.case_id, "teaching picture")
     interactive.snapshots(followed, hidden_truth, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
+
+# %% [markdown]
+# ## When does it go wrong?
+#
+# **When the autoencoder was trained too briefly.** Here are four: with fresh weights, stopped after
+# 3 % and after 30 % of the updates, and the one above. Each weighs the mean teacher's predictions
+# for the same unlabelled scans by the step's own `aau_judge`. Divided by their mean, as in the
+# loss, a weight of 1 is that of the mean teacher.
+
+
+# %% tags=["train"]
+def stopped_after(updates):
+    """An autoencoder like the one above after so many updates; with 0 its fresh weights."""
+    fresh = new_autoencoder(own_study, **options)
+    if not updates:
+        return fresh.to(study.device).eval()
+    return train_autoencoder(own_study, fresh, **{**how, "iterations": updates})[0]
+
+
+full = int(repairing.history[-1]["iteration"])
+early = [max(least, round(share * full)) for least, share in enumerate((0, 0.03, 0.3))]
+memories = {updates: stopped_after(updates) for updates in early} | {full: autoencoder}
+
+# %%
+teacher, parts = mean_teacher.networks["teacher"], own.recorded()["step"]
+judge = partial(aau_judge, **{name: parts[name] for name in ("gamma", "hard", "per_class")})
+images = torch.cat([central(study, scan.image) for scan in cohort.unlabelled[:4]]).unsqueeze(1)
+with evaluating(teacher), torch.no_grad():
+    answer = teacher(standardise(images)).float().softmax(dim=1)
+organ = answer.argmax(dim=1) > 0
+
+
+def counts(network):
+    """What each voxel counts under this autoencoder: (item, *space), 1 on average."""
+    weight = judge(SimpleNamespace(autoencoder=network), images, answer, None)["clean weight"]
+    return weight.mean(dim=1) / weight.mean()
+
+
+weights = {updates: counts(network) for updates, network in memories.items()}
+
+# %% tags=["predict"]
+on_organ = {updates: float(weight[organ].mean()) for updates, weight in weights.items()}
+names = {updates: f"the one after {updates} updates" for updates in on_organ}
+worst = min(on_organ, key=on_organ.get)
+ask(
+    "Which autoencoder takes most weight away from the predicted organ?",
+    options=tuple(names.values()),
+    answer=names[worst],
+    because=f"A voxel of organ counts {on_organ[worst]:.2f} of an average voxel there.",
+)
+
+# %% tags=["figure"]
+cut = cut_of(organ)
+maps = {f"{updates} updates": flat(weight, cut) for updates, weight in weights.items()}
+figure = figures.weight_maps(maps, "weight (1 on average)")
+show(figure, alt="The weights of one scan's voxels under four autoencoders, by their updates.")
+lines = [
+    (
+        updates,
+        f"{repair_report(own_study, network, validation_maps)['clean']:.3f}",
+        f"{on_organ[updates]:.3f}",
+        f"{float(weights[updates][~organ].mean()):.3f}",
+    )
+    for updates, network in memories.items()
+]
+heads = ("Updates", "clean maps return at Dice", "a voxel of organ counts", "of background")
+display(plain_table(heads, lines, f"γ = {parts['gamma']:g}; an average voxel counts 1."))
+print(f"Most of the organ's weight is lost after {worst} updates: {on_organ[worst]:.3f} is left")
+print(f"to a voxel of organ, {on_organ[0]:.3f} with fresh weights, {on_organ[full]:.3f} at the end")
+
+# %% [markdown]
+# **If the worst is in between, why?** Fresh weights are equally wrong everywhere, and a constant
+# added to U cancels. Background is learnt first; to an autoencoder that knows nothing else every
+# organ is implausible, and agreement is asked for where there is nothing to learn. No loss says so.
+# (What it costs in Dice is not measured here.) **A sign without any truth:** the mean weight of the
+# predicted organ. **What helps:** to read the Dice of clean validation maps first.
 
 # %% [markdown]
 # ## What does a step cost?
@@ -1512,7 +1459,7 @@ for case, steps in costs.items():
 # profile.
 
 # %% tags=["results"]
-more = {"reliability": reliability, "calibration": calibrations, "autoencoder": repairs}
+more = {"reliability": reliability, "autoencoder": repairs}
 result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, **more)
 row_table(stored_results())
 
@@ -1562,9 +1509,9 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 # and this budget. The intervals speak of other scans, not of other labelled ones.
 #
 # **If the weights move little, why?** A reading that no row here isolates: a weight only takes
-# lessons away, and the lessons it takes are rare. Most uncertain voxels lie along borders, where
-# the autoencoder cannot draw what the network can; there the weight silences right answers, too.
-# And structural errors, which U sees best, are few once a teacher has been averaged.
+# lessons away. Most uncertain voxels lie along borders, where the autoencoder cannot draw what the
+# network can; there the weight silences right answers, too. And structural errors, which U sees
+# best, are few once a teacher has been averaged.
 
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
@@ -1579,8 +1526,8 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 # | UA-MT | 85.09 ± 1.42 | 87.78 ± 1.03 |
 # | **AAU** | **86.58 ± 1.03** | 88.60 ± 0.82 |
 #
-# Their ablation with 8: a threshold on U 85.39, the entropy of the projection 85.92, the distance
-# 86.58.
+# Their [ablation](../docs/glossary.md) with 8: a threshold on U 85.39, the entropy of the
+# projection 85.92, the distance 86.58.
 
 # %% tags=["results"]
 measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["mean_teacher", "ua_mt", "aau"])
@@ -1693,7 +1640,62 @@ constants_table("ua_mt", "aau")
 # network is light (rate 0.1), which keeps entropies low.
 #
 # **Next:** notebook 04 filters the scans themselves.
+
+# %% [markdown]
+# ## Appendix: for a second reading
 #
+# **How many label maps does it take?** Measured on validation maps, with full trainings and two
+# seeds (`trials/03_anatomically_aware_uncertainty.py`), when the quick schedule was longer.
+
+# %% tags=["figure"]
+by_count = trials.get("label_maps", {}).get(DATASET, {})
+if by_count and PROFILE == "quick":
+    ALT_COUNT = "Dice of damaged and of repaired validation maps against the number of label maps."
+    show(figures.repairs_by_maps(by_count), alt=ALT_COUNT)
+lines = []
+for count, rows in by_count.items():
+    changes = [row["repaired"] - row["damaged"] for row in rows]
+    verdict = "repairs" if min(changes) > 0 else "does not repair on every seed"
+    lines.append((count, ", ".join(f"{change:+.3f}" for change in changes), verdict))
+if lines:
+    display(plain_table(("Label maps", "Dice gained, by seed", "in words"), lines))
+else:
+    print("Not measured for these parameters.")
+
+# %% [markdown]
+# **Is an uncertainty a probability?** Scale each map to its largest possible value: how often are
+# voxels of that uncertainty wrong? On the diagonal 30 % means wrong in 30 % of cases. On the right:
+# if you drop the most uncertain voxels, how many errors remain among the kept? The dashed line
+# drops at random. U is a distance: nothing obliges its curve on the left to rise.
+
+
+# %%
+def calibration(name, top, bins=10):
+    """Share of wrong voxels in each bin of uncertainty, test scans pooled, and the bins' sizes."""
+    score = np.concatenate([maps[name].ravel() for _, maps, _ in judged]) / top
+    wrong = np.concatenate([wrong.ravel() for *_, wrong in judged])
+    place = np.minimum((score * bins).astype(int), bins - 1)
+    count, errors = (np.bincount(place, w, minlength=bins) for w in (None, wrong))
+    order = np.argsort(-score, kind="stable")
+    left = 1 - np.cumsum(wrong[order]) / max(wrong.sum(), 1)
+    marks = np.linspace(0, len(left) - 1, 41).astype(int)
+    rate = errors / np.maximum(count, 1)
+    return {"rate": rate.tolist(), "count": count.tolist(), "left": left[marks].tolist()}
+
+
+# %% tags=["figure"]
+TOPS = {
+    "U": float(cohort.n_classes),
+    "entropy": math.log(cohort.n_classes),
+    "1 − max p": 1 - 1 / cohort.n_classes,
+}
+calibrations = {name: calibration(name, top) for name, top in TOPS.items()}
+ALT_CALIBRATION = (
+    "Share of wrong voxels against uncertainty, and errors left when uncertain voxels go."
+)
+show(figures.calibration_curves(calibrations), alt=ALT_CALIBRATION)
+
+# %% [markdown]
 # ## References
 #
 # - AAU: S. Adiga V., J. Dolz and H. Lombaert, MICCAI 2022 and Medical Image Analysis 2024; code:

@@ -31,8 +31,9 @@
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
 # - **You need** notebook 00: the strong supervised row, and why every table has it.
-# - **You will be able to** read a Max-tree, simplify a scan without moving an edge, build cross
-#   pseudo supervision, and tell an ensemble's gain from a method's.
+# - **You will be able to** read a [Max-tree](../docs/glossary.md), simplify a scan without moving
+#   an edge, build [cross pseudo supervision](../docs/glossary.md), and tell an ensemble's gain from
+#   a method's.
 
 # %% [markdown]
 # ## What can be changed?
@@ -223,7 +224,7 @@ interactive.update("dsaif", alt=figures.diagram_alt("dsaif"))
 # | symbol | shape | meaning |
 # |---|---|---|
 # | $f$ | (*space) | image in whole grey levels |
-# | $N$ | set of pixels | a node: a connected component of $\{v : f_v \ge t\}$ for some $t$ |
+# | $N$ | set of pixels | a *node*: a connected component of $\{v : f_v \ge t\}$ for some $t$ |
 # | $\ell_N$ | number | level of the node: the lowest $f_v$ in it (Min-tree: the highest) |
 #
 # A component that stays the same over several $t$ is one node. Its parent is the smallest node that
@@ -1137,9 +1138,9 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% [markdown]
-# **What did the filters change?** DSAIF stands beside *Cross pseudo supervision*, its ablation.
-# Press *Largest gain* and *Largest loss*: does a whole island or hole differ, or only the border?
-# Then compare one network with the average of both.
+# **What did the filters change?** DSAIF stands beside *Cross pseudo supervision*, its
+# [ablation](../docs/glossary.md). Press *Largest gain* and *Largest loss*: does a whole island or
+# hole differ, or only the border? Then compare one network with the average of both.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

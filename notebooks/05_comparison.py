@@ -199,7 +199,7 @@ else:
 # ## What is there, and what is missing?
 #
 # A comparison is as good as its holes are visible. Here are the seeds of every cohort, and what
-# three seeds of every method and its ablation would still need.
+# three seeds of every method and its [ablation](../docs/glossary.md) would still need.
 
 # %%
 seeds = {name: sorted({run["seed"] for run in runs}) for name, runs in cohorts.items()}
@@ -644,8 +644,9 @@ check(
 # ## What do the papers say?
 #
 # Reported numbers, in % Dice, beside the protocol that made them. They stand in tables of different
-# make: other crops, other checkpoints, other filters at test time. A difference *between* two
-# papers is not a difference between two methods.
+# make: other crops, other checkpoints, other filters at test time, such as the
+# [largest component](../docs/glossary.md). A difference *between* two papers is not a difference
+# between two methods.
 #
 # | method | data, labelled | reported | checkpoint | at test time |
 # |---|---|---|---|---|

@@ -19,9 +19,10 @@
 # that open on top of your scans.**
 #
 # Most projects do not fail at the loss function. They fail at a label map that lies mirrored beside
-# its image, at one patient on both sides of the split, at a prediction saved without its affine. So
-# half of this notebook is about files. The other half ranks the methods on *your* test scans, says
-# how little a few scans can prove, and exports the models for tomorrow's scan.
+# its image, at one patient on both sides of the split, at a prediction saved without its
+# [affine](../docs/glossary.md). So half of this notebook is about files. The other half ranks the
+# methods on *your* test scans, says how little a few scans can prove, and exports the models for
+# tomorrow's scan.
 #
 # - **Time:** minutes on two CPU cores (`quick`), about a minute for a test run (`smoke`).
 # - **Your time:** about 35 minutes to read, 65 with the tasks. **Words:** the
@@ -304,7 +305,7 @@ check(
 # sealed, and these scans join the unlabelled ones.
 #
 # **Fewer than ten labelled scans?** Then one or two held-out scans prove nothing. With `FOLDS = n`
-# nothing is held out: patients are shared out into n folds, each fold is tested by networks that
+# nothing is held out: patients are shared out into n *folds*, each fold is tested by networks that
 # were trained on the others, and its labels are sealed for them. All scores are pooled, settings
 # are fixed, last weights count. The exported network is trained on *all* labelled scans, in the
 # same way; `N_LABELLED` is not used. It takes n + 1 trainings of each row. `splits_final.json`
@@ -322,7 +323,7 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
 # **Task 3. A patient on both sides.** Write `leaks(train, test, patient_of)`: the patients who have
-# scans in both lists, as a set. `patient_of` maps a case id to its patient.
+# scans in both lists, as a set. `patient_of` maps a [case id](../docs/glossary.md) to its patient.
 
 
 # %% tags=["exercise"]
@@ -425,10 +426,10 @@ check(
 # each. All rows share network, schedule, number of updates and labelled scans (UMCT's flat networks
 # are smaller). Bidirectional copy-paste (notebook 01) pastes labelled and unlabelled scans into
 # each other. Uncertainty co-training (02) has several networks that look along different axes.
-# Anatomically aware uncertainty (03) first trains an autoencoder on the few label maps.
-# Structure-aware filtering (04) shows two networks two filtered versions of each scan. Methods with
-# several networks give two rows: one network alone, and the average of all. UMCT and DSAIF take
-# scans of one channel, and say so if yours have several.
+# Anatomically aware uncertainty (03) first trains an [autoencoder](../docs/glossary.md) on the few
+# label maps. Structure-aware filtering (04) shows two networks two filtered versions of each scan.
+# Methods with several networks give two rows: one network alone, and the average of all. UMCT and
+# DSAIF take scans of one channel, and say so if yours have several.
 
 
 # %% tags=["definition"]
@@ -587,8 +588,8 @@ print(f"{row_name(best)} is used from here on ({count} scans).")
 #
 # One file for each row, in the *safetensors* format: plain numbers, no pickle that could run code
 # when it is opened. With the weights it holds the classes, the geometry, what the training scans
-# looked like, the scores with their number of scans, the classes of which only the largest
-# component is kept, a checksum over all of it, and a probe: a
+# looked like, the scores with their number of scans, the classes of which only the
+# [largest component](../docs/glossary.md) is kept, a checksum over all of it, and a probe: a
 # small input with the answer that the network gave. Whoever loads it tomorrow, with another version
 # of the code, learns at once whether it still answers alike. Beside it lies a card for people:
 
@@ -606,8 +607,9 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # Now the exported weights are loaded again and predict from the files of the folder, as they would
 # for a stranger. Each prediction is turned back to the orientation of its scan and written with its
 # shape and affine. Then both files are read anew and scored. If anything on the way from array to
-# file and back were wrong, the test Dice with post-processing, above, would differ from the files'.
-# (With folds the exported networks have seen every labelled scan, and nothing is compared.)
+# file and back were wrong, the test Dice with [post-processing](../docs/glossary.md), above, would
+# differ from the files'. (With folds the exported networks have seen every labelled scan, and
+# nothing is compared.)
 
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
@@ -711,8 +713,8 @@ interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT
 #
 # Four signs need no label map: the share of each class (does it shrink to nothing, or grow?), its
 # number of components, the **agreement** (Dice) of teacher and student, if the row has a teacher,
-# and the mean agreement of any two rows. Snapshots of the training are those of one unlabelled
-# scan, so this figure shows that scan alone:
+# and the mean agreement of any two rows. [Snapshots](../docs/glossary.md) of the training are those
+# of one unlabelled scan, so this figure shows that scan alone:
 
 # %% tags=["figure"]
 ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."

@@ -20,8 +20,8 @@
 #
 # Every defect is a classic of this field: a teacher that never moves, a softmax over the wrong
 # axis, labels that stay behind when their image is turned. First you diagnose, in a game of curves,
-# snapshots of pseudo-labels and a few measured numbers; then you see what the score would have told
-# you, and what a test of three lines tells in a second.
+# [snapshots](../docs/glossary.md) of pseudo-labels and a few measured numbers; then you see what
+# the score would have told you, and what a test of three lines tells in a second.
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are found again;
 #   seconds for a test run (`smoke`).
@@ -373,7 +373,8 @@ plain_table(("Exhibits", "of 9", "which"), lines, smoke_note(stored_results()))
 #
 # A defect that costs nothing says something about the method. If training without the part that the
 # line disables ends in the same place, then at this length, on this cohort, that part does not
-# carry the gain. A defect and an ablation are the same experiment; only the intention differs.
+# carry the gain. A defect and an [ablation](../docs/glossary.md) are the same experiment; only the
+# intention differs.
 
 # %% [markdown]
 # ## What would have found it?
@@ -599,9 +600,9 @@ check(
 # - In the same code the average of the teacher covers only the parameters in one script and the
 #   running statistics too in the other: exhibit G shows what can depend on it.
 # - In the released code of anatomically aware uncertainty the noise on the latent code is off while
-#   the autoencoder learns and on by default when it is asked, in evaluation too: the same scan gets
-#   another uncertainty at each call. And its options take the word `False` for true, as any text
-#   that is not empty.
+#   the [autoencoder](../docs/glossary.md) learns and on by default when it is asked, in evaluation
+#   too: the same scan gets another uncertainty at each call. And its options take the word `False`
+#   for true, as any text that is not empty.
 # - In this repository two of the first defects that we switched on in a copy were noticed by no
 #   test. One showed a test that was too weak, since fixed; the other turned out to be no defect.
 

@@ -1064,7 +1064,8 @@ print("One row leads on all of them." if same else "No row leads on all of them.
 # **What follows, in our reading.** If no row leads everywhere, a recommendation without your own
 # scans is a guess. The two that notebook 06 trains by default are the plainest of both kinds: the
 # mean teacher, whose squared error forgives a wrong teacher, and soft labels, which learn faster
-# from a right one. Your own validation scans decide between them, or your folds.
+# from a right one. Your own validation scans decide between them, or your
+# [folds](../docs/glossary.md).
 
 # %% [markdown]
 # **Task 6. The winner's luck.** Ten candidates are equally good. Each validation score has an error

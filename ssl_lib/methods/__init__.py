@@ -75,6 +75,15 @@ _records = (
         notebook=BASELINES,
     ),
     Method(
+        name="bcp_pretraining",
+        title="BCP's pre-training alone",
+        step=bcp.pretraining_step,
+        config={"beta": 2 / 3},
+        warm_up=bcp.pretraining_step,
+        warm_up_config={"beta": 2 / 3},
+        notebook=BCP,
+    ),
+    Method(
         name="bcp_ablation",
         title="BCP without copy-paste",
         step=bcp.bcp_step,

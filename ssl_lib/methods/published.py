@@ -107,6 +107,12 @@ def _bcp(data: str, **config: Any) -> Published:
     return Published({"alpha": 0.5, "beta": 2 / 3, **shared, **config}, warm_up)
 
 
+def _pretraining(data: str) -> Published:
+    """Its first stage in both stages: copy-paste among the labelled, and no unlabelled scan."""
+    record = _bcp(data)
+    return replace(record, config=record.warm_up_config)
+
+
 def _aau(data: str) -> Published:
     """AAU; on ACDC, for which nothing was released, in the schedule of the mean teacher there."""
     record = _mean_teacher(
@@ -149,6 +155,7 @@ def _records(data: str) -> dict[str, Published]:
         "supervised_strong": _supervised(data, **OURS),
         "supervised_all": _weak(_supervised(data)),
         "mean_teacher": _mean_teacher(data, {}, silent=1000 if data == "acdc" else 0),
+        "bcp_pretraining": _pretraining(data),
         "bcp_ablation": _bcp(data, beta=0.0),
         "bcp_one_direction": _bcp(data, directions=("inward",)),
         "bcp": _bcp(data),

@@ -4,6 +4,7 @@ line, and its meaning shows when the link is pointed at."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from html import escape
 
@@ -19,6 +20,7 @@ SILENT = {"a", "button", "code", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "
 """Elements in whose text nothing is linked."""
 _LINE = re.compile(r"^\| (?!word \||-)(.+?) \| (.+?) \|$", re.MULTILINE)
 _TAG = re.compile(r"(<[^>]*>)")
+_PLAIN_LINK = re.compile(r'<a href="\.\./glossary\.html">([^<]*)</a>')
 
 
 @cache
@@ -47,9 +49,18 @@ def anchor(line: str) -> str:
 
 @cache
 def _every_word() -> re.Pattern[str]:
-    """Every word of the glossary, longer ones first, also in the plural."""
+    """Every word of the glossary, longer ones first, also in the plural; a single letter stands as
+    it is, so that "us" is not the plural of "U"."""
     words = sorted(glossary_terms(), key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, words))})(s?)(?![\w-])", re.IGNORECASE)
+    several = "|".join(re.escape(word) for word in words if len(word) > 1)
+    single = "|".join(re.escape(word) for word in words if len(word) == 1)
+    either = rf"{several}|(?-i:{single})(?!s)"
+    return re.compile(rf"(?<![\w-])({either})(s?)(?![\w-])", re.IGNORECASE)
+
+
+def words_in(text: str) -> Iterator[str]:
+    """The words of the glossary in a text, one by one, in lower case and in the singular."""
+    return (match.group(1).lower() for match in _every_word().finditer(text))
 
 
 class TermLinks:
@@ -59,7 +70,9 @@ class TermLinks:
         self._left = {word.lower(): found for word, found in glossary_terms().items()}
 
     def __call__(self, html: str) -> str:
-        """The HTML with the words that were not linked before."""
+        """The HTML with the words that were not linked before. Of a word that the text itself links
+        to the glossary, the link leads to its line."""
+        html = _PLAIN_LINK.sub(self._opened, html)
         parts, depth = [], 0
         for part in _TAG.split(html):
             if part.startswith("<"):
@@ -70,6 +83,10 @@ class TermLinks:
             else:
                 parts.append(part if depth else self._linked(part))
         return "".join(parts)
+
+    def _opened(self, link: re.Match[str]) -> str:
+        """The word of a link to the glossary without it, if it is to be linked to its line."""
+        return link.group(1) if self._left.keys() & set(words_in(link.group(1))) else link.group()
 
     def _linked(self, text: str) -> str:
         return _every_word().sub(self._link, text) if text.strip() else text

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_study
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Generator, Tensor
 
-from ssl_lib.methods import bcp
+from ssl_lib.methods import METHODS, bcp
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch
@@ -346,3 +348,52 @@ def test_pretraining_pastes_labels_with_their_voxels(trial) -> None:
         region = pasted.unsqueeze(1) if name == "images" else pasted
         partner = plain[name].roll(1, 0)
         assert torch.equal(maps[name], torch.where(region, partner, plain[name]))
+
+
+# --- the row of the pre-training alone
+
+
+@pytest.mark.parametrize("data", ["", "la2018", "acdc"])
+def test_the_pretraining_alone_is_the_first_stage_of_bcp_twice(data) -> None:
+    control, whole = METHODS["bcp_pretraining"], METHODS["bcp"]
+    if data:
+        control, whole = control.published[data], whole.published[data]
+        assert dict(control.settings) == dict(whole.settings)
+    else:
+        assert control.step is control.warm_up is whole.warm_up and not control.teacher
+    assert control.config == control.warm_up_config == whole.warm_up_config
+
+
+@pytest.mark.parametrize("options", [{}, {"halves": True}, {"regions": True}, {"beta": 0.0}])
+def test_the_pretraining_takes_no_notice_of_unlabelled_scans_and_needs_no_teacher(
+    trial, options
+) -> None:
+    nothing = replace(trial.batch, unlabelled=None)
+    alone = SimpleNamespace(student=trial.networks.student)
+    found = [
+        bcp.pretraining_step(networks, batch, trial.moment(), **options)
+        for networks, batch in ((trial.networks, trial.batch), (alone, nothing))
+    ]
+    assert torch.equal(found[0].losses["supervised"], found[1].losses["supervised"])
+    assert found[0].losses.keys() == {"supervised"}
+
+
+def test_the_pretraining_is_supervision_by_what_it_shows(trial) -> None:
+    output = bcp.pretraining_step(trial.networks, trial.batch, trial.moment())
+    expected = segmentation_loss(
+        trial.networks.student(output.maps["images"]), output.maps["labels"]
+    )
+    assert output.losses["supervised"].item() == pytest.approx(expected.item(), abs=1e-6)
+    assert len(output.maps["images"]) == len(trial.batch.images), "patches as the strong baseline"
+
+
+def test_the_pretraining_alone_finds_the_first_stage_of_bcp_and_asks_for_labelled_batches_only(
+    tmp_path,
+) -> None:
+    study = tiny_study.tiny_study(tmp_path)
+    study.train(METHODS["bcp"])
+    before = set(tmp_path.iterdir())
+    control = study.train(METHODS["bcp_pretraining"])
+    assert len(set(tmp_path.iterdir()) - before) == 1, "the second stage alone was trained"
+    assert control.networks.keys() == {"student"}
+    assert {key for row in control.history for key in row} == {"iteration", "supervised"}

@@ -55,7 +55,16 @@ def small(name: str):
     return replace(method, published=shorter)
 
 
-NAMES = ("supervised_strong", "mean_teacher", "bcp", "umct", "ua_mt", "aau", "dsaif")
+NAMES = (
+    "supervised_strong",
+    "mean_teacher",
+    "bcp",
+    "bcp_pretraining",
+    "umct",
+    "ua_mt",
+    "aau",
+    "dsaif",
+)
 
 
 @pytest.mark.parametrize("data", SMALL)
@@ -84,7 +93,7 @@ def test_a_finished_row_is_found_again_and_not_trained_twice(tmp_path):
     assert hashes[0] == hashes[1]
 
 
-UNCHANGED = ("supervised_few", "supervised_weak", "mean_teacher", "bcp", "umct", "ua_mt", "aau",
+UNCHANGED = ("supervised_few", "supervised_weak", "mean_teacher", "bcp", "bcp_pretraining", "umct", "ua_mt", "aau",
              "dsaif", "supervised_all")  # fmt: skip
 
 

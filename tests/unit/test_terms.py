@@ -47,3 +47,16 @@ def test_meanings_are_those_of_the_glossary_and_every_link_has_a_line(tmp_path) 
     for anchor, meaning in glossary_terms().values():
         assert f'id="{anchor}"' in page
         assert f"| {meaning} |" in text
+
+
+def test_us_is_not_the_plural_of_u() -> None:
+    assert TermLinks()("<p>It happened to us.</p>") == "<p>It happened to us.</p>"
+    assert ">U</a>" in TermLinks()("<p>Where U is large.</p>")
+
+
+def test_a_word_that_a_notebook_links_to_the_glossary_leads_to_its_line() -> None:
+    links = TermLinks()
+    plain = '<p>Two <a href="../glossary.html">{}</a>.</p>'
+    assert 'href="../glossary.html#word-seed"' in links(plain.format("seeds"))
+    assert links(plain.format("seeds")) == plain.format("seeds"), "once in a page"
+    assert links(plain.format("glossary")) == plain.format("glossary")
