@@ -78,6 +78,8 @@ from types import SimpleNamespace
 import higra
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
 
 from ssl_lib.training.augmentation import (
     paste,
@@ -100,7 +102,7 @@ from ssl_lib.training.method import Prepared
 # %%
 import time
 
-from scipy.ndimage import gaussian_filter, rotate
+from scipy.ndimage import rotate
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
@@ -638,13 +640,26 @@ def borders(before, after, least):
     return pairs[strong & same], pairs[strong & ~same], bad
 
 
+# %% tags=["definition"]
+def blur_like(image, version, dimensions):
+    """A Gaussian blur of a scan (*space) with the mean absolute change of another version."""
+    wanted, still = np.abs(version - image).mean(), (image.ndim - dimensions) * (0,)
+
+    def blurred(width):
+        return gaussian_filter(image, (*still, *dimensions * (width,)))
+
+    def beyond(width):
+        return np.abs(blurred(width) - image).mean() - wanted
+
+    if wanted == 0:
+        return image
+    width = 1.0
+    while beyond(width) < 0 and width < max(image.shape):
+        width *= 2
+    return blurred(brentq(beyond, 0, width) if beyond(width) > 0 else width)
+
+
 # %%
-def like_filter(image, change):
-    """A Gaussian blur whose mean change is the first to reach `change`."""
-    blurs = (gaussian_filter(image, width) for width in np.linspace(0.2, 6, 59))
-    return next((b for b in blurs if np.abs(b - image).mean() >= change), image)
-
-
 STRONG = 40  # of 255 levels: weaker steps are mostly noise
 whole = to_levels(shown)[0].astype(float)
 versions = {k: filter_levels(to_levels(shown)[0], k, area=area) for k in ("max", "min")}
@@ -701,28 +716,45 @@ def filter_scan(image, dimensions, **options):
 
 
 # %% tags=["definition"]
+def blur_scan(image, dimensions, **options):
+    """Two blurs (2, *space) that change a scan as much as the Max- and the Min-filter do."""
+    both = filter_scan(image, dimensions, **options)
+    return np.stack([blur_like(image, version, dimensions) for version in both])
+
+
+# %% tags=["definition"]
 WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
-def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by case id, made once and kept in `folder`; large scans
-    by a process for each core."""
-    code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
+def filtered_companions(scans, dimensions, folder, make=filter_scan, **options):
+    """Both versions of each scan by case id, made once and kept in `folder`; large scans by a
+    process for each core."""
+    code, chosen = (step_source(make), version("higra")), sorted(options.items())
     parts = {scan.case_id: (scan.image, dimensions, chosen, code) for scan in scans}
     calls = {scan.case_id: ((scan.image, dimensions), options) for scan in scans}
     worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
     workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
-    return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
+    return all_made_once(folder, parts, library_twin(make), calls, workers)
 
 
 # %% tags=["definition"]
-def prepare_filtered(study, *, area=None):
-    """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
+def prepare_versions(study, make, area):
+    """Both versions of all training scans; `area` in voxels (default: by the patch)."""
     scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
-    versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
+    versions = filtered_companions(scans, study.cohort.dimensions, folder, make, area=area)
     return Prepared(auxiliary=versions, networks=2)
+
+
+def prepare_filtered(study, *, area=None):
+    """The Max- and the Min-filtered scans."""
+    return prepare_versions(study, filter_scan, area)
+
+
+def prepare_blurred(study, *, area=None):
+    """Blurred scans in their place, changed by as much."""
+    return prepare_versions(study, blur_scan, area)
 
 
 # %%
@@ -776,12 +808,13 @@ print(
 
 
 # %% tags=["definition"]
-def choose_versions(batch, gate, generator, device):
+def choose_versions(batch, gate, generator, device, *, same=False):
     """For each sample the channel that network 1 and network 2 see: 0 scan, 1 Max, 2 Min."""
     plain = torch.rand(batch, generator=generator, device=device) < gate
     swapped = torch.rand(batch, generator=generator, device=device) < 0.5
     first = torch.where(swapped, 2, 1)
-    return first.masked_fill(plain, 0), (3 - first).masked_fill(plain, 0)
+    second = first if same else 3 - first
+    return first.masked_fill(plain, 0), second.masked_fill(plain, 0)
 
 
 # %% tags=["definition"]
@@ -877,10 +910,10 @@ def random_gamma(images, generator, settings=None):
 
 
 # %% tags=["definition"]
-def what_each_sees(images, moment, gate, strong):
+def what_each_sees(images, moment, gate, strong, **choice):
     """The two networks' versions of a batch, each with an appearance of its own."""
     change = random_appearance if strong else partial(random_gamma, settings=moment.settings)
-    channels = choose_versions(len(images), gate, moment.generator, images.device)
+    channels = choose_versions(len(images), gate, moment.generator, images.device, **choice)
     return [change(pick(images, channel), moment.generator) for channel in channels]
 
 
@@ -898,15 +931,17 @@ def copy_paste(pair, labels, generator):
 
 
 # %% tags=["definition"]
-def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1):
+def dsaif_step(
+    networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1, **choice
+):
     """Two networks, two versions of each scan, each network the other's teacher."""
     pair, generator = students(networks), moment.generator
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
-    known = what_each_sees(images, moment, gate, strong)
+    known = what_each_sees(images, moment, gate, strong, **choice)
     if strong:
         known, labels = copy_paste(known, labels, generator)
-    seen = what_each_sees(clean, moment, gate, strong)
+    seen = what_each_sees(clean, moment, gate, strong, **choice)
     supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
     cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
     reached = moment.iteration // every * every
