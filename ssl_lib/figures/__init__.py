@@ -26,7 +26,6 @@ from ssl_lib.figures.filtering import (
     error_maps,
     filter_frame,
     filtered_views,
-    node_counts,
     overlap_comparison,
     signal_trees,
     surviving_edges,
@@ -69,7 +68,6 @@ from ssl_lib.figures.views import (
     mixed_colours,
     uncertainty_maps,
     view_opinions,
-    voxel_line,
 )
 from ssl_lib.figures.watching import snapshot_signs
 
@@ -114,7 +112,6 @@ __all__ = [
     "mixture_frame",
     "most_uncertain",
     "new_figure",
-    "node_counts",
     "overlap_comparison",
     "overlay",
     "prediction_grid",
@@ -138,7 +135,6 @@ __all__ = [
     "verdict_shares",
     "versions_seen",
     "view_opinions",
-    "voxel_line",
     "weight_frame",
     "weight_maps",
     "worth_in_labels",
