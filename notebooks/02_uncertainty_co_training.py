@@ -105,7 +105,7 @@ from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.notebook.source import work_in_project
+from ssl_lib.notebook.source import load_method, work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
@@ -699,9 +699,9 @@ mean, uncertainty = mean_and_uncertainty(answers)
 print("p", mean[0, 1].numpy().round(2), " U", uncertainty[0, 0].numpy().round(2))
 
 # %% [markdown]
-# **And normalisation?** During the passes its layers can use the running statistics of training, or
-# those of the batch. In an early 2D prototype co-training failed with the running ones. With these
-# trained views, and no co-training yet, the mean of the passes can be judged either way:
+# **And normalisation?** During the passes its layers use the statistics of the batch, not the
+# running ones of training: `batch_statistics=False` is the switch, and the appendix compares. The
+# passes then also move the running statistics, as every pass in training mode does.
 
 # %%
 half_truth = label_shares(truth, cohort.n_classes).argmax(dim=1).byte()
@@ -713,20 +713,7 @@ def wrong(share):
     return share.argmax(dim=1) != half_truth
 
 
-# %% tags=["results"]
-for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
-    judged = [copy.deepcopy(member) for member in view_networks]
-    torch.manual_seed(0)
-    p = [opinion(member, images, PASSES, batch_statistics)[0] for member in judged]
-    shares = ", ".join(f"{wrong(share).float().mean():.2%}" for share in p)
-    print(f"statistics {words}: each view is wrong in {shares} of the voxels")
-
 # %% [markdown]
-# Our default is the batch's; `batch_statistics=False` is the switch. With it the passes also move
-# the running statistics of the view's layers, as every pass in training mode does; its weights stay
-# as they are. Does *training* with running
-# ones fail here as well? A trial of its own, on validation scans, listed under "Does it train?".
-#
 # The maps, beside where each view is *really* wrong:
 
 # %%
@@ -918,43 +905,23 @@ interactive.three_views(
 # %% tags=["results"]
 def per_cent_wrong(shares):
     """Per cent of the voxels of the first sample whose likeliest class is not the true one."""
-    return f"{100 * (shares.argmax(dim=1) != half_truth)[0].float().mean().item():.2f}"
+    return 100 * (shares.argmax(dim=1) != half_truth)[0].float().mean().item()
 
 
-print("views themselves:", ", ".join(map(per_cent_wrong, means)))
+def in_words(values):
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+print("views themselves:", in_words(map(per_cent_wrong, means)))
+by_power = {}
 for power in (0, 1, 2):
-    weights = [confidence(u, power=power) for u in uncertainties]
-    targets = [fused_target(means, weights, own) for own in range(len(means))]
-    print(f"targets, power {power}:", ", ".join(map(per_cent_wrong, targets)))
-
-# %% [markdown]
-# **One line of voxels through it all.** View 1 is the student. Where the solid target leaves the
-# dotted one, the weighting has spoken: towards the truth, or away from it?
-
-
-# %%
-def line_through(tensor):
-    """A line along the last axis of the first sample, through the row with most organ."""
-    rows = (half_truth[0] > 0).sum(dim=-1)
-    row = np.unravel_index(int(rows.argmax()), rows.shape)
-    return tensor[0][tuple(int(i) for i in row)].cpu().numpy()
-
-
-organ = int(np.bincount(line_through(half_truth), minlength=cohort.n_classes)[1:].argmax()) + 1
-teachers = {names[v]: (line_through(means[v][:, organ]), line_through(uncertainties[v][:, 0]))
-            for v in range(1, COUNT)}  # fmt: skip
-
-# %% tags=["figure"]
-fused = {}
-for words, power in {"weighted by confidence": 1.0, "plain mean": 0.0}.items():
-    trust = [confidence(uncertainty, power=power) for uncertainty in uncertainties]
-    fused[words] = line_through(fused_target(means, trust, 0)[:, organ])
-taught = line_through(half_truth) == organ
-figure = figures.voxel_line(taught, teachers, fused, cohort.class_names[organ])
-show(
-    figure,
-    alt="Two teachers' answers and uncertainty, and the fused targets, along a line of voxels.",
-)
+    trust = [confidence(u, power=power) for u in uncertainties]
+    targets = [fused_target(means, trust, own) for own in range(COUNT)]
+    by_power[power] = [per_cent_wrong(target) for target in targets]
+    print(f"targets, power {power}:", in_words(by_power[power]))
+worse = np.subtract(by_power[0], by_power[1])
+print(f"The plain mean is the worse target for {(worse > 0).sum()} of {COUNT} views.")
+print(f"Its wrong voxels minus those at power 1: {worse.mean():+.2f} points on average.")
 
 # %% [markdown]
 # **Task 4. Hear the others.** Write `my_target(p, c, own)` for lists of numbers: the mean of all
@@ -1077,8 +1044,7 @@ def umct_step(
 # (`strong=False` is the plain reading of the paper, and the profile `paper` takes it, for labelled
 # scans, too); and the weight $\lambda$, which came out as others report the paper's. **Switching
 # the idea off is one argument**, `power=0`.
-
-# %% [markdown]
+#
 # **Task 5. Count the bill.** $N$ views, $K$ passes, one scan: how often does a *decoder* run in one
 # step, the pass with gradients included? And the encoder, which has no dropout? Write `runs(n, k)`
 # as (decoders, encoders).
@@ -1130,8 +1096,6 @@ if cohort.dimensions == 3 and PROFILE in ("gpu", "paper"):
     names.append("umct_six_views")
 co_trained = {name: study.train(METHODS[name].defined_by(globals())) for name in names}
 umct = co_trained["umct"]
-
-# %% tags=["train"]
 few, mean_teacher, everything = (
     study.train(METHODS[name]) for name in ("supervised_few", "mean_teacher", "supervised_all")
 )
@@ -1143,17 +1107,6 @@ show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
 # The curves of the views show view 1 alone. Sums over views make losses higher, not worse.
-
-# %% tags=["results"]
-for name, training in {"mean_teacher": mean_teacher, **co_trained}.items():
-    updates = settings.warm_up + settings.schedule.iterations
-    each = training.seconds / updates
-    print(f"{row_name(name)}: {training.seconds:.0f} s, {1000 * each:.0f} ms for an update")
-
-# %% [markdown]
-# Those seconds are of the machine that trained them, with all warm-ups. A flat kernel has a third
-# of a cubic one's weights, half resolution an eighth of the voxels; that pays for three networks
-# and their passes.
 #
 # ## Can you watch the views teach each other?
 #
@@ -1295,8 +1248,7 @@ for setting in sorted(settings_stored):
 
 # %% [markdown]
 # Two views in 2D are the poorest case: the weights are irrelevant, and a picture has no third side.
-# Early prototypes saw no gain there; where two views stand in the list, ours are judged. In 3D
-# `quick` leaves that row out to save time; `gpu` trains two, three and six views.
+# In 3D `quick` leaves that row out to save time; `gpu` trains two, three and six views.
 
 
 # %% tags=["results"]
@@ -1334,6 +1286,85 @@ ask(
 )
 
 # %% [markdown]
+# ## When does it go wrong?
+#
+# **Silently.** Two mistakes of one line, each in a copy of this notebook's functions: the views are
+# asked in *evaluation mode*; or the colleague of task 2 *turns answers back* by the same exchange
+# of axes. On cubes every shape fits and no error is raised. Three short
+# trainings, as above and with each mistake:
+
+# %% tags=["train"]
+EVALUATED, TURNED = "Asked in evaluation mode", "Turned back by the same exchange"
+mistakes = {
+    EVALUATED: ("= batch_statistics or isinstance(module, dropouts)", "= False"),
+    TURNED: ("[look_back(part, member.view)", "[look(part, member.view)"),
+}
+written = {words: vars(load_method(NOTEBOOK, change=line)) for words, line in mistakes.items()}
+written = {"As above": globals(), **written}
+side, count = min(settings.patch), max(2, settings.schedule.iterations // 3)
+short = {"schedule.iterations": count, "warm_up": count}
+brief = study.with_overrides({**short, "patch": cohort.dimensions * (side,)})
+tried = {words: brief.train(METHODS["umct"].defined_by(own)) for words, own in written.items()}
+
+
+# %%
+def lessons_by(functions, power=1.0):
+    """The largest U, each trained view's answers, and what each would be taught, on cubes."""
+    torch.manual_seed(0)
+    asked = [functions["opinion"](copy.deepcopy(v), images[cube], PASSES) for v in view_networks]
+    p, u = zip(*asked, strict=True)
+    trust = [confidence(uncertainty, power=power) for uncertainty in u]
+    largest = max(uncertainty.max().item() for uncertainty in u)
+    return largest, p, [fused_target(p, trust, own) for own in range(COUNT)]
+
+
+def missed(shares):
+    """Share of voxels of the cubes whose likeliest class is not the true one."""
+    return (shares.argmax(dim=1) != right).float().mean().item()
+
+
+cube = (..., *cohort.dimensions * (slice(side),))
+right = label_shares(truth[cube], cohort.n_classes).argmax(dim=1)
+lessons, ends = {words: lessons_by(own) for words, own in written.items()}, {}
+for words, (largest, said_by, taught) in lessons.items():
+    plain = lessons_by(written[words], power=0.0)[2]
+    gap = max((one - other).abs().max().item() for one, other in zip(taught, plain, strict=True))
+    dice = np.mean([brief.validate(view) for view in students(tried[words].networks)])
+    ends[words] = largest, gap, [*map(missed, said_by)], np.mean([*map(missed, taught)]), dice
+
+# %% tags=["predict"]
+equal = [words for words in mistakes if ends[words][1] < 1e-6]
+ask(
+    "With which mistake is the method its own ablation, the plain mean?",
+    options=(*mistakes, "With neither"),
+    answer=equal[0] if len(equal) == 1 else "With neither",
+    because=f"The largest U is {ends[EVALUATED][0]:.4f} and {ends[TURNED][0]:.4f}.",
+)
+
+# %% tags=["figure"]
+taught = lessons[TURNED][2][1]
+place = choose_slice(right[0].cpu().numpy(), right[0].cpu().numpy())
+figure = figures.map_and_errors(
+    "view 2 is taught", flat(1 - taught[:, 0], place), flat(taught.argmax(dim=1) != right, place)
+)
+show(figure, alt="Foreground in view 2's target with answers turned back wrongly, and its errors.")
+
+# %% tags=["results"]
+lines = [
+    (words, f"{largest:.3f}", f"{gap:.3f}", ", ".join(f"{x:.1%}" for x in views), f"{errors:.1%}",
+     f"{dice:.3f}")
+    for words, (largest, gap, views, errors, dice) in ends.items()
+]  # fmt: skip
+heads = ("Training", "largest U", "weighted minus plain", "views wrong", "targets wrong", "Dice")
+(*_, usual, usual_dice), (*_, errors, dice) = ends["As above"], ends[TURNED]
+print(f"{TURNED}: {errors:.1%} of the voxels of targets are wrong,")
+print(f"not {usual:.1%}, and the views end at {dice - usual_dice:+.3f} validation Dice.")
+plain_table(heads, lines, "Targets and validation Dice: means over views.")
+
+# %% [markdown]
+# **Signs without any truth:** a map of $U$ in one colour; answers of one view that lie beside those
+# of all others.
+#
 # ## What does the paper report, and what did we measure?
 #
 # Reported Dice in % on NIH pancreas, 62 scans to train, from tables of the 2020 article:
@@ -1481,3 +1512,18 @@ constants_table("umct")
 #   year    = {2020}
 # }
 # ```
+
+# %% [markdown]
+# ## Appendix: which statistics should the passes use?
+#
+# In an early 2D prototype co-training failed with the running ones. With views trained on labels
+# alone, the mean of the passes can be judged either way; whether *training* fails with running
+# ones is a trial of its own, listed under "Does it train?".
+
+# %% tags=["results"]
+for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
+    judged = [copy.deepcopy(member) for member in view_networks]
+    torch.manual_seed(0)
+    p = [opinion(member, images, PASSES, batch_statistics)[0] for member in judged]
+    shares = ", ".join(f"{wrong(share).float().mean():.2%}" for share in p)
+    print(f"statistics {words}: each view is wrong in {shares} of the voxels")

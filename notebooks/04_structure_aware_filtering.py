@@ -80,6 +80,8 @@ from types import SimpleNamespace
 import higra
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
 
 from ssl_lib.training.augmentation import (
     paste,
@@ -101,18 +103,19 @@ from ssl_lib.training.method import Prepared
 
 # %%
 import time
+from dataclasses import replace
 
-from scipy.ndimage import gaussian_filter, rotate
+from scipy.ndimage import rotate
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import SignalTree, choose_slice, show
-from ssl_lib.notebook.source import work_in_project
+from ssl_lib.notebook.source import load_method, work_in_project
 from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results, smoke_note
-from ssl_lib.methods import METHODS
+from ssl_lib.methods import METHODS, in_order
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
@@ -152,17 +155,15 @@ def stored_results():
 
 # %%
 def overlaps(row):
-    """Overlap (seed, scan) of the two networks' mistakes in every stored run; NaN: no mistakes."""
-    runs = [run["error_overlap"][row].values() for run in stored_results()]
-    return np.array([list(run) for run in runs], dtype=float)
+    """Overlap (seed, scan) of the two networks' mistakes in every stored run; NaN: no mistakes, or
+    a run without this row."""
+    runs = [run["error_overlap"] for run in stored_results()]
+    return np.array([[*run.get(row, dict.fromkeys(run["dsaif"])).values()] for run in runs], float)
 
 
-# %%
 def verdict(interval, words=("It falls", "It cannot be told", "It rises")):
     """An interval in one of three sentences."""
-    if interval.high < 0:
-        return words[0]
-    return words[2] if interval.low > 0 else words[1]
+    return words[0 if interval.high < 0 else 2 if interval.low > 0 else 1]
 
 
 # %% tags=["predict"]
@@ -182,8 +183,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans. Rows that average two networks have a
-# baseline that does so, too.
+# diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
 ALT_ROWS = (
@@ -381,7 +381,7 @@ print("Min-filtered ", filter_levels(toy, "min"))
 
 
 # %%
-def signal_tree(signal, kind, area=1):
+def signal_tree(signal, kind):
     """Extent, level and parent of each node, who is removed, and the filtered signal."""
     tree, level = component_tree(signal, kind)
     pixels, inner = np.arange(len(signal)), slice(len(signal), None)
@@ -389,9 +389,9 @@ def signal_tree(signal, kind, area=1):
         higra.accumulate_sequential(tree, pixels, how)[inner].astype(int)
         for how in (higra.Accumulators.min, higra.Accumulators.max)
     )
-    removed = ~kept_nodes(tree, area)[inner]
+    removed = ~kept_nodes(tree)[inner]
     nodes = SignalTree(first, last, level[inner], tree.parents()[inner] - len(signal), removed)
-    return nodes, filter_levels(signal, kind, area=area)
+    return nodes, filter_levels(signal, kind)
 
 
 # %% tags=["figure"]
@@ -403,32 +403,6 @@ show(figures.signal_trees(toy, trees), alt=ALT_TREES)
 # A bar is a node: it covers its pixels at its level and hangs on its parent. Red ones go. Compare
 # the two filtered signals: each keeps what the other flattens. This is why the method is *dual*.
 #
-# **Now a line through a real image.** One row of the first unlabelled scan, in 16 levels. Raise the
-# threshold: small islands go first, and whoever thereby loses all siblings goes with them.
-
-# %%
-scan = cohort.unlabelled[0]
-picture = choose_slice(scan.image).of(scan.image)
-line = np.rint(15 * (picture - picture.min()) / np.ptp(picture)).astype(int)[len(picture) // 2]
-
-
-# %% tags=["widget"]
-def line_trees(kind, area):
-    """The row with one of its trees."""
-    trees = {f"{kind}-tree": signal_tree(line, kind.lower(), area=area)}
-    return figures.signal_trees(line, trees, removed="small or only child", frame=True)
-
-
-# %% tags=["widget"]
-explore(
-    line_trees,
-    wanted_bytes=60_000,
-    alt=lambda kind, area: f"A row of a scan with its {kind}-tree, pruned at {area} pixels.",
-    kind=Slider("tree", ("Max", "Min"), "Max"),
-    area=Slider("area threshold T", (1, 2, 4), 2),
-)
-
-# %% [markdown]
 # ## Why must the small ones go first?
 #
 # Scans come in fractions, trees want whole levels: as published, 256 of them over the image's
@@ -476,8 +450,8 @@ def filter_image(image, kind="max", *, levels=256, **options):
 # %% [markdown]
 # **Noise is made of small islands.** Many a noisy pixel is a summit with siblings around it, and
 # these keep the chains below them from collapsing. Step A clears the crumbs, and then whole chains
-# are only children. In three dimensions an island has 26 neighbours to merge with instead of 8. A
-# rule alone, or both: what changes, in a slice of our cohort and in a volume?
+# are only children. One step alone, or both: what share of the pixels changes, and by how much on
+# average, in a slice of our cohort and in a volume?
 
 
 # %%
@@ -490,6 +464,8 @@ def effect(image, kind, area, simplify):
 
 
 # %%
+scan = cohort.unlabelled[0]
+picture = choose_slice(scan.image).of(scan.image)
 volume = subject(0, 3, 2026).image  # the phantom in 3D, whatever the cohort is
 steps = {"B: only children": (1, True), "A: small ones": (6, False), "A, then B": (6, True)}
 lines = []
@@ -500,11 +476,9 @@ heads = ("T = 6", "slice, Max", "slice, Min", "volume, Max", "volume, Min")
 plain_table(heads, lines, "Pixels that change, and by how much on average.")
 
 # %% [markdown]
-# **Answer.** The first number is the share of pixels that change, the second by how much on
-# average. On the phantom the only-child rule alone, which is what the abstract describes and what
-# the first released version did, changes fewer pixels in a volume than in a slice; both steps
-# together change more than the sum of each alone. So the only-child rule alone gets its own row in
-# our table. And the order matters: B, then A leaves a new only child behind.
+# The only-child rule alone is what the abstract describes and what the first released version did;
+# it has a row of its own in our table. And the order matters: B, then A leaves a new only child
+# behind.
 
 # %% tags=["golden", "nbval-check-output"]
 islands = np.array([0, 1, 0, 1, 1, 0])
@@ -513,11 +487,11 @@ print("B, then A:", filter_levels(filter_levels(islands), area=2, simplify=False
 
 # %% [markdown]
 # **How large is small?** The released 3D configuration has $T = 50$ in a crop of $96^3$ voxels; in
-# 3D we keep its *share* of the patch. In 2D the released training value is unknown, so we tried a
-# few on validation scans of the phantom, with an earlier network and a longer schedule
-# (`reports/validation/04_structure_aware_filtering.json`):
-# 4 did better than 8 and 16, and $T = 1$, no step A at all, slightly better still. That is the row
-# with only children alone; the row *DSAIF* has both steps: $T = 4$ for a $64 \times 64$ patch.
+# 3D we keep its *share* of the patch. In 2D the released value is unknown, so we tried a few on
+# validation scans of the phantom, with an earlier network and a longer schedule
+# (`reports/validation/04_structure_aware_filtering.json`): 4 did better than 8 and 16, and $T = 1$,
+# no step A at all, slightly better still. The row *DSAIF* has both steps: $T = 4$ for a
+# $64 \times 64$ patch.
 
 
 # %% tags=["definition"]
@@ -528,19 +502,6 @@ def area_threshold(patch):
     """T in pixels for a patch of this shape: a fixed share of it, at least 2."""
     return max(2, round(AREA_SHARE[len(patch)] * math.prod(patch)))
 
-
-# %%
-area = area_threshold(settings.patch)
-grown = [(kind, component_tree(to_levels(picture)[0], kind)[0]) for kind in ("max", "min")]
-areas, counts = (1, 2, 4, 8, 16, 32, 64), {}
-for words, simplify in (("A", False), ("A, then B", True)):
-    for kind, tree in grown:
-        left = [kept_nodes(tree, size, simplify).sum() for size in areas]
-        counts[f"{kind.title()}-tree, {words}"] = left
-
-# %% tags=["figure"]
-ALT_COUNTS = "Nodes left against the area threshold, for both trees, with and without step B."
-show(figures.node_counts(areas, counts, mark=area), alt=ALT_COUNTS)
 
 # %% [markdown]
 # **Task 3. One tree is enough.** Write `my_min_filter(levels)` for levels 0 to 255 with a call of
@@ -580,33 +541,32 @@ check(
 
 
 # %% tags=["figure"]
-def filtered(image, **options):
+def filtered(image, area):
     """Both filtered versions of a 2D picture."""
-    options = {"area": area, **options}
-    return {f"{k.title()}-filtered": filter_image(image, k, **options) for k in ("max", "min")}
+    return {f"{k.title()}-filtered": filter_image(image, k, area=area) for k in ("max", "min")}
 
 
-known = cohort.labelled[0]
+area, known = area_threshold(settings.patch), cohort.labelled[0]
 cut = choose_slice(known.image, known.label)
 shown, organ = cut.of(known.image), cut.of(known.label)
-figure = figures.filtered_views(shown, filtered(shown), label=organ, class_names=cohort.class_names)
+figure = figures.filtered_views(
+    shown, filtered(shown, area), label=organ, class_names=cohort.class_names
+)
 show(figure, alt="A labelled slice, Max- and Min-filtered, and below what each filter changed.")
 
 # %% [markdown]
-# The Max-tree takes away bright peaks, the Min-tree fills dark hollows; the largest changes are
-# not the same places. Each alone is unfaithful somewhere, and both may be in one place: a smooth
-# bright organ in an empty picture vanishes from both, because the Max-filter takes away its only
-# peak, and the Min-filter fills the only dark region around it. In a real scan noise and neighbours
-# keep it.
+# The Max-tree takes away bright peaks, the Min-tree fills dark hollows, in other places. A smooth
+# bright organ in an empty picture would vanish from both: the Max-filter takes away its only peak,
+# the Min-filter fills the only dark region around it. In a real scan noise and neighbours keep it.
 #
-# **Try it: filter a scan yourself.** The page grows the tree anew whenever you move something.
-# Point at a pixel: the line is its node, in the filtered scan the node whose level it takes.
-# *Flooding* shows the components of one level: these are the nodes. *Play* walks through the
-# levels. The page filters one slice alone, also where the method filters a volume.
+# **Try it: filter a scan yourself.** Point at a pixel: the line is its node, in the filtered scan
+# the node whose level it takes. *Flooding* shows the components of one level: these are the nodes.
+# *Play* walks through the levels. The page filters one slice alone, also where the method filters a
+# volume.
 #
 # - From which threshold $T$ on would *you* lose the organ? In which tree, in which scan?
 # - **Which step does what?** A alone removes crumbs, B alone collapses chains, both together redraw
-#   the scan. Find a level where all components are only children. Where do they get a sibling?
+#   the scan.
 # - **Levels and neighbours.** Fewer grey levels merge small differences before any tree is grown.
 #   If pixels touch by sides only, thin bridges break. Does that make more nodes, or fewer?
 
@@ -620,79 +580,46 @@ interactive.max_tree(scans, area=area, alt=ALT_TREE)
 #
 # **The claim.** A connected filter removes whole islands. Two neighbours of equal grey stay equal,
 # and where one was brighter it is never darker afterwards. So edges are kept or erased, never moved
-# or invented, and the label stays valid for each that survives. (Kept edges may even get steeper.)
+# or invented, and the label stays valid for each that survives. The appendix counts them.
 #
-# **Why not blur?** A blur with about the same mean change:
+# **Why not blur?** A blur moves edges. This one is as strong as the filter in one number, the mean
+# absolute change; it is a row of our table further down:
 
 
-# %%
-def borders(before, after, least):
-    """Pairs of neighbours whose step was at least `least`: kept, erased; and two bad counts."""
-    rows, columns = np.indices(before.shape)
-    pairs, steps = [], []
-    for axis in (0, 1):
-        ends = [tuple(cut if k == axis else slice(None) for k in (0, 1)) for cut in
-                (slice(None, -1), slice(1, None))]  # fmt: skip
-        pairs.append(np.stack([grid[end].ravel() for end in ends for grid in (rows, columns)], 1))
-        steps.append([(x[ends[1]] - x[ends[0]]).ravel() for x in (before, after)])
-    pairs, (old, new) = np.concatenate(pairs), np.concatenate(steps, axis=1)
-    strong, same = np.abs(old) >= least, new != 0
-    bad = {"invented": ((old == 0) & same).sum(), "inverted": (old * new < 0).sum()}
-    return pairs[strong & same], pairs[strong & ~same], bad
+# %% tags=["definition"]
+def blur_like(image, version, dimensions):
+    """A Gaussian blur of a scan (*space) with the mean absolute change of another version."""
+    wanted, still = np.abs(version - image).mean(), (image.ndim - dimensions) * (0,)
 
+    def blurred(width):
+        return gaussian_filter(image, (*still, *dimensions * (width,)))
 
-# %%
-def like_filter(image, change):
-    """A Gaussian blur whose mean change is the first to reach `change`."""
-    blurs = (gaussian_filter(image, width) for width in np.linspace(0.2, 6, 59))
-    return next((b for b in blurs if np.abs(b - image).mean() >= change), image)
+    def beyond(width):
+        return np.abs(blurred(width) - image).mean() - wanted
 
+    if wanted == 0:
+        return image
+    width = 1.0
+    while beyond(width) < 0 and width < max(image.shape):
+        width *= 2
+    return blurred(brentq(beyond, 0, width) if beyond(width) > 0 else width)
 
-STRONG = 40  # of 255 levels: weaker steps are mostly noise
-whole = to_levels(shown)[0].astype(float)
-versions = {k: filter_levels(to_levels(shown)[0], k, area=area) for k in ("max", "min")}
-versions = {f"{k.title()}-filtered": v.astype(float) for k, v in versions.items()}
-change = np.mean([np.abs(v - whole).mean() for v in versions.values()])
-compared = {name: borders(whole, v, STRONG) for name, v in versions.items()}
-blurred = borders(whole, like_filter(whole, change), STRONG)
-for name, (*_, bad) in {**compared, "blurred": blurred}.items():
-    print(f"{name:<13} invented {bad['invented']:5d} edges, inverted {bad['inverted']:5d}")
 
 # %% tags=["figure"]
-edges = {name: found[:2] for name, found in compared.items()}
-ALT_EDGES = "Strong borders between pixels: those that each filter kept over those it erased."
-show(figures.surviving_edges(whole, edges), alt=ALT_EDGES)
-
-# %% [markdown]
-# Strong edges only, at least 40 of 255 levels, or the picture would be full of noise. Hold the two
-# panels against each other: what do both erase?
+bright = filtered(shown, area)["Max-filtered"]
+panels = {"scan": shown, "Max-filtered": bright, "blurred": blur_like(shown, bright, 2)}
+ALT_BLUR = "A slice, the same slice Max-filtered, and blurred with the same mean absolute change."
+show(figures.filter_frame(panels), alt=ALT_BLUR)
 
 # %% [markdown]
 # ## When is a scan filtered?
 #
 # The released code filters every training crop anew, after turning and flipping it. Must it? What
-# commutes with the filter may come later:
-
-
-# %%
-def commutes(move):
-    """Mean difference (levels) between filtering before and after a change of the picture."""
-    levels = to_levels(shown)[0]
-    first = move(filter_levels(levels, area=area))
-    return np.abs(first.astype(float) - filter_levels(move(levels), area=area)).mean()
-
-
-bent = np.cumsum(np.linspace(1, 3, 256)).astype(np.uint16)  # an increasing map of grey levels
-moves = {"mirror": np.fliplr, "quarter turn": np.rot90, "brighter": lambda x: bent[x]}
-moves["turn by 10 degrees"] = partial(rotate, angle=10, order=1, reshape=False)
-for name, move in moves.items():
-    print(f"{name:<20} {commutes(move):5.2f}")
-
-# %% [markdown]
-# **Answer.** Mirrors, quarter turns and increasing maps of grey levels (gamma, contrast) commute to
-# the bit: tests hold it. Small turns interpolate, and do not. We accept that: each scan is filtered
-# *once*, as a whole, and kept on disk under a name made of its content; training then moves scan
-# and filtered versions by one and the same grid. Noise, blur and bias field come on top of it.
+# commutes with the filter may come later. Mirrors, quarter turns and increasing maps of grey levels
+# (gamma, contrast) do, to the bit. Small turns interpolate, and do not (the appendix measures it).
+# We accept that: each scan is filtered *once*, as a whole, and kept on disk under a name made of
+# its content; training then moves scan and filtered versions by one and the same grid. Noise, blur
+# and bias field come on top of it.
 
 
 # %% tags=["definition"]
@@ -704,45 +631,64 @@ def filter_scan(image, dimensions, **options):
 
 
 # %% tags=["definition"]
+def blur_scan(image, dimensions, **options):
+    """Two blurs (2, *space) that change a scan as much as the Max- and the Min-filter do."""
+    both = filter_scan(image, dimensions, **options)
+    return np.stack([blur_like(image, version, dimensions) for version in both])
+
+
+# %% tags=["definition"]
 WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
-def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by case id, made once and kept in `folder`; large scans
-    by a process for each core."""
-    code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
+def filtered_companions(scans, dimensions, folder, make=filter_scan, **options):
+    """Both versions of each scan by case id, made once and kept in `folder`; large scans by a
+    process for each core."""
+    code, chosen = (step_source(make), version("higra")), sorted(options.items())
     parts = {scan.case_id: (scan.image, dimensions, chosen, code) for scan in scans}
     calls = {scan.case_id: ((scan.image, dimensions), options) for scan in scans}
     worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
     workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
-    return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
+    return all_made_once(folder, parts, library_twin(make), calls, workers)
 
 
 # %% tags=["definition"]
-def prepare_filtered(study, *, area=None):
-    """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
+def prepare_versions(study, make, area):
+    """Both versions of all training scans; `area` in voxels (default: by the patch)."""
     scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
-    versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
+    versions = filtered_companions(scans, study.cohort.dimensions, folder, make, area=area)
     return Prepared(auxiliary=versions, networks=2)
+
+
+def prepare_filtered(study, *, area=None):
+    """The Max- and the Min-filtered scans."""
+    return prepare_versions(study, filter_scan, area)
+
+
+def prepare_blurred(study, *, area=None):
+    """Blurred scans in their place, changed by as much."""
+    return prepare_versions(study, blur_scan, area)
 
 
 # %%
 started = time.perf_counter()
 training_scans = study.training_scans.labelled + study.training_scans.unlabelled
 get = partial(filtered_companions, training_scans, cohort.dimensions, Path(RUNS_DIR) / "filtered")
-auxiliary, companions_b = get(area=area), get(area=1)
-print(f"{len(training_scans)} scans, T = {area} and T = 1: {time.perf_counter() - started:.1f} s")
+auxiliary, blurs = get(area=area), get(make=blur_scan, area=area)
+changes = [[np.abs(both[scan.case_id] - scan.image).mean() for scan in training_scans]
+           for both in (auxiliary, blurs)]  # fmt: skip
+print(f"{len(training_scans)} scans, T = {area}: {time.perf_counter() - started:.1f} s")
+print("mean change by filters {:.3f}, by blurs {:.3f}".format(*np.mean(changes, axis=1)))
 
 # %% [markdown]
 # ## How do two networks teach each other?
 #
 # **The claim.** Cross pseudo supervision (Chen and colleagues, CVPR 2021): two networks of one
 # shape, with different first weights. On unlabelled scans each is taught the *class* that the other
-# finds most probable. No average, no threshold, no teacher. Where they differ, they pull each other
-# over; where they agree, each becomes surer. And if both are wrong in the same place, nobody tells
-# them: that is the weak spot, and the reason for two versions.
+# finds most probable. No average, no threshold, no teacher. If both are wrong in the same place,
+# nobody tells them: that is the weak spot, and the reason for two versions.
 #
 # $$L = \sum_{k=1}^{2} \left[ L_\mathrm{sup}(z^l_k, y) + w\, r\, \mathrm{CE}(z^u_k, \hat{y}_{3-k})
 # \right] \qquad \hat{y}_k = \mathrm{argmax}_c\, z^u_{kc}$$
@@ -779,12 +725,13 @@ print(
 
 
 # %% tags=["definition"]
-def choose_versions(batch, gate, generator, device):
+def choose_versions(batch, gate, generator, device, *, same=False):
     """For each sample the channel that network 1 and network 2 see: 0 scan, 1 Max, 2 Min."""
     plain = torch.rand(batch, generator=generator, device=device) < gate
     swapped = torch.rand(batch, generator=generator, device=device) < 0.5
     first = torch.where(swapped, 2, 1)
-    return first.masked_fill(plain, 0), (3 - first).masked_fill(plain, 0)
+    second = first if same else 3 - first
+    return first.masked_fill(plain, 0), second.masked_fill(plain, 0)
 
 
 # %% tags=["definition"]
@@ -880,10 +827,10 @@ def random_gamma(images, generator, settings=None):
 
 
 # %% tags=["definition"]
-def what_each_sees(images, moment, gate, strong):
+def what_each_sees(images, moment, gate, strong, **choice):
     """The two networks' versions of a batch, each with an appearance of its own."""
     change = random_appearance if strong else partial(random_gamma, settings=moment.settings)
-    channels = choose_versions(len(images), gate, moment.generator, images.device)
+    channels = choose_versions(len(images), gate, moment.generator, images.device, **choice)
     return [change(pick(images, channel), moment.generator) for channel in channels]
 
 
@@ -901,15 +848,17 @@ def copy_paste(pair, labels, generator):
 
 
 # %% tags=["definition"]
-def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1):
+def dsaif_step(
+    networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1, **choice
+):
     """Two networks, two versions of each scan, each network the other's teacher."""
     pair, generator = students(networks), moment.generator
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
-    known = what_each_sees(images, moment, gate, strong)
+    known = what_each_sees(images, moment, gate, strong, **choice)
     if strong:
         known, labels = copy_paste(known, labels, generator)
-    seen = what_each_sees(clean, moment, gate, strong)
+    seen = what_each_sees(clean, moment, gate, strong, **choice)
     supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
     cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
     reached = moment.iteration // every * every
@@ -922,6 +871,10 @@ def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, st
 # **Switching the idea off needs no argument.** Without auxiliary all three channels are the scan
 # itself, whatever the coins say; what remains is plain cross pseudo supervision. A test writes it
 # again without versions and gates, and demands the same losses to the bit.
+#
+# **What do the filters do?** Two rows of ours ask. *One filter for both networks* (`same=True`): do
+# two *different* filters matter, or only filtering? *Blurs instead of filters*: does *structure*
+# matter, or any loss of detail?
 #
 # **The fair baseline of two networks is two networks.** Two strong baselines side by side, same
 # labels, nothing unlabelled; their probabilities averaged, as DSAIF's are in its averaged row. The
@@ -948,40 +901,27 @@ def supervised_pair_step(networks, batch, moment):
 # | levels are cut off (an unfiltered pixel loses up to a level) | rounded |
 # | checkpoint chosen on the test list | the last weights |
 #
-# The curves increase, so by the table above they change the levels of a tree and not its shape.
+# The curves increase, so they change the levels of a tree and not its shape.
 
 # %% [markdown]
 # ## Does it train?
 #
 # All rows have the same network, number of updates, schedule and labelled scans (in the profile
-# `paper` each has its own published schedule). Rows of two
-# networks do twice the work of their single sisters; the seconds in the table say so.
+# `paper` each has its own schedule). Rows of two networks do twice the work of their single
+# sisters; the seconds in the table say so.
 
 # %% tags=["train"]
-dsaif, only_child, cross, supervised = (
-    study.train(METHODS[name].defined_by(globals()))
-    for name in ("dsaif", "dsaif_only_child", "dsaif_ablation", "supervised_pair")
-)
-
-# %% tags=["train"]
-few, strong, mean_teacher, everything = (
-    study.train(METHODS[name])
-    for name in ("supervised_few", "supervised_strong", "mean_teacher", "supervised_all")
-)
-
-# %%
-trainings = {
-    "supervised_few": few,
-    "supervised_strong": strong,
-    "supervised_pair_ensemble": study.ensemble(supervised),
-    "mean_teacher": mean_teacher,
-    "dsaif_ablation": cross,
-    "dsaif_ablation_ensemble": study.ensemble(cross),
-    "dsaif_only_child": only_child,
-    "dsaif": dsaif,
-    "dsaif_ensemble": study.ensemble(dsaif),
-    "supervised_all": everything,
+OURS = ("supervised_pair", "dsaif_ablation", "dsaif_only_child", "dsaif_same_tree", "dsaif_blur",
+        "dsaif")  # fmt: skip
+OTHERS = ("supervised_few", "supervised_strong", "mean_teacher", "supervised_all")
+trained = {name: study.train(METHODS[name].defined_by(globals())) for name in OURS}
+trained |= {name: study.train(METHODS[name]) for name in OTHERS}
+averaged = {
+    f"{name}_ensemble": study.ensemble(trained[name])
+    for name in ("supervised_pair", "dsaif_ablation", "dsaif")
 }
+scored = {name: row for name, row in trained.items() if name != "supervised_pair"}
+trainings = {name: {**scored, **averaged}[name] for name in in_order([*scored, *averaged])}
 
 # %% tags=["figure"]
 curves = {name: trainings[name] for name in ("dsaif_ablation", "dsaif_only_child", "dsaif")}
@@ -991,8 +931,7 @@ show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 # %% [markdown]
 # The losses are sums over both networks, validation Dice is network 1's. Compare the *cross* loss
 # with and without filters: it measures how far the two answers differ where they are asked.
-
-# %% [markdown]
+#
 # ## Can you watch the pseudo-labels improve?
 #
 # The first unlabelled scan as network 1 labels it, without filters and with them. Its hidden truth
@@ -1043,8 +982,9 @@ def pair_overlaps(training):
     return {name: error_overlap(*(m[name] for m in maps), t) for name, t in truths.items()}
 
 
-pairs = {"supervised_pair_ensemble": supervised, "dsaif_ablation": cross, "dsaif": dsaif}
-overlap = {row: pair_overlaps(training) for row, training in pairs.items()}
+pairs = {"supervised_pair_ensemble": "supervised_pair", "dsaif_ablation": "dsaif_ablation"}
+pairs |= {name: name for name in ("dsaif", "dsaif_same_tree", "dsaif_blur")}
+overlap = {row: pair_overlaps(trained[name]) for row, name in pairs.items()}
 
 # %% tags=["results"]
 result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, error_overlap=overlap)
@@ -1054,10 +994,10 @@ scan = cohort.test[0]
 truth = cohort.sealed.open(scan.case_id, "teaching picture")
 cut = choose_slice(scan.image, truth)
 maps = {}
-for row, training in pairs.items():
-    both = [study.predict(n, [scan])[scan.case_id] for n in students(training.networks)]
-    maps[row] = tuple(cut.of(label) for label in both)
-of_scan = {row: overlap[row][scan.case_id] for row in pairs}
+for row in ("supervised_pair_ensemble", "dsaif_ablation", "dsaif"):
+    networks = students(trained[pairs[row]].networks)
+    maps[row] = tuple(cut.of(study.predict(n, [scan])[scan.case_id]) for n in networks)
+of_scan = {row: overlap[row][scan.case_id] for row in maps}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
 show(figure, alt="For three pairs of networks: both answers and where one or both are wrong.")
 
@@ -1078,6 +1018,8 @@ def overlap_change(row, reference):
 changes = {
     "teaching each other": overlap_change("dsaif_ablation", "supervised_pair_ensemble"),
     "the filters": overlap_change("dsaif", "dsaif_ablation"),
+    "two filters instead of one": overlap_change("dsaif", "dsaif_same_tree"),
+    "filters instead of blurs": overlap_change("dsaif", "dsaif_blur"),
 }
 lines = [
     (words, interval_text(change, "+"), "–" if PROFILE == "smoke" else verdict(change))
@@ -1088,10 +1030,10 @@ plain_table(("What", "change of the overlap", "in words"), lines, smoke_note(sto
 # %% [markdown]
 # **How to read it.** The first line is the disease: two networks that teach each other come to
 # share mistakes, if their overlap *rises* above that of two that never met. The second line is the
-# remedy. But few mistakes overlap less easily than many, and a network that is worse in its own way
-# lowers the overlap, too: read it together with the Dice below.
-
-# %% [markdown]
+# remedy; the other two say whether it needs two filters, and trees. But few mistakes overlap less
+# easily than many, and a network that is worse in its own way lowers the overlap, too: read it
+# together with the Dice below.
+#
 # **Task 5. Chance.** Two networks are each wrong in a share $e$ of the voxels, independently. Write
 # `by_chance(e)`: the overlap $D$ that you expect.
 
@@ -1159,6 +1101,8 @@ questions = {
     "the filters, averaged": ("dsaif_ensemble", "dsaif_ablation_ensemble"),
     "the filters, one network": ("dsaif", "dsaif_ablation"),
     "the area step": ("dsaif", "dsaif_only_child"),
+    "two filters instead of one": ("dsaif", "dsaif_same_tree"),
+    "filters instead of blurs": ("dsaif", "dsaif_blur"),
     "averaging two strong baselines": ("supervised_pair_ensemble", "supervised_strong"),
     "DSAIF against the mean teacher": ("dsaif", "mean_teacher"),
 }
@@ -1166,17 +1110,17 @@ gain_table(questions, stored_results())
 
 # %% [markdown]
 # **How to read it.** The first two lines are what a paper would print, each against its fair
-# baseline. The third and fourth are what the *filters* add to cross pseudo supervision. An interval
-# that straddles zero means: not shown here, with these scans and this budget. The intervals speak
-# of other scans, not of other labelled ones. The sixth line is what an ensemble gives for nothing
-# but compute: a two-network method that is compared with one network books it as its own.
+# baseline. The third and fourth are what the *filters* add to cross pseudo supervision. *Two
+# filters instead of one* is what it adds that the networks see *different* versions, *filters
+# instead of blurs* what structure adds to a loss of detail: only a gain there speaks for the trees.
+# The intervals speak of other scans, not of other labelled ones. *Averaging* is what an ensemble
+# gives for nothing but compute: a two-network method that is compared with one network books it as
+# its own.
 #
-# **If the filters add little, why?** Our reading, which no row here isolates: the two networks
-# already differ, by first weights, dropout and strong appearance, drawn anew for each. Where their
-# mistakes are the data's (a wall that fades out, few labels that never show it), no view of the
-# same scan helps. And a filter that erases a faint wall teaches its network to do without it.
-
-# %% [markdown]
+# **If the filters add little, why?** Our reading: the two networks already differ, by first
+# weights, dropout and strong appearance. Where their mistakes are the data's (a wall that fades
+# out, few labels that never show it), no view of the same scan helps.
+#
 # **Task 6.** Judge a table. A method of two networks, averaged: 0.812. One supervised network:
 # 0.795. Two supervised networks, averaged: 0.810.
 
@@ -1193,6 +1137,62 @@ ask(
 )
 
 # %% [markdown]
+# ## When does it go wrong?
+#
+# **Without an error, for instance in two ways.** *One network under two names*: `[network] * 2`
+# looks like a pair, and teaches itself. *Organs erased*: a threshold $T$ from another geometry,
+# here more pixels than the largest organ of the labelled scans has. Three short trainings, as above
+# and with each mistake. (A forgotten stop-gradient does no harm here: an argmax has none to stop.)
+
+# %% tags=["train"]
+sound = METHODS["dsaif"].defined_by(globals())
+line = ("= students(networks), moment", "= [networks.student] * 2, moment")
+ALONE, ERASED = "One network under two names", "Organs erased"
+organs = [x for c in cohort.labelled for x in (c.label if cohort.dimensions == 2 else [c.label])]
+LARGE = 1 + max(np.count_nonzero(organ) for organ in organs)
+mistakes = {
+    "As above": sound,
+    ALONE: METHODS["dsaif"].defined_by(vars(load_method(NOTEBOOK, change=line))),
+    ERASED: replace(sound, prepare_config={"area": LARGE}),
+}
+count = max(2, settings.schedule.iterations // 3)
+brief = study.with_overrides({"schedule.iterations": count, "warm_up": count})
+tried = {words: students(brief.train(row).networks) for words, row in mistakes.items()}
+tried[ALONE] = tried[ALONE][:1] * 2
+
+
+# %%
+def on_validation(both):
+    """Validation Dice of network 1, and the mean overlap of both networks' mistakes."""
+    maps = [brief.predict(network, cohort.validation) for network in both]
+    found = [error_overlap(*(m[c.case_id] for m in maps), c.label) for c in cohort.validation]
+    return brief.validate(both[0]), float(np.nanmean(found))
+
+
+ends = {words: on_validation(both) for words, both in tried.items()}
+
+# %% tags=["predict"]
+costs = {words: ends["As above"][0] - ends[words][0] for words in (ALONE, ERASED)}
+most = max(costs, key=costs.get)
+ask(
+    "Which of the two mistakes costs more validation Dice?",
+    options=(*costs, "Neither costs 0.01"),
+    answer=most if costs[most] >= 0.01 else "Neither costs 0.01",
+    because=" ".join(f"{words}: {-cost:+.3f}." for words, cost in costs.items()),
+)
+
+# %% tags=["figure"]
+both = filter_scan(known.image, cohort.dimensions, area=LARGE)
+panels = {"scan": shown, "Max-filtered": cut.of(both[0]), "Min-filtered": cut.of(both[1])}
+show(figures.filter_frame(panels), alt=f"A slice, and both its filtered versions at T = {LARGE}.")
+
+# %% tags=["results"]
+lines = [(words, f"{dice:.3f}", f"{shared:.2f}") for words, (dice, shared) in ends.items()]
+tells = "falls, too" if costs[ALONE] >= 0.01 else "does not tell"
+print(f"{ALONE} makes every mistake twice: overlap {ends[ALONE][1]:.2f}. Its Dice {tells}.")
+plain_table(("Training", "validation Dice", "overlap of mistakes"), lines, f"T = {LARGE} pixels.")
+
+# %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
 # We quote no number of the paper: its tables were not at hand, and the repository states none. Its
@@ -1203,9 +1203,8 @@ measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["dsaif", "dsaif_ablation"])
 
 # %% [markdown]
 # **What differs.** Their checkpoint was chosen on the test scans. Their batches hold one labelled
-# and one unlabelled crop for each of two GPUs. Of the repository's versions, one cannot be run as
-# it stands, and one runs without any filter if it is given a later version's settings: who followed
-# the first README trained with step B alone.
+# and one unlabelled crop for each of two GPUs. Who followed the repository's first README trained
+# with step B alone.
 #
 # `make reports DATASET=la2018 PROFILE=paper N_LABELLED=8` runs this notebook with the benchmark's
 # network, DSAIF's own schedule and the released photometric change, on a GPU, without test
@@ -1332,3 +1331,63 @@ constants_table("dsaif")
 #   year      = {2021}
 # }
 # ```
+
+# %% [markdown]
+# ## Appendix: what does a filter leave where it was?
+#
+# Pairs of neighbours in one slice, before and after; an edge is *invented* where both were equal,
+# and *inverted* where the darker one has become the brighter.
+
+
+# %%
+def borders(before, after, least):
+    """Pairs of neighbours whose step was at least `least`: kept, erased; and two bad counts."""
+    rows, columns = np.indices(before.shape)
+    pairs, steps = [], []
+    for axis in (0, 1):
+        ends = [tuple(cut if k == axis else slice(None) for k in (0, 1)) for cut in
+                (slice(None, -1), slice(1, None))]  # fmt: skip
+        pairs.append(np.stack([grid[end].ravel() for end in ends for grid in (rows, columns)], 1))
+        steps.append([(x[ends[1]] - x[ends[0]]).ravel() for x in (before, after)])
+    pairs, (old, new) = np.concatenate(pairs), np.concatenate(steps, axis=1)
+    strong, same = np.abs(old) >= least, new != 0
+    bad = {"invented": ((old == 0) & same).sum(), "inverted": (old * new < 0).sum()}
+    return pairs[strong & same], pairs[strong & ~same], bad
+
+
+# %%
+STRONG = 40  # of 255 levels: weaker steps are mostly noise
+whole = to_levels(shown)[0]
+versions = {f"{k.title()}-filtered": filter_levels(whole, k, area=area) for k in ("max", "min")}
+versions = {name: version.astype(float) for name, version in versions.items()}
+whole = whole.astype(float)
+versions["blurred"] = blur_like(whole, versions["Max-filtered"], 2)
+compared = {name: borders(whole, version, STRONG) for name, version in versions.items()}
+for name, (*_, bad) in compared.items():
+    print(f"{name:<13} invented {bad['invented']:5d} edges, inverted {bad['inverted']:5d}")
+
+# %% tags=["figure"]
+edges = {name: found[:2] for name, found in compared.items() if name != "blurred"}
+ALT_EDGES = "Strong borders between pixels: those that each filter kept over those it erased."
+show(figures.surviving_edges(whole, edges), alt=ALT_EDGES)
+
+# %% [markdown]
+# Strong edges only, at least 40 of 255 levels, or the picture would be full of noise. What do both
+# erase?
+#
+# **And what commutes?** Mean difference in levels between filtering before and after a change:
+
+
+# %%
+def commutes(move):
+    """Mean difference (levels) between filtering before and after a change of the picture."""
+    levels = to_levels(shown)[0]
+    first = move(filter_levels(levels, area=area))
+    return np.abs(first.astype(float) - filter_levels(move(levels), area=area)).mean()
+
+
+bent = np.cumsum(np.linspace(1, 3, 256)).astype(np.uint16)  # an increasing map of grey levels
+moves = {"mirror": np.fliplr, "quarter turn": np.rot90, "brighter": lambda x: bent[x]}
+moves["turn by 10 degrees"] = partial(rotate, angle=10, order=1, reshape=False)
+for name, move in moves.items():
+    print(f"{name:<20} {commutes(move):5.2f}")

@@ -27,7 +27,6 @@ from ssl_lib.figures.filtering import (
     error_maps,
     filter_frame,
     filtered_views,
-    node_counts,
     overlap_comparison,
     signal_trees,
     surviving_edges,
@@ -71,7 +70,6 @@ from ssl_lib.figures.views import (
     mixed_colours,
     uncertainty_maps,
     view_opinions,
-    voxel_line,
 )
 from ssl_lib.figures.watching import snapshot_signs
 
@@ -118,7 +116,6 @@ __all__ = [
     "mixture_frame",
     "most_uncertain",
     "new_figure",
-    "node_counts",
     "overlap_comparison",
     "overlay",
     "prediction_grid",
@@ -142,7 +139,6 @@ __all__ = [
     "verdict_shares",
     "versions_seen",
     "view_opinions",
-    "voxel_line",
     "weight_frame",
     "weight_maps",
     "worth_in_labels",

@@ -56,15 +56,12 @@ class SignalTree:
 def signal_trees(
     signal: Float[np.ndarray, " point"],
     trees: Mapping[str, tuple[SignalTree, Float[np.ndarray, " point"]]],
-    *,
-    removed: str = "only child",
-    frame: bool = False,
 ) -> Figure:
     """One row a tree: the signal with its tree drawn on it, and the filtered signal.
 
-    A node is a bar at its level, hung on its parent; `removed` says why the dashed ones go.
+    A node is a bar at its level, hung on its parent; the dashed ones, only children, go.
     """
-    figure = new_figure(height=2.3 * len(trees) + 0.45, width=WIDTH if not frame else 6.2)
+    figure = new_figure(height=2.3 * len(trees) + 0.45)
     axes = figure.subplots(len(trees), 2, squeeze=False, sharey=True, sharex=True)
     for (left, right), (name, (tree, after)) in zip(axes, trees.items(), strict=True):
         _draw_signal(left, signal, FAINT)
@@ -73,7 +70,7 @@ def signal_trees(
         _draw_signal(right, signal, FAINT)
         right.stairs(after, np.arange(len(after) + 1) - 0.5, color=BLUE, linewidth=2, baseline=None)
         right.set_title(f"filtered: {len(tree.level) - int(tree.removed.sum())} nodes left")
-    figure.legend(handles=_tree_legend(removed), loc="outside lower center", ncols=4)
+    figure.legend(handles=_tree_legend(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -145,27 +142,6 @@ def surviving_edges(image: Picture, edges: Mapping[str, tuple[Steps, Steps]]) ->
         Line2D([], [], color=VERMILLION, linewidth=1.4, label="erased"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    return figure
-
-
-@house_style()
-def node_counts(
-    areas: Sequence[int], counts: Mapping[str, Sequence[float]], mark: int | None = None
-) -> Figure:
-    """Nodes that are left against the area threshold, both axes logarithmic."""
-    figure = new_figure(height=2.9)
-    ax = figure.subplots()
-    looks = ((VERMILLION, "-", "o"), (BLUE, "-", "s"), (VERMILLION, "--", "^"), (BLUE, "--", "D"))
-    for (name, values), (colour, line, marker) in zip(counts.items(), looks, strict=False):
-        ax.plot(areas, values, line, color=colour, marker=marker, markersize=4, label=name)
-    if mark is not None:
-        ax.axvline(mark, color=QUIET, linewidth=1.2, linestyle=":")
-        ax.annotate(f"ours: {mark}", (mark, 1), xytext=(4, -2), textcoords="offset points",
-                    xycoords=("data", "axes fraction"), va="top")  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel="area threshold T (pixels)", ylabel="nodes left")
-    ax.set_xticks(areas, [str(area) for area in areas])
-    ax.minorticks_off()
-    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -259,13 +235,13 @@ def _draw_tree(ax: Axes, tree: SignalTree) -> None:
         ax.plot(middle, level, "o", markersize=5.5, mfc=face, mec=colour, mew=1.4)
 
 
-def _tree_legend(removed: str) -> list[Line2D | Patch]:
+def _tree_legend() -> list[Line2D | Patch]:
     look = {"marker": "o", "linewidth": 2.2, "markersize": 5.5}
     gone = {"color": VERMILLION, "linestyle": (0, (2, 1)), "markerfacecolor": "white"}
     return [
         Patch(color=FAINT, label="signal"),
         Line2D([], [], color=INK, label="node", **look),
-        Line2D([], [], label=f"{removed}: removed", **gone, **look),
+        Line2D([], [], label="only child: removed", **gone, **look),
         Line2D([], [], color=BLUE, linewidth=2, label="filtered signal"),
     ]
 

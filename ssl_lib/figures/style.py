@@ -103,7 +103,10 @@ def class_colour(index: int) -> str:
     return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)]
 
 
-DASHES = ("-", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)))
+DASHES = (
+    "-", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)),
+    (0, (10, 2, 3, 2)),
+)  # fmt: skip
 MARKERS = "os^Dv<>PX*hd"
 
 

@@ -297,14 +297,14 @@ clean, _ = moved(batch.unlabelled, None, moment)""",
             " Min-filtered; which gets which is drawn, and sometimes both get the scan itself.",
             "labelled>max labelled>min",
             "dsaif_step",
-            "known = what_each_sees(images, moment, gate, strong)",
+            "known = what_each_sees(images, moment, gate, strong, **choice)",
         ),
         Step(
             "The same for unlabelled patches. Each network sees (batch, 1, *space), in an"
             " appearance of its own.",
             "unlabelled>max unlabelled>min",
             "dsaif_step",
-            "seen = what_each_sees(clean, moment, gate, strong)",
+            "seen = what_each_sees(clean, moment, gate, strong, **choice)",
         ),
         Step(
             "Each network predicts its labelled version (batch, class, *space), and both learn the"

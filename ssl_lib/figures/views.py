@@ -19,7 +19,6 @@ from matplotlib.patches import Patch
 from ssl_lib.figures.slices import Slice, class_legend, draw_scan, overlay, shared_window
 from ssl_lib.figures.style import (
     BLUE,
-    FAINT,
     GREEN,
     INK,
     ORANGE,
@@ -205,43 +204,6 @@ def mixed_colours(shares: Shares) -> Float[np.ndarray, "row column 3"]:
     speak = shares.reshape(len(shares), -1).max(axis=1) > 0
     beyond = np.where(speak[:, None, None], shares - shares[speak].min(axis=0), 0)
     return np.clip(1 - np.tensordot(beyond, 1 - colours, (0, 0)), 0, 1)
-
-
-@house_style()
-def voxel_line(
-    truth: Bool[np.ndarray, " voxel"],
-    teachers: Mapping[str, tuple[Float[np.ndarray, " voxel"], Float[np.ndarray, " voxel"]]],
-    targets: Mapping[str, Float[np.ndarray, " voxel"]],
-    class_name: str,
-) -> Figure:
-    """One line of voxels: the teachers' answers, their uncertainty, their fused target.
-
-    `teachers` maps names such as "view 2" to (probabilities of one class, uncertainties),
-    `targets` a way of fusing to its probabilities. The ground is grey where that class is true.
-    """
-    figure = new_figure(height=5.0)
-    axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 0.8, 1.2))
-    places = np.arange(len(truth))
-    for ax in axes:
-        ax.fill_between(places, 0, 1, where=truth, color=FAINT, alpha=0.6, step="mid",
-                        transform=ax.get_xaxis_transform(), linewidth=0)  # fmt: skip
-    for number, (name, lines) in enumerate(teachers.items()):
-        style = {
-            "color": VIEW_COLOURS[int(name.split()[-1]) - 1],
-            "linestyle": ("-", "--")[number % 2],
-        }
-        for ax, line in zip(axes, lines, strict=False):
-            ax.plot(places, line, label=name, **style)
-    for number, (name, target) in enumerate(targets.items()):
-        style = {"color": (INK, QUIET)[number % 2], "linestyle": ("-", ":")[number % 2]}
-        axes[2].plot(places, target, label=name, **style)
-    axes[0].set(ylabel=f"p of {class_name}", ylim=(-0.03, 1.03))
-    axes[1].set(ylabel="U")
-    axes[2].set(ylabel="fused target", xlabel="voxel along the line", ylim=(-0.03, 1.03))
-    ground = Patch(color=FAINT, label=f"truth: {class_name}")
-    handles = [handle for ax in (axes[0], axes[2]) for handle in ax.get_legend_handles_labels()[0]]
-    figure.legend(handles=[*handles, ground], loc="outside lower center", ncols=3)
-    return figure
 
 
 def _cuts(place: Sequence[int]) -> list[Slice]:

@@ -183,6 +183,21 @@ _records = (
         **_pair,
     ),
     Method(
+        name="dsaif_same_tree",
+        title="DSAIF, one filter for both networks",
+        step=dsaif.dsaif_step,
+        config={"same": True},
+        prepare=dsaif.prepare_filtered,
+        **_pair,
+    ),
+    Method(
+        name="dsaif_blur",
+        title="DSAIF, blurs instead of filters",
+        step=dsaif.dsaif_step,
+        prepare=dsaif.prepare_blurred,
+        **_pair,
+    ),
+    Method(
         name="dsaif",
         title="Structure-aware filtering (DSAIF)",
         step=dsaif.dsaif_step,

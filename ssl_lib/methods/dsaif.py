@@ -15,6 +15,8 @@ from types import SimpleNamespace
 import higra
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
 
 from ssl_lib.training.augmentation import (
     paste,
@@ -122,6 +124,24 @@ def area_threshold(patch):
     return max(2, round(AREA_SHARE[len(patch)] * math.prod(patch)))
 
 
+def blur_like(image, version, dimensions):
+    """A Gaussian blur of a scan (*space) with the mean absolute change of another version."""
+    wanted, still = np.abs(version - image).mean(), (image.ndim - dimensions) * (0,)
+
+    def blurred(width):
+        return gaussian_filter(image, (*still, *dimensions * (width,)))
+
+    def beyond(width):
+        return np.abs(blurred(width) - image).mean() - wanted
+
+    if wanted == 0:
+        return image
+    width = 1.0
+    while beyond(width) < 0 and width < max(image.shape):
+        width *= 2
+    return blurred(brentq(beyond, 0, width) if beyond(width) > 0 else width)
+
+
 def filter_scan(image, dimensions, **options):
     """Max- and Min-filtered (2, *space): a stack slice by slice, a volume as a whole."""
     items = image if dimensions == 2 else image[None]
@@ -129,27 +149,43 @@ def filter_scan(image, dimensions, **options):
     return np.stack(both).reshape(2, *image.shape)
 
 
+def blur_scan(image, dimensions, **options):
+    """Two blurs (2, *space) that change a scan as much as the Max- and the Min-filter do."""
+    both = filter_scan(image, dimensions, **options)
+    return np.stack([blur_like(image, version, dimensions) for version in both])
+
+
 WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
-def filtered_companions(scans, dimensions, folder, **options):
-    """Both filtered versions of each scan by case id, made once and kept in `folder`; large scans
-    by a process for each core."""
-    code, chosen = (step_source(filter_scan), version("higra")), sorted(options.items())
+def filtered_companions(scans, dimensions, folder, make=filter_scan, **options):
+    """Both versions of each scan by case id, made once and kept in `folder`; large scans by a
+    process for each core."""
+    code, chosen = (step_source(make), version("higra")), sorted(options.items())
     parts = {scan.case_id: (scan.image, dimensions, chosen, code) for scan in scans}
     calls = {scan.case_id: ((scan.image, dimensions), options) for scan in scans}
     worth = sum(scan.image.size for scan in scans) > WORTH_PROCESSES
     workers = len(os.sched_getaffinity(0)) if worth and hasattr(os, "sched_getaffinity") else 1
-    return all_made_once(folder, parts, library_twin(filter_scan), calls, workers)
+    return all_made_once(folder, parts, library_twin(make), calls, workers)
 
 
-def prepare_filtered(study, *, area=None):
-    """The filtered versions of all training scans; `area` in voxels (default: by the patch)."""
+def prepare_versions(study, make, area):
+    """Both versions of all training scans; `area` in voxels (default: by the patch)."""
     scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
-    versions = filtered_companions(scans, study.cohort.dimensions, folder, area=area)
+    versions = filtered_companions(scans, study.cohort.dimensions, folder, make, area=area)
     return Prepared(auxiliary=versions, networks=2)
+
+
+def prepare_filtered(study, *, area=None):
+    """The Max- and the Min-filtered scans."""
+    return prepare_versions(study, filter_scan, area)
+
+
+def prepare_blurred(study, *, area=None):
+    """Blurred scans in their place, changed by as much."""
+    return prepare_versions(study, blur_scan, area)
 
 
 def cross_pseudo_loss(logits):
@@ -159,12 +195,13 @@ def cross_pseudo_loss(logits):
     return cross_entropy(first, guesses[1]) + cross_entropy(second, guesses[0]), guesses
 
 
-def choose_versions(batch, gate, generator, device):
+def choose_versions(batch, gate, generator, device, *, same=False):
     """For each sample the channel that network 1 and network 2 see: 0 scan, 1 Max, 2 Min."""
     plain = torch.rand(batch, generator=generator, device=device) < gate
     swapped = torch.rand(batch, generator=generator, device=device) < 0.5
     first = torch.where(swapped, 2, 1)
-    return first.masked_fill(plain, 0), (3 - first).masked_fill(plain, 0)
+    second = first if same else 3 - first
+    return first.masked_fill(plain, 0), second.masked_fill(plain, 0)
 
 
 def pick(images, channel):
@@ -185,10 +222,10 @@ def random_gamma(images, generator, settings=None):
     return standardise(torch.where(chosen, unit**gamma, unit))
 
 
-def what_each_sees(images, moment, gate, strong):
+def what_each_sees(images, moment, gate, strong, **choice):
     """The two networks' versions of a batch, each with an appearance of its own."""
     change = random_appearance if strong else partial(random_gamma, settings=moment.settings)
-    channels = choose_versions(len(images), gate, moment.generator, images.device)
+    channels = choose_versions(len(images), gate, moment.generator, images.device, **choice)
     return [change(pick(images, channel), moment.generator) for channel in channels]
 
 
@@ -200,15 +237,17 @@ def copy_paste(pair, labels, generator):
     return pasted, paste(labels.roll(1, 0), labels, boxes)
 
 
-def dsaif_step(networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1):
+def dsaif_step(
+    networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1, **choice
+):
     """Two networks, two versions of each scan, each network the other's teacher."""
     pair, generator = students(networks), moment.generator
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
-    known = what_each_sees(images, moment, gate, strong)
+    known = what_each_sees(images, moment, gate, strong, **choice)
     if strong:
         known, labels = copy_paste(known, labels, generator)
-    seen = what_each_sees(clean, moment, gate, strong)
+    seen = what_each_sees(clean, moment, gate, strong, **choice)
     supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
     cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
     reached = moment.iteration // every * every

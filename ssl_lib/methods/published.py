@@ -169,6 +169,8 @@ def _records(data: str) -> dict[str, Published]:
         "supervised_pair": Published(settings=pair),
         "dsaif_ablation": _two_networks(data),
         "dsaif_only_child": _two_networks(data, area=1),
+        "dsaif_same_tree": _two_networks(data, area=50),
+        "dsaif_blur": _two_networks(data, area=50),
         "dsaif": _two_networks(data, area=50),
     }
 

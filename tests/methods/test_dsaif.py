@@ -19,6 +19,7 @@ from torch import Generator, nn
 
 from ssl_lib.data import cache as filter_cache
 from ssl_lib.data.cohort import Case
+from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.methods import dsaif
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import gaussian_ramp
@@ -26,6 +27,7 @@ from ssl_lib.training.augmentation import random_affine, random_appearance, rand
 from ssl_lib.training.batches import Batch, Patches
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.losses import cross_entropy, segmentation_loss
+from ssl_lib.training.method import parameters_of
 from ssl_lib.utils.errors import InputError
 
 F = dsaif.filter_levels
@@ -340,6 +342,71 @@ def test_the_threshold_is_a_share_of_the_patch_and_never_less_than_two() -> None
     assert dsaif.area_threshold((128, 128)) == pytest.approx(4 * dsaif.area_threshold((64, 64)))
 
 
+# --- the control: blurs that change as much
+
+
+def hills(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Smooth bright and dark places with noise on them."""
+    noise = np.random.default_rng(seed).normal(size=(2, *shape))
+    return (ndimage.gaussian_filter(noise[0], 2) + 0.1 * noise[1]).astype(np.float32)
+
+
+def mean_changes(versions: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Mean absolute change of the scan in each of its versions."""
+    return np.abs(versions - image).reshape(len(versions), -1).mean(1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 3), st.integers(2, 6), st.integers(12, 24), SEEDS, st.integers(1, 9))
+def test_a_blur_changes_as_much_as_its_filter_or_as_much_as_it_can(
+    dimensions, depth, side, seed, area
+) -> None:
+    image = hills((depth, side, side + 3), seed)
+    wanted, found = (
+        mean_changes(make(image, dimensions, area=area), image)
+        for make in (dsaif.filter_scan, dsaif.blur_scan)
+    )
+    within = tuple(range(3 - dimensions, 3))
+    most = np.abs(image - image.mean(within, keepdims=True)).mean()
+    reached = wanted < 0.9 * most
+    np.testing.assert_allclose(found[reached], wanted[reached], rtol=0.01)
+    assert (found <= 1.01 * wanted).all()
+
+
+def test_on_the_scans_of_notebook_04_every_blur_reaches_its_filter() -> None:
+    for scan in phantom_cohort(2, dimensions=2, max_scans=8).labelled:
+        filtered, blurred = (
+            make(scan.image, 2, area=4) for make in (dsaif.filter_scan, dsaif.blur_scan)
+        )
+        assert blurred.shape == filtered.shape and blurred.dtype == np.float32
+        changes = [mean_changes(versions, scan.image) for versions in (filtered, blurred)]
+        np.testing.assert_allclose(*changes, rtol=0.01)
+        assert not np.allclose(blurred, filtered)
+
+
+def test_a_blur_of_a_stack_mixes_no_slices() -> None:
+    image = np.broadcast_to(np.arange(4, dtype=np.float32)[:, None, None], (4, 8, 8)).copy()
+    np.testing.assert_allclose(dsaif.blur_like(image, image + 1, 2), image, atol=1e-6)
+    assert np.abs(dsaif.blur_like(image, image + 0.1, 3) - image).mean() == pytest.approx(0.1)
+
+
+def test_no_change_is_no_blur_and_more_than_a_blur_can_is_the_widest() -> None:
+    image = hills((2, 16, 16), 0)
+    assert dsaif.blur_like(image, image, 2) is image
+    flat = dsaif.blur_like(image, image + 100, 2)
+    assert np.isfinite(flat).all() and np.ptp(flat) < 0.2 * np.ptp(image)
+
+
+def test_blurred_scans_are_kept_beside_the_filtered_ones(tmp_path) -> None:
+    filtered = dsaif.filtered_companions(scans(), 2, tmp_path, area=3)
+    blurred = dsaif.filtered_companions(scans(), 2, tmp_path, dsaif.blur_scan, area=3)
+    assert len(set(tmp_path.iterdir())) == 4
+    for scan in scans():
+        found = blurred[scan.case_id]
+        np.testing.assert_array_equal(found, dsaif.blur_scan(scan.image, 2, area=3))
+        assert (found != filtered[scan.case_id]).any()
+
+
 # --- filtered once, found again
 
 
@@ -402,6 +469,14 @@ def test_two_networks_see_the_scan_both_or_one_version_each(batch, gate, seed) -
     assert pairs <= {(0, 0), (1, 2), (2, 1)}
     again = dsaif.choose_versions(batch, gate, generator(seed), "cpu")
     assert torch.equal(first, again[0]) and torch.equal(second, again[1])
+
+
+@quickly
+@given(st.integers(1, 64), st.floats(0, 1), SEEDS)
+def test_of_one_filter_both_networks_see_what_network_1_saw_of_two(batch, gate, seed) -> None:
+    usual, _ = dsaif.choose_versions(batch, gate, generator(seed), "cpu")
+    first, second = dsaif.choose_versions(batch, gate, generator(seed), "cpu", same=True)
+    assert torch.equal(first, usual) and torch.equal(second, usual)
 
 
 def test_the_gate_and_the_swap_are_fair_coins_and_have_their_ends() -> None:
@@ -494,12 +569,15 @@ def plain_cross_pseudo_supervision(trial) -> dict[str, torch.Tensor]:
     return {"supervised": supervised, "cross": gaussian_ramp(3, 4.0) * cross}
 
 
+@pytest.mark.parametrize("same", [{}, {"same": True}])
 @pytest.mark.parametrize("gate", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_identity_filter_is_cross_pseudo_supervision_bit_for_bit(trial, gate, channels) -> None:
+def test_the_identity_filter_is_cross_pseudo_supervision_bit_for_bit(
+    trial, gate, channels, same
+) -> None:
     expected = plain_cross_pseudo_supervision(trial)
     batch = scans_alone(trial.batch, channels)
-    found = dsaif.dsaif_step(trial.networks, batch, trial.moment(), gate=gate).losses
+    found = dsaif.dsaif_step(trial.networks, batch, trial.moment(), gate=gate, **same).losses
     assert list(found) == list(expected)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -513,6 +591,19 @@ def test_a_closed_gate_is_cross_pseudo_supervision_and_an_open_one_is_not(trial)
     assert torch.equal(closed["cross"], expected["cross"])
     assert not torch.equal(open_["cross"], expected["cross"])
     assert not torch.equal(open_["supervised"], expected["supervised"])
+
+
+def test_one_filter_for_both_changes_the_second_network_alone(trial) -> None:
+    """With all scans filtered, network 1 sees what it saw; its key is that of DSAIF as before."""
+    two, one = (
+        dsaif.dsaif_step(trial.networks, trial.batch, trial.moment(), gate=0.0, **choice)
+        for choice in ({}, {"same": True})
+    )
+    for part in ("known", "seen"):
+        assert torch.equal(two.maps[part][0], one.maps[part][0])
+        assert not torch.equal(two.maps[part][1], one.maps[part][1])
+    assert torch.equal(two.maps["guesses"][0], one.maps["guesses"][0])
+    assert "same" not in parameters_of(dsaif.dsaif_step), "a new default is a new run key"
 
 
 def test_weight_zero_silences_the_unlabelled_scans(trial) -> None:

@@ -38,7 +38,7 @@ def test_the_order_of_tables_holds_for_rows_of_another_config_and_unknown_ones()
 def test_every_record_is_complete():
     for name, method in METHODS.items():
         assert method.title and method.notebook and method.label == name
-        assert method.config.keys() <= parameters_of(method.step).keys() | {"beta", "power"}
+        assert method.config.keys() <= parameters_of(method.step).keys() | {"beta", "power", "same"}
     assert all(METHODS.keys() >= {row, without} for row, without in ablations().items())
     assert next(iter(ROW_NAMES)) == "supervised_few"
 

@@ -11,7 +11,6 @@ from ssl_lib.figures import (
     error_maps,
     filter_frame,
     filtered_views,
-    node_counts,
     overlap_comparison,
     show,
     signal_trees,
@@ -49,10 +48,9 @@ def chain() -> tuple[np.ndarray, SignalTree]:
     return np.array([0, 1, 2, 0]), SignalTree(*node, removed=np.array([True, True, False]))
 
 
-@pytest.mark.parametrize("frame", [False, True])
-def test_the_signal_states_how_many_nodes_there_were_and_are(frame) -> None:
+def test_the_signal_states_how_many_nodes_there_were_and_are() -> None:
     signal, tree = chain()
-    figure = signal_trees(signal, {"Max-tree": (tree, signal * 0)}, frame=frame)
+    figure = signal_trees(signal, {"Max-tree": (tree, signal * 0)})
     assert titles(figure) == ["Max-tree: 3 nodes", "filtered: 1 nodes left"]
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
     assert len(hollow) == 2 and len(to_png(figure)) < 200_000
@@ -79,14 +77,6 @@ def test_edges_lie_between_their_two_pixels_and_are_counted(picture) -> None:
     assert first.tolist() == [[3.5, 1.5], [3.5, 2.5]]  # x, y: upright between columns 3 and 4
     assert second.tolist() == [[4.5, 5.5], [5.5, 5.5]]
     assert "0% of 0 edges" in surviving_edges(picture, {"": (kept[:0],) * 2}).axes[0].get_xlabel()
-
-
-def test_node_counts_are_drawn_as_given_on_logarithmic_axes() -> None:
-    figure = node_counts([1, 2, 4], {"Max": [40, 20, 10], "Min": [30, 20, 5]}, mark=2)
-    (ax,) = figure.axes
-    assert ax.get_xscale() == ax.get_yscale() == "log"
-    assert [line.get_ydata().tolist() for line in ax.get_lines()[:2]] == [[40, 20, 10], [30, 20, 5]]
-    assert "ours: 2" in [text.get_text() for text in ax.texts]
 
 
 def test_each_network_has_a_row_and_each_sample_its_version(picture) -> None:

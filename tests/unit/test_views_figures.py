@@ -15,7 +15,6 @@ from ssl_lib.figures import (
     to_png,
     uncertainty_maps,
     view_opinions,
-    voxel_line,
 )
 from ssl_lib.figures.views import REACH, VIEW_COLOURS
 
@@ -104,16 +103,6 @@ def test_a_fused_target_names_its_errors_and_every_view(scene) -> None:
     assert labels_below(figure) == ["white: equal", "4.00% wrong"]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NAMES, "pool", "muscle"]
-
-
-def test_a_line_keeps_the_views_colours_and_greys_the_truth() -> None:
-    truth = np.array([False, True, True, False])
-    lines = (np.linspace(0, 1, 4), np.zeros(4))
-    figure = voxel_line(truth, {"view 3": lines}, {"mean": lines[0]}, "pool")
-    top, uncertainty, fused = figure.axes
-    assert top.lines[0].get_color() == uncertainty.lines[0].get_color() == VIEW_COLOURS[2]
-    assert fused.lines[0].get_ydata().tolist() == lines[0].tolist()
-    assert top.get_ylabel() == "p of pool"
 
 
 def test_kernels_show_every_view_the_average_and_the_disagreement() -> None:
