@@ -678,9 +678,9 @@ if not paper:
 #
 # $$y_{dsi} = \mu + D_d + S_{ds} + T_i + e_{dsi}$$
 #
-# and estimate the variance of each part by equating mean squares with their expectations. The rest
-# $e$ holds what is of one training on one scan alone. Draw 0 is the data set's own choice of
-# labelled scans; every other figure of this page shows it alone.
+# and estimate their variances, the *variance components*, by equating mean squares with their
+# expectations. The rest $e$ holds what is of one training on one scan alone. Draw 0 is the data
+# set's own choice of labelled scans; every other figure of this page shows it alone.
 
 # %% tags=["results"]
 draws = methods_alone(read_rows(RESULTS_DIR, DATASET, PROFILE, N_LABELLED, labelled_draw=None))
@@ -695,8 +695,8 @@ if few:
 # %% [markdown]
 # Labelled scans and seed move the *mean* of a row, however many test scans there are. Whoever
 # trains once has drawn both once. The part of the test scan shrinks with their number. The lower
-# lines are of paired differences: pairing removes what both rows find hard in the same scan, and
-# what is left in these lines it cannot remove.
+# lines are of each *paired difference*, the difference of two rows on the same scan: it removes
+# what both rows find hard there, and what is left in these lines it cannot remove.
 
 # %% [markdown]
 # ## Which one shall I start with?
