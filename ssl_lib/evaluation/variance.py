@@ -7,9 +7,11 @@ training was scored on the same test scans. The Dice of draw d, seed s and test 
 
 four independent parts with variances of their own. A seed counts within its draw: seed 0 of two
 draws shares its first weights, but no batch of labelled scans. The rest holds everything that is of
-one training on one scan, interactions included. Variances are estimated by equating mean
-squares with their expectations (the ANOVA estimators of an unbalanced nested design; S. Searle,
-G. Casella, C. McCulloch, Variance Components, 1992). An estimate below 0 is shown as 0.
+one training on one scan, interactions included: other draws suit other scans. Seeds of one draw
+share that, so what a seed's mean owes to the rest is taken from within draws. Variances are
+estimated by equating mean squares with their expectations (the ANOVA estimators of an unbalanced
+nested design; S. Searle, G. Casella, C. McCulloch, Variance Components, 1992). An estimate below 0
+is shown as 0.
 """
 
 from __future__ import annotations
@@ -94,8 +96,19 @@ def components_of(tables: dict[int, Float[np.ndarray, "seed scan"]]) -> Componen
     left = whole - means[:, None] - by_scan + whole.mean()
     rest = (left**2).sum() / ((trainings - 1) * (scans - 1))
     scan = by_scan.var(ddof=1) - rest / trainings
-    draw, seed = _between_trainings(means, list(counts.values()), rest / scans)
+    noise = _rest_within(whole, list(counts.values())) / scans
+    draw, seed = _between_trainings(means, list(counts.values()), noise)
     return Components(float(draw), float(seed), float(scan), float(rest), counts, scans)
+
+
+def _rest_within(whole: Float[np.ndarray, "training scan"], counts: Sequence[int]) -> float:
+    """The variance of the rest between seeds of one draw; NaN where no draw has two seeds."""
+    free = (len(whole) - len(counts)) * (whole.shape[1] - 1)
+    if not free:
+        return NAN
+    groups = np.split(whole, np.cumsum(counts)[:-1])
+    left = [one - one.mean(axis=1, keepdims=True) - one.mean(axis=0) + one.mean() for one in groups]
+    return sum(float((part**2).sum()) for part in left) / free
 
 
 def _between_trainings(
@@ -103,8 +116,8 @@ def _between_trainings(
 ) -> tuple[float, float]:
     """Variances of draw and seed from the mean Dice of each training, draw after draw.
 
-    `noise` is the variance of such a mean that is due to the rest. One of them is NaN where there
-    is one draw, or where no draw has two seeds.
+    `noise` is the variance of such a mean within a draw that is due to the rest. One of them is NaN
+    where there is one draw, or where no draw has two seeds.
     """
     total, groups = len(means), np.split(means, np.cumsum(counts)[:-1])
     within = NAN

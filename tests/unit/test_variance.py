@@ -66,6 +66,18 @@ def test_the_estimates_are_right_on_average(seeds: list[int]) -> None:
     np.testing.assert_array_less(np.abs(trials.mean(axis=0) - wanted), 4.5 * errors)
 
 
+def test_scans_that_suit_one_draw_more_than_another_do_not_hide_the_seed() -> None:
+    """Each draw has scans of its own that it finds hard; the seed's variance stays what it is."""
+    rng = np.random.default_rng(0)
+    sd = {"draw": 0.05, "seed": 0.01, "scan": 0.1, "rest": 0.03}
+    found = []
+    for _ in range(2000):
+        tables = drawn(rng, [3, 1, 2], sd)
+        tables = {draw: values + rng.normal(0, 0.1, 40) for draw, values in tables.items()}
+        found.append(components_of(tables).seed)
+    assert np.mean(found) == pytest.approx(0.01**2, rel=0.1)
+
+
 def test_parts_without_any_rest_are_those_that_were_put_in() -> None:
     """Draws at -0.1, 0, 0.1 (variance 0.01), seeds at -0.02 and 0.02 around them (0.0008)."""
     scans = np.linspace(-0.05, 0.05, SCANS)
