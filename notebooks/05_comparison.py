@@ -679,8 +679,9 @@ if not paper:
 # $$y_{dsi} = \mu + D_d + S_{ds} + T_i + e_{dsi}$$
 #
 # and estimate their variances, the *variance components*, by equating mean squares with their
-# expectations. The rest $e$ holds what is of one training on one scan alone. Draw 0 is the data
-# set's own choice of labelled scans; every other figure of this page shows it alone.
+# expectations. The rest $e$ holds what is of one training on one scan alone, for example that
+# another draw suits other scans. Draw 0 is the data set's own choice of labelled scans; every other
+# figure of this page shows it alone.
 
 # %% tags=["results"]
 draws = methods_alone(read_rows(RESULTS_DIR, DATASET, PROFILE, N_LABELLED, labelled_draw=None))
