@@ -1410,7 +1410,7 @@ ask(
 cut = cut_of(organ)
 maps = {f"{number} updates": flat(weight.clamp(max=2), cut) for number, weight in weights.items()}
 figure = figures.weight_maps(maps, "weight, shown up to 2")
-ALT_EARLY = "Weights of one scan's voxels (1 on average) under four autoencoders, by their updates."
+ALT_EARLY = "Weights of one scan's voxels, 1 on average, under four autoencoders."
 show(figure, alt=ALT_EARLY)
 lines = [
     (
@@ -1421,10 +1421,11 @@ lines = [
     )
     for updates, network in memories.items()
 ]
-heads = ("Updates", "clean maps return at Dice", "a voxel of organ counts", "of background")
-display(plain_table(heads, lines, f"γ = {parts['gamma']:g}; an average voxel counts 1."))
-print(f"Most of the organ's weight is lost after {worst} updates: {on_organ[worst]:.3f} is left")
-print(f"to a voxel of organ, {on_organ[0]:.3f} with fresh weights, {on_organ[full]:.3f} at the end")
+heads = ("Updates", "Dice, clean maps", "organ", "background")
+caption = f"""How clean validation maps return, and the mean weight of a voxel of organ and of
+background at γ = {parts["gamma"]:g}. The organ's is lowest after {worst} updates,
+{on_organ[worst]:.3f}; at the end it is {on_organ[full]:.3f}, and 1 in the mean teacher."""
+plain_table(heads, lines, caption)
 
 # %% [markdown]
 # **If the worst is in between, why?** Background is learnt first; to an autoencoder that knows

@@ -93,8 +93,8 @@ def test_a_finished_row_is_found_again_and_not_trained_twice(tmp_path):
     assert hashes[0] == hashes[1]
 
 
-UNCHANGED = ("supervised_few", "supervised_weak", "mean_teacher", "bcp", "bcp_pretraining", "umct", "ua_mt", "aau",
-             "dsaif", "supervised_all")  # fmt: skip
+UNCHANGED = ("supervised_few", "supervised_weak", "mean_teacher", "bcp", "bcp_pretraining", "umct",
+             "ua_mt", "aau", "dsaif", "supervised_all")  # fmt: skip
 
 
 @pytest.mark.parametrize("profile", ["paper", "paper_equal"])
