@@ -1309,7 +1309,6 @@ def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **
 # | `noise=0.1` | noise on the code, also in evaluation: the same map gets another U each time |
 # | `squares=True` | the autoencoder's first loss is a squared error |
 # | `ln2=True` | UA-MT's gate for two classes, whatever their number |
-#
 # | `jitter=0.1` | noise on the class index that the autoencoder reads in its training |
 # | `released=True` | the teacher's step of notebook 00 as released, in the profile `paper` |
 # | `everywhere=True` | consistency on labelled patches, too |
@@ -1421,8 +1420,8 @@ lines = [
     )
     for updates, network in memories.items()
 ]
-heads = ("Updates", "Dice, clean maps", "organ", "background")
-caption = f"""How clean validation maps return, and the mean weight of a voxel of organ and of
+heads = ("Updates", "Dice", "organ", "background")
+caption = f"""Dice of clean validation maps, redrawn; mean weight of a voxel of organ and of
 background at γ = {parts["gamma"]:g}. The organ's is lowest after {worst} updates,
 {on_organ[worst]:.3f}; at the end it is {on_organ[full]:.3f}, and 1 in the mean teacher."""
 plain_table(heads, lines, caption)
