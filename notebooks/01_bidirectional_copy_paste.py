@@ -1085,8 +1085,9 @@ with_control = [run for run in stored_results() if "bcp_pretraining" in run["row
 whole, pasting, unlabelled = (
     np.nanmean(paired_difference(with_control, *pair).values) for pair in list(pairs.values())[:3]
 )
-print(f"BCP minus the strong baseline: {whole:+.3f} Dice, of which {pasting:+.3f} came with")
-print(f"pasting among labelled scans alone, and {unlabelled:+.3f} when unlabelled ones were added")
+seeds = ", ".join(str(run["seed"]) for run in with_control)
+print(f"Seeds {seeds}: BCP minus the strong baseline is {whole:+.3f} Dice, of which {pasting:+.3f}")
+print(f"comes with pasting among labelled scans alone, {unlabelled:+.3f} with unlabelled ones")
 
 # %% [markdown]
 # **How to read it.** The first line is what a paper would print. The next two share it out: what

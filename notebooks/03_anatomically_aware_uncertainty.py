@@ -1311,7 +1311,6 @@ def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **
 # | `noise=0.1` | noise on the code, also in evaluation: the same map gets another U each time |
 # | `squares=True` | the autoencoder's first loss is a squared error |
 # | `ln2=True` | UA-MT's gate for two classes, whatever their number |
-#
 # | `jitter=0.1` | noise on the class index that the autoencoder reads in its training |
 # | `released=True` | the teacher's step of notebook 00 as released, in the profile `paper` |
 # | `everywhere=True` | consistency on labelled patches, too |
@@ -1401,20 +1400,20 @@ weights = {updates: counts(network) for updates, network in memories.items()}
 
 # %% tags=["predict"]
 on_organ = {updates: float(weight[organ].mean()) for updates, weight in weights.items()}
-names = {updates: f"the one after {updates} updates" for updates in on_organ}
 worst = min(on_organ, key=on_organ.get)
 ask(
-    "Which autoencoder takes most weight away from the predicted organ?",
-    options=tuple(names.values()),
-    answer=names[worst],
-    because=f"A voxel of organ counts {on_organ[worst]:.2f} of an average voxel there.",
+    "After how many updates does the autoencoder take most weight from the predicted organ?",
+    options=tuple(map(str, on_organ)),
+    answer=str(worst),
+    because=f"updates: a voxel of organ counts {on_organ[worst]:.3f} of an average voxel there.",
 )
 
 # %% tags=["figure"]
 cut = cut_of(organ)
-maps = {f"{updates} updates": flat(weight, cut) for updates, weight in weights.items()}
-figure = figures.weight_maps(maps, "weight (1 on average)")
-show(figure, alt="The weights of one scan's voxels under four autoencoders, by their updates.")
+maps = {f"{number} updates": flat(weight.clamp(max=2), cut) for number, weight in weights.items()}
+figure = figures.weight_maps(maps, "weight, shown up to 2")
+ALT_EARLY = "Weights of one scan's voxels, 1 on average, under four autoencoders."
+show(figure, alt=ALT_EARLY)
 lines = [
     (
         updates,
@@ -1424,17 +1423,19 @@ lines = [
     )
     for updates, network in memories.items()
 ]
-heads = ("Updates", "clean maps return at Dice", "a voxel of organ counts", "of background")
-display(plain_table(heads, lines, f"γ = {parts['gamma']:g}; an average voxel counts 1."))
-print(f"Most of the organ's weight is lost after {worst} updates: {on_organ[worst]:.3f} is left")
-print(f"to a voxel of organ, {on_organ[0]:.3f} with fresh weights, {on_organ[full]:.3f} at the end")
+heads = ("Updates", "Dice", "organ", "background")
+caption = f"""Dice of clean validation maps, redrawn; mean weight of a voxel of organ and of
+background at γ = {parts["gamma"]:g}. The organ's is lowest after {worst} updates,
+{on_organ[worst]:.3f}; at the end it is {on_organ[full]:.3f}, and 1 in the mean teacher."""
+plain_table(heads, lines, caption)
 
 # %% [markdown]
-# **If the worst is in between, why?** Fresh weights are equally wrong everywhere, and a constant
-# added to U cancels. Background is learnt first; to an autoencoder that knows nothing else every
-# organ is implausible, and agreement is asked for where there is nothing to learn. No loss says so.
-# (What it costs in Dice is not measured here.) **A sign without any truth:** the mean weight of the
-# predicted organ. **What helps:** to read the Dice of clean validation maps first.
+# **If the worst is in between, why?** Background is learnt first; to an autoencoder that knows
+# nothing else every organ is implausible, and agreement is asked for where there is nothing to
+# learn. Fresh weights say about one half for every class: then U is smallest where the prediction
+# hesitates. No loss shows any of this. (What it costs in Dice is not measured here.) **A sign
+# without any truth:** the mean weight of the predicted organ. **What helps:** to read the Dice of
+# clean validation maps first.
 
 # %% [markdown]
 # ## What does a step cost?
