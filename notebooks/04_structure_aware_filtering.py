@@ -1299,6 +1299,7 @@ constants_table("dsaif")
 # - What the released code adds to the abstract, the area step, is what makes the filter strong.
 # - Two networks come with an ensemble's gain. Compare them with two networks.
 # - What the filters add, and whether mistakes overlap less, stands above with its interval.
+# - Two controls say whether it takes *different* filters, and whether it takes structure.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. Scans are filtered before
 # small turns, not after. $T$ was chosen on a few values with two seeds; gate and weight are the
