@@ -1186,7 +1186,8 @@ show(figures.filter_frame(panels), alt=f"A slice, and both its filtered versions
 # %% tags=["results"]
 lines = [(words, f"{dice:.3f}", f"{shared:.2f}") for words, (dice, shared) in ends.items()]
 tells = "falls, too" if costs[ALONE] >= 0.01 else "does not tell"
-print(f"{ALONE} makes every mistake twice: overlap {ends[ALONE][1]:.2f}. Its Dice {tells}.")
+print(f"{ALONE} makes every mistake twice:")
+print(f"overlap {ends[ALONE][1]:.2f}. Its Dice {tells}.")
 plain_table(("Training", "validation Dice", "overlap of mistakes"), lines, f"T = {LARGE} pixels.")
 
 # %% [markdown]
