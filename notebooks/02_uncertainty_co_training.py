@@ -1290,8 +1290,8 @@ ask(
 #
 # **Silently.** Two mistakes of one line, each in a copy of this notebook's functions: the views are
 # asked in *evaluation mode*; or the colleague of task 2 *turns answers back* by the same exchange
-# of axes. On cubes every shape fits and no error is raised. Three short
-# trainings, as above and with each mistake:
+# of axes. On cubes every shape fits and no error is raised. Three short trainings, as above and
+# with each mistake:
 
 # %% tags=["train"]
 EVALUATED, TURNED = "Asked in evaluation mode", "Turned back by the same exchange"

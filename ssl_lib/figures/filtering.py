@@ -190,7 +190,7 @@ def error_maps(
 
 def pair_name(row: str) -> str:
     """A row's name without "averaged": here its two networks are looked at apart."""
-    return row_name(row).split(",")[0]
+    return row_name(row).removesuffix(", averaged")
 
 
 @house_style()

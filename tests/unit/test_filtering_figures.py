@@ -18,7 +18,7 @@ from ssl_lib.figures import (
     to_png,
     versions_seen,
 )
-from ssl_lib.figures.filtering import MISTAKES
+from ssl_lib.figures.filtering import MISTAKES, pair_name
 from ssl_lib.figures.style import BLUE, CLASS_COLOURS, VERMILLION, YELLOW
 from ssl_lib.utils.errors import InputError
 
@@ -112,8 +112,16 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.texts] == ["0.350", "0.500"]
     assert sorted(ax.get_lines()[0].get_xdata()) == [0.2, 0.3, 0.4, 0.5]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["Structure-aware\nfiltering (DSAIF)", "Two supervised networks"]
     with_gap = {"dsaif": np.array([[0.2, np.nan, 0.4]])}
     assert [t.get_text() for t in overlap_comparison(with_gap).axes[0].texts] == ["0.300"]
+
+
+def test_pairs_of_networks_are_told_apart_by_name() -> None:
+    rows = ("dsaif", "dsaif_only_child", "dsaif_same_tree", "dsaif_blur", "dsaif_ablation_ensemble")
+    names = [pair_name(row) for row in rows]
+    assert len(set(names)) == len(rows) and names[-1] == "Cross pseudo supervision"
 
 
 def test_a_picture_without_words_is_refused(picture) -> None:
