@@ -67,8 +67,7 @@ def load_cohort(
     files, and more labels than there are.
     """
     if dataset in ("phantom", "phantom_3d"):
-        dimensions = 3 if dataset == "phantom_3d" else 2
-        return phantom_cohort(n_labelled, dimensions=dimensions, max_scans=max_scans)
+        return phantom_cohort(n_labelled, 3 if dataset == "phantom_3d" else 2, max_scans)
     if dataset in PUBLISHED:
         folder = download.data_folder(data_dir) / dataset
         subset = download.fetched_subset(dataset, data_dir)

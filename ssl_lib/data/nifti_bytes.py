@@ -11,8 +11,8 @@ import math
 import os
 import zlib
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel
 import nibabel.imageglobals
@@ -47,7 +47,7 @@ def nifti_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             _refuse_wrong_start(file, is_packed, path)
-            stream = gzip.GzipFile(fileobj=file) if is_packed else file
+            stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
             try:
                 announced = _announced(read_header(stream.read(max(SIZES)), path))
             except InputError:
@@ -169,7 +169,7 @@ def stored_header(path: Path) -> nibabel.Nifti1Header:
     try:
         with path.open("rb") as file:
             is_packed = path.name.lower().endswith(".gz")
-            stream = gzip.GzipFile(fileobj=file) if is_packed else file
+            stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
             return read_header(stream.read(max(SIZES)), path)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise InputError(
@@ -236,7 +236,7 @@ def _refuse_other_files(path: Path) -> None:
         raise InputError("is no regular file", where=path, expected="a file with an end")
 
 
-def _refuse_wrong_start(file: BinaryIO, is_packed: bool, path: Path) -> None:
+def _refuse_wrong_start(file: BufferedIOBase, is_packed: bool, path: Path) -> None:
     """An empty file, and one that is packed where its name says otherwise."""
     start = file.read(2)
     file.seek(0)
@@ -258,7 +258,7 @@ def _refuse_too_large(announced: int, most: int, path: Path) -> None:
     fits_into_memory(2 * announced, path)  # as bytes and as an array
 
 
-def _read_to_the_end(stream: BinaryIO, is_packed: bool, path: Path) -> None:
+def _read_to_the_end(stream: BufferedIOBase, is_packed: bool, path: Path) -> None:
     """Read what follows the voxels of a packed file: nothing, but then its checksum is tested."""
     for _ in range(MOST_BEHIND if is_packed else 0):
         if not stream.read(2**20):

@@ -65,7 +65,8 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along x, y and z in mm."""
-        return tuple(float(round(size, 6)) for size in nibabel.affines.voxel_sizes(self.affine))
+        x, y, z = (float(round(s, 6)) for s in nibabel.affines.voxel_sizes(self.affine))
+        return x, y, z
 
     @property
     def millilitres(self) -> float:
@@ -292,7 +293,8 @@ def value_counts(label: UInt8[np.ndarray, "*space"]) -> Int[np.ndarray, " value"
     """How many voxels hold each value from 0 to 255, counted in parts to spare memory."""
     flat, part = label.ravel(order="K"), 2**20
     starts = range(0, max(1, flat.size), part)
-    return sum(np.bincount(flat[start : start + part], minlength=MOST_CLASSES) for start in starts)
+    counts = [np.bincount(flat[start : start + part], minlength=MOST_CLASSES) for start in starts]
+    return np.sum(counts, axis=0)
 
 
 def _alike(label: UInt8[np.ndarray, "*space"]) -> float:
@@ -316,7 +318,7 @@ def only_classes(label: Integer[np.ndarray, "*space"], n_classes: int, path: Pat
         )
 
 
-def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path) -> None:
+def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path | None) -> None:
     """Raise `InputError` if image and label differ in shape."""
     if image != label:
         raise InputError(

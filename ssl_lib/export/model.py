@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,7 +227,7 @@ def _warnings(
     return said
 
 
-def _sizes(values: Sequence[float]) -> str:
+def _sizes(values: Iterable[float]) -> str:
     return " x ".join(f"{value:.3g}" for value in values)
 
 

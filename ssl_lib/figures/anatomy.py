@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from ssl_lib.evaluation.metrics import nan_mean
@@ -115,9 +116,8 @@ def most_uncertain(
     Found errors are blue, missed ones vermillion; right voxels that were uncertain are grey.
     """
     count = max(1, round(share / 100 * score.size))
-    chosen = np.zeros(score.size, bool)
-    chosen[np.argsort(-score, axis=None, kind="stable")[:count]] = True
-    chosen = chosen.reshape(score.shape)
+    chosen = np.zeros(score.shape, bool)
+    chosen.flat[np.argsort(-score, axis=None, kind="stable")[:count]] = True
     verdict = np.where(wrong, np.where(chosen, 1, 2), np.where(chosen, 3, 0))
     figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.8, FRAME)
     left, right = figure.subplots(1, 2)
@@ -162,7 +162,7 @@ def draw_map(ax: Axes, label: LabelPicture) -> None:
     _bare(ax)
 
 
-def draw_uncertainty(ax: Axes, values: Picture, top: float) -> object:
+def draw_uncertainty(ax: Axes, values: Picture, top: float) -> AxesImage:
     """A map of uncertainty from 0 to `top`; returns the picture, for a colour bar."""
     picture = ax.imshow(
         values, cmap=SCALAR_MAP, vmin=0, vmax=max(top, 1e-6), interpolation="nearest"

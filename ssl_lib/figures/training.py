@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,7 +30,7 @@ Validation = Sequence[tuple[int, float]]
 
 @house_style()
 def training_curves(
-    trainings: Mapping[str, object], stored: Sequence[Mapping[str, object]] = ()
+    trainings: Mapping[str, Any], stored: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
     """One panel for each named loss term, and one for the validation Dice, against iterations.
 
@@ -64,7 +65,7 @@ def training_curves(
     return figure
 
 
-def _bands(ax: Axes, stored: Sequence[Mapping[str, object]], rows: Sequence[str]) -> bool:
+def _bands(ax: Axes, stored: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> bool:
     """From the worst stored seed of each row to the best one; False where no row has two."""
     found = [curves for row in rows if (curves := learning_curves(stored, row)) is not None]
     found = [curves for curves in found if len(curves.seeds) > 1]
@@ -151,7 +152,9 @@ def _loss_line(ax: Axes, row: str, history: History, term: str) -> None:
         return
     iterations, values = np.array(logged, dtype=float).T
     smooth = running_median(values)
-    look = {key: value for key, value in row_look(row).items() if key != "markerfacecolor"}
+    look: dict[str, Any] = {
+        key: value for key, value in row_look(row).items() if key != "markerfacecolor"
+    }
     ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.25)
     ax.plot(iterations, smooth, **look)
 

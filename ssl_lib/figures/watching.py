@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from ssl_lib.methods import row_name
 
 
 @house_style()
-def snapshot_signs(trainings: Mapping[str, object], n_classes: int) -> Figure:
+def snapshot_signs(trainings: Mapping[str, Any], n_classes: int) -> Figure:
     """The pseudo-label of one unlabelled scan over the iterations, one line a row: left the share
     of foreground in %, right the number of connected components, all classes together.
 

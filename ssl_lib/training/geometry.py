@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ FAR_TURN = 20
 """Degrees of the largest rotation of a slice (HiLab-git/SSL4MIS draws from -20 to 19)."""
 
 
+@runtime_checkable
 class Scan(Protocol):
     """A scan's channels, of which boxes can be cut."""
 
@@ -198,7 +199,7 @@ def unmoved(images: Images, labels: Labels | None, settings: Any) -> tuple[Image
         slice((have - side) // 2, (have - side) // 2 + side)
         for have, side in zip(images.shape[2:], size, strict=True)
     ]
-    place = (..., *inner)
+    place: tuple[Any, ...] = (..., *inner)
     return images[place], None if labels is None else labels[place]
 
 
@@ -209,7 +210,7 @@ def as_seen(images: Images, settings: Any) -> Images:
 
 def inner_size(settings: Any) -> tuple[int, ...] | None:
     """The patch inside a larger crop, or None where patches are cut without a margin."""
-    wide = _name(settings) == "ours" and getattr(settings, "margin", 0)
+    wide = _name(settings) == "ours" and getattr(settings, "margin", 0) > 0
     return tuple(settings.patch) if wide else None
 
 
