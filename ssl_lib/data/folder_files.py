@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 import json
 import os
 import re
@@ -656,14 +655,3 @@ def _whole(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         return None
     return int(value) if 0 <= value <= 255 else None
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Hash of names, sizes and modification times of all files: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(folder).as_posix()
-            digest.update(repr((name, status.st_size, status.st_mtime_ns)).encode())
-    return digest.hexdigest()[:16]

@@ -10,8 +10,9 @@ import gzip
 import math
 import os
 import zlib
-from contextlib import suppress
-from io import BufferedIOBase
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
 import nibabel
@@ -43,26 +44,19 @@ def nifti_bytes(path: Path) -> bytes:
     """
     _refuse_other_files(path)
     is_packed = path.name.lower().endswith(".gz")
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            _refuse_wrong_start(file, is_packed, path)
-            stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
-            try:
-                announced = _announced(read_header(stream.read(max(SIZES)), path))
-            except InputError:
-                _read_to_the_end(stream, is_packed, path)  # damage is the better reason
-                raise
-            _refuse_too_large(announced, size * (MOST_PACKED if is_packed else 1), path)
-            stream.seek(0)
-            content = with_unit_quaternion(stream.read(announced))
-            _read_to_the_end(stream, is_packed, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise InputError(
-            "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
-        ) from None
-    except OSError as error:
-        raise unreadable(path, error) from None
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        _refuse_wrong_start(file, is_packed, path)
+        stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
+        try:
+            announced = _announced(read_header(stream.read(max(SIZES)), path))
+        except InputError:
+            _read_to_the_end(stream, is_packed, path)  # damage is the better reason
+            raise
+        _refuse_too_large(announced, size * (MOST_PACKED if is_packed else 1), path)
+        stream.seek(0)
+        content = with_unit_quaternion(stream.read(announced))
+        _read_to_the_end(stream, is_packed, path)
     if len(content) < announced:
         raise _cut_off(announced, len(content), path)
     return content
@@ -166,11 +160,18 @@ def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
 def stored_header(path: Path) -> nibabel.Nifti1Header:
     """The header of a file, without reading its voxels. Raises `InputError` as `nifti_bytes`."""
     _refuse_other_files(path)
+    with _opened(path) as file:
+        is_packed = path.name.lower().endswith(".gz")
+        stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
+        return read_header(stream.read(max(SIZES)), path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """The file, in a context that says `InputError` to what is wrong with it."""
     try:
         with path.open("rb") as file:
-            is_packed = path.name.lower().endswith(".gz")
-            stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
-            return read_header(stream.read(max(SIZES)), path)
+            yield file
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise InputError(
             "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN

@@ -24,6 +24,7 @@ from ssl_lib.data.nifti_bytes import (
     nifti_kind,
     only_numbers,
 )
+from ssl_lib.data.spacing import sizes_text
 from ssl_lib.utils.errors import InputError
 
 MOST_CLASSES = 256
@@ -358,15 +359,11 @@ def _how_it_differs(image: Volume, label: Volume) -> str:
     if np.allclose(np.abs(label.affine), np.eye(4)) and not np.allclose(ours, 1.0, atol=0.01):
         return ": its header holds the identity, as if no affine had been given"
     if np.abs(sizes / ours - 1).max() > 0.01:
-        return f": its voxels are {_mm(sizes)} mm, those of the image {_mm(ours)} mm"
+        return f": its voxels are {sizes_text(sizes)} mm, those of the image {sizes_text(ours)} mm"
     if np.abs(label.affine[:3, :3] - image.affine[:3, :3]).max() / ours.min() <= BESIDE:
         away = label.affine[:3, 3] - image.affine[:3, 3]
-        return f": its origin differs by {_mm(away)} mm, its directions are the same"
+        return f": its origin differs by {sizes_text(away)} mm, its directions are the same"
     return ": its axes point elsewhere"
-
-
-def _mm(values: Float[np.ndarray, " 3"]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)
 
 
 def normalise(image: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "*space"]:

@@ -18,6 +18,7 @@ import numpy as np
 from IPython.display import display
 from jaxtyping import UInt8
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -32,7 +33,7 @@ NARROW = 5.0  # of a figure whose words stay legible on a telephone, 390 pixels 
 DPI = 110
 SCALAR_MAP = "cividis"
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 INK, QUIET, FAINT = "#22262b", "#5b626b", "#d7dade"
 
@@ -99,6 +100,13 @@ def house_style() -> Iterator[None]:
     """The look of every figure, as a context or as a decorator; nothing outside it changes."""
     with matplotlib.rc_context(HOUSE):
         yield
+
+
+def bare(ax: Axes) -> None:
+    """A picture without ticks, grid and frame."""
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def class_colour(index: int) -> str:

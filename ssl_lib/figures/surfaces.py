@@ -43,10 +43,6 @@ class Distances:
     places: Float[np.ndarray, "voxel 3"]
     signed: Float[np.ndarray, " voxel"]
 
-    def farther(self, than: float) -> float:
-        """The share of the predicted surface that is farther than that from the true one."""
-        return float((np.abs(self.signed) > than).mean())
-
     def at(self, points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, " point"]:
         """For each point the distance of the surface voxel that is nearest to it."""
         return self.signed[cKDTree(self.places).query(points)[1]]
