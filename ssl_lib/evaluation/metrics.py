@@ -96,7 +96,7 @@ def score_class(
     if predicted == 0 and true == 0:
         return ClassScore(class_index, _NAN, _NAN, _NAN, _NAN)
     if predicted == 0 or true == 0:
-        return ClassScore(class_index, 0.0, 0.0, _NAN, _NAN, empty_prediction=predicted == 0)
+        return ClassScore(class_index, 0.0, 0.0, _NAN, _NAN, empty_prediction=bool(predicted == 0))
     shared = np.count_nonzero(prediction & truth)
     to_truth, to_prediction = surface_distances(prediction, truth, spacing=spacing)
     return ClassScore(

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float, Float32, Integer, Shaped
 from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case, Cohort
@@ -37,7 +37,7 @@ AuxiliaryChannels = Mapping[str, Float32[np.ndarray, "channel *space"]]
 """Further images of scans by case id, each as large as its scan: filtered versions, for example.
 """
 
-Channels = Sequence[Float32[np.ndarray, "*space"]]
+Channels = Sequence[Shaped[np.ndarray, "*space"]]
 """The channels of one scan, and of its label map the only one."""
 
 
@@ -70,7 +70,7 @@ class HeldScan:
         self.tensor = torch.stack(whole).to(device)
         self.space = tuple(self.tensor.shape[1:])
 
-    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+    def cut(self, place: tuple[slice, ...]) -> Shaped[Tensor, "channel *patch"]:
         return self.tensor[(slice(None), *place)]
 
 
@@ -82,7 +82,7 @@ class StoredScan:
         self.fills = [_fill(channel) for channel in channels]
         self.space = tuple(map(max, channels[0].shape, patch))
 
-    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+    def cut(self, place: tuple[slice, ...]) -> Shaped[Tensor, "channel *patch"]:
         pairs = zip(self.channels, self.fills, strict=True)
         return torch.stack([_padded(channel[place], self.patch, fill) for channel, fill in pairs])
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Shaped
 from torch import Generator, Tensor
 
 from ssl_lib.config import GeometryName
@@ -58,14 +58,14 @@ class Cut:
     mirror: int | None = None
     degrees: int = 0
 
-    def of(self, scan: Scan) -> Float[Tensor, "channel *patch"]:
+    def of(self, scan: Scan) -> Shaped[Tensor, "channel *patch"]:
         if self.margin:
             return _with_margin(scan, self.place, self.margin)
         box = torch.rot90(scan.cut(self.place), self.quarters, (1, 2))
         return box if self.mirror is None else box.flip(1 + self.mirror)
 
 
-def taken(scan: Scan, place: Place | Cut) -> Float[Tensor, "channel *patch"]:
+def taken(scan: Scan, place: Place | Cut) -> Shaped[Tensor, "channel *patch"]:
     """The patch at a place of a scan."""
     return place.of(scan) if isinstance(place, Cut) else scan.cut(place)
 

@@ -46,10 +46,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """Weighted loss terms (their sum is minimised) and the maps behind them, for pictures."""
+    """Weighted loss terms (their sum is minimised) and the maps behind them, for pictures: tensors,
+    or lists of one for each network."""
 
     losses: dict[str, Float[Tensor, ""]]
-    maps: dict[str, Tensor] = field(default_factory=dict)
+    maps: dict[str, Any] = field(default_factory=dict)
 
 
 Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
