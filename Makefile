@@ -60,6 +60,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/python -m ssl_lib.notebook check
 	$(BIN)/python tests/run.py $(if $(LONG),--long)
 

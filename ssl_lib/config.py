@@ -206,7 +206,7 @@ def _our_settings(profile: str, cohort: Cohort) -> Settings:
     if profile == "gpu":
         schedule = Schedule(iterations=3000, learning_rate=3e-3, teacher_decay=0.99)
         patch = _patch(cohort, largest={2: 256, 3: 128})
-        more = {"flip_axes": flips, "label_curve": CURVE, "margin": MARGIN}
+        more: dict[str, Any] = {"flip_axes": flips, "label_curve": CURVE, "margin": MARGIN}
         return Settings("small", 32, patch, 3000, schedule, **more)
     quick = quick_settings(_patch(cohort, largest=LARGEST_PATCH), flips)
     if profile == "quick":
@@ -276,7 +276,13 @@ def _acdc(profile: str, flips: tuple[int, ...]) -> Settings:
     if profile == "quick":
         return quick
     tiny = replace(quick.schedule, iterations=4)
-    small = {"width": 4, "warm_up": 4, "schedule": tiny, "looks": 2, "label_curve": (1,)}
+    small: dict[str, Any] = {
+        "width": 4,
+        "warm_up": 4,
+        "schedule": tiny,
+        "looks": 2,
+        "label_curve": (1,),
+    }
     return replace(quick, patch=(64, 64), grid=(64, 64), **small)
 
 
@@ -319,7 +325,7 @@ def is_todays(profile: str, parameters: Mapping[str, Any]) -> bool:
     if profile != "quick" or not {"patch", "flip_axes"} <= parameters.keys():
         return True
     chosen = quick_settings(tuple(parameters["patch"]), tuple(parameters["flip_axes"]))
-    own = {name: parameters.get(name) for name in ("grid", "spacing")}
+    own: dict[str, Any] = {name: parameters.get(name) for name in ("grid", "spacing")}
     chosen = replace(chosen, **own, foreground=parameters.get("foreground", 0.0))
     return same_settings(chosen, parameters)
 
@@ -370,7 +376,7 @@ def paper_settings(dataset: str, profile: str = "paper") -> Settings:
     other methods change stands in `ssl_lib.methods.published`. Raises `InputError` for a data set
     without a published protocol.
     """
-    shared = {"consistency_weight": 0.1, "ramp": 1.0, "flip_axes": (0, 1)}
+    shared: dict[str, Any] = {"consistency_weight": 0.1, "ramp": 1.0, "flip_axes": (0, 1)}
     shared |= {"geometry": "published"}
     if dataset == "la2018":
         schedule = Schedule(15000, 0.01, optimiser="sgd", decay="steps", teacher_decay=0.99)

@@ -127,7 +127,7 @@ def common_grid(
 
 
 def predict_probabilities(
-    network: nn.Module, image: Float32[np.ndarray, "..."], **options: object
+    network: nn.Module, image: Float32[np.ndarray, "..."], **options: Any
 ) -> Float32[Tensor, "class *space"]:
     """Softmax of the network at every voxel of one scan, (*space) or (channel, *space); `options`
     as in `predict_together`."""
@@ -135,7 +135,7 @@ def predict_probabilities(
 
 
 def predict_label(
-    network: nn.Module, image: Float32[np.ndarray, "*space"], **options: object
+    network: nn.Module, image: Float32[np.ndarray, "*space"], **options: Any
 ) -> UInt8[np.ndarray, "*space"]:
     """The most probable class of each voxel; `options` as in `predict_together`."""
     return _labels(predict_probabilities(network, image, **options), 0)
@@ -146,7 +146,7 @@ def predict_cohort(
     cases: Iterable[Case],
     *,
     spacing: tuple[float, ...] | None = None,
-    **options: object,
+    **options: Any,
 ) -> Mapping[str, UInt8[np.ndarray, "*space"]]:
     """The label map of each case by case id; `options` as in `predict_together`. With `spacing`
     every case is resampled to that voxel size (mm) for the network (see `common_grid`).
@@ -158,7 +158,7 @@ def predict_cohort(
     for case in cases:
         own = None if spacing is None else case.spacing
         alike.setdefault((case.image.shape, own), []).append(case)
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for (shape, own), group in alike.items():
         options = {**options, **common_grid(shape, own or (), spacing)}
         size = max(1, VOXELS_TOGETHER // math.prod(shape))
@@ -219,9 +219,10 @@ def _slide(
 
     stride = stride or tuple(max(1, side // 2) for side in window)
     overlap = [max(0.0, 1 - (step + 0.5) / side) for step, side in zip(stride, window, strict=True)]
-    return torch.cat(
-        [sliding_window_inference(item, window, batch, forward, overlap) for item in items.split(1)]
-    )
+    found: list[Any] = [
+        sliding_window_inference(item, window, batch, forward, overlap) for item in items.split(1)
+    ]
+    return torch.cat(found)
 
 
 def _check_geometry(
@@ -241,9 +242,11 @@ def _check_geometry(
     for name, sides in (("window", window), ("stride", stride)):
         if sides is not None and (len(sides) != dimensions or min(sides) < 1):
             raise InputError(f"the {name} is {sides}", expected=f"{dimensions} positive numbers")
-    if stride is not None and window is None:
+    if stride is None:
+        return
+    if window is None:
         raise InputError("a stride was given without a window")
-    if stride and any(step > side for step, side in zip(stride, window, strict=True)):
+    if any(step > side for step, side in zip(stride, window, strict=True)):
         raise InputError(
             f"the stride {stride} is larger than the window {window}",
             expected="a stride of at most the window, or voxels between windows are never seen",

@@ -18,9 +18,16 @@ import psutil
 import pytest
 import torch
 from browser import Opened, open_file
-from lab import Lab, running_lab
+from jaxtyping import config as jaxtyping_config
+from jaxtyping import install_import_hook
+from shapes import CHECKED
 
-from ssl_lib.reports.screenshots import HOW, find_chromium
+# before anything of the library is loaded
+install_import_hook([f"ssl_lib.{part}" for part in CHECKED], "shapes.checked")
+
+from lab import Lab, running_lab  # noqa: E402
+
+from ssl_lib.reports.screenshots import HOW, find_chromium  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +57,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, reason in waits.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def misuse() -> Iterator[None]:
+    """For tests of what the library itself says to a wrong type or shape: nobody else objects."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

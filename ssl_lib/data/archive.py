@@ -33,6 +33,7 @@ def take_from_archive(
     Raises `InputError` when the disk takes no more.
     """
     archive = entry.archive
+    assert archive is not None, f"{entry.name} has no archive"
     base, _, name = archive.url.rpartition("/")
     file = folder / ".archive" / name
     wanted = Wanted(name, archive.md5, archive.most_bytes, kind="md5")
@@ -59,16 +60,18 @@ def _take(
     opened: tarfile.TarFile, entry: PublishedSet, target: Path, path: str, quarantine: Path
 ) -> str:
     """Write one member to its final name; return what was wrong, or nothing."""
+    assert entry.archive is not None
     name = entry.archive.member(path)
     try:
         member = opened.getmember(name)
     except KeyError:
         return f"has no member {name}"
-    if not member.isreg():
+    file = opened.extractfile(member) if member.isreg() else None
+    if file is None:
         return f"{name} is not a file"
     if member.size > entry.most_bytes:
         return f"{name} is said to have {member.size} bytes, at most {entry.most_bytes} are right"
-    content = opened.extractfile(member).read()
+    content = file.read()
     part = target.with_name(target.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)

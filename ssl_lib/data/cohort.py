@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -179,12 +179,8 @@ class Cohort:
         ordered = sorted(everything.labelled, key=lambda case: place[unit_of(case, self.unit)])
         chosen = [c for c in ordered if place[unit_of(c, self.unit)] < self.n_labelled]
         others = [c for c in ordered if place[unit_of(c, self.unit)] >= self.n_labelled]
-        hidden = {case.case_id: case.label for case in others}
-        hidden |= {
-            case.case_id: known_label(self, case)
-            for case in self.test
-            if case.case_id in self.sealed
-        }
+        labels = {case.case_id: known_label(self, case) for case in (*others, *self.test)}
+        hidden = {name: label for name, label in labels.items() if label is not None}
         return replace(
             self,
             labelled=tuple(chosen),
@@ -246,7 +242,7 @@ def seal(
     unlabelled: Iterable[Case],
     validation: Iterable[Case],
     test: Iterable[Case],
-    **description: object,
+    **description: Any,
 ) -> Cohort:
     """A cohort from cases with labels: those of unlabelled and test scans are sealed."""
     unlabelled, test = tuple(unlabelled), tuple(test)

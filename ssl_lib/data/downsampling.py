@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -25,7 +26,7 @@ def downsampled(cohort: Cohort, largest_side: int) -> Cohort:
     factors = downsampling_factors([case.image.shape for case in cohort.cases], largest_side)
     if cohort.dimensions == 2 or max(factors) == 1:
         return cohort
-    groups = {
+    groups: dict[str, Any] = {
         name: tuple(smaller(case, factors) for case in cases)
         for name, cases in cohort.groups.items()
     }

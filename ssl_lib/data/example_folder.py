@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -100,7 +101,7 @@ def _write_subject(folder: Path, number: int) -> None:
 
 def _mirrored_header(folder: Path, name: str) -> None:
     path = folder / "labelsTr" / f"{name}.nii.gz"
-    label = nibabel.load(path)
+    label = nibabel.Nifti1Image.from_filename(path)
     affine = label.affine @ np.diag([-1.0, 1, 1, 1])
     nibabel.Nifti1Image(np.asarray(label.dataobj), affine).to_filename(path)
 
@@ -111,7 +112,7 @@ def _empty_file(folder: Path, name: str) -> None:
 
 def _stray_value(folder: Path, name: str) -> None:
     path = folder / "labelsTr" / f"{name}.nii.gz"
-    label = nibabel.load(path)
+    label = nibabel.Nifti1Image.from_filename(path)
     voxels = np.asarray(label.dataobj).copy()
     voxels[:2, :2, :2] = 7
     nibabel.Nifti1Image(voxels, label.affine).to_filename(path)
@@ -137,7 +138,7 @@ SPOILERS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
-def _description() -> dict[str, object]:
+def _description() -> dict[str, Any]:
     """The content of dataset.json."""
     return {
         "name": EXAMPLE,

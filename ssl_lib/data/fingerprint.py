@@ -106,7 +106,8 @@ def median_spacing(
     within = [[s for i, s in enumerate(sizes) if i != axis] for sizes in spacings]
     if common_spacing(within) is None:
         return None
-    return tuple(float(round(size, 6)) for size in np.median(spacings, axis=0))
+    x, y, z = (float(round(size, 6)) for size in np.median(spacings, axis=0))
+    return x, y, z
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,7 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
     are, in two gaps or more of one or two slices. Two organs side by side have one gap.
     """
     for axis in range(3):
-        there = label.any(axis=tuple(other for other in range(3) if other != axis))
+        there = np.any(label, axis=tuple(other for other in range(3) if other != axis))
         inside = there[there.argmax() : len(there) - there[::-1].argmax()]
         runs = np.diff(np.flatnonzero(np.diff(np.r_[0, inside.astype(np.int8), 0])))
         gaps, empty = len(runs) // 2, float(np.mean(~inside)) if inside.size else 0.0
@@ -363,7 +364,7 @@ def label_beside(
     volume = read_labels(path, colours=colours)
     if volume.unit == "pixel" and image.unit != "pixel":
         volume = on_stored_grid(volume, image)
-    if not np.array_equal(volume.turn, image.turn):
+    if not np.array_equal(volume.turn, image.turn):  # type: ignore[arg-type]  # two None are equal
         alike = read_labels(path, turned_as=image, colours=colours)
         with suppress(InputError):  # only a rounding apart: then the image's turn is right
             same_grid(image, alike)

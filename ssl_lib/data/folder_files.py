@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 import json
 import os
 import re
@@ -24,7 +23,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ssl_lib.data.suffixes import READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
@@ -94,8 +93,9 @@ class Findings:
 
     def name_of(self, path: str | Path | None) -> str:
         """A file as messages call it: by its path inside the folder."""
-        inside = isinstance(path, Path) and path.is_relative_to(self.folder)
-        return printable(path.relative_to(self.folder).as_posix() if inside else path)
+        if isinstance(path, Path) and path.is_relative_to(self.folder):
+            return printable(path.relative_to(self.folder).as_posix())
+        return printable(path)
 
 
 def some(names: Sequence[str], most: int = 6) -> str:
@@ -137,7 +137,7 @@ class Listing:
     labels: Mapping[str, Path]
     test: tuple[str, ...]
     patients: Mapping[str, str]
-    description: Mapping[str, object]
+    description: Mapping[str, Any]
     guessed: Mapping[str, str] = field(default_factory=dict)
     ignored: int | None = None
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
@@ -400,7 +400,7 @@ NUMBERED = re.compile(r"(.+)_(\d{4})$")
 
 
 def _channels_in(
-    parts: Mapping[str, Mapping[str, Path]], description: Mapping[str, object]
+    parts: Mapping[str, Mapping[str, Path]], description: Mapping[str, Any]
 ) -> frozenset[str]:
     """Names of scans whose images end in the number of a channel.
 
@@ -441,8 +441,8 @@ def _by_scan(
     found: dict[str, dict[int, Path]] = {}
     for name, path in files.items():
         match = NUMBERED.match(name)
-        is_channel = match is not None and match[1] in by_channel
-        scan, number = (match[1], int(match[2])) if is_channel else (name, 0)
+        is_channel = match and match[1] in by_channel
+        scan, number = (match[1], int(match[2])) if match and is_channel else (name, 0)
         before = found.get(scan, {}).get(number)
         if before is not None and not is_channel:
             findings.exclude(
@@ -536,7 +536,7 @@ def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
     return cell.removesuffix("_0000")
 
 
-def _description(path: Path, findings: Findings) -> dict[str, object]:
+def _description(path: Path, findings: Findings) -> dict[str, Any]:
     """The content of dataset.json: the names of its classes under "labels", their values under
     "values", those of colours under "colours", and the value of ignored voxels, which is no class,
     under "ignored"."""
@@ -603,7 +603,7 @@ class _Wrong(ValueError):
 HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def _stated_colours(labels: object) -> dict[tuple[int, int, int], int]:
+def _stated_colours(labels: object) -> dict[tuple[int, ...], int]:
     """The value of each colour of {"background": "#000000", "organ": "#ff0000", ...}, in this
     order; empty for a table of numbers. Raises `_Wrong` for a colour that is named twice."""
     stated = list(labels.values()) if isinstance(labels, Mapping) else []
@@ -655,14 +655,3 @@ def _whole(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         return None
     return int(value) if 0 <= value <= 255 else None
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Hash of names, sizes and modification times of all files: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(folder).as_posix()
-            digest.update(repr((name, status.st_size, status.st_mtime_ns)).encode())
-    return digest.hexdigest()[:16]

@@ -113,7 +113,7 @@ def _cohort(
     cohort: Cohort, labelled: Iterable[Case], free: Iterable[Case], test: Iterable[Case]
 ) -> Cohort:
     """The same task with other groups; the labels of the test scans are sealed."""
-    hidden = {case.case_id: case.label for case in test}
+    hidden = {case.case_id: case.label for case in test if case.label is not None}
     return replace(
         cohort,
         labelled=tuple(labelled),

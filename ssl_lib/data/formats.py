@@ -126,7 +126,7 @@ def volume_header(volume: Volume) -> Header:
 def prediction_name(scan: str, path: Path) -> str:
     """The name of the file for the prediction of a scan: of the scan's format, where label maps are
     written in it, else NIfTI (DICOM) or PNG (pictures)."""
-    ending = {"itk": suffix_of(path.name), "picture": ".png"}.get(format_of(path), ".nii.gz")
+    ending = {"itk": suffix_of(path.name), "picture": ".png"}.get(format_of(path) or "", ".nii.gz")
     return scan + WRITTEN_AS.get(ending, ending)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,12 +105,11 @@ def _resized_label(
     label: UInt8[np.ndarray, "*space"], move: Callable[[np.ndarray], np.ndarray]
 ) -> UInt8[np.ndarray, "*grid"]:
     """Each class as a map of ones and zeros, moved; of equal shares the smallest class counts."""
-    best, winner = None, None
-    for value in np.unique(label):
+    first, *others = np.unique(label)
+    best = move((label == first).astype(np.float32))
+    winner = np.full(best.shape, first, np.uint8)
+    for value in others:
         share = move((label == value).astype(np.float32))
-        if best is None:
-            best, winner = share, np.full(share.shape, value, np.uint8)
-            continue
         winner[share > best] = value
         best = np.maximum(best, share)
     return winner
@@ -120,13 +120,13 @@ def training_scans(
 ) -> Cohort:
     """The scans that training sees, on the common grid or with voxels of one size; the cohort
     itself without either."""
-    if grid is None and spacing is None:
+    if spacing is not None:
+        move = partial(at_spacing, target=spacing)
+    elif grid is not None:
+        move = partial(on_grid, grid=grid)
+    else:
         return cohort
-    groups = {
-        name: tuple(
-            on_grid(case, grid) if spacing is None else at_spacing(case, spacing)
-            for case in getattr(cohort, name)
-        )
-        for name in ("labelled", "unlabelled")
+    groups: dict[str, Any] = {
+        name: tuple(map(move, getattr(cohort, name))) for name in ("labelled", "unlabelled")
     }
     return replace(cohort, **groups, validation=(), test=(), sealed=SealedLabels({}))

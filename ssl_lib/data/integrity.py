@@ -17,6 +17,7 @@ from ssl_lib.data.folder_files import Finding, Listing, some
 from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
 from ssl_lib.data.reading import MM_PER_UNIT
+from ssl_lib.data.spacing import sizes_text
 
 SPACING_RATIO = 1.5
 SHAPE_RATIO = 2.0
@@ -80,13 +81,13 @@ def spacings(folder: Folder) -> Iterator[Finding]:
             "note",
             "all images",
             f"voxel sizes differ ({ranges} mm along x, y, z): for training scans are resampled to"
-            f" {_sizes(common)} mm{within}, and predictions back to the voxels of their scan",
+            f" {sizes_text(common)} mm{within}, and predictions back to the voxels of their scan",
         )
     for one, median in _outliers(folder, "spacing", SPACING_RATIO):
         yield Finding(
             "warning",
             folder.image(one.scan),
-            f"voxels of {_sizes(one.spacing)} mm; the median scan has {_sizes(median)} mm",
+            f"voxels of {sizes_text(one.spacing)} mm; the median scan has {sizes_text(median)} mm",
             "voxels of similar size",
             "check its header; if it is right, nothing"
             + (": scans are resampled for training" if common else ""),
@@ -99,7 +100,7 @@ def shapes(folder: Folder) -> Iterator[Finding]:
         yield Finding(
             "warning",
             folder.image(one.scan),
-            f"{_sizes(one.shape)} voxels; the median scan has {_sizes(median)}",
+            f"{sizes_text(one.shape)} voxels; the median scan has {sizes_text(median)}",
             "scans of one body region",
             "is it another series, or another region?",
         )
@@ -146,7 +147,7 @@ def orientations(folder: Folder) -> Iterator[Finding]:
                 "note" if 0.001 < max(one.spacing) < 100 else "warning",
                 folder.image(one.scan),
                 f"its header states {one.header.unit}s: voxels are taken for"
-                f" {_sizes(one.spacing)} mm",
+                f" {sizes_text(one.spacing)} mm",
                 "a unit that its sizes fit",
                 "correct the unit in its header if the sizes are millimetres already",
             )
@@ -384,7 +385,3 @@ def _outliers(
     for one, row in zip(folder.properties.values(), table, strict=True):
         if np.maximum(row / median, median / row).max() > ratio:
             yield one, tuple(median.tolist())
-
-
-def _sizes(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)

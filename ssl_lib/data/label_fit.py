@@ -20,7 +20,7 @@ COMPARED = 200_000
 class Fit:
     """How a label map would have to be changed: its axes in another order, some of them flipped."""
 
-    order: tuple[int, int, int]
+    order: tuple[int, ...]
     flipped: tuple[int, ...]
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ def better_fit(
 
     own = explained(Fit((0, 1, 2), ()))
     tried = {change: explained(change) for change in _changes(label.shape)}
-    best = max(tried, key=tried.get)
+    best = max(tried, key=lambda change: tried[change])
     return best if tried[best] > max(2 * own, own + 0.1) else None
 
 

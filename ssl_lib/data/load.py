@@ -12,7 +12,7 @@ from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampled
 from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.folder import folder_cohort
-from ssl_lib.data.folder_files import Finding, folder_at, folder_fingerprint, told
+from ssl_lib.data.folder_files import Finding, folder_at, told
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.phantom import CLASS_NAMES, phantom_cohort
 from ssl_lib.data.published import PUBLISHED, PublishedSet
@@ -67,8 +67,7 @@ def load_cohort(
     files, and more labels than there are.
     """
     if dataset in ("phantom", "phantom_3d"):
-        dimensions = 3 if dataset == "phantom_3d" else 2
-        return phantom_cohort(n_labelled, dimensions=dimensions, max_scans=max_scans)
+        return phantom_cohort(n_labelled, 3 if dataset == "phantom_3d" else 2, max_scans)
     if dataset in PUBLISHED:
         folder = download.data_folder(data_dir) / dataset
         subset = download.fetched_subset(dataset, data_dir)
@@ -90,20 +89,6 @@ def class_names_of(dataset: str, n_classes: int) -> tuple[str, ...]:
     if dataset in PUBLISHED:
         return PUBLISHED[dataset].class_names
     return ("background", *(f"class {index}" for index in range(1, n_classes)))
-
-
-def data_fingerprint(dataset: str, data_dir: str | Path | None = None) -> str:
-    """What changes when the data change, without reading a voxel.
-
-    The manifest's hash for a public set, the hash of names, sizes and times for a folder,
-    "procedural" for a phantom.
-    """
-    if dataset in ("phantom", "phantom_3d"):
-        return "procedural"
-    if dataset in PUBLISHED:
-        subset = download.fetched_subset(dataset, data_dir)
-        return PUBLISHED[dataset].fingerprint + (f"-{subset}" if subset else "")
-    return folder_fingerprint(_existing_folder(dataset))
 
 
 def published_split(

@@ -10,9 +10,10 @@ import gzip
 import math
 import os
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel
 import nibabel.imageglobals
@@ -43,26 +44,19 @@ def nifti_bytes(path: Path) -> bytes:
     """
     _refuse_other_files(path)
     is_packed = path.name.lower().endswith(".gz")
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            _refuse_wrong_start(file, is_packed, path)
-            stream = gzip.GzipFile(fileobj=file) if is_packed else file
-            try:
-                announced = _announced(read_header(stream.read(max(SIZES)), path))
-            except InputError:
-                _read_to_the_end(stream, is_packed, path)  # damage is the better reason
-                raise
-            _refuse_too_large(announced, size * (MOST_PACKED if is_packed else 1), path)
-            stream.seek(0)
-            content = with_unit_quaternion(stream.read(announced))
-            _read_to_the_end(stream, is_packed, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise InputError(
-            "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
-        ) from None
-    except OSError as error:
-        raise unreadable(path, error) from None
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        _refuse_wrong_start(file, is_packed, path)
+        stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
+        try:
+            announced = _announced(read_header(stream.read(max(SIZES)), path))
+        except InputError:
+            _read_to_the_end(stream, is_packed, path)  # damage is the better reason
+            raise
+        _refuse_too_large(announced, size * (MOST_PACKED if is_packed else 1), path)
+        stream.seek(0)
+        content = with_unit_quaternion(stream.read(announced))
+        _read_to_the_end(stream, is_packed, path)
     if len(content) < announced:
         raise _cut_off(announced, len(content), path)
     return content
@@ -166,11 +160,18 @@ def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
 def stored_header(path: Path) -> nibabel.Nifti1Header:
     """The header of a file, without reading its voxels. Raises `InputError` as `nifti_bytes`."""
     _refuse_other_files(path)
+    with _opened(path) as file:
+        is_packed = path.name.lower().endswith(".gz")
+        stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
+        return read_header(stream.read(max(SIZES)), path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """The file, in a context that says `InputError` to what is wrong with it."""
     try:
         with path.open("rb") as file:
-            is_packed = path.name.lower().endswith(".gz")
-            stream = gzip.GzipFile(fileobj=file) if is_packed else file
-            return read_header(stream.read(max(SIZES)), path)
+            yield file
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise InputError(
             "is cut off or damaged", where=path, expected="a whole file", fix=AGAIN
@@ -236,7 +237,7 @@ def _refuse_other_files(path: Path) -> None:
         raise InputError("is no regular file", where=path, expected="a file with an end")
 
 
-def _refuse_wrong_start(file: BinaryIO, is_packed: bool, path: Path) -> None:
+def _refuse_wrong_start(file: BufferedIOBase, is_packed: bool, path: Path) -> None:
     """An empty file, and one that is packed where its name says otherwise."""
     start = file.read(2)
     file.seek(0)
@@ -258,7 +259,7 @@ def _refuse_too_large(announced: int, most: int, path: Path) -> None:
     fits_into_memory(2 * announced, path)  # as bytes and as an array
 
 
-def _read_to_the_end(stream: BinaryIO, is_packed: bool, path: Path) -> None:
+def _read_to_the_end(stream: BufferedIOBase, is_packed: bool, path: Path) -> None:
     """Read what follows the voxels of a packed file: nothing, but then its checksum is tested."""
     for _ in range(MOST_BEHIND if is_packed else 0):
         if not stream.read(2**20):

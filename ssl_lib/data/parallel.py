@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
@@ -66,8 +67,8 @@ def in_processes(
 @contextmanager
 def _servers(count: int) -> Iterator[SimpleQueue]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
-    servers = [subprocess.Popen([sys.executable, "-c", SERVE], **pipes) for _ in range(count)]
+    pipes = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    servers = [pipes([sys.executable, "-c", SERVE], env=environment) for _ in range(count)]
     idle: SimpleQueue = SimpleQueue()
     for server in servers:
         idle.put(server)

@@ -167,7 +167,7 @@ def draw_tissue(
     liver = blob(random, (random.uniform(24, 38), random.uniform(-32, 6)), (15, 15), y, x)
     tissue[liver] = scanner.liver
     for _ in range(random.integers(1, 4)):
-        place = random.uniform(-44, 44, 2)
+        place = random.uniform(-44, 44), random.uniform(-44, 44)
         tissue[blob(random, place, (5, 12), y, x)] = scanner.fat
     vessel = np.hypot(y - random.uniform(18, 40), x - random.uniform(10, 40))
     bore = random.uniform(5, 10)

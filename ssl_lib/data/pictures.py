@@ -172,7 +172,7 @@ def _pixels(image: Image.Image, path: Path) -> Shaped[np.ndarray, "row column *c
     if image.mode in ("P", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in OPAQUE:
-        if min(image.getchannel("A").getextrema()) < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             raise InputError(
                 "has transparent pixels: what stands in them is not known",
                 where=path,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import Literal
 
 import nibabel
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Shaped, UInt8
 from nibabel.orientations import (
     apply_orientation,
@@ -130,16 +132,14 @@ def _spread(
     """Interpolated class by class, so that no more than two volumes are held at once."""
     pairs = zip(probabilities.shape[1:], factors, shape, strict=True)
     size = [count * min(factor, side) for count, factor, side in pairs]
-    best, winner = None, None
+    best = probabilities.new_full(size, -math.inf, dtype=torch.float32)
+    winner = torch.zeros_like(best, dtype=torch.uint8)
     for index, one in enumerate(probabilities.float()):
         wide = functional.interpolate(
             one[None, None], size=size, mode="trilinear", align_corners=False
         )[0, 0]
-        if best is None:
-            best, winner = wide, (wide * 0).byte()
-        else:
-            winner[wide > best] = index
-            best = best.maximum(wide)
+        winner[wide > best] = index
+        best = best.maximum(wide)
     rest = [(0, side - have) for side, have in zip(shape, size, strict=True)]
     return np.pad(winner.cpu().numpy(), rest, mode="edge")
 

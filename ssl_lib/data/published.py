@@ -6,7 +6,6 @@ The hashes and lists are small text files in `data_lists/`; `NAME.sha256` has th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,12 +86,6 @@ class PublishedSet:
     def test(self) -> tuple[str, ...]:
         """Published test scans (ACDC: patients)."""
         return _names(f"{self.name}_test.list")
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of all file hashes and of the split: 16 hexadecimal digits."""
-        lists = (sorted(self.hashes.items()), self.training, self.validation, self.test)
-        return hashlib.sha256(repr(lists).encode()).hexdigest()[:16]
 
     @cached_property
     def _files_by_scan(self) -> Mapping[str, tuple[str, ...]]:

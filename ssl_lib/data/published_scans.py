@@ -72,7 +72,7 @@ def _stack(entry: PublishedSet, paths: Sequence[Path]) -> Case:
     return replace(
         slices[0],
         image=np.stack([one.image for one in slices]),
-        label=np.stack([one.label for one in slices]),
+        label=np.stack([one.label for one in slices if one.label is not None]),
         spacing=(1.0, 1.0, 1.0),
     )
 

@@ -24,6 +24,7 @@ from ssl_lib.data.nifti_bytes import (
     nifti_kind,
     only_numbers,
 )
+from ssl_lib.data.spacing import sizes_text
 from ssl_lib.utils.errors import InputError
 
 MOST_CLASSES = 256
@@ -65,7 +66,8 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along x, y and z in mm."""
-        return tuple(float(round(size, 6)) for size in nibabel.affines.voxel_sizes(self.affine))
+        x, y, z = (float(round(s, 6)) for s in nibabel.affines.voxel_sizes(self.affine))
+        return x, y, z
 
     @property
     def millilitres(self) -> float:
@@ -292,7 +294,8 @@ def value_counts(label: UInt8[np.ndarray, "*space"]) -> Int[np.ndarray, " value"
     """How many voxels hold each value from 0 to 255, counted in parts to spare memory."""
     flat, part = label.ravel(order="K"), 2**20
     starts = range(0, max(1, flat.size), part)
-    return sum(np.bincount(flat[start : start + part], minlength=MOST_CLASSES) for start in starts)
+    counts = [np.bincount(flat[start : start + part], minlength=MOST_CLASSES) for start in starts]
+    return np.sum(counts, axis=0)
 
 
 def _alike(label: UInt8[np.ndarray, "*space"]) -> float:
@@ -316,7 +319,7 @@ def only_classes(label: Integer[np.ndarray, "*space"], n_classes: int, path: Pat
         )
 
 
-def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path) -> None:
+def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path | None) -> None:
     """Raise `InputError` if image and label differ in shape."""
     if image != label:
         raise InputError(
@@ -356,15 +359,11 @@ def _how_it_differs(image: Volume, label: Volume) -> str:
     if np.allclose(np.abs(label.affine), np.eye(4)) and not np.allclose(ours, 1.0, atol=0.01):
         return ": its header holds the identity, as if no affine had been given"
     if np.abs(sizes / ours - 1).max() > 0.01:
-        return f": its voxels are {_mm(sizes)} mm, those of the image {_mm(ours)} mm"
+        return f": its voxels are {sizes_text(sizes)} mm, those of the image {sizes_text(ours)} mm"
     if np.abs(label.affine[:3, :3] - image.affine[:3, :3]).max() / ours.min() <= BESIDE:
         away = label.affine[:3, 3] - image.affine[:3, 3]
-        return f": its origin differs by {_mm(away)} mm, its directions are the same"
+        return f": its origin differs by {sizes_text(away)} mm, its directions are the same"
     return ": its axes point elsewhere"
-
-
-def _mm(values: Float[np.ndarray, " 3"]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)
 
 
 def normalise(image: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "*space"]:

@@ -48,8 +48,8 @@ class ScanStore:
             self.room -= size
             return case
         try:
-            image, label, further = (None if array is None else _mapped(array) for array in arrays)
-            return replace(case, image=image, label=label, further=further)
+            label, further = (None if a is None else _mapped(a) for a in (case.label, case.further))
+            return replace(case, image=_mapped(case.image), label=label, further=further)
         except OSError as error:
             raise InputError(
                 f"neither memory nor {tempfile.gettempdir()} has room for this scan ({error})",

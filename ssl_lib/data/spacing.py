@@ -17,6 +17,11 @@ COARSE = 3.0
 """An axis with voxels more than so many times as long as along every other one is coarse."""
 
 
+def sizes_text(sizes: Iterable[float]) -> str:
+    """Voxel sizes as messages say them: 1 x 1 x 3.5."""
+    return " x ".join(f"{size:.3g}" for size in sizes)
+
+
 def common_spacing(spacings: Iterable[Sequence[float]]) -> tuple[float, ...] | None:
     """The median voxel size (mm along each axis) if the voxel sizes of scans differ, else None."""
     table = np.array(list(spacings), dtype=float)

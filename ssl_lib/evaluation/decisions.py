@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -144,9 +144,11 @@ def practical_verdict(interval: Interval, margin: float) -> str:
     return "worse" if interval.high < 0 else "undecided"
 
 
-def chosen_looks(
-    validation: Sequence[float], test: Sequence[float]
-) -> dict[Literal["last", "validation_best", "test_best"], int]:
+Choice = Literal["last", "validation_best", "test_best"]
+"""Which look at a training counts."""
+
+
+def chosen_looks(validation: Sequence[float], test: Sequence[float]) -> dict[Choice, int]:
     """Which look at one training each of three ways of choosing a checkpoint takes, from 0.
 
     `validation` and `test` are the scores at those looks, in order. Of equal scores the latest
@@ -211,7 +213,7 @@ def readings(results: Sequence[Result], row: str) -> dict[str, float]:
     return found
 
 
-def watched_rows(results: Sequence[Result], rows: Sequence[str]) -> list[dict[str, object]]:
+def watched_rows(results: Sequence[Result], rows: Sequence[str]) -> list[dict[str, Any]]:
     """Validation and test Dice at every look of the second stage, of rows that stored a test curve.
 
     One entry for a row and seed: `row`, `seed`, `iterations`, `validation`, `test`.
@@ -237,7 +239,7 @@ def watched_rows(results: Sequence[Result], rows: Sequence[str]) -> list[dict[st
     return found
 
 
-def selection_gain(training: Mapping[str, object], kind: str) -> float:
+def selection_gain(training: Mapping[str, Any], kind: Choice) -> float:
     """Test Dice of the checkpoint chosen by `kind` (see `chosen_looks`) minus the last weights'."""
     chosen = chosen_looks(training["validation"], training["test"])
     return training["test"][chosen[kind]] - training["test"][chosen["last"]]

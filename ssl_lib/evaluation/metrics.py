@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -95,7 +96,7 @@ def score_class(
     if predicted == 0 and true == 0:
         return ClassScore(class_index, _NAN, _NAN, _NAN, _NAN)
     if predicted == 0 or true == 0:
-        return ClassScore(class_index, 0.0, 0.0, _NAN, _NAN, empty_prediction=predicted == 0)
+        return ClassScore(class_index, 0.0, 0.0, _NAN, _NAN, empty_prediction=bool(predicted == 0))
     shared = np.count_nonzero(prediction & truth)
     to_truth, to_prediction = surface_distances(prediction, truth, spacing=spacing)
     return ClassScore(
@@ -152,7 +153,7 @@ def surface(mask: Bool[np.ndarray, "*space"]) -> Bool[np.ndarray, "*space"]:
     return mask & ~ndimage.binary_erosion(mask)
 
 
-def summarise(per_case: Iterable[Mapping[str, object]]) -> dict[str, float | int]:
+def summarise(per_case: Iterable[Mapping[str, Any]]) -> dict[str, float | int]:
     """Mean of each score over scans and classes without the NaN, and `empty_predictions`.
 
     `per_case` holds one mapping for each scan and class, with the four scores and
@@ -163,7 +164,7 @@ def summarise(per_case: Iterable[Mapping[str, object]]) -> dict[str, float | int
     return {**means, "empty_predictions": sum(bool(row["empty_prediction"]) for row in rows)}
 
 
-def nan_mean(values: Sequence[float]) -> float:
+def nan_mean(values: Sequence[float] | np.ndarray) -> float:
     """The mean of the defined values, NaN (without a warning) if there is none."""
     defined = np.asarray(values, dtype=np.float64)
     defined = defined[~np.isnan(defined)]

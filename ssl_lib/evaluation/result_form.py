@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ssl_lib.evaluation.metrics import SCORES
 from ssl_lib.utils.errors import InputError
@@ -55,7 +56,7 @@ ENTRY_KEYS: dict[str, Kind] = {
 }
 
 
-def check_result(result: object, where: Path | str | None = None) -> None:
+def check_result(result: Any, where: Path | str | None = None) -> None:
     """Refuses, with an `InputError` naming `where`, what is not a result of the agreed form."""
     _check_keys(result, KEYS, where, "the result")
     if not result["rows"]:
@@ -73,7 +74,7 @@ def check_result(result: object, where: Path | str | None = None) -> None:
             _check_scores(entry, where, f"a per_case entry of row {name!r}")
 
 
-def check_row_file(content: object, where: Path | str) -> None:
+def check_row_file(content: Any, where: Path | str) -> None:
     """Refuses, with an `InputError` naming `where`, what is not the file of one row."""
     _check_keys(content, {"row": str, "per_case": dict, **ROW_FILE_KEYS}, where, "the row's file")
     sizes = {len(values) for values in content["per_case"].values() if isinstance(values, list)}
@@ -86,7 +87,7 @@ def check_row_file(content: object, where: Path | str) -> None:
         raise InputError(f"the row's file lacks {', '.join(missing)}", where=where)
 
 
-def parsed(text: str) -> object:
+def parsed(text: str) -> Any:
     """JSON without the numbers that JSON does not have, and without those that no score can be.
 
     Raises `ValueError` for them, and for a text that is no JSON.
@@ -103,7 +104,7 @@ def _no_number(name: str) -> float:
     raise ValueError(f"it holds {name}, which is no number in JSON; an undefined score is null")
 
 
-def _short(digits: str) -> int:
+def _short(digits: str) -> float:
     return int(digits) if len(digits) < 20 else _no_number(f"{digits:.20}...")
 
 
@@ -112,7 +113,7 @@ def _finite(digits: str) -> float:
     return value if math.isfinite(value) else _no_number(digits)
 
 
-def _check_keys(value: object, keys: Mapping[str, Kind], where: object, what: str) -> None:
+def _check_keys(value: Any, keys: Mapping[str, Kind], where: Path | str | None, what: str) -> None:
     if not isinstance(value, Mapping):
         raise InputError(f"{what} is {type(value).__name__}", where=where, expected="an object")
     missing = [key for key in keys if key not in value]
@@ -130,7 +131,7 @@ def _check_keys(value: object, keys: Mapping[str, Kind], where: object, what: st
             )
 
 
-def _check_scores(entry: Mapping[str, float], where: object, what: str) -> None:
+def _check_scores(entry: Mapping[str, float], where: Path | str | None, what: str) -> None:
     """Dice and Jaccard are 0 to 1, distances 0 or more; NaN where undefined."""
     for score in SCORES:
         most = 1 if score in ("dice", "jaccard") else math.inf

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ PROVENANCE = ("peak_memory_bytes", "device", "versions", "commit")
 
 def score_cohort(
     predictions: Mapping[str, UInt8[np.ndarray, "*space"]], cohort: Cohort
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The row of one method: its scores over the test scans, against the sealed truth.
 
     `predictions` holds one label map for each test scan by case id. Returns `dice`, `jaccard`,
@@ -60,7 +61,7 @@ def score_cohort(
     return {**summarise(per_case), "units": units, "per_case": per_case}
 
 
-def smoke_note(results: Sequence[Mapping[str, object]]) -> str:
+def smoke_note(results: Sequence[Mapping[str, Any]]) -> str:
     """`SMOKE` if one of the results is of the profile `smoke`, else nothing."""
     return SMOKE if any(result.get("profile") == "smoke" for result in results) else ""
 
@@ -73,12 +74,12 @@ def build_result(
     n_labelled: int,
     seed: int,
     profile: str,
-    parameters: Mapping[str, object],
-    rows: Mapping[str, Mapping[str, object]],
+    parameters: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
     seconds: float,
     device: torch.device | str,
-    **more: object,
-) -> dict[str, object]:
+    **more: Any,
+) -> dict[str, Any]:
     """A checked result with its provenance: the content of one file.
 
     `rows` maps a row name to `score_cohort`'s answer (with `seconds`, `iterations`, ... added at
@@ -107,21 +108,21 @@ def build_result(
     return result
 
 
-def result_path(results_dir: Path | str, result: Mapping[str, object]) -> Path:
+def result_path(results_dir: Path | str, result: Mapping[str, Any]) -> Path:
     """A notebook's file: one for notebook, dataset, profile, labelled scans and seed."""
     draw = draw_suffix(result.get("labelled_draw", 0))
     name = f"{{dataset}}-{{profile}}-n{{n_labelled}}{draw}-seed{{seed}}.json".format(**result)
     return Path(results_dir) / str(result["notebook"]) / name
 
 
-def row_path(results_dir: Path | str, result: Mapping[str, object], row: str) -> Path:
+def row_path(results_dir: Path | str, result: Mapping[str, Any], row: str) -> Path:
     """A row's file; another cohort, seed or config is another file, and so is an edited method."""
     folder = "{dataset}-{profile}-n{n_labelled}-{cohort_hash:.8}".format(**result)
     edit = _edit(result.get("rows", {}).get(row, {}))
     return Path(results_dir) / ROWS / folder / f"{row}{edit}-seed{result['seed']}.json"
 
 
-def _edit(row: Mapping[str, object]) -> str:
+def _edit(row: Mapping[str, Any]) -> str:
     """Part of a file's name that tells an edited method from the library's; "" for the latter."""
     texts = row.get("config", {}).get("edited")
     if not texts:
@@ -129,7 +130,7 @@ def _edit(row: Mapping[str, object]) -> str:
     return "-edited-" + hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
+def write_result(result: Mapping[str, Any], results_dir: Path | str) -> Path:
     """Writes a checked result: a file for each row, then the notebook's; returns the latter's path.
 
     A kill leaves old files or new ones, and no file that names a row which is not there.
@@ -141,7 +142,7 @@ def write_result(result: Mapping[str, object], results_dir: Path | str) -> Path:
     return _write({**result, "rows": names}, path)
 
 
-def write_row(result: Mapping[str, object], row: str, results_dir: Path | str) -> Path:
+def write_row(result: Mapping[str, Any], row: str, results_dir: Path | str) -> Path:
     """Writes the file of one row of a result and returns its path.
 
     A file that already says the same, provenance aside, stays as it is.
@@ -157,7 +158,7 @@ def write_row(result: Mapping[str, object], row: str, results_dir: Path | str) -
     return _write(content, path)
 
 
-def read_result(path: Path | str) -> dict[str, object]:
+def read_result(path: Path | str) -> dict[str, Any]:
     """One notebook's result with its rows. Raises `InputError` naming the file if it is not one."""
     result = _read(path)
     rows = result.get("rows") if isinstance(result, dict) else None
@@ -176,7 +177,7 @@ def read_rows(
     profile: str | None = None,
     n_labelled: int | None = None,
     labelled_draw: int | None = 0,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Every stored row, whoever trained it, as one result for each cohort, profile and seed.
 
     Rows of edited methods do not count: only the notebook that trained one shows it.
@@ -187,7 +188,7 @@ def read_rows(
     the file if one is malformed.
     """
     wanted = _wanted(dataset=dataset, profile=profile, n_labelled=n_labelled)
-    together: dict[tuple, dict[str, object]] = {}
+    together: dict[tuple, dict[str, Any]] = {}
     for path in sorted(Path(results_dir).glob(f"{ROWS}/*/*.json")):
         content = read_row(path)
         if any(content[key] != value for key, value in wanted.items()) or _edit(content):
@@ -211,7 +212,7 @@ def read_results(
     profile: str | None = None,
     n_labelled: int | None = None,
     cohort_hash: str | None = None,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Every stored result that agrees with what is given, in the order of their paths.
 
     An empty list if there is none; `InputError` naming the file if one is malformed.
@@ -228,7 +229,7 @@ def read_results(
     return [r for r in results if all(r[key] == value for key, value in wanted.items())]
 
 
-def packed(row: Mapping[str, object]) -> dict[str, object]:
+def packed(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with its scores of scans and classes as arrays: a quarter of the bytes."""
     return {
         key: _as_arrays(value)
@@ -240,7 +241,7 @@ def packed(row: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def unpacked(row: Mapping[str, object]) -> dict[str, object]:
+def unpacked(row: Mapping[str, Any]) -> dict[str, Any]:
     """The opposite of `packed`, with undefined scores as NaN."""
     found = {}
     for key, value in row.items():
@@ -254,14 +255,14 @@ def unpacked(row: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def read_row(path: Path) -> dict[str, object]:
+def read_row(path: Path) -> dict[str, Any]:
     """One row's file. Raises `InputError` naming the file if it is not one."""
     content = _read(path)
     check_row_file(content, path)
     return unpacked(content)
 
 
-def _as_arrays(entries: Sequence[Mapping[str, object]]) -> dict[str, list]:
+def _as_arrays(entries: Sequence[Mapping[str, Any]]) -> dict[str, list]:
     columns = {key: [entry[key] for entry in entries] for key in ("id", "class", *SCORES)}
     return {
         key: [round(v, 6) if isinstance(v, float) else v for v in values]
@@ -269,7 +270,7 @@ def _as_arrays(entries: Sequence[Mapping[str, object]]) -> dict[str, list]:
     }
 
 
-def _as_entries(columns: Mapping[str, list]) -> list[dict[str, object]]:
+def _as_entries(columns: Mapping[str, list]) -> list[dict[str, Any]]:
     rows = zip(*columns.values(), strict=True)
     entries = [dict(zip(columns, row, strict=True)) for row in rows]
     for entry in entries:
@@ -277,35 +278,34 @@ def _as_entries(columns: Mapping[str, list]) -> list[dict[str, object]]:
     return entries
 
 
-def _wanted(**values: object) -> dict[str, object]:
+def _wanted(**values: Any) -> dict[str, Any]:
     if values.get("dataset") is not None:
         values["dataset"] = safe_name(values["dataset"])
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _told(content: Mapping[str, object]) -> dict[str, object]:
+def _told(content: Mapping[str, Any]) -> dict[str, Any]:
     """A row's file without what says when, where and how fast it was made."""
     return {k: v for k, v in content.items() if k not in (*PROVENANCE, "seconds")}
 
 
-def _read(path: Path | str) -> object:
+def _read(path: Path | str) -> Any:
     try:
         return parsed(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as a result: {error}", where=path) from error
 
 
-def _write(content: Mapping[str, object], path: Path) -> Path:
+def _write(content: Mapping[str, Any], path: Path) -> Path:
     write_atomically(path, _text(content, path).encode())
     return path
 
 
-def _text(content: Mapping[str, object], path: Path) -> str:
+def _text(content: Mapping[str, Any], path: Path) -> str:
     try:
-        plain = _without_nan(content)
         lines = [
-            f"{json.dumps(key)}: {json.dumps(value, allow_nan=False, default=_plain)}"
-            for key, value in plain.items()
+            f"{json.dumps(key)}: {json.dumps(_without_nan(value), allow_nan=False, default=_plain)}"
+            for key, value in content.items()
         ]
         return "{\n" + ",\n".join(lines) + "\n}\n"
     except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +20,7 @@ from scipy import stats
 from ssl_lib.evaluation.metrics import SCORES, nan_mean
 from ssl_lib.utils.errors import InputError
 
-Result = Mapping[str, object]
+Result = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,7 @@ def _expanded(level: float, n: int) -> float:
     return float(1 - 2 * stats.norm.sf(quantile))
 
 
-def _of_class(
-    per_case: Sequence[Mapping[str, object]], index: int | None
-) -> list[Mapping[str, object]]:
+def _of_class(per_case: Sequence[Mapping[str, Any]], index: int | None) -> list[Mapping[str, Any]]:
     """The entries of one class, or all. Raises `InputError` for a class that was not scored."""
     if index is None:
         return list(per_case)
@@ -164,7 +163,7 @@ def _of_class(
     return found
 
 
-def _by_scan(per_case: Sequence[Mapping[str, object]], score: str) -> dict[str, float]:
+def _by_scan(per_case: Sequence[Mapping[str, Any]], score: str) -> dict[str, float]:
     """The mean of a score over the classes of each scan."""
     classes: dict[str, list[float]] = {}
     for entry in per_case:

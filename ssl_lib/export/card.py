@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from ssl_lib.data.spacing import sizes_text
 from ssl_lib.methods import row_name
 
 
@@ -65,8 +66,8 @@ def _training(config: Mapping[str, Any]) -> str:
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
         f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
-        f"Median voxel {_sizes(training['spacing'])} {unit}, median scan"
-        f" {_sizes(training['shape'])} voxels (right, front, top). {stored}",
+        f"Median voxel {sizes_text(training['spacing'])} {unit}, median scan"
+        f" {sizes_text(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
         " percentiles), standardised scan by scan.",
         f"Channels, in this order: {', '.join(config.get('channels', ['image']))}.",
@@ -90,8 +91,8 @@ def _resampling(spacing: list[float] | None) -> str:
     if spacing is None:
         return ""
     return (
-        f" Voxel sizes differ: every scan is resampled to {_sizes(spacing)} mm for the network, and"
-        " its probabilities back to its own voxels."
+        f" Voxel sizes differ: every scan is resampled to {sizes_text(spacing)} mm for the network,"
+        " and its probabilities back to its own voxels."
     )
 
 
@@ -152,10 +153,6 @@ def _provenance(config: Mapping[str, Any]) -> str:
             f"- {versions}",
         ]
     )
-
-
-def _sizes(values: list[float]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)
 
 
 def _number(value: float | None) -> str:

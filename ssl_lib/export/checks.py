@@ -119,7 +119,7 @@ def _network(value: Any) -> bool:
 
 def _post_processing(value: Any) -> bool:
     """A mapping that lists classes, each once."""
-    classes = value.get("largest_component") if isinstance(value, dict) else None
+    classes: Any = value.get("largest_component") if isinstance(value, dict) else None
     return _wholes(1, MOST_VALUES - 1)(classes) and len(set(classes)) == len(classes)
 
 

@@ -67,7 +67,8 @@ def _network_description(network: nn.Module, study: Study) -> dict[str, Any]:
     }
     module = type(network).__module__
     if type(network).__name__ == "ViewNetwork":
-        return {"kind": VIEW, "view": [list(part) for part in network.view], **common}
+        view: Any = network.view
+        return {"kind": VIEW, "view": [list(part) for part in view], **common}
     if module != "ssl_lib.models.networks":
         raise InputError(
             f"a network of the class {type(network).__name__} cannot be exported",

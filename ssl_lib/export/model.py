@@ -27,6 +27,7 @@ from ssl_lib.data.formats import read_scan, volume_header, write_prediction
 from ssl_lib.data.own_scans import OwnScans
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.reading import Volume
+from ssl_lib.data.spacing import sizes_text
 from ssl_lib.data.suffixes import READ
 from ssl_lib.evaluation.post_processing import keep_largest
 from ssl_lib.export.card import model_card
@@ -195,7 +196,8 @@ def _warnings(
     usual, own = np.array(training["spacing"]), np.array(volume.spacing)
     if np.maximum(own / usual, usual / own).max() > SPACING_RATIO:
         said.append(
-            f"its voxels are {_sizes(own)} mm; the network was trained at {_sizes(usual)} mm"
+            f"its voxels are {sizes_text(own)} mm; the network was trained at"
+            f" {sizes_text(usual)} mm"
             + (
                 ": it is resampled for the network, and its label map back"
                 if resampled
@@ -225,10 +227,6 @@ def _warnings(
             f" {training['grey'][0]:.4g} to {training['grey'][1]:.4g}: is it another modality?"
         )
     return said
-
-
-def _sizes(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

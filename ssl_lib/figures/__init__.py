@@ -60,7 +60,13 @@ from ssl_lib.figures.slices import (
     slicing_axis,
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
-from ssl_lib.figures.training import ema_toy, line_chart, ramp_curve, training_curves
+from ssl_lib.figures.training import (
+    ema_toy,
+    line_chart,
+    ramp_curve,
+    snapshot_signs,
+    training_curves,
+)
 from ssl_lib.figures.uncertainty import auroc_chart, calibration_curves, cost_bars, repairs_by_maps
 from ssl_lib.figures.views import (
     fusion_strip,
@@ -71,7 +77,6 @@ from ssl_lib.figures.views import (
     uncertainty_maps,
     view_opinions,
 )
-from ssl_lib.figures.watching import snapshot_signs
 
 __all__ = [
     "SignalTree",

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from ssl_lib.evaluation.metrics import nan_mean
@@ -23,6 +24,7 @@ from ssl_lib.figures.style import (
     SCALAR_MAP,
     VERMILLION,
     WIDTH,
+    bare,
     class_colour,
     house_style,
     new_figure,
@@ -115,9 +117,8 @@ def most_uncertain(
     Found errors are blue, missed ones vermillion; right voxels that were uncertain are grey.
     """
     count = max(1, round(share / 100 * score.size))
-    chosen = np.zeros(score.size, bool)
-    chosen[np.argsort(-score, axis=None, kind="stable")[:count]] = True
-    chosen = chosen.reshape(score.shape)
+    chosen = np.zeros(score.shape, bool)
+    chosen.flat[np.argsort(-score, axis=None, kind="stable")[:count]] = True
     verdict = np.where(wrong, np.where(chosen, 1, 2), np.where(chosen, 3, 0))
     figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.8, FRAME)
     left, right = figure.subplots(1, 2)
@@ -125,7 +126,7 @@ def most_uncertain(
     left.set_title("true errors")
     colours = ("white", BLUE, VERMILLION, "#9aa1a9")
     right.imshow(verdict, cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
-    _bare(right)
+    bare(right)
     right.set_title(f"{share:g} % most uncertain")
     found = (chosen & wrong).sum() / max(int(wrong.sum()), 1)
     right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
@@ -144,7 +145,7 @@ def weight_frame(weight: Picture, wrong: Bool[np.ndarray, "row column"], gamma: 
     draw_errors(left, wrong)
     left.set_title("true errors")
     picture = right.imshow(weight, cmap=SCALAR_MAP, vmin=0, vmax=1, interpolation="nearest")
-    _bare(right)
+    bare(right)
     right.spines[:].set(visible=True, color=QUIET)
     right.set_title(f"weight, γ = {gamma:g}")
     means = [nan_mean(weight[region]) for region in (~wrong, wrong)]
@@ -159,15 +160,15 @@ def draw_map(ax: Axes, label: LabelPicture) -> None:
     top = max(int(label.max()), 1)
     colours = ["#eef0f2", *[class_colour(index) for index in range(1, top + 1)]]
     ax.imshow(label, cmap=ListedColormap(colours), vmin=0, vmax=top, interpolation="nearest")
-    _bare(ax)
+    bare(ax)
 
 
-def draw_uncertainty(ax: Axes, values: Picture, top: float) -> object:
+def draw_uncertainty(ax: Axes, values: Picture, top: float) -> AxesImage:
     """A map of uncertainty from 0 to `top`; returns the picture, for a colour bar."""
     picture = ax.imshow(
         values, cmap=SCALAR_MAP, vmin=0, vmax=max(top, 1e-6), interpolation="nearest"
     )
-    _bare(ax)
+    bare(ax)
     return picture
 
 
@@ -175,7 +176,7 @@ def draw_errors(ax: Axes, wrong: Bool[np.ndarray, "row column"]) -> None:
     """Wrong voxels on a pale ground."""
     colours = ListedColormap(["#eef0f2", VERMILLION])
     ax.imshow(wrong, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
-    _bare(ax)
+    bare(ax)
 
 
 def _class_key(figure: Figure, class_names: Sequence[str]) -> None:
@@ -184,9 +185,3 @@ def _class_key(figure: Figure, class_names: Sequence[str]) -> None:
     columns = max(1, int(figure.get_figwidth() / (0.4 + 0.07 * longest)))
     options = {"ncols": min(columns, 4), "handlelength": 1.2, "columnspacing": 1.0}
     figure.legend(handles=class_legend(class_names), loc="outside lower center", **options)
-
-
-def _bare(ax: Axes) -> None:
-    ax.grid(False)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)

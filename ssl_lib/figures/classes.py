@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssl_lib.evaluation.classes import class_gain, classes_of
+from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.figures.comparison import MARKERS, SCORE_NAMES
 from ssl_lib.figures.style import (
     INK,
@@ -22,7 +24,7 @@ from ssl_lib.figures.style import (
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
-Results = Sequence[Mapping[str, object]]
+Results = Sequence[Mapping[str, Any]]
 
 
 @house_style()
@@ -79,7 +81,7 @@ def class_gain_chart(
     return marked(figure, results)
 
 
-def _marks(ax: Axes, gains: Sequence[object], shift: float, index: int, name: str) -> None:
+def _marks(ax: Axes, gains: Sequence[Interval], shift: float, index: int, name: str) -> None:
     """One class: a mark and its interval for each row."""
     means = np.array([gain.mean for gain in gains])
     ends = np.array([[gain.low, gain.high] for gain in gains]).T

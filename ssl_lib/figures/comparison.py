@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ SCORE_NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "95HD", "asd": "ASD
 
 @house_style()
 def row_comparison(
-    results: Sequence[Mapping[str, object]],
+    results: Sequence[Mapping[str, Any]],
     *,
     score: str = "dice",
     reference: str = "supervised_strong",
@@ -143,7 +144,7 @@ def worth_in_labels(numbers: Sequence[int], means: Sequence[float], level: float
     return math.inf
 
 
-def _ordered_rows(results: Sequence[Mapping[str, object]]) -> list[str]:
+def _ordered_rows(results: Sequence[Mapping[str, Any]]) -> list[str]:
     found = dict.fromkeys(row for result in results for row in result["rows"])
     if not found:
         raise InputError(
@@ -189,10 +190,10 @@ def _mean(ax: Axes, place: int, interval: Interval) -> None:
     ax.plot(interval.mean, place + 0.14, "D", color=INK, markersize=7, markeredgecolor="white")
 
 
-def _seed_legend(figure: Figure, results: Sequence[Mapping[str, object]]) -> None:
+def _seed_legend(figure: Figure, results: Sequence[Mapping[str, Any]]) -> None:
     """Which marker is which seed, and what the diamond is."""
     seeds = sorted({result["seed"] for result in results})
-    look = {"color": QUIET, "linestyle": "", "markersize": 5}
+    look: dict[str, Any] = {"color": QUIET, "linestyle": "", "markersize": 5}
     handles = [
         Line2D([], [], marker=MARKERS[i % len(MARKERS)], label=f"a scan, seed {seed}", **look)
         for i, seed in enumerate(seeds)
@@ -202,7 +203,7 @@ def _seed_legend(figure: Figure, results: Sequence[Mapping[str, object]]) -> Non
 
 
 def _verdict(
-    results: Sequence[Mapping[str, object]],
+    results: Sequence[Mapping[str, Any]],
     row: str,
     reference: str,
     score: str,
@@ -252,7 +253,7 @@ def _draw_level(
 
 @house_style()
 def gains_by_labels(
-    results: Sequence[Mapping[str, object]], pairs: Mapping[str, tuple[str, str]]
+    results: Sequence[Mapping[str, Any]], pairs: Mapping[str, tuple[str, str]]
 ) -> Figure:
     """Paired differences in Dice against the number of labelled scans, with 95 % intervals.
 
@@ -279,7 +280,10 @@ def gains_by_labels(
         ]
         means = np.array([gap.mean for gap in gaps])
         reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).reshape(-1, 2).T - means)
-        look = {"color": (BLUE, VERMILLION, GREEN, INK)[place % 4], "marker": MARKERS[place]}
+        look: dict[str, Any] = {
+            "color": (BLUE, VERMILLION, GREEN, INK)[place % 4],
+            "marker": MARKERS[place],
+        }
         ax.errorbar(
             np.array(places) + shift,
             means,

@@ -25,6 +25,7 @@ from ssl_lib.figures.style import (
     SCALAR_MAP,
     VERMILLION,
     WIDTH,
+    bare,
     class_colour,
     house_style,
     new_figure,
@@ -110,7 +111,7 @@ def weight_maps(
     top = max(float(values.max()) for values in maps.values())
     for ax, (title, values) in zip(axes, maps.items(), strict=True):
         picture = ax.imshow(values, cmap=SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
-        _bare(ax)
+        bare(ax)
         ax.set_title(title)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label(unit)
@@ -241,7 +242,7 @@ def draw_region(
 def draw_mask(ax: Axes, mask: MaskPicture) -> None:
     """The mask: ones pale, zeros dark."""
     ax.imshow(mask, cmap=SCALAR_MAP, vmin=0, vmax=1, interpolation="nearest")
-    _bare(ax)
+    bare(ax)
 
 
 def mixing_legend(class_names: Sequence[str]) -> list[Patch | Line2D]:
@@ -259,15 +260,9 @@ def _smooth(ax: Axes) -> None:
 def _backdrop(ax: Axes, shape: tuple[int, int]) -> None:
     """A plain dark ground of a scan's size: frames with one scan each take half the bytes."""
     ax.imshow(np.zeros(shape), cmap="gray", vmin=-0.2, vmax=1)
-    _bare(ax)
+    bare(ax)
 
 
 def _by_rows(handles: Sequence[Patch | Line2D], columns: int) -> list[Patch | Line2D]:
     """Legend handles, which fill columns first, in the order that reads along rows."""
     return [handles[i] for c in range(columns) for i in range(c, len(handles), columns)]
-
-
-def _bare(ax: Axes) -> None:
-    ax.grid(False)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ Flow = Literal["gradient", "none", "average"]
 COLUMN, ROW, BOX = 1.0, 0.62, (0.8, 0.4)
 """Distances of the grid and the size of a box, in units of the drawing."""
 
-BOXES: Mapping[Kind, Mapping[str, object]] = {
+BOXES: Mapping[Kind, Mapping[str, Any]] = {
     "labelled": {"facecolor": "#e4f3ec", "edgecolor": GREEN, "linewidth": 1.6},
     "unlabelled": {"facecolor": "white", "edgecolor": GREEN, "linewidth": 1.6, "linestyle": "--"},
     "change": {"facecolor": "#f1f2f4", "edgecolor": "#f1f2f4"},
@@ -54,7 +54,7 @@ KIND_WORDS: Mapping[Kind, str] = {
     "answer": "prediction",
     "loss": "loss",
 }
-FLOWS: Mapping[Flow, tuple[str, str]] = {
+FLOWS: Mapping[Flow, tuple[Any, str]] = {
     "gradient": ("-", "gradient flows back"),
     "none": ("--", "no gradient"),
     "average": (":", "average of weights"),
@@ -345,7 +345,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
     axes.add_patch(
         FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.06", zorder=3, **look)
     )
-    words = {"ha": "center", "va": "center", "fontsize": 8.5, "linespacing": 1.15}
+    words: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5, "linespacing": 1.15}
     axes.text(x, y, box.words, zorder=4, color=INK, **words)
 
 

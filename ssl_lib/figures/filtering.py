@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
@@ -236,8 +237,12 @@ def _draw_tree(ax: Axes, tree: SignalTree) -> None:
 
 
 def _tree_legend() -> list[Line2D | Patch]:
-    look = {"marker": "o", "linewidth": 2.2, "markersize": 5.5}
-    gone = {"color": VERMILLION, "linestyle": (0, (2, 1)), "markerfacecolor": "white"}
+    look: dict[str, Any] = {"marker": "o", "linewidth": 2.2, "markersize": 5.5}
+    gone: dict[str, Any] = {
+        "color": VERMILLION,
+        "linestyle": (0, (2, 1)),
+        "markerfacecolor": "white",
+    }
     return [
         Patch(color=FAINT, label="signal"),
         Line2D([], [], color=INK, label="node", **look),
@@ -252,7 +257,7 @@ def _draw_borders(ax: Axes, steps: Steps, colour: str, width: float) -> None:
     across = steps[:, 2:] - steps[:, :2]
     half = across[:, ::-1] / 2
     ends = np.stack([middle - half, middle + half], axis=1)[..., ::-1]
-    ax.add_collection(LineCollection(ends, colors=colour, linewidths=width, capstyle="round"))
+    ax.add_collection(LineCollection(list(ends), colors=colour, linewidths=width, capstyle="round"))
 
 
 def _draw_mistakes(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssl_lib.data.published import counted_by
-from ssl_lib.evaluation.decisions import Comparison, chosen_looks, readings, selection_gain
+from ssl_lib.evaluation.decisions import Choice, Comparison, chosen_looks, readings, selection_gain
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.style import (
@@ -28,7 +29,7 @@ from ssl_lib.figures.style import (
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
-Results = Sequence[Mapping[str, object]]
+Results = Sequence[Mapping[str, Any]]
 VERDICT_MARKERS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 
 
@@ -135,7 +136,8 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
         linewidth=1.6,
         legend=True,
     )
-    ax.legend_.remove()
+    if (legend := ax.get_legend()) is not None:
+        legend.remove()
     units = sorted({counted_by(result["dataset"]) for result in results})
     ax.set(xlabel=f"labelled {' or '.join(units)}s", ylabel="Dice, mean over test scans")
     ax.set_xlim(-0.5, len(numbers) - 0.5)
@@ -143,7 +145,7 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
     return marked(figure, results)
 
 
-CHOICES = {
+CHOICES: dict[Choice, tuple[str, str, str]] = {
     "last": ("last weights", "o", BLUE),
     "validation_best": ("best on validation scans", "s", PURPLE),
     "test_best": ("best on the test scans", "X", VERMILLION),
@@ -192,7 +194,7 @@ def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[st
 
 
 @house_style()
-def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
+def checkpoint_choice(trainings: Sequence[Mapping[str, Any]]) -> Figure:
     """What choosing a checkpoint buys: one training's curves, and the gain for every row and seed.
 
     `trainings` are those of `watched_rows`, or of a file in `reports/selection/`; gains are over
@@ -202,7 +204,8 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
     figure = new_figure(height=max(3.4, 0.9 + 0.42 * len(rows)))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     _watched(left, trainings[0])
-    for kind, shift in (("validation_best", -0.14), ("test_best", 0.14)):
+    shifts: dict[Choice, float] = {"validation_best": -0.14, "test_best": 0.14}
+    for kind, shift in shifts.items():
         words, marker, colour = CHOICES[kind]
         for place, row in enumerate(rows):
             gains = [selection_gain(one, kind) for one in trainings if one["row"] == row]
@@ -219,7 +222,7 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, object]]) -> Figure:
     return figure
 
 
-def _watched(ax: Axes, training: Mapping[str, object]) -> None:
+def _watched(ax: Axes, training: Mapping[str, Any]) -> None:
     """Test and validation Dice along one training, with the three checkpoints marked."""
     looks, test = training["iterations"], training["test"]
     ax.plot(looks, test, color=INK, linewidth=1.2, label="test scans")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ from ssl_lib.figures.style import (
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
-Results = Sequence[Mapping[str, object]]
+Results = Sequence[Mapping[str, Any]]
 
 
 @house_style()

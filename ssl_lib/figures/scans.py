@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -131,7 +132,7 @@ def augmentation_grid(
 def snapshot_strip(
     case: Case,
     truth: UInt8[np.ndarray, "*space"],
-    frames: Sequence[Mapping[str, object]],
+    frames: Sequence[Mapping[str, Any]],
     threshold: float = 0.9,
     most: int = 6,
 ) -> Figure:
@@ -234,7 +235,7 @@ def _share_curves(
     shares = 100 * np.array([verdict_shares(verdict) for verdict in verdicts])
     styles = zip(shares.T, (RIGHT, WRONG, SURE_AND_WRONG), "os^", strict=True)
     for values, colour, marker in styles:
-        edge = {"markeredgecolor": QUIET, "markeredgewidth": 0.5}
+        edge: dict[str, Any] = {"markeredgecolor": QUIET, "markeredgewidth": 0.5}
         ax.plot(iterations, values, marker, color=colour, linestyle="-", markersize=4, **edge)
     ax.set(title="share in %", ylim=(-4, 112), yticks=[0, 50, 100], xlabel="iteration")
     ax.tick_params(axis="y", length=0, pad=-3, labelsize=7.5)

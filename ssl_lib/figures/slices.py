@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -19,7 +20,11 @@ from matplotlib.lines import Line2D
 from ssl_lib.figures.style import INK, class_colour, house_style
 
 HALO = [patheffects.withStroke(linewidth=2.0, foreground="#000000aa")]
-LINE_STYLES = {"truth": "solid", "prediction": (0, (3, 1.4)), "pseudo-label": (0, (1.2, 1.2))}
+LINE_STYLES: dict[str, Any] = {
+    "truth": "solid",
+    "prediction": (0, (3, 1.4)),
+    "pseudo-label": (0, (1.2, 1.2)),
+}
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
 from IPython.display import display
 from jaxtyping import UInt8
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -31,7 +33,7 @@ NARROW = 5.0  # of a figure whose words stay legible on a telephone, 390 pixels 
 DPI = 110
 SCALAR_MAP = "cividis"
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 INK, QUIET, FAINT = "#22262b", "#5b626b", "#d7dade"
 
@@ -60,7 +62,7 @@ ROW_COLOURS: dict[str, str] = {
     "exhibit": VERMILLION,
 }
 
-HOUSE: dict[str, object] = {
+HOUSE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 9.5,
@@ -93,9 +95,18 @@ HOUSE: dict[str, object] = {
 }
 
 
-def house_style() -> AbstractContextManager[None]:
+@contextmanager
+def house_style() -> Iterator[None]:
     """The look of every figure, as a context or as a decorator; nothing outside it changes."""
-    return matplotlib.rc_context(HOUSE)
+    with matplotlib.rc_context(HOUSE):
+        yield
+
+
+def bare(ax: Axes) -> None:
+    """A picture without ticks, grid and frame."""
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def class_colour(index: int) -> str:
@@ -110,7 +121,7 @@ DASHES = (
 MARKERS = "os^Dv<>PX*hd"
 
 
-def row_look(row: str) -> dict[str, object]:
+def row_look(row: str) -> dict[str, Any]:
     """Colours and line style of a row: dashed with hollow markers for a method without its idea.
 
     Variants of a row (averaged, with two views, ...) wear the colour of the longest known name
@@ -158,7 +169,7 @@ def two_lines(name: str, most: int = 26) -> str:
     return name[:middle] + "\n" + name[middle + 1 :]
 
 
-def marked(figure: Figure, results: Sequence[Mapping[str, object]]) -> Figure:
+def marked(figure: Figure, results: Sequence[Mapping[str, Any]]) -> Figure:
     """The figure, with a line above it where its numbers are those of a smoke run."""
     if note := smoke_note(results):
         figure.suptitle(note, color=VERMILLION, fontsize=10, fontweight="bold")
@@ -188,10 +199,11 @@ def fit_legends(figure: Figure) -> None:
     and rows are longer in some data sets than in others."""
     for legend in list(figure.legends):
         texts = [text.get_text() for text in legend.get_texts()]
-        for columns in range(min(legend._ncols, len(texts)) - 1, 0, -1):
+        most = legend._ncols  # type: ignore[attr-defined]  # matplotlib has no other way to ask
+        for columns in range(min(most, len(texts)) - 1, 0, -1):
             if legend.get_window_extent().width <= figure.bbox.width:
                 break
-            handles = legend.legend_handles
+            handles = [handle for handle in legend.legend_handles if handle is not None]
             legend.remove()
             legend = figure.legend(handles, texts, loc="outside lower center", ncols=columns)
 
@@ -210,7 +222,7 @@ def smaller_png(image: Image.Image) -> bytes:
     image.save(full, format="PNG", optimize=True)
     kept = [bytes.fromhex(colour[1:]) for colour in (*CLASS_COLOURS, INK, "#ffffff")]
     common = image.quantize(256 - len(kept), method=Image.Quantize.MEDIANCUT).getpalette()
-    palette = np.frombuffer(b"".join(kept) + bytes(common), np.uint8).reshape(-1, 3)
+    palette = np.frombuffer(b"".join(kept) + bytes(common or []), np.uint8).reshape(-1, 3)
     _with_palette(np.asarray(image), palette).save(few, format="PNG", optimize=True)
     return min((full, few), key=lambda file: file.tell() * (1 if file is few else 0.67)).getvalue()
 

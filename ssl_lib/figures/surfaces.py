@@ -14,10 +14,10 @@ from textwrap import fill
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LightSource, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -42,10 +42,6 @@ class Distances:
 
     places: Float[np.ndarray, "voxel 3"]
     signed: Float[np.ndarray, " voxel"]
-
-    def farther(self, than: float) -> float:
-        """The share of the predicted surface that is farther than that from the true one."""
-        return float((np.abs(self.signed) > than).mean())
 
     def at(self, points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, " point"]:
         """For each point the distance of the surface voxel that is nearest to it."""
@@ -80,10 +76,10 @@ def surfaces_of(
     The grid is as fine as the voxels, or as much coarser as `MOST_TRIANGLES` asks for; one grid for
     all maps. In a `stack` the slices (first axis) stay as they are, with the steps between them.
     """
-    spacing = np.asarray(spacing, float)
-    step = min(spacing) * max(1.0, 0.8 * (2 * _most_faces(labels) / MOST_TRIANGLES) ** 0.5)
+    sizes = np.asarray(spacing, float)
+    step = min(sizes) * max(1.0, 0.8 * (2 * _most_faces(labels) / MOST_TRIANGLES) ** 0.5)
     while True:
-        fields = [_Grid(label, spacing, step, stack) for label in labels]
+        fields = [_Grid(label, sizes, step, stack) for label in labels]
         found = [[one.surface_of(k) for k in range(1, n_classes)] for one in fields]
         most = max(sum(len(one.triangles) for one in parts) for parts in found)
         if most <= MOST_TRIANGLES:
@@ -243,7 +239,7 @@ def surface_panels(
 
 
 def _draw_surfaces(
-    ax: Axes, surfaces: Sequence[tuple[Surface, np.ndarray]], colours: ScalarMappable
+    ax: Axes3D, surfaces: Sequence[tuple[Surface, np.ndarray]], colours: ScalarMappable
 ) -> None:
     """Triangles in the colours of their mean distance, shaded, in equal scales."""
     known = [(one, far) for one, far in surfaces if len(one.triangles)]

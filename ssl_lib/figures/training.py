@@ -1,16 +1,20 @@
-"""Curves: losses and validation over training, averages of weights, ramps."""
+"""Curves over training: losses, validation, pseudo-labels, averages of weights, ramps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from ssl_lib.evaluation.components import count_components
 from ssl_lib.evaluation.learning_curves import learning_curves
+from ssl_lib.evaluation.watching import class_shares
 from ssl_lib.figures.style import (
     FAINT,
     SCALAR_MAP,
@@ -24,12 +28,11 @@ from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
 History = Sequence[Mapping[str, float]]
-Validation = Sequence[tuple[int, float]]
 
 
 @house_style()
 def training_curves(
-    trainings: Mapping[str, object], stored: Sequence[Mapping[str, object]] = ()
+    trainings: Mapping[str, Any], stored: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
     """One panel for each named loss term, and one for the validation Dice, against iterations.
 
@@ -64,7 +67,7 @@ def training_curves(
     return figure
 
 
-def _bands(ax: Axes, stored: Sequence[Mapping[str, object]], rows: Sequence[str]) -> bool:
+def _bands(ax: Axes, stored: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> bool:
     """From the worst stored seed of each row to the best one; False where no row has two."""
     found = [curves for row in rows if (curves := learning_curves(stored, row)) is not None]
     found = [curves for curves in found if len(curves.seeds) > 1]
@@ -151,7 +154,9 @@ def _loss_line(ax: Axes, row: str, history: History, term: str) -> None:
         return
     iterations, values = np.array(logged, dtype=float).T
     smooth = running_median(values)
-    look = {key: value for key, value in row_look(row).items() if key != "markerfacecolor"}
+    look: dict[str, Any] = {
+        key: value for key, value in row_look(row).items() if key != "markerfacecolor"
+    }
     ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.25)
     ax.plot(iterations, smooth, **look)
 
@@ -166,3 +171,29 @@ def running_median(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " st
 def _scalar_colours(count: int) -> list[tuple[float, ...]]:
     """Ordered colours for ordered values, without the palest of the map."""
     return [matplotlib.colormaps[SCALAR_MAP](x) for x in np.linspace(0.05, 0.8, max(count, 1))]
+
+
+@house_style()
+def snapshot_signs(trainings: Mapping[str, Any], n_classes: int) -> Figure:
+    """The pseudo-label of one unlabelled scan over the iterations, one line a row: left the share
+    of foreground in %, right the number of connected components, all classes together.
+
+    `trainings` maps a row to an object with `snapshots`, each with `iteration` and `label`.
+    """
+    figure = new_figure(height=2.7 + 0.2 * -(-len(trainings) // 2))
+    shares, parts = figure.subplots(1, 2)
+    for row, training in trainings.items():
+        steps = [snapshot["iteration"] for snapshot in training.snapshots]
+        labels = [np.asarray(snapshot["label"]) for snapshot in training.snapshots]
+        foreground = [100 * sum(class_shares(label, n_classes)) for label in labels]
+        counts = [sum(count_components(label, n_classes)) for label in labels]
+        look = {"marker": "o", "markersize": 3.5, **row_look(row)}
+        shares.plot(steps, foreground, label=row_name(row), **look)
+        parts.plot(steps, counts, **look)
+    shares.set(title="Foreground", xlabel="iteration", ylabel="% of all voxels")
+    parts.set(title="Connected components", xlabel="iteration", ylabel="number")
+    parts.yaxis.set_major_locator(MaxNLocator(integer=True))
+    for ax in (shares, parts):
+        ax.set_ylim(bottom=0)
+    figure.legend(handles=shares.get_lines(), loc="outside lower center", ncols=2)
+    return figure

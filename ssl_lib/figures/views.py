@@ -7,12 +7,14 @@ white. Arrays are 2D pictures unless a volume is said; `cut` a volume first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -137,7 +139,7 @@ def map_and_errors(title: str, values: Picture, errors: MaskPicture, *, top: flo
 
 
 @house_style()
-def kernel_comparison(kernels: Mapping[str, Mapping[str, Mapping[str, object]]]) -> Figure:
+def kernel_comparison(kernels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     """For each kernel: Dice of single views and of their average, and how often views disagree.
 
     `kernels` maps a kernel's name to its runs, each with `views` (a Dice for each view),
@@ -189,8 +191,8 @@ def fusion_strip(
         overlay(ax, image, truth, label, kind="pseudo-label", window=window)
         _name(ax, title, f"{(label != truth).mean():.2%} wrong")
     views = zip(VIEW_COLOURS, names, strict=False)
-    handles = [Patch(color=colour, label=name) for colour, name in views]
-    handles += class_legend(class_names)
+    patches = [Patch(color=colour, label=name) for colour, name in views]
+    handles = [*patches, *class_legend(class_names)]
     figure.legend(handles=handles, loc="outside lower center", ncols=6)
     return figure
 
@@ -220,7 +222,7 @@ def _around(cut: Slice, volume: Float[np.ndarray, "*space"], place: Sequence[int
     return centre.of(padded[inner])
 
 
-def _influence(ax: Axes, picture: Picture) -> object:
+def _influence(ax: Axes, picture: Picture) -> AxesImage:
     shown = np.ma.masked_less_equal(picture, 0)
     ax.set_facecolor("black")
     drawn = ax.imshow(np.ma.log10(shown), SCALAR_MAP, vmin=-4, vmax=0, interpolation="nearest")
@@ -240,13 +242,13 @@ def _mark(ax: Axes, image: Picture | None, mask: MaskPicture, colour: str) -> No
     ax.imshow(marked, cmap=ListedColormap([colour]), interpolation="nearest")
 
 
-def _scalar(ax: Axes, values: Picture, top: float) -> object:
+def _scalar(ax: Axes, values: Picture, top: float) -> AxesImage:
     """Values from 0 to `top` in the scalar colours."""
     top = max(top, 1e-9)
     return ax.imshow(values, SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
 
 
-def _scale(figure: Figure, drawn: object, axes: list[Axes], top: float) -> None:
+def _scale(figure: Figure, drawn: AxesImage, axes: list[Axes], top: float) -> None:
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02)
     bar.outline.set_visible(False)
     bar.set_ticks([0, max(top, 1e-9)], labels=["0", f"{top:.2g}"])

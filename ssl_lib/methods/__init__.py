@@ -7,9 +7,9 @@ page or a benchmark is a view of `METHODS`: a new method is a notebook and a rec
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from ssl_lib.methods import aau, baselines, bcp, dsaif, newer, umct
 from ssl_lib.methods.published import published_for
@@ -26,22 +26,22 @@ BASELINES, BCP, UMCT, AAU, DSAIF, NEWER = (
     "08_newer_ideas",
 )
 _strong = baselines.supervised_step
-_bcp = {"warm_up": bcp.pretraining_step, "teacher": True, "notebook": BCP}
-_umct = {
+_bcp: dict[str, Any] = {"warm_up": bcp.pretraining_step, "teacher": True, "notebook": BCP}
+_umct: dict[str, Any] = {
     "warm_up": umct.views_supervised_step,
     "prepare": umct.prepare_views,
     "averaged": True,
     "one_channel": True,
     "notebook": UMCT,
 }
-_pair = {
+_pair: dict[str, Any] = {
     "warm_up": _strong,
     "networks": 2,
     "averaged": True,
     "one_channel": True,
     "notebook": DSAIF,
 }
-_newer = {"warm_up": _strong, "teacher": True, "notebook": NEWER}
+_newer: dict[str, Any] = {"warm_up": _strong, "teacher": True, "notebook": NEWER}
 
 _records = (
     Method(
@@ -322,7 +322,7 @@ def base_row(row: str) -> str:
 
 def row_name(row: str) -> str:
     """What a row is called in tables and figures; an unknown row keeps its own name, readable."""
-    name, changed = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", row, re.DOTALL).groups()
+    name, _, changed = row.removesuffix("]").partition("[")
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
     return f"{title} ({changed.replace(',', ', ')})" if changed else title
 

@@ -165,10 +165,8 @@ _SHARED: Mapping[str, tuple[Constant, ...]] = {
 def _checkpoint(la: str, acdc: str) -> tuple[Constant, Constant]:
     """Which weights are tested, on both data sets."""
     why = "no decision looks at test scans; what a choice on validation is worth stands beside"
-    return tuple(
-        make("tested weights", UNKNOWN, released, "= the last ones", why)
-        for make, released in ((_la, la), (_acdc, acdc))
-    )
+    ours = "= the last ones", why
+    return _la("tested weights", UNKNOWN, la, *ours), _acdc("tested weights", UNKNOWN, acdc, *ours)
 
 
 _BY_TEST, _BY_VALIDATION = "best on the test list", "best on the validation list"

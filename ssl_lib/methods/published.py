@@ -33,7 +33,7 @@ DICE: Mapping[str, DiceLoss] = {"la2018": dice_squared_foreground, "acdc": dice_
 """The Dice of the supervised, mean teacher and UA-MT codes: UA-MT on LA, SSL4MIS on ACDC."""
 
 # Schedules. The profile's own are those of bidirectional copy-paste, without a change.
-_BENCHMARK = {
+_BENCHMARK: dict[str, dict[str, Any]] = {
     "la2018": {"warm_up": 0, "schedule.iterations": 6000},
     "acdc": {
         "warm_up": 0,

@@ -7,7 +7,7 @@ All take `Float[Tensor, "batch channel *space"]` and return logits, `Float[Tenso
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ssl_lib.utils.errors import InputError
 
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 NORMALISATION = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
@@ -230,4 +230,5 @@ class VNet(nn.Module):
 def to_channels_last(network: nn.Module, dimensions: int) -> nn.Module:
     """The same network with weights laid out channels-last, which convolutions run faster on."""
     layouts: Sequence[torch.memory_format] = (torch.channels_last, torch.channels_last_3d)
-    return network.to(memory_format=layouts[dimensions - 2])
+    layout = layouts[dimensions - 2]
+    return network.to(memory_format=layout)  # type: ignore[call-overload]  # not in PyTorch's stubs

@@ -128,7 +128,7 @@ def variance_table(
     `results` hold every stored draw. What too few draws or seeds cannot tell is "not measured";
     what was trained only once is left out. See `ssl_lib.evaluation.variance` for the definition.
     """
-    asked = [(row_name(row), row, None) for row in rows]
+    asked: list[tuple[str, str, str | None]] = [(row_name(row), row, None) for row in rows]
     asked += [
         (f"{row_name(row)} minus {row_name(other).lower()}", row, other) for row, other in pairs
     ]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import count, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
 from IPython.display import HTML, display
@@ -131,7 +131,7 @@ def static_html(
 
 
 def state_alt(
-    alt: str | Callable[..., str], sliders: Mapping[str, Slider], state: Mapping[str, object]
+    alt: str | Callable[..., str], sliders: Mapping[str, Slider], state: Mapping[str, Any]
 ) -> str:
     """The description of one state: the caller's words, then each slider's label and value."""
     words = checked_alt(alt(**state) if callable(alt) else alt)
@@ -203,13 +203,13 @@ def _page(
         f'style="{PICTURE_STYLE};display:{"block" if number == start else "none"}">'
         for number, ((uri, (width, height)), alt) in enumerate(zip(frames, alts, strict=True))
     )
-    sliders = "".join(
+    inputs = "".join(
         _slider(f"{identity}-{number}", slider) for number, slider in enumerate(sliders.values())
     )
     script = SCRIPT.replace("ID", identity)
     return (
         f'<div id="{identity}" role="group" aria-label="Picture with sliders" style="{STYLE}">'
-        f"{pictures}{caption_html(alts[start])}{sliders}<script>{script}</script></div>"
+        f"{pictures}{caption_html(alts[start])}{inputs}<script>{script}</script></div>"
     )
 
 

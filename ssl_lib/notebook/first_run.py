@@ -50,14 +50,14 @@ class _Explanation:
     ) -> None:
         script = self.notebooks_dir / f"{shell.user_ns.get('NOTEBOOK', '')}.py"
         known = script.is_file() and error.name and error.name not in shell.user_ns
-        section = section_that_makes(error.name, script) if known else ""
+        section = section_that_makes(error.name or "", script) if known else ""
         if section:
             said = (
                 f"NameError: {error.name} is not there yet\n"
                 f"  it is made in the section: {section}\n"
                 "  fix: run that section first; in the menu: Run, Run All Above Selected Cell"
             )
-            error._render_traceback_ = lambda: [said]
+            error._render_traceback_ = lambda: [said]  # type: ignore[attr-defined]  # IPython's
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 from ssl_lib.evaluation.results import SMOKE, smoke_note
 from ssl_lib.notebook.stored import OWN_KEYS
@@ -84,7 +84,7 @@ def ask(
     answer: str,
     because: str,
     *,
-    runs: Sequence[Mapping[str, object]] | None = None,
+    runs: Sequence[Mapping[str, Any]] | None = None,
 ) -> Question:
     """Ask the reader to commit to a guess; the choice is answered at once, with its reason.
 

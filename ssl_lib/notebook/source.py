@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ssl_lib.notebook.files import cell_tags, existing, paired, read_cells, sync, write_text
 from ssl_lib.notebook.first_run import explain_missing_names
@@ -70,12 +71,12 @@ def work_in_project() -> Path:
     return here
 
 
-def read_parameters(path: str | Path) -> dict[str, object]:
+def read_parameters(path: str | Path) -> dict[str, Any]:
     """Names and default values in the `parameters` cell of a notebook, in order; {} without one.
 
     Raises `InputError` for a value that is not a literal: it would go stale when a run sets it.
     """
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for cell in read_cells(path):
         if cell.cell_type == "code" and "parameters" in cell_tags(cell):
             for statement in _parsed(cell.source, path).body:
@@ -83,7 +84,7 @@ def read_parameters(path: str | Path) -> dict[str, object]:
     return values
 
 
-def check_parameters(path: str | Path, given: Mapping[str, object]) -> None:
+def check_parameters(path: str | Path, given: Mapping[str, Any]) -> None:
     """Refuse parameters that the notebook does not have, of another type than their default, or
     below the least that makes sense.
 
@@ -120,7 +121,7 @@ def _parsed(source: str, path: str | Path) -> ast.Module:
         raise InputError(f"the parameters cell is no Python ({error})", where=path) from None
 
 
-def _literal_assignment(statement: ast.stmt, path: str | Path) -> dict[str, object]:
+def _literal_assignment(statement: ast.stmt, path: str | Path) -> dict[str, Any]:
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
             pass
@@ -242,7 +243,8 @@ def _changed_method(name: str, path: Path, source: str, change: tuple[str, str])
 def _execute_as_module(name: str, path: Path | str, source: str) -> ModuleType:
     package = sys.modules.setdefault(PACKAGE, ModuleType(PACKAGE, "Methods loaded from notebooks."))
     module = ModuleType(name)
-    module.__file__, module.__package__, module.__method_source__ = str(path), PACKAGE, source
+    module.__file__, module.__package__ = str(path), PACKAGE
+    vars(module)["__method_source__"] = source
     linecache.checkcache(str(path))
     previous = sys.modules.get(name)
     sys.modules[name] = module

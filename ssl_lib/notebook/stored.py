@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from IPython.display import display
@@ -89,5 +89,5 @@ def _data(png: bytes, alt: str) -> dict[str, str]:
     return {"image/png": b64encode(png).decode(), "text/plain": alt}
 
 
-def _alt(alt: str) -> dict[str, object]:
+def _alt(alt: str) -> dict[str, Any]:
     return {"raw": True, "metadata": {"image/png": {"alt": alt}}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML
@@ -23,7 +24,7 @@ from ssl_lib.methods import METHODS, in_order, row_name
 from ssl_lib.methods.constants import Line, constants_of
 from ssl_lib.methods.published import DATA_SETS
 
-Result = Mapping[str, object]
+Result = Mapping[str, Any]
 Cell = Callable[[str], str]
 
 
@@ -146,9 +147,9 @@ def _compared(
 
 def plain_table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> HTML:
     """A table of texts; the first column names the lines, columns of numbers stand to the right."""
-    rows = [[str(cell) for cell in row] for row in rows]
+    texts = [[str(cell) for cell in row] for row in rows]
     looks = [
-        ' class="number"' * (place > 0 and all(re.match(NUMBER, row[place]) for row in rows))
+        ' class="number"' * (place > 0 and all(re.match(NUMBER, row[place]) for row in texts))
         for place in range(len(heads))
     ]
 
@@ -159,7 +160,7 @@ def plain_table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption:
         return f'<tr><th scope="{scope}">{first}</th>{others}</tr>'
 
     head = line(heads, 'th scope="col"', "col")
-    body = "".join(line(row, "td", "row") for row in rows)
+    body = "".join(line(row, "td", "row") for row in texts)
     words = f"<caption>{escape(' '.join(caption.split()))}</caption>" if caption.strip() else ""
     return HTML(f"<table>{words}<thead>{head}</thead><tbody>{body}</tbody></table>")
 

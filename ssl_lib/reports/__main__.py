@@ -6,9 +6,10 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from ssl_lib.notebook.source import read_parameters
 from ssl_lib.reports.card import duration
@@ -24,7 +25,7 @@ from ssl_lib.utils.names import safe_name
 STATES = ("ok", "unchanged", "failed")
 
 Page = tuple[str, str]  # a notebook and the name of one of its pages
-Several = dict[str, object]
+Several = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +55,7 @@ def _run_all(
 
     A page is written when its last run has ended; those that were begun also when all is stopped.
     """
-    started, states = time.monotonic(), Counter()
+    started, states = time.monotonic(), Counter[str]()
     asked = Counter(map(_page_of, jobs))
     begun: dict[Page, list[Ran]] = {}
     pages: list[PageData] = []
@@ -84,9 +85,9 @@ def _run_all(
 
 def _runs(
     jobs: Sequence[Job], folders: Folders, options: argparse.Namespace, several: Several
-) -> Iterator[Ran]:
+) -> Generator[Ran, None, None]:
     """Every run as it ends; on a cluster those that only read results come last, in the caller."""
-    again = {"force": options.force, "timeout": options.timeout}
+    again: dict[str, Any] = {"force": options.force, "timeout": options.timeout}
     if several:
         from ssl_lib.reports.cluster import run_on_cluster  # takes a second: only where it is used
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ssl_lib.data.published import PUBLISHED, counted_by
 
-Result = Mapping[str, object]
+Result = Mapping[str, Any]
 
 
-def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tuple[str, str]]:
+def run_facts(notes: Mapping[str, Any], results: Sequence[Result]) -> list[tuple[str, str]]:
     """The run card: what ran on what, for how long, on which data and code."""
     result = _result_of(notes, results)
     facts = [
@@ -30,13 +31,13 @@ def run_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tu
     return facts
 
 
-def _terms(notes: Mapping[str, object]) -> list[tuple[str, str]]:
+def _terms(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Source and terms of a public set, whose scans a page shows."""
     entry = PUBLISHED.get(str(notes.get("dataset")))
     return [("Scans on this page", f"{entry.citation}; {entry.licence}")] if entry else []
 
 
-def _labelled(notes: Mapping[str, object]) -> str:
+def _labelled(notes: Mapping[str, Any]) -> str:
     """How many are labelled, in the unit of the data set's split."""
     number, unit = notes.get("n_labelled", "?"), counted_by(str(notes.get("dataset")))
     draw = notes.get("labelled_draw", 0)
@@ -44,7 +45,7 @@ def _labelled(notes: Mapping[str, object]) -> str:
 
 
 def run_details(
-    notes: Mapping[str, object], results: Sequence[Result]
+    notes: Mapping[str, Any], results: Sequence[Result]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """The folded part of the run card: every parameter, the labelled scans and the versions."""
     result = _result_of(notes, results)
@@ -69,18 +70,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _has_seed(notes: Mapping[str, object]) -> bool:
+def _has_seed(notes: Mapping[str, Any]) -> bool:
     """False for a notebook that only reads results: it trains nothing."""
     parameters = notes.get("parameters") or {"SEED": None}
     return "SEED" in parameters
 
 
-def _seed_facts(notes: Mapping[str, object], results: Sequence[Result]) -> list[tuple[str, str]]:
+def _seed_facts(notes: Mapping[str, Any], results: Sequence[Result]) -> list[tuple[str, str]]:
     return [
         ("Seed shown", str(notes.get("seed", "?"))),
         ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
     ]
 
 
-def _result_of(notes: Mapping[str, object], results: Sequence[Result]) -> Result | None:
+def _result_of(notes: Mapping[str, Any], results: Sequence[Result]) -> Result | None:
     return next((result for result in results if result["seed"] == notes.get("seed")), None)

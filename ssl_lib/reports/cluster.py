@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, as_completed
@@ -96,7 +97,7 @@ class _Sweep:
         client: Client,
         folders: Folders,
         stamps: Mapping[Job, Stamp],
-        options: Mapping[str, object],
+        options: Mapping[str, Any],
         stay: bool,
     ) -> None:
         self._client, self._folders, self._stamps = client, folders, stamps
@@ -167,7 +168,7 @@ class _Sweep:
 
 
 @contextmanager
-def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, object]]]:
+def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, Any]]]:
     """A cluster of worker processes on this machine, gone when the block ends."""
     with (
         TemporaryDirectory(prefix="ssl-", ignore_cleanup_errors=True) as scratch,
@@ -188,7 +189,7 @@ def _local(workers: int, folders: Folders) -> Iterator[tuple[Client, dict[str, o
 
 
 @contextmanager
-def _remote(address: str) -> Iterator[tuple[Client, dict[str, object]]]:
+def _remote(address: str) -> Iterator[tuple[Client, dict[str, Any]]]:
     """The cluster of a scheduler that is there already; it stays when the block ends."""
     with silence_logging_cmgr(logging.CRITICAL):  # what goes wrong is said in one message
         try:

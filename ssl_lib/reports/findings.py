@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ssl_lib.config import earlier_settings
 from ssl_lib.data.load import DATASETS
@@ -25,8 +26,8 @@ from ssl_lib.notebook.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
-LEADING = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
-TWO_CORES = {"dataset": "acdc", "profile": "evening", "n_labelled": 3}
+LEADING: dict[str, Any] = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
+TWO_CORES: dict[str, Any] = {"dataset": "acdc", "profile": "evening", "n_labelled": 3}
 BASELINES = ("supervised_weak", "supervised_strong")
 STRONG = "supervised_strong"
 METHODS = tuple(ablations())
@@ -34,12 +35,12 @@ CEILING = "supervised_all"
 COHORT = ("dataset", "n_labelled", "profile", "cohort_hash")
 FEWEST_METHODS = 2
 
-Results = Sequence[Mapping[str, object]]
+Results = Sequence[Mapping[str, Any]]
 
 
 def cohorts(results: Results) -> dict[str, Results]:
     """The runs of each named cohort that has enough methods at today's settings, by its name."""
-    found: dict[tuple, list[Mapping[str, object]]] = {}
+    found: dict[tuple, list[Mapping[str, Any]]] = {}
     for result in results:
         found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.methods import in_order, is_exhibit, row_name
@@ -37,7 +38,7 @@ class Overview:
     ends: tuple[str, str]
 
 
-def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
+def overview(results: Sequence[Mapping[str, Any]]) -> Overview | None:
     """The overview of ACDC on two cores (`TWO_CORES`); None without its three rows."""
     own = [r for r in results if all(r[key] == value for key, value in TWO_CORES.items())]
     named = {
@@ -64,11 +65,11 @@ def overview(results: Sequence[Mapping[str, object]]) -> Overview | None:
         )
         for row, one in ((row, found[row]) for row in in_order(found) if not is_exhibit(row))
     ]
-    ends = tuple(f"{value:+.2f}".replace("-", "−") for value in (low, high))
-    return Overview(TWO_CORES["n_labelled"], numbers, bars, place(0.0), ends)
+    left, right = (f"{value:+.2f}".replace("-", "−") for value in (low, high))
+    return Overview(TWO_CORES["n_labelled"], numbers, bars, place(0.0), (left, right))
 
 
-def _number(results: Sequence[Mapping[str, object]], row: str) -> tuple[str, str, int]:
+def _number(results: Sequence[Mapping[str, Any]], row: str) -> tuple[str, str, int]:
     """Mean Dice over scans and seeds, its interval over scans, and the number of seeds."""
     interval = bootstrap_interval(scan_scores(results, row).values)
     between = f"[{interval.low:.2f}, {interval.high:.2f}]"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -41,7 +42,7 @@ from ssl_lib.reports.terms import with_anchors
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.provenance import git_commit, package_versions
 
-Result = Mapping[str, object]
+Result = Mapping[str, Any]
 HEADLINES = {method.notebook[:2]: name for name, method in METHODS.items() if method.ablation}
 """The row that the cards of a notebook, by its number, compare with the strong baseline."""
 
@@ -142,7 +143,8 @@ def write_glossary(pages_dir: Path) -> None:
 
 def stored_results(results_dir: Path) -> tuple[list[Result], list[str]]:
     """All readable result files, and a message for each that is not."""
-    results, problems = [], []
+    results: list[Result] = []
+    problems = []
     for path in sorted(results_dir.glob("*/*.json")):
         try:
             results.append(read_result(path))
@@ -251,7 +253,7 @@ def _card(
     )
 
 
-def _run(page: Mapping[str, object]) -> tuple:
+def _run(page: Mapping[str, Any]) -> tuple:
     """What was run: of a page or of a result, of which older ones know no draw but the first."""
     stated = (page[key] for key in ("dataset", "profile", "n_labelled"))
     return *stated, page.get("labelled_draw", 0)

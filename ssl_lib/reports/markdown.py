@@ -49,7 +49,7 @@ class Markdown:
         """The HTML of one cell; formulas are out of the way while the markdown is converted."""
         formulas: list[str] = []
         first_heading = len(self.headings)
-        html = self._convert(_FORMULA.sub(lambda match: _take_out(match, formulas), source))
+        html = str(self._convert(_FORMULA.sub(lambda match: _take_out(match, formulas), source)))
         for number, formula in enumerate(formulas):
             html = html.replace(_PLACEHOLDER.format(number), formula)
         self.headings[first_heading:] = [

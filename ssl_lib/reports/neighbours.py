@@ -29,7 +29,7 @@ def link_pages(pages_dir: Path, name_of: Callable[[PageData], str]) -> list[Path
     for path, page in known:
         old = path.read_text(encoding="utf-8")
         links = _links((path, page), known, name_of)
-        new = _LINKS.sub(lambda _, links=links: links, old, count=1)
+        new = _LINKS.sub(links.replace("\\", r"\\"), old, count=1)
         if new != old:
             write_text(path, new)
             changed.append(path)

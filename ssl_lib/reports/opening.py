@@ -42,7 +42,7 @@ def opening(study: Study) -> Piece:
     }
     dice = {name: _dice(found, truths, study.cohort.n_classes) for name, found in maps.items()}
     gains = {case: dice[TAUGHT][case] - dice[STRONG][case] for case in truths}
-    rank = sorted(gains, key=gains.get)
+    rank = sorted(gains, key=lambda case: gains[case])
     chosen = {words: rank[round(q * (len(rank) - 1))] for words, q in QUARTILES.items()}
     words = {STRONG: "labels only", TAUGHT: "with unlabelled scans"}
     cases = {case.case_id: case for case in study.cohort.test}

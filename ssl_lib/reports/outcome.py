@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -43,21 +44,21 @@ def diagnose(notebook: NotebookNode, error: BaseException | None = None) -> Fail
     ]
     if error is None and not unfinished:
         return None
-    cell = _last_started(notebook) or (unfinished[0] if unfinished else None)
+    last = _last_started(notebook) or (unfinished[0] if unfinished else None)
     if isinstance(error, TimeoutError):
-        return Failure(cell, TIMED_OUT)
+        return Failure(last, TIMED_OUT)
     if error is None or "kernel died" in str(error).lower():
-        return Failure(cell, "the kernel died here (out of memory, or its process was killed)")
-    return Failure(cell, f"{type(error).__name__}: {error}")
+        return Failure(last, "the kernel died here (out of memory, or its process was killed)")
+    return Failure(last, f"{type(error).__name__}: {error}")
 
 
-def note(executed: NotebookNode, /, failure: Failure | None, **notes: object) -> None:
+def note(executed: NotebookNode, /, failure: Failure | None, **notes: Any) -> None:
     """Keep a run's notes (its job, seconds, failure) in the notebook's metadata."""
     notes["failure"] = asdict(failure) if failure else None
     executed.metadata[KEY] = nbformat.from_dict(notes)
 
 
-def read_executed(path: Path) -> tuple[NotebookNode, dict[str, object], Failure | None]:
+def read_executed(path: Path) -> tuple[NotebookNode, dict[str, Any], Failure | None]:
     """An executed notebook with its notes and its failure, if it failed.
 
     Raises `InputError` for a file that is damaged.

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from nbconvert.filters.ansi import ansi2html
 from nbformat import NotebookNode
@@ -44,14 +45,14 @@ def last_writes(text: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-def alt_text(output: Mapping[str, object], kind: str) -> str:
+def alt_text(output: Mapping[str, Any], kind: str) -> str:
     """The description of a picture, from the metadata of the output or of this kind of picture."""
     metadata = output.get("metadata", {})
     inner = metadata.get(kind, {})
     return str(metadata.get("alt") or (inner.get("alt") if inner else "") or NO_ALT)
 
 
-def picture_uri(output: Mapping[str, object]) -> tuple[str, str] | None:
+def picture_uri(output: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first picture of an output as (data URI, alt text), None without one."""
     for kind in PICTURES:
         content = output.get("data", {}).get(kind)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.figures import row_comparison, to_png
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 
-COHORT = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
+COHORT: dict[str, Any] = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
 
 
 def draw_picture(reports: Path) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from ssl_lib.notebook.source import check_parameters, read_parameters
 from ssl_lib.utils.errors import InputError
@@ -75,7 +76,7 @@ class Job:
     n_labelled: int
     draw: int
     seed: int
-    parameters: tuple[tuple[str, object], ...]
+    parameters: tuple[tuple[str, Any], ...]
     data_hash: str = ""
 
     @property
@@ -230,14 +231,14 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
     return jobs
 
 
-def _draws(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
+def _draws(request: Request, defaults: Mapping[str, Any]) -> tuple[int, ...]:
     """The choices of labelled scans asked for; a notebook that knows no other runs once."""
     if "LABELLED_DRAW" not in defaults:
         return (0,)
     return request.draws or (int(defaults["LABELLED_DRAW"]),)
 
 
-def _seeds(request: Request, defaults: Mapping[str, object]) -> tuple[int, ...]:
+def _seeds(request: Request, defaults: Mapping[str, Any]) -> tuple[int, ...]:
     """The seeds asked for; a notebook without a seed, which only reads results, runs once."""
     if "SEED" not in defaults:
         return (0,)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -41,7 +42,7 @@ class Run:
     """One executed notebook: its notes (job, seconds, ...) and how it ended."""
 
     notebook: NotebookNode
-    notes: Mapping[str, object]
+    notes: Mapping[str, Any]
     failure: Failure | None
 
 
@@ -78,7 +79,7 @@ class PageData:
 def write_page(
     executed: Sequence[Path],
     page: Path,
-    results: Sequence[Mapping[str, object]],
+    results: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> PageData:
     """Write the page of several runs (seeds) of one notebook; returns what the index shows of it.
@@ -150,7 +151,7 @@ def as_json(value: object) -> Markup:
 def _page(
     shown: Run,
     runs: Sequence[Run],
-    results: Sequence[Mapping[str, object]],
+    results: Sequence[Mapping[str, Any]],
     folder: Path,
     problem: str,
 ) -> tuple[str, PageData]:

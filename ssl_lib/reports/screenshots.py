@@ -17,14 +17,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, FloatRect
+
 HOW = "apt-get install chromium, or name a Chromium in SSL_CHROMIUM"
-SCHEMES = ("light", "dark")
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 MOST_BYTES = 150_000
 SWEEP = (*range(50, 92, 3), *range(92, 8, -3), *range(8, 50, 3))
 """Where the handle stands in the frames of the moving picture, in per cent."""
@@ -83,7 +88,7 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def open_browser() -> Iterator[object]:
+def open_browser() -> Iterator[Browser]:
     """A Chromium driven by Playwright. Raises `InputError` without one."""
     try:
         from playwright.sync_api import sync_playwright
@@ -122,7 +127,7 @@ def take_opening(reports: Path) -> Path:
     return path
 
 
-def _moving(browser: object, file: Path) -> bytes:
+def _moving(browser: Browser, file: Path) -> bytes:
     """The front page's first figure as a WebP that moves, one frame a place of its handle."""
     page = browser.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=1)
     page.goto(file.resolve().as_uri())
@@ -153,7 +158,7 @@ def as_webp(png: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _taken(browser: object, reports: Path, shot: Shot, scheme: str) -> bytes:
+def _taken(browser: Browser, reports: Path, shot: Shot, scheme: Scheme) -> bytes:
     """The picture as PNG, one and a half pixels for each of the page."""
     file = reports / shot.page
     if not file.is_file():
@@ -184,7 +189,7 @@ def _taken(browser: object, reports: Path, shot: Shot, scheme: str) -> bytes:
         page.close()
 
 
-def _with_margin(box: list[float], width: int) -> dict[str, float]:
+def _with_margin(box: list[float], width: int) -> FloatRect:
     left, top = max(box[0] - MARGIN, 0), max(box[1] - MARGIN, 0)
     right = min(box[0] + box[2] + MARGIN, width)
     return {"x": left, "y": top, "width": right - left, "height": box[3] + 2 * MARGIN}

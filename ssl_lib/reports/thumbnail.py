@@ -40,7 +40,7 @@ def thumbnail(notebook: NotebookNode) -> str:
 def most_telling(pictures: Sequence[str]) -> str:
     """The richest of some pictures (data URIs), or the first if all are charts, made small."""
     bits = {uri: colour_entropy(uri) for uri in dict.fromkeys(pictures)}
-    best = max(bits, key=bits.get, default="")
+    best = max(bits, key=lambda uri: bits[uri], default="")
     if bits.get(best, 0.0) >= CHART_BITS:
         return _shrunk(best, panel_only=True) or _shrunk(best)
     return next(filter(None, map(_shrunk, pictures)), "")

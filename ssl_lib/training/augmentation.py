@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ def full_precision(augment: Callable) -> Callable:
     """Switches mixed precision off inside: in bfloat16 a grid of 128 voxels is half a voxel off."""
 
     @wraps(augment)
-    def precise(images: Images, *arguments: object, **options: object) -> object:
+    def precise(images: Images, *arguments: object, **options: Any) -> object:
         with torch.autocast(images.device.type, enabled=False):
             return augment(images, *arguments, **options)
 
@@ -80,7 +81,7 @@ def _inner_affine(
 ) -> tuple[Images, Labels | None]:
     """`random_affine` of the middle of larger images, which shows what lies around it."""
     grid = inner_grid(images, generator, ranges, flip_axes, inner)
-    options = {"padding_mode": "border", "align_corners": False}
+    options: dict[str, Any] = {"padding_mode": "border", "align_corners": False}
     moved = F.grid_sample(images, grid, **options)
     if labels is None:
         return moved, None
@@ -101,7 +102,8 @@ def inner_grid(
     The map is that of `random_affine` on the middle alone; only its units are larger.
     """
     middle = images[:, :1].expand(len(images), 1, *images.shape[2:])
-    middle = middle[(..., *[slice(0, side) for side in inner])]  # its sides alone are asked for
+    place: tuple[Any, ...] = (..., *[slice(0, side) for side in inner])
+    middle = middle[place]  # its sides alone are asked for
     grid = _affine_grid(_affine_matrices(middle, generator, *ranges, flip_axes), inner)
     return torch.stack(
         [

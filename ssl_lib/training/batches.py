@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float, Float32, Integer, Shaped
 from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case, Cohort
@@ -24,6 +24,7 @@ from ssl_lib.data.scan_files import room_for_scans
 from ssl_lib.training.geometry import (
     Cut,
     Place,
+    Scan,
     check_geometry,
     margins,
     published_cut,
@@ -36,7 +37,7 @@ AuxiliaryChannels = Mapping[str, Float32[np.ndarray, "channel *space"]]
 """Further images of scans by case id, each as large as its scan: filtered versions, for example.
 """
 
-Channels = Sequence[Float32[np.ndarray, "*space"]]
+Channels = Sequence[Shaped[np.ndarray, "*space"]]
 """The channels of one scan, and of its label map the only one."""
 
 
@@ -69,7 +70,7 @@ class HeldScan:
         self.tensor = torch.stack(whole).to(device)
         self.space = tuple(self.tensor.shape[1:])
 
-    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+    def cut(self, place: tuple[slice, ...]) -> Shaped[Tensor, "channel *patch"]:
         return self.tensor[(slice(None), *place)]
 
 
@@ -81,7 +82,7 @@ class StoredScan:
         self.fills = [_fill(channel) for channel in channels]
         self.space = tuple(map(max, channels[0].shape, patch))
 
-    def cut(self, place: tuple[slice, ...]) -> Float[Tensor, "channel *patch"]:
+    def cut(self, place: tuple[slice, ...]) -> Shaped[Tensor, "channel *patch"]:
         pairs = zip(self.channels, self.fills, strict=True)
         return torch.stack([_padded(channel[place], self.patch, fill) for channel, fill in pairs])
 
@@ -123,11 +124,11 @@ class Patches:
                 for i in range(len(channels[0]))
             ]
         self.patch, self.device = patch, device
-        keep = partial(StoredScan, patch=patch)
-        if not stored:
-            keep = partial(HeldScan, patch=patch, device=device)
+        keep: Callable[[Channels], Scan] = partial(HeldScan, patch=patch, device=device)
+        if stored:
+            keep = partial(StoredScan, patch=patch)
         self.images = [keep(image) for image, _ in pairs]
-        self.labels = [keep(label[None]) for _, label in pairs if label is not None]
+        self.labels = [keep([label]) for _, label in pairs if label is not None]
         self.foreground = foreground
         known = [label for _, label in pairs if foreground and label is not None]
         self.organs = [_voxels_of_classes(label) for label in known]
@@ -151,10 +152,9 @@ class Patches:
         if self.geometry == "published":
             return self._turned(order, seed, stream, iteration)
         places = self._on_organs(order, places, seed, stream, iteration)
-        if self.margin:
-            places = [Cut(place, self.margin) for place in places]
-        images = self._stack(self.images, order, places)
-        return images, self._stack(self.labels, order, places)[:, 0] if self.labels else None
+        cuts = [Cut(place, self.margin) for place in places] if self.margin else places
+        images = self._stack(self.images, order, cuts)
+        return images, self._stack(self.labels, order, cuts)[:, 0] if self.labels else None
 
     def _on_organs(
         self, order: list[int], places: list[Place], seed: int, stream: str, iteration: int
@@ -174,9 +174,7 @@ class Patches:
             places[position] = _around(voxel, space, self.patch, random)
         return places
 
-    def _stack(
-        self, scans: list[HeldScan] | list[StoredScan], order: list[int], places: list[tuple]
-    ) -> Tensor:
+    def _stack(self, scans: list[Scan], order: list[int], places: Sequence[Place | Cut]) -> Tensor:
         """One patch of each scan in the order given, on the device."""
         patches = [taken(scans[i], place) for i, place in zip(order, places, strict=True)]
         stacked = torch.stack(patches)
@@ -321,6 +319,7 @@ class TwoStreams:
 
     def _cut(self, iteration: int) -> Batch:
         images, labels = self.labelled.draw(self.sizes[0], self.seed, "labelled", iteration)
+        assert labels is not None
         if not self.sizes[1]:
             return Batch(images, labels, images[:0])
         unlabelled, _ = self.unlabelled.draw(self.sizes[1], self.seed, "unlabelled", iteration)

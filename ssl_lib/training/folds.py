@@ -43,7 +43,7 @@ def pool_tests(studies: Sequence[Study], runs: Sequence[Mapping[str, Training]])
     """
     predicted: dict[str, dict[str, np.ndarray]] = {row: {} for row in runs[0]}
     scored: dict[str, list[dict[str, Any]]] = {row: [] for row in runs[0]}
-    truths = {}
+    truths: dict[str, np.ndarray] = {}
     for study, trainings in zip(studies, runs, strict=True):
         test, sealed = study.cohort.test, study.cohort.sealed
         truths |= {case.case_id: sealed.open(case.case_id, "final score") for case in test}

@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Shaped
 from torch import Generator, Tensor
 
 from ssl_lib.config import GeometryName
@@ -37,6 +37,7 @@ FAR_TURN = 20
 """Degrees of the largest rotation of a slice (HiLab-git/SSL4MIS draws from -20 to 19)."""
 
 
+@runtime_checkable
 class Scan(Protocol):
     """A scan's channels, of which boxes can be cut."""
 
@@ -57,14 +58,14 @@ class Cut:
     mirror: int | None = None
     degrees: int = 0
 
-    def of(self, scan: Scan) -> Float[Tensor, "channel *patch"]:
+    def of(self, scan: Scan) -> Shaped[Tensor, "channel *patch"]:
         if self.margin:
             return _with_margin(scan, self.place, self.margin)
         box = torch.rot90(scan.cut(self.place), self.quarters, (1, 2))
         return box if self.mirror is None else box.flip(1 + self.mirror)
 
 
-def taken(scan: Scan, place: Place | Cut) -> Float[Tensor, "channel *patch"]:
+def taken(scan: Scan, place: Place | Cut) -> Shaped[Tensor, "channel *patch"]:
     """The patch at a place of a scan."""
     return place.of(scan) if isinstance(place, Cut) else scan.cut(place)
 
@@ -198,7 +199,7 @@ def unmoved(images: Images, labels: Labels | None, settings: Any) -> tuple[Image
         slice((have - side) // 2, (have - side) // 2 + side)
         for have, side in zip(images.shape[2:], size, strict=True)
     ]
-    place = (..., *inner)
+    place: tuple[Any, ...] = (..., *inner)
     return images[place], None if labels is None else labels[place]
 
 
@@ -209,7 +210,7 @@ def as_seen(images: Images, settings: Any) -> Images:
 
 def inner_size(settings: Any) -> tuple[int, ...] | None:
     """The patch inside a larger crop, or None where patches are cut without a margin."""
-    wide = _name(settings) == "ours" and getattr(settings, "margin", 0)
+    wide = _name(settings) == "ours" and getattr(settings, "margin", 0) > 0
     return tuple(settings.patch) if wide else None
 
 

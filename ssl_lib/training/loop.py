@@ -46,10 +46,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """Weighted loss terms (their sum is minimised) and the maps behind them, for pictures."""
+    """Weighted loss terms (their sum is minimised) and the maps behind them, for pictures: tensors,
+    or lists of one for each network."""
 
     losses: dict[str, Float[Tensor, ""]]
-    maps: dict[str, Tensor] = field(default_factory=dict)
+    maps: dict[str, Any] = field(default_factory=dict)
 
 
 Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
@@ -302,11 +303,11 @@ class Loop:
             else:
                 self.optimiser.load_state_dict(state["optimiser"])
             self.iteration = state["iteration"]
-            for name in ("history", "validation", "best", "seconds"):
+            for name in ("history", "best", "seconds"):
                 setattr(self.result, name, state[name])
             self.result.snapshots = state["film"]
-            self.result.validation = [tuple(pair) for pair in self.result.validation]
-            self.result.test_curve = [tuple(pair) for pair in state.get("test_curve", [])]
+            self.result.validation = [(at, dice) for at, dice in state["validation"]]
+            self.result.test_curve = [(at, dice) for at, dice in state.get("test_curve", [])]
             return state["finished"]
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise InputError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     flavour of loss alike."""
 
     @wraps(loss)
-    def precise(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+    def precise(logits: Tensor, *arguments: object, **options: Any) -> Tensor:
         with torch.autocast(logits.device.type, enabled=False):
             return loss(logits.float(), *arguments, **options)
 

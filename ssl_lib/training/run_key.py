@@ -38,7 +38,7 @@ def step_identity(step: Callable) -> dict[str, Any]:
 
     Raises `InputError` for a step that is neither a function nor a `functools.partial` of one.
     """
-    function, config = step, {}
+    function, config = step, dict[str, Any]()
     while isinstance(function, partial):
         config = {**function.keywords, **config}
         function = function.func

@@ -209,8 +209,8 @@ class Study:
         `learning_rate`, ...). Found again by content, the module's first weights included.
         """
         watch = Watch(validate=validate, times=self.settings.looks)
-        schedule = replace(self.settings.schedule, **schedule)
-        return self._fit(name, step, schedule, {"student": network.to(self.device)}, watch=watch)
+        own = replace(self.settings.schedule, **schedule)
+        return self._fit(name, step, own, {"student": network.to(self.device)}, watch=watch)
 
     def ensemble(self, training: Training) -> Training:
         """The same training, tested as the mean of its members' probabilities."""
@@ -315,6 +315,7 @@ class Study:
         dice = [
             mean_dice(predictions[case.case_id], case.label, n_classes=self.cohort.n_classes)
             for case in self.cohort.validation
+            if case.label is not None
         ]
         return nan_mean(dice)
 
@@ -336,6 +337,7 @@ class Study:
     def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
         """One snapshot: pseudo-label and its probability (0 to 255) of `snapshot_case`."""
         network = getattr(networks, "teacher", networks.student)
+        assert self.snapshot_case is not None
         confidence, label = self.probabilities(network, self.snapshot_case).max(0)
         return {"label": label.byte(), "confidence": (255 * confidence).round().byte()}
 
@@ -389,7 +391,7 @@ class Study:
         """A training whose tested network is another one, with that one's validation Dice."""
         settings = training.settings or self.settings
         end = settings.warm_up + settings.schedule.iterations
-        network.geometry = settings.geometry
+        network.geometry = settings.geometry  # type: ignore[assignment]  # not in PyTorch's stubs
         validation = [(end, self.validate(network))]
         return replace(
             training, networks={"student": network}, validation=validation, best={}, test_curve=[]

@@ -364,6 +364,7 @@ def test_the_pretraining_alone_is_the_first_stage_of_bcp_twice(data) -> None:
     assert control.config == control.warm_up_config == whole.warm_up_config
 
 
+@pytest.mark.usefixtures("misuse")
 @pytest.mark.parametrize("options", [{}, {"halves": True}, {"regions": True}, {"beta": 0.0}])
 def test_the_pretraining_takes_no_notice_of_unlabelled_scans_and_needs_no_teacher(
     trial, options

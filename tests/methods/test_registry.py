@@ -26,6 +26,7 @@ def test_rows_have_readable_names():
         "Bidirectional copy-paste (BCP) (alpha=0.3, beta=0.5)"
     )
     assert row_name("all_four_ideas") == "All four ideas"
+    assert row_name("bcp[alpha=0.3] again").startswith("Bidirectional copy-paste (BCP) (alpha=0.3")
     assert base_row("bcp[alpha=0.3]") == "bcp"
 
 

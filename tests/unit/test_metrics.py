@@ -153,6 +153,7 @@ def test_surface_of_a_block_is_its_shell():
     assert surface(block).sum() == 5**3 - 3**3
 
 
+@pytest.mark.usefixtures("misuse")
 @pytest.mark.parametrize(
     ("prediction", "truth", "spacing", "word"),
     [

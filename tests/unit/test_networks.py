@@ -76,6 +76,7 @@ def test_channels_last_computes_the_same(kind, dimensions):
     torch.testing.assert_close(to_channels_last(network, dimensions)(image), before)
 
 
+@pytest.mark.usefixtures("misuse")
 @pytest.mark.parametrize(("kind", "dimensions"), [("resnet", 2), ("unet", 3), ("vnet", 2), ("", 3)])
 def test_a_network_that_there_is_not_is_refused(kind, dimensions):
     with pytest.raises(InputError, match=f"no {dimensions}D network '{kind}'"):

@@ -17,7 +17,7 @@ from tiny_scans import tiny_image, tiny_label, write_folder, write_hdf5, write_n
 
 from ssl_lib.data import download
 from ssl_lib.data import published as datasets
-from ssl_lib.data.load import DATASETS, data_fingerprint, load_cohort, published_split
+from ssl_lib.data.load import DATASETS, load_cohort, published_split
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.published import PUBLISHED
 from ssl_lib.data.splits import Split, cap, hold_out
@@ -163,7 +163,6 @@ def test_a_large_set_that_is_not_there_names_the_command(tmp_path, name):
 def test_phantoms_are_sources_too(name, dimensions):
     cohort = load_cohort(name, 2, max_scans=8)
     assert cohort.dimensions == dimensions and len(cohort.labelled) == 2
-    assert data_fingerprint(name) == "procedural"
 
 
 # A folder ------------------------------------------------------------------------------------
@@ -249,13 +248,6 @@ def test_a_small_look_reads_no_other_file(folder):
         if image.name.removesuffix(".nii.gz") not in read:
             image.write_bytes(b"broken")
     assert load_cohort(str(folder), 1, max_scans=4).content_hash == few.content_hash
-
-
-def test_the_fingerprint_of_a_folder_follows_its_files(folder):
-    before = data_fingerprint(str(folder))
-    assert before == data_fingerprint(str(folder))
-    write_nifti(folder / "imagesTr" / "u99.nii.gz", tiny_image(99))
-    assert data_fingerprint(str(folder)) != before
 
 
 # Broken folders ------------------------------------------------------------------------------

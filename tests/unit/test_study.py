@@ -419,6 +419,7 @@ def test_no_address_is_in_a_name():
     assert not any(" at 0x" in line for line in lines)
 
 
+@pytest.mark.usefixtures("misuse")
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None])
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(InputError, match="SEED: the seed is"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ def assumption(seed: int = 0, *, alt: str) -> None:
     """
     base, cloud = clouds(seed)
     random = np.random.default_rng(seed + 1)
-    data = {
+    data: dict[str, Any] = {
         "base": base.astype(np.float32),
         "cloud": cloud.astype(np.uint8),
         "cut": float(np.median(base[:, 0])),

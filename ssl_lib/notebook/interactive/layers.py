@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class Layer:
     padding: tuple[int, ...] = (0, 0)
     slope: float = 1.0
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, Any]:
         """What the script is given."""
         parts = {name: getattr(self, name) for name in asdict(self)}
         return {name: value for name, value in parts.items() if value is not None}
@@ -52,6 +53,7 @@ class Layer:
     @property
     def weight(self) -> Float[Tensor, "..."]:
         """The rounded weights."""
+        assert self.steps is not None and self.scale is not None
         shape = _across(self.kind, self.steps.ndim)
         return torch.from_numpy(self.steps * self.scale.values.reshape(shape))
 
@@ -82,6 +84,7 @@ def run(layers: Sequence[Layer], items: Float[Tensor, "batch ..."]) -> Float[Ten
         if layer.kind == "leaky":
             items = F.leaky_relu(items, layer.slope)
             continue
+        assert layer.bias is not None
         bias = torch.from_numpy(layer.bias.values)
         if layer.kind == "linear":
             items = F.linear(items, layer.weight, bias)
@@ -91,7 +94,7 @@ def run(layers: Sequence[Layer], items: Float[Tensor, "batch ..."]) -> Float[Ten
     return items
 
 
-def _folded(network: nn.Sequential) -> Iterator[tuple[nn.Module, Tensor | None, Tensor | None]]:
+def _folded(network: nn.Sequential) -> Iterator[tuple[nn.Module, Any, Any]]:
     """The modules in order, with weights into which the normalisation behind them is folded."""
     modules = list(_in_order(network))
     for place, module in enumerate(modules):
@@ -105,7 +108,7 @@ def _folded(network: nn.Sequential) -> Iterator[tuple[nn.Module, Tensor | None, 
             yield module, None, None
 
 
-def _fold(module: nn.Module, behind: nn.Module | None) -> tuple[Tensor, Tensor]:
+def _fold(module: Any, behind: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a layer and of the normalisation behind it, if there is one."""
     weight, bias = module.weight.detach(), module.bias
     bias = weight.new_zeros(weight.shape[_axis(module)]) if bias is None else bias.detach()
@@ -118,7 +121,7 @@ def _fold(module: nn.Module, behind: nn.Module | None) -> tuple[Tensor, Tensor]:
     return weight, (bias - behind.running_mean) * factor + behind.bias
 
 
-def _in_order(network: nn.Module) -> Iterator[nn.Module]:
+def _in_order(network: nn.Sequential) -> Iterator[nn.Module]:
     for module in network:
         if isinstance(module, nn.Sequential):
             yield from _in_order(module)
@@ -127,9 +130,9 @@ def _in_order(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _layer(
-    module: nn.Module,
-    weight: Tensor | None,
-    bias: Tensor | None,
+    module: Any,
+    weight: Any,
+    bias: Any,
     before: tuple[int, ...],
     after: tuple[int, ...],
     bits: Mapping[str, int],
@@ -144,14 +147,14 @@ def _layer(
         raise _refused(module, "it is not one of the known layers")
     _check(module, before)
     steps, scale = _rounded(weight.cpu().numpy(), kind, bits.get(kind, 8))
-    bias = quantised(bias.cpu().numpy(), levels=65_536)
-    layer = Layer(kind, before, after, steps, scale, bias)
+    added = quantised(bias.cpu().numpy(), levels=65_536)
+    layer = Layer(kind, before, after, steps, scale, added)
     if kind == "linear":
         return [layer]
     return [replace(layer, stride=module.stride, padding=module.padding)]
 
 
-def _check(module: nn.Module, before: tuple[int, ...]) -> None:
+def _check(module: Any, before: tuple[int, ...]) -> None:
     """Raises `InputError` for what the script cannot do with weights."""
     if isinstance(module, nn.Linear):
         if len(before) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,6 +22,7 @@ SURE = 0.9
 MOST_POINTS = 80
 
 
+@runtime_checkable
 class Defect(Protocol):
     """What the reader is to find, and what he is told: see `ssl_lib.notebook.museum.Exhibit`."""
 
@@ -33,6 +34,7 @@ class Defect(Protocol):
     found_by: str
 
 
+@runtime_checkable
 class Trained(Protocol):
     """What is drawn of a training: its losses, its validation Dice, its snapshots."""
 
@@ -85,7 +87,7 @@ def matching(
     show_interactive("matching", data, alt=alt, label="Which defect is it?", stored=first)
 
 
-def _words(letter: str, defect: Defect) -> dict[str, object]:
+def _words(letter: str, defect: Defect) -> dict[str, Any]:
     """The answer, the hint, and the changed line as it should be and as it is."""
     return {
         "letter": letter,
@@ -97,7 +99,7 @@ def _words(letter: str, defect: Defect) -> dict[str, object]:
     }
 
 
-def _row(row: str, training: Trained) -> dict[str, object]:
+def _row(row: str, training: Trained) -> dict[str, Any]:
     """Name, colour, and (iterations, values) of each loss, as a running median, and of the Dice."""
     terms = [key for entry in training.history for key in entry if key != "iteration"]
     curves = {f"loss: {term}": _loss(training, term) for term in dict.fromkeys(terms)}
@@ -117,7 +119,7 @@ def _loss(training: Trained, term: str) -> list[list[float]]:
 
 def _slices(
     found: Snapshots, shown: ShownSlice, truth: UInt8[np.ndarray, "*space"]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The slice of the scan; of each snapshot its classes, and where they are confident."""
     confidence = np.stack([shown.numbers(np.asarray(one["confidence"])) for one in found])
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -49,7 +50,7 @@ def max_tree(cases: Sequence[Case], *, area: int, alt: str) -> None:
     )
 
 
-def _scan(case: Case, number: int) -> dict[str, object]:
+def _scan(case: Case, number: int) -> dict[str, Any]:
     """The slice in 256 levels over its own range, and which of them are shown black and white."""
     shown = shown_slice(case, case.label)
     grey, _ = to_levels(shown.numbers(case.image))
@@ -64,7 +65,7 @@ def _scan(case: Case, number: int) -> dict[str, object]:
     }
 
 
-def _stored(scan: dict[str, object], area: int) -> Figure:
+def _stored(scan: dict[str, Any], area: int) -> Figure:
     """Both filtered versions of one slice, side by side."""
     grey: UInt8[np.ndarray, "row column"] = scan["grey"]
     both = {f"{k.title()}-filtered": filter_levels(grey, k, area=area) for k in ("max", "min")}

@@ -20,6 +20,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from itertools import count
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML, display
@@ -73,7 +74,7 @@ def quantised(
     return Quantised(steps.astype(kind), low, step)
 
 
-def packed(value: object) -> object:
+def packed(value: object) -> Any:
     """Arrays as base 64 of their zlib-compressed bytes, beside type and shape, for JSON."""
     if isinstance(value, Quantised):
         return {**packed(value.steps), "low": value.low, "step": value.step}
@@ -119,7 +120,7 @@ class Piece:
 
 def piece(
     kind: str,
-    data: Mapping[str, object],
+    data: Mapping[str, Any],
     *,
     alt: str,
     label: str,
@@ -139,7 +140,7 @@ def piece(
     return Piece(kind, text, picture, checked_alt(alt), label, tuple(needs))
 
 
-def show_interactive(kind: str, data: Mapping[str, object], **words: object) -> None:
+def show_interactive(kind: str, data: Mapping[str, Any], **words: Any) -> None:
     """Displays a `piece`."""
     display(HTML(piece(kind, data, **words).html()))
 

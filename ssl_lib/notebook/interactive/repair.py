@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def repair(
     )
 
 
-def page_layers(autoencoder: nn.Module, shape: Sequence[int]) -> tuple[Layer, ...]:
+def page_layers(autoencoder: Any, shape: Sequence[int]) -> tuple[Layer, ...]:
     """The autoencoder's layers for maps of that shape (class, row, column), weights rounded.
 
     Raises `InputError` for one that the page cannot run.

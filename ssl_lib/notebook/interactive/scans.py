@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -40,7 +41,7 @@ def scans(
     cases: Sequence[Case],
     truths: Labels,
     predictions: Mapping[str, Labels],
-    result: Mapping[str, object],
+    result: Mapping[str, Any],
     class_names: Sequence[str],
     *,
     row: str,
@@ -85,7 +86,7 @@ def scans(
     )
 
 
-def _by_class(result: Mapping[str, object], row: str, score: str) -> dict[str, list[float]]:
+def _by_class(result: Mapping[str, Any], row: str, score: str) -> dict[str, list[float]]:
     """One score of each foreground class by case id, from a result file."""
     found: dict[str, list[float]] = {}
     for entry in result["rows"][row]["per_case"]:
@@ -93,7 +94,7 @@ def _by_class(result: Mapping[str, object], row: str, score: str) -> dict[str, l
     return found
 
 
-def _row(key: str, shown: Sequence[str], result: Mapping[str, object]) -> dict[str, object]:
+def _row(key: str, shown: Sequence[str], result: Mapping[str, Any]) -> dict[str, Any]:
     """How a row is drawn, and the scores of its scans; None where a score is undefined.
 
     `order` holds the places of its scans from the lowest Dice to the highest.
@@ -117,7 +118,7 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, object]) -> dict[s
     }
 
 
-def _caption(shown: int, of: int, result: Mapping[str, object]) -> str:
+def _caption(shown: int, of: int, result: Mapping[str, Any]) -> str:
     """What the marks are: how many scans, whose mean, which seed."""
     count = f"all {of}" if shown == of else f"the first {shown} of {of}"
     words = (
@@ -132,11 +133,12 @@ def _caption(shown: int, of: int, result: Mapping[str, object]) -> str:
 
 def _pictures(
     cases: Sequence[Case], truths: Labels, predictions: Mapping[str, Labels]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """The slice of each scan with the label maps of all rows, as many scans as there is room."""
     images = [case.image for case in cases]
     window, axis = shared_window(images), slicing_axis(images)
-    found, used = [], 0
+    found: list[dict[str, Any]] = []
+    used = 0
     for case in cases:
         truth = truths[case.case_id]
         shown = shown_slice(case, truth, window, axis)
@@ -151,7 +153,7 @@ def _pictures(
 
 def _picture(
     name: str, shown: ShownSlice, truth: np.ndarray, maps: Sequence[np.ndarray]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One scan: what `ShownSlice.data` holds, its case id, and `maps` (method, row, column)."""
     stack = np.stack([shown.classes(label) for label in maps])
     pixel = [round(float(side), 6) for side in shown.pixel]
@@ -185,7 +187,7 @@ def signed_errors(
     return found
 
 
-def _clip(pictures: Sequence[Mapping[str, object]]) -> float:
+def _clip(pictures: Sequence[Mapping[str, Any]]) -> float:
     """Where the colours of the distances end: all but the farthest twentieth of the wrong pixels of
     all scans and rows lies within, in round numbers; at least three pixels."""
     far = [
@@ -202,7 +204,7 @@ def _clip(pictures: Sequence[Mapping[str, object]]) -> float:
 def _ticks(values: Sequence[float | None]) -> list[float]:
     """Where the axis of Dice has its lines: around all values, at most six."""
     known = [value for value in values if value is not None] or [0.0, 1.0]
-    ticks = MaxNLocator(5).tick_values(min(known), max(known)).round(4)
+    ticks = np.round(MaxNLocator(5).tick_values(min(known), max(known)), 4)
     return ticks.tolist() if ticks[-1] <= 1 else [*ticks[ticks < 1].tolist(), 1.0]
 
 
@@ -210,7 +212,7 @@ def _mark(marker: str) -> str:
     """A marker of matplotlib as an SVG path around 0, two units wide."""
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform()).transformed(Affine2D().scale(10))
-    corners = path.to_polygons(closed_only=False)[0] / 5
+    corners = np.asarray(path.to_polygons(closed_only=False)[0]) / 5
     return "M" + "L".join(f"{x:.2f},{-y:.2f}" for x, y in corners) + "Z"
 
 

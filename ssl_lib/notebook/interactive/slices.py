@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Num, Shaped, UInt8
@@ -39,7 +40,7 @@ class ShownSlice:
         """The slice of a map of numbers; of downsampled pixels the mean."""
         return block_means(np.asarray(self.cut.of(np.asarray(volume)), np.float32), self.factors)
 
-    def data(self, truth: Num[np.ndarray, "*space"] | None = None) -> dict[str, object]:
+    def data(self, truth: Num[np.ndarray, "*space"] | None = None) -> dict[str, Any]:
         """What every script needs of it: `grey`, `aspect`, `words`, and `truth` if it is known."""
         known = {} if truth is None else {"truth": self.classes(truth)}
         return {"grey": self.grey, "aspect": self.aspect, "words": self.words, **known}

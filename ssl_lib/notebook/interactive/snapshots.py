@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,7 +15,7 @@ from ssl_lib.notebook.interactive.page import class_colours, quantised, show_int
 from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
 
 Filter = Callable[[UInt8[np.ndarray, "*space"]], UInt8[np.ndarray, "*space"]]
-Snapshots = Sequence[Mapping[str, object]]
+Snapshots = Sequence[Mapping[str, Any]]
 MOST = 24
 
 
@@ -56,7 +57,7 @@ def snapshots(
 
 def _row(
     key: str, found: Snapshots, shown: ShownSlice, filters: Mapping[str, Filter]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One training: its iterations, and the slice of each snapshot: classes (filter, snapshot,
     row, column), and the probability of the class (snapshot, row, column)."""
     chosen = np.unique(np.linspace(0, len(found) - 1, MOST).round().astype(int))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -125,7 +126,7 @@ class _Shown:
         far = np.concatenate([np.abs(one.signed) for one in known] or [np.ones(1)])
         return round_up(max(float(np.percentile(far, 95)), 2 * min(self.spacing)))
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, Any]:
         """What `surface.js` reads."""
         space = self._space()
         return {
@@ -143,7 +144,7 @@ class _Shown:
             "note": self.note(),
         }
 
-    def _row(self, key: str, row: _Row, space: _Space) -> dict[str, object]:
+    def _row(self, key: str, row: _Row, space: _Space) -> dict[str, Any]:
         parts = zip(row.surfaces, row.at_vertices(), strict=True)
         numbers = zip(row.scores, row.distances, strict=True)
         return {
@@ -213,7 +214,7 @@ def _part(one: Surface, space: _Space, far: np.ndarray | None = None) -> dict[st
     return found
 
 
-def _numbers(score: ClassScore, known: Distances | None) -> dict[str, object] | None:
+def _numbers(score: ClassScore, known: Distances | None) -> dict[str, Any] | None:
     """95HD, ASD, and how many voxels of the surface lie at which distance."""
     if known is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ class _Opinions(NamedTuple):
 
     def part(self, box: tuple[slice, ...]) -> _Opinions:
         """The same, of some voxels."""
-        return _Opinions(*(array[(..., *box)] for array in self))
+        place: tuple[Any, ...] = (..., *box)
+        return _Opinions(*(array[place] for array in self))
 
 
 def three_views(

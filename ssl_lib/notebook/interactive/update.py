@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ssl_lib.figures.diagram import (
     BOXES,
     FLOWS,
@@ -41,12 +43,12 @@ def update(method: str, *, alt: str) -> None:
     show_interactive("update", data, alt=alt, label=label, stored=stored)
 
 
-def _arrow(arrow: Arrow, names: list[str]) -> dict[str, object]:
+def _arrow(arrow: Arrow, names: list[str]) -> dict[str, Any]:
     ends = {"start": names.index(arrow.start), "end": names.index(arrow.end)}
     return {**vars(arrow), **ends}
 
 
-def _step(step: Step, diagram: Diagram, names: list[str]) -> dict[str, object]:
+def _step(step: Step, diagram: Diagram, names: list[str]) -> dict[str, Any]:
     """A step with the places of its boxes and arrows in the diagram's lists."""
     pairs = [(arrow.start, arrow.end) for arrow in diagram.arrows]
     lit = {
@@ -56,7 +58,7 @@ def _step(step: Step, diagram: Diagram, names: list[str]) -> dict[str, object]:
     return {"words": step.words, "where": step.where, "code": step.code, "back": step.back, **lit}
 
 
-def _look(kind: Kind) -> dict[str, object]:
+def _look(kind: Kind) -> dict[str, Any]:
     """How a kind of box is drawn: as in the stored picture, greys as shades of the text."""
     look = BOXES[kind]
     return {

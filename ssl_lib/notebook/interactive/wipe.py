@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -42,7 +43,7 @@ def wipe(scans: Sequence[Compared], class_names: Sequence[str], *, alt: str) -> 
     return piece("wipe", data, alt=alt, label="Two predictions", stored=_stored(scans[0]))
 
 
-def _scan(one: Compared) -> dict[str, object]:
+def _scan(one: Compared) -> dict[str, Any]:
     shown = shown_slice(one.case, one.truth)
     inside = _around(shown.classes(one.truth))
     maps = [shown.classes(label)[inside] for label in (*one.maps.values(), one.truth)]

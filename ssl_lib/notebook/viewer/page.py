@@ -18,6 +18,7 @@ from html import escape
 from importlib.resources import files
 from itertools import count
 from math import ceil, isqrt, prod
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -67,7 +68,7 @@ class Packed:
     """A scan as it travels: perhaps at a lower resolution, its grey levels as a WebP picture."""
 
     scan: Scan
-    factors: tuple[int, int, int]
+    factors: tuple[int, ...]
     webp: bytes
 
     @cached_property
@@ -175,7 +176,7 @@ def _zipped(label: np.ndarray | None) -> str | None:
     return b64encode(zlib.compress(np.asarray(label, np.uint8).tobytes(order="F"), 7)).decode()
 
 
-def _data(name: str, packed: Packed) -> dict[str, object]:
+def _data(name: str, packed: Packed) -> dict[str, Any]:
     """What the script knows of a scan."""
     scan = packed.scan
     _, low, high = scan.greys
@@ -243,7 +244,7 @@ def _choice(identity: str, names: Sequence[str]) -> str:
     )
 
 
-def _controls(identity: str, first: Mapping[str, object]) -> str:
+def _controls(identity: str, first: Mapping[str, Any]) -> str:
     """Sliders and ticks in the order of both lives; the script shows them."""
     look = first["look"]
     tops = [side - 1 for side in first["shape"]]
