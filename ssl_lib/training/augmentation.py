@@ -21,6 +21,9 @@ from ssl_lib.inference import standardise
 
 Images = Float[Tensor, "batch channel *space"]
 Labels = Integer[Tensor, "batch *space"]
+MovedImages = Float[Tensor, "batch channel *moved"]
+MovedLabels = Integer[Tensor, "batch *moved"]
+"""What is left of larger images: their middle, where only that is asked for."""
 
 
 def full_precision(augment: Callable) -> Callable:
@@ -51,7 +54,7 @@ def random_affine(
     shift: float = 0.08,
     flip_axes: tuple[int, ...] = (),
     inner: tuple[int, ...] | None = None,
-) -> tuple[Images, Labels | None]:
+) -> tuple[MovedImages, MovedLabels | None]:
     """Rotate by up to `angle` degrees in each plane, scale, shift by a fraction of the side, flip.
 
     Images are interpolated linearly, labels by nearest neighbour, with one and the same grid; what
@@ -78,7 +81,7 @@ def _inner_affine(
     ranges: tuple[float, float, float],
     flip_axes: tuple[int, ...],
     inner: tuple[int, ...],
-) -> tuple[Images, Labels | None]:
+) -> tuple[MovedImages, MovedLabels | None]:
     """`random_affine` of the middle of larger images, which shows what lies around it."""
     grid = inner_grid(images, generator, ranges, flip_axes, inner)
     options: dict[str, Any] = {"padding_mode": "border", "align_corners": False}
@@ -124,7 +127,7 @@ def strong_augmentation(
     flip_axes: tuple[int, ...] = (),
     copy_paste: float = 0.5,
     inner: tuple[int, ...] | None = None,
-) -> tuple[Images, Labels]:
+) -> tuple[MovedImages, MovedLabels]:
     """What every row but the plainest gets: move, change the appearance, copy and paste.
 
     With probability `copy_paste` a sample receives a box, voxels and labels, of its neighbour in

@@ -24,7 +24,12 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Generator, Tensor
 
 from ssl_lib.config import GeometryName
-from ssl_lib.training.augmentation import random_affine, standardise
+from ssl_lib.training.augmentation import (
+    MovedImages,
+    MovedLabels,
+    random_affine,
+    standardise,
+)
 from ssl_lib.utils.errors import InputError
 
 GEOMETRIES: tuple[GeometryName, ...] = ("ours", "published", "unmoved")
@@ -175,7 +180,9 @@ def rotated(
     return moved, turned.squeeze(1).to(labels.dtype)
 
 
-def moved(images: Images, labels: Labels | None, moment: Any) -> tuple[Images, Labels | None]:
+def moved(
+    images: Images, labels: Labels | None, moment: Any
+) -> tuple[MovedImages, MovedLabels | None]:
     """What a step does to its patches before anything else, by the settings in its moment.
 
     In our geometry a random affine map, drawn from a larger crop where the patches have a margin;
@@ -190,7 +197,9 @@ def moved(images: Images, labels: Labels | None, moment: Any) -> tuple[Images, L
     )
 
 
-def unmoved(images: Images, labels: Labels | None, settings: Any) -> tuple[Images, Labels | None]:
+def unmoved(
+    images: Images, labels: Labels | None, settings: Any
+) -> tuple[MovedImages, MovedLabels | None]:
     """The patches without their margin, not moved at all."""
     size = inner_size(settings)
     if size is None:

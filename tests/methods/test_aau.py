@@ -244,7 +244,7 @@ def test_ordinal_input_puts_class_one_between_zero_and_two() -> None:
 def test_denoising_asks_for_the_undamaged_map(autoencoder, squares) -> None:
     patch = tuple(8 * side for side in autoencoder.inner[1:])
     labels = blobs(patch, 3, 0)
-    batch = Batch(torch.zeros(3, 1, *patch), labels, torch.zeros(0))
+    batch = Batch(torch.zeros(3, 1, *patch), labels, torch.zeros(0, 1, *patch))
     moment = Moment(0, 10, generator(1), SimpleNamespace(flip_axes=()))
     networks = SimpleNamespace(student=autoencoder)
     output = aau.denoising_step(networks, batch, moment, squares=squares)
