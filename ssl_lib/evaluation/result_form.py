@@ -131,7 +131,7 @@ def _check_keys(value: Any, keys: Mapping[str, Kind], where: Path | str | None, 
             )
 
 
-def _check_scores(entry: Mapping[str, float], where: Path | str | None, what: str) -> None:
+def _check_scores(entry: Mapping[str, Any], where: Path | str | None, what: str) -> None:
     """Dice and Jaccard are 0 to 1, distances 0 or more; NaN where undefined."""
     for score in SCORES:
         most = 1 if score in ("dice", "jaccard") else math.inf
