@@ -23,6 +23,7 @@ from ssl_lib.training import checkpoint
 from ssl_lib.utils.errors import InputError
 
 
+@pytest.mark.usefixtures("misuse")
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
 def test_a_broken_input_is_refused_by_name(broken: Broken, tmp_path: Path, little_memory) -> None:
     made = broken.make(tmp_path)
