@@ -117,6 +117,26 @@ def reading_lines() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def draw_lines() -> str:
+    """The two-core cohort with other patients labelled, in Markdown: one column a draw, the level
+    of the strong baseline, then each row's difference to it within the draw."""
+    draws: dict[int, list[Mapping[str, object]]] = {}
+    for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
+        draw = next(iter(result["rows"].values())).get("labelled_draw", 0)
+        draws.setdefault(draw, []).append(result)
+    ordered = dict(sorted(draws.items()))
+    others = [run for draw, runs in ordered.items() if draw for run in runs]
+    rows = in_order(row for run in others for row in run["rows"] if row != STRONG)
+    names = [f"draw {draw}" if draw else "the published patients" for draw in ordered]
+    levels = [nan_mean(scan_scores(runs, STRONG).values) for runs in ordered.values()]
+    lines = [["Dice", *names], ["---"] * (len(names) + 1)]
+    lines.append([row_name(STRONG), *(f"{level:.3f}" for level in levels)])
+    for row in rows:
+        made = [compare_rows(runs, [(row, STRONG)]) for runs in ordered.values()]
+        lines.append([row_name(row), *(cell(next(iter(found), None)) for found in made)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _gain(read: Mapping[str, float], name: str) -> str:
     """What another reading adds to the last weights' Dice."""
     if name not in read:
@@ -124,7 +144,12 @@ def _gain(read: Mapping[str, float], name: str) -> str:
     return f"{read[name] - read['last weights']:+.3f}".replace("-", "−")
 
 
-TABLES = {"findings": table, "acdc": leading_table, "readings": reading_lines}
+TABLES = {
+    "findings": table,
+    "acdc": leading_table,
+    "readings": reading_lines,
+    "draws": draw_lines,
+}
 """What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
 
 
