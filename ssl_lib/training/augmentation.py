@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Generator, Tensor
 
 from ssl_lib.inference import standardise
@@ -282,7 +282,11 @@ def random_boxes(
     return mask * chosen.view(batch, *[1] * len(shape))
 
 
-def paste(inside: Tensor, outside: Tensor, mask: Float[Tensor, "batch *space"]) -> Tensor:
+def paste(
+    inside: Tensor,
+    outside: Tensor,
+    mask: Float[Tensor, "batch *space"] | Bool[Tensor, "batch *space"],
+) -> Tensor:
     """`inside` where the mask is one, `outside` elsewhere; images, maps or integer labels."""
     region = mask.bool()
     return torch.where(region.unsqueeze(1) if inside.ndim > mask.ndim else region, inside, outside)

@@ -215,7 +215,10 @@ def _voxels_of_classes(
 
 
 def _around(
-    voxel: Sequence[int], space: Sequence[int], patch: Sequence[int], random: np.random.Generator
+    voxel: Sequence[int] | Integer[np.ndarray, " axis"],
+    space: Sequence[int],
+    patch: Sequence[int],
+    random: np.random.Generator,
 ) -> Place:
     """A patch inside the scan that holds the voxel, anywhere in it; along an axis on which the scan
     is smaller than the patch there is one place only."""

@@ -148,7 +148,7 @@ def _texts(name: str, first: Callable) -> list[str]:
     return sorted(found)
 
 
-def _described(name: str, value: Any, home: str) -> tuple[str, list[Named]]:
+def _described(name: str, value: Any, home: str | None) -> tuple[str, list[Named]]:
     """A value in words ("" if it decides nothing) and the named values that it refers to."""
     if isinstance(value, partial):
         arguments = list(enumerate(value.args)) + list(value.keywords.items())
