@@ -120,7 +120,7 @@ def reading_lines() -> str:
 def draw_lines() -> str:
     """The two-core cohort with other patients labelled, in Markdown: one column a draw, the level
     of the strong baseline, then each row's difference to it within the draw."""
-    draws: dict[int, list[Mapping[str, object]]] = {}
+    draws: dict[int, list[dict[str, Any]]] = {}
     for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
         draw = next(iter(result["rows"].values())).get("labelled_draw", 0)
         draws.setdefault(draw, []).append(result)
