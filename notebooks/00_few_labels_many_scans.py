@@ -919,8 +919,9 @@ if not drawn:  # else it stands at the top
 # %% [markdown]
 # **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
 # gain*. Does the mean teacher gain on scans that the strong baseline already finds, or on those
-# that it misses? And which scan loses most? The colours *distance in mm* say how far a wrong pixel
-# lies from the true border: pale pixels along it are a small shift, a dark island is a wrong place.
+# that it misses? And which scan loses most? The colours of *distance* (in mm, or in voxels where
+# their size is not known) say how far a wrong pixel lies from the true border: pale pixels along it
+# are a small shift, a dark island is a wrong place.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
