@@ -53,7 +53,7 @@ SHOTS = (
     Shot("front", "index.html", width=1240, height=800),
     Shot(
         "scans",
-        "00_few_labels_many_scans/phantom-quick-n4.html",
+        "00_few_labels_many_scans/acdc-quick-n3.html",
         '.ssl-piece[aria-label="Every test scan"]:has(canvas)',
         width=800,
     ),
