@@ -215,7 +215,8 @@ def read_results(
 ) -> list[dict[str, Any]]:
     """Every stored result that agrees with what is given, in the order of their paths.
 
-    An empty list if there is none; `InputError` naming the file if one is malformed.
+    Without a `cohort_hash` only the data set's own choice of labelled scans counts: other draws are
+    other cohorts. An empty list if there is none; `InputError` naming the file if one is malformed.
     """
     wanted = _wanted(
         notebook=notebook,
@@ -226,6 +227,8 @@ def read_results(
     )
     paths = sorted(Path(results_dir).glob(f"{notebook or '*'}/*.json"))
     results = [read_result(path) for path in paths]
+    if cohort_hash is None:
+        results = [result for result in results if not result.get("labelled_draw", 0)]
     return [r for r in results if all(r[key] == value for key, value in wanted.items())]
 
 

@@ -178,9 +178,9 @@ def marked(figure: Figure, results: Sequence[Mapping[str, Any]]) -> Figure:
 
 def to_image(figure: Figure, dpi: int = DPI) -> Image.Image:
     """The figure as a picture in true colours."""
-    fit_legends(figure)
     buffer = io.BytesIO()
     with house_style():
+        fit_legends(figure)
         _take_dollars_as_they_are(figure)
         figure.savefig(buffer, format="png", dpi=dpi)
     return Image.open(buffer).convert("RGB")

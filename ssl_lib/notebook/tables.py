@@ -114,11 +114,10 @@ def in_sentences(found: Mapping[str, Comparison]) -> str:
 def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
     """One line a setting: the mean Dice in % of each row over the stored seeds, smoke runs left
     out."""
-    settings: dict[tuple[str, str, int, int], list[Result]] = {}
+    settings: dict[tuple[str, str, int], list[Result]] = {}
     for run in results:
         if run["profile"] != "smoke":
-            draw = run.get("labelled_draw", 0)
-            key = (run["dataset"], run["profile"], run["n_labelled"], draw)
+            key = (run["dataset"], run["profile"], run["n_labelled"])
             settings.setdefault(key, []).append(run)
 
     def dice(row: str, runs: Sequence[Result]) -> str:
@@ -126,12 +125,8 @@ def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
         return f"{nan_mean(values):.2f}" if values else "–"
 
     lines = [
-        (
-            f"{dataset}, {profile}, {count} labelled" + (f", draw {draw}" if draw else ""),
-            *(dice(row, runs) for row in rows),
-            len(runs),
-        )
-        for (dataset, profile, count, draw), runs in sorted(settings.items())
+        (f"{dataset}, {profile}, {count} labelled", *(dice(row, runs) for row in rows), len(runs))
+        for (dataset, profile, count), runs in sorted(settings.items())
     ]
     caption = "Measured here: Dice in %, mean over seeds." if lines else "Nothing is stored yet."
     return plain_table(("Setting", *map(row_name, rows), "seeds"), lines, caption)

@@ -22,7 +22,7 @@ from ssl_lib.data.cohort import Case, Cohort, SealedLabels
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.metrics import SCORES
 from ssl_lib.evaluation.result_form import ROW_KEYS
-from ssl_lib.evaluation.results import result_path, score_cohort
+from ssl_lib.evaluation.results import read_results, score_cohort, write_result
 from ssl_lib.methods import METHODS, baselines
 from ssl_lib.notebook.source import load_method
 from ssl_lib.training import run_key, study
@@ -233,8 +233,12 @@ def test_a_draw_labels_other_scans_and_its_result_lies_beside_the_data_sets_own(
         }
         scored = {"row": score_cohort(perfect, one.cohort)}
         results.append(one.result("00_x", "phantom", scored))
-    names = [result_path(tmp_path, result).name for result in results]
+    names = [write_result(result, tmp_path).name for result in results]
     assert names == ["phantom-smoke-n2-seed0.json", "phantom-smoke-n2-draw3-seed0.json"]
+    (found,) = read_results(tmp_path, "00_x")
+    assert found["cohort_hash"] == own.cohort.content_hash, "draws are never mixed"
+    (found,) = read_results(tmp_path, cohort_hash=other.cohort.content_hash)
+    assert found["labelled_draw"] == 3
 
 
 def test_the_name_is_the_same_for_the_same_run():
