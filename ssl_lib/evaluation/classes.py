@@ -40,6 +40,18 @@ def classes_of(results: Sequence[Result]) -> list[int]:
     return sorted({entry["class"] for row in rows for entry in row["per_case"]})
 
 
+def rows_beside(results: Sequence[Result], rows: Sequence[str], reference: str) -> list[str]:
+    """Those of the rows that stand beside the reference in a run. Raises `InputError` if none."""
+    met = [
+        row
+        for row in rows
+        if row != reference and any({row, reference} <= run["rows"].keys() for run in results)
+    ]
+    if not met:
+        raise InputError(f"no row was stored beside {reference!r}", fix="train one: make rows")
+    return met
+
+
 def class_gain(
     results: Sequence[Result], row: str, reference: str, index: int, score: str = "dice"
 ) -> Interval:
@@ -55,13 +67,7 @@ def class_gains(
 
     Rows that never meet the reference in a run are left out. Raises `InputError` if none does.
     """
-    met = [
-        row
-        for row in rows
-        if row != reference and any({row, reference} <= run["rows"].keys() for run in results)
-    ]
-    if not met:
-        raise InputError(f"no row was stored beside {reference!r}", fix="train one: make rows")
+    met = rows_beside(results, rows, reference)
     table = {
         index: _mean_gain(results, met, reference, index, score) for index in classes_of(results)
     }

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_lib.evaluation.classes import class_gain, classes_of
+from ssl_lib.evaluation.classes import class_gain, classes_of, rows_beside
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.figures.comparison import MARKERS, SCORE_NAMES
 from ssl_lib.figures.style import (
@@ -22,7 +22,6 @@ from ssl_lib.figures.style import (
     new_figure,
 )
 from ssl_lib.methods import row_name
-from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -42,13 +41,7 @@ def class_gain_chart(
     `names` are the classes by number, background first. Rows that never meet the reference in a run
     are left out. Raises `InputError` if none is left.
     """
-    met = [
-        row
-        for row in rows
-        if row != reference and any({row, reference} <= run["rows"].keys() for run in results)
-    ]
-    if not met:
-        raise InputError(f"no row was stored beside {reference!r}", fix="train one: make rows")
+    met = rows_beside(results, rows, reference)
     classes = classes_of(results)
     figure = new_figure(height=(0.34 + 0.15 * len(classes)) * len(met) + 1.1, width=NARROW)
     axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]

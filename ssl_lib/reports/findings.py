@@ -20,6 +20,7 @@ from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_r
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import ablations, in_order, row_name
 from ssl_lib.notebook.files import write_text
@@ -122,8 +123,7 @@ def draw_lines() -> str:
     of the strong baseline, then each row's difference to it within the draw."""
     draws: dict[int, list[dict[str, Any]]] = {}
     for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
-        draw = next(iter(result["rows"].values())).get("labelled_draw", 0)
-        draws.setdefault(draw, []).append(result)
+        draws.setdefault(draw_of(result, next(iter(result["rows"]))), []).append(result)
     ordered = dict(sorted(draws.items()))
     others = [run for draw, runs in ordered.items() if draw for run in runs]
     rows = in_order(row for run in others for row in run["rows"] if row != STRONG)

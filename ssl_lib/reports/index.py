@@ -103,7 +103,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
 
     A broken result file is named on it.
     """
-    link_pages(pages_dir, lambda page: _name(page))
+    link_pages(pages_dir, _name)
     results, problems = stored_results(results_dir)
     try:
         rows = read_rows(results_dir)
