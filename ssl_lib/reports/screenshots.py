@@ -75,7 +75,11 @@ SHOTS = (
         '.ssl-piece[aria-label="Filters on a Max-tree"]:has(canvas)',
         width=800,
     ),
-    Shot("leaderboard", "05_comparison/phantom-quick-n4.html", ".table-box:has(th.number)"),
+    Shot(
+        "leaderboard",
+        "05_comparison/phantom-quick-n4.html",
+        '.table-box:has(th:has-text("Jaccard"))',
+    ),
     Shot("viewer", "06_your_own_scans/phantom_folder-quick-n4.html", ".ssl-look:has(canvas)"),
 )
 
