@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from clock import seconds
 
-from ssl_lib.methods import aau, baselines
+from ssl_lib.methods import aau, baselines, classic
 from ssl_lib.models.teacher import make_teacher, update_teacher
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment, Step
@@ -37,7 +37,7 @@ CASES = {"2D, 8 slices": "phantom", "3D, 4 volumes": "phantom_3d"}
 STEPS: dict[str, tuple[Step, str]] = {
     "mean_teacher": (baselines.mean_teacher_step, "1 teacher pass"),
     "aau": (aau.aau_step, "+ 1 autoencoder pass"),
-    "ua_mt": (aau.ua_mt_step, "+ 8 teacher passes"),
+    "ua_mt": (classic.ua_mt_step, "+ 8 teacher passes"),
 }
 
 

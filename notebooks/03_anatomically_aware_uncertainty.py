@@ -25,12 +25,13 @@
 #
 # - **Time:** minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
-# - **Your time:** about 55 minutes to read, 95 with the tasks. **Words:** the
+# - **Your time:** about 54 minutes to read, 84 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
+# - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row;
+#   00b: UA-MT, whose [uncertainty](../docs/glossary.md) is that of dropout.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that
 #   repairs them, read an uncertainty map beside the true errors, and say what an uncertainty costs.
 
@@ -79,21 +80,15 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import nn
 
-from ssl_lib.training.augmentation import (
-    paste,
-    random_appearance,
-    random_boxes,
-    standardise,
-)
-from ssl_lib.training.augmentation import strong_augmentation
+from ssl_lib.training.augmentation import standardise
 from ssl_lib.inference import evaluating, pad_to
-from ssl_lib.training.losses import dice_squared_foreground, one_hot, segmentation_loss
+from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
-from ssl_lib.training.geometry import inner_size, moved
+from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
+from ssl_lib.training.geometry import moved
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
-from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.method import Prepared
 
@@ -798,35 +793,8 @@ interactive.repair(autoencoder, to_paint, cohort.class_names, alt=ALT_PAINT)
 # %% [markdown]
 # ## What does a network know about its own uncertainty?
 #
-# The older answer is UA-MT (Yu and colleagues, MICCAI 2019): run the teacher $T = 8$ times with
-# dropout and input noise, average, and take the entropy of the mean $\mu$:
-#
-# $$H_v = - \sum_c \mu_{cv} \log \mu_{cv} \qquad \mu = \frac{1}{T} \sum_t p^{(t)}$$
-#
-# All passes go through the network in one batch.
-
-
-# %% tags=["definition"]
-@torch.no_grad()
-def noisy_answers(network, images, passes, generator, noise=0.1):
-    """Softmax (passes, batch, class, *space) of noisy copies, in one forward pass."""
-    copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
-    jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
-    jitter = (noise * jitter).clamp(-2 * noise, 2 * noise)
-    answers = network(copies + jitter).float().softmax(dim=1)
-    return answers.unflatten(0, (passes, len(images)))
-
-
-# %% tags=["definition"]
-def entropy(probabilities):
-    """H (batch, 1, *space) of probabilities (batch, class, *space)."""
-    return -(probabilities * (probabilities + 1e-6).log()).sum(dim=1, keepdim=True)
-
-
-# %% tags=["golden", "nbval-check-output"]
-halves, quarters = torch.full((1, 2, 1), 1 / 2), torch.full((1, 4, 1), 1 / 4)
-print(f"two classes, no idea:  {entropy(halves).item():.3f} = ln 2")
-print(f"four classes, no idea: {entropy(quarters).item():.3f} = ln 4")
+# The older answer is UA-MT's (notebook 00b): the entropy of the mean of eight passes with dropout
+# and input noise. Here it is asked at test time, beside U.
 
 
 # %% tags=["definition"]
@@ -884,41 +852,6 @@ explore(
     kind=Slider("kind of uncertainty", ("U", "entropy", "1 − max p"), "U"),
     share=Slider("most uncertain voxels (%)", (1, 2, 4, 8), 4),
 )
-
-# %% [markdown]
-# **Task 3. Entropy by hand.** Write `my_entropy(p)` for the probabilities of one voxel. A class of
-# probability 0 adds nothing.
-
-
-# %% tags=["exercise"]
-def my_entropy(p):
-    return NotImplemented  # your code
-
-
-# %% tags=["exercise"]
-check(
-    "Entropy by hand",
-    my_entropy,
-    [
-        ("two equal classes", lambda f: abs(f([0.5, 0.5]) - math.log(2)) < 1e-9),
-        (
-            "four equal classes",
-            lambda f: abs(f([0.25] * 4) - math.log(4)) < 1e-9,
-            "the largest is ln C",
-        ),
-        ("certain", lambda f: abs(f([1.0, 0.0])) < 1e-9, "leave out p = 0"),
-    ],
-)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def my_entropy(p):
-#     return -sum(x * math.log(x) for x in p if x > 0)
-# ```
-#
-# </details>
 
 # %% [markdown]
 # ## Which uncertainty is right?
@@ -1046,7 +979,7 @@ show(figures.auroc_chart(intervals), alt=ALT_AUROC)
 
 
 # %% [markdown]
-# **Task 4. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties:
+# **Task 3. AUROC by counting.** Write `count_auroc(right, wrong)` for two lists of uncertainties:
 # the share of pairs in which the wrong voxel has more, ties counting half.
 
 
@@ -1088,21 +1021,14 @@ check(
 #
 # Only differences of U count: a constant added to U cancels. With $\gamma = 0$ this *is* the mean
 # teacher, bit for bit; a test holds losses and gradients to it. ($C$ is the mean teacher's; the
-# poster leaves it out, the released code divides by 2: `half=True`.)
+# poster leaves it out, the released code divides by 2: `half=True`.) The weighted mean is the one
+# of notebook 00b, where UA-MT's gate gives weights of 0 and 1.
 
 
 # %% tags=["definition"]
 def trust(uncertainty, gamma):
     """w = exp(-gamma U)."""
     return (-gamma * uncertainty).exp()
-
-
-# %% tags=["definition"]
-def weighted_consistency(logits, target, weight, *, half=False):
-    """Squared difference of probabilities, averaged with the weight (its mean set to 1)."""
-    errors = (logits.float().softmax(dim=1) - target).square()
-    loss = (errors * (weight / weight.mean().clamp_min(1e-16))).mean()
-    return loss / 2 if half else loss
 
 
 # %% [markdown]
@@ -1138,7 +1064,7 @@ explore(
 )
 
 # %% [markdown]
-# **Task 5. Half trust.** At which U does a voxel count half as much as a sure one? Write
+# **Task 4. Half trust.** At which U does a voxel count half as much as a sure one? Write
 # `half_trust(gamma)`.
 
 
@@ -1168,21 +1094,7 @@ check(
 # </details>
 
 # %% [markdown]
-# **UA-MT** has no weights but a gate: voxels with $H_v < \tau$ count, others do not, and $\tau$
-# rises over training from three quarters of the largest entropy to all of it:
-# $\tau = (0.75 + 0.25\, r)\, \ln C$. The released code keeps $\ln 2$ for any number of classes
-# (`ln2=True`).
-
-
-# %% tags=["definition"]
-def entropy_gate(moment, n_classes, ln2=False):
-    """The entropy below which a voxel counts."""
-    ramp = gaussian_ramp(moment.iteration, moment.iterations)
-    return (0.75 + 0.25 * ramp) * math.log(2 if ln2 else n_classes)
-
-
-# %% [markdown]
-# **Task 6.** A planted error. Somebody forgets to stop the gradient: U is computed from the
+# **Task 5.** A planted error. Somebody forgets to stop the gradient: U is computed from the
 # *student's* answer, and the weight $e^{-\gamma U}$ is part of what is differentiated.
 
 # %% tags=["predict"]
@@ -1203,34 +1115,9 @@ ask(
 # %% [markdown]
 # ## How do the pieces make a step?
 #
-# One frame for both: the mean teacher's step with a *judge* of the teacher's answer. The judge sees
-# the clean patch; its weights are pasted by the same CutMix boxes as the answer.
-
-
-# %% tags=["definition"]
-def judged_step(networks, batch, moment, judge, half=False):
-    """The mean teacher with weights: `judge(networks, images, answer, moment)` gives maps."""
-    settings, generator = moment.settings, moment.generator
-    images, labels = strong_augmentation(
-        batch.images, batch.labels, generator, flip_axes=settings.flip_axes,
-        inner=inner_size(settings),
-    )  # fmt: skip
-    supervised = segmentation_loss(networks.student(images), labels)
-    patches, _ = moved(batch.unlabelled, None, moment)
-    with torch.no_grad():
-        answer = networks.teacher(standardise(patches)).float().softmax(dim=1)
-    view = random_appearance(patches, generator)
-    boxes = random_boxes(view.shape[2:], len(view), generator, view.device)
-    logits = networks.student(paste(view.roll(1, 0), view, boxes))
-    maps = judge(networks, patches, answer, moment)
-    target, weight = (
-        paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
-    )
-    consistency = weighted_consistency(logits, target, weight, half=half)
-    factor = settings.consistency_weight
-    factor = factor * gaussian_ramp(moment.iteration, settings.ramp * moment.iterations)
-    losses = {"supervised": supervised, "consistency": factor * consistency}
-    return StepOutput(losses, {"target": target, "weight": weight, "boxes": boxes, **maps})
+# The frame is `judged_step` of notebook 00b: the mean teacher's step with a *judge* of the
+# teacher's prediction. The judge sees the clean patch; its weights are pasted by the same CutMix
+# boxes as the prediction. UA-MT's judge asks dropout; this one asks the autoencoder.
 
 
 # %% tags=["definition"]
@@ -1258,40 +1145,6 @@ def aau_step(
 
 
 # %% tags=["definition"]
-def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
-    """The entropy of dropout passes, gated."""
-    mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
-    uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
-
-
-# %% tags=["definition"]
-def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
-    """The same as released: the patches twice in each forward pass, their grey levels as they are,
-    the gate's ramp in its own length."""
-    twice = images.repeat(2, *[1] * (images.ndim - 1))
-    with torch.no_grad():
-        found = [
-            networks.teacher(baselines.noisy(twice, moment.generator)).float().softmax(dim=1)
-            for _ in range(passes // 2)
-        ]
-    mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
-    uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
-
-
-# %% tags=["definition"]
-def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):
-    """UA-MT: only voxels that dropout passes agree on."""
-    if released:
-        judge = partial(released_ua_mt_judge, passes=passes, ln2=ln2)
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
-
-
-# %% tags=["definition"]
 def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **options):
     """What AAU needs before its first update: the autoencoder, trained and frozen."""
     network = new_autoencoder(study, **options)
@@ -1310,7 +1163,6 @@ def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **
 # | `ordinal=True` | the autoencoder reads class indices as grey levels |
 # | `noise=0.1` | noise on the code, also in evaluation: the same map gets another U each time |
 # | `squares=True` | the autoencoder's first loss is a squared error |
-# | `ln2=True` | UA-MT's gate for two classes, whatever their number |
 # | `jitter=0.1` | noise on the class index that the autoencoder reads in its training |
 # | `released=True` | the teacher's step of notebook 00 as released, in the profile `paper` |
 # | `everywhere=True` | consistency on labelled patches, too |
@@ -1552,7 +1404,7 @@ measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["mean_teacher", "ua_mt", "a
 # schedule instead, so that no method is favoured, or starved, by its own.
 
 # %% tags=["results"]
-constants_table("ua_mt", "aau")
+constants_table("aau")
 
 # %% [markdown]
 # ## What do you remember?

@@ -120,6 +120,22 @@ _FRAME_ARROWS = [
     Arrow("student", "teacher", "average"),
 ]
 
+_PAIR = {
+    **_SCANS,
+    "first": Box(2.2, 0.4, "student", "network 1"),
+    "second": Box(2.2, 1.6, "student", "network 2"),
+    "p1": Box(3.2, 0.4, "answer", "classes 1"),
+    "p2": Box(3.2, 1.6, "answer", "classes 2"),
+    "loss1": Box(4.3, 0, "loss", "label, and\nclasses 2"),
+    "loss2": Box(4.3, 2, "loss", "label, and\nclasses 1"),
+}
+_PAIR_ARROWS = [
+    *_paths("labelled one first p1 loss1", "labelled two second p2 loss2"),
+    *_paths("unlabelled one", "unlabelled two"),
+    Arrow("p1", "loss2", "none"),
+    Arrow("p2", "loss1", "none"),
+]
+
 DIAGRAMS: Mapping[str, Diagram] = {
     "mean_teacher": Diagram(
         {
@@ -135,6 +151,38 @@ DIAGRAMS: Mapping[str, Diagram] = {
         "Mean teacher: labelled scans train the student by the supervised loss; the teacher, an"
         " average of the student, labels an easy view of unlabelled scans without gradient, and the"
         " student has to agree on a harder view.",
+    ),
+    "ua_mt": Diagram(
+        {
+            **_SCANS,
+            "student": Box(1.2, 0.4, "student", "student"),
+            "teacher": Box(1.2, 2, "teacher", "teacher"),
+            "answer": Box(2.3, 0.6, "answer", "predictions p"),
+            "pseudo": Box(2.3, 1.7, "answer", "pseudo-label p′"),
+            "passes": Box(2.3, 2.7, "answer", "mean μ of 8\ndropout passes"),
+            "gate": Box(3.35, 2.7, "change", "entropy H,\ncounts if < τ"),
+            "supervised": Box(4.3, 0, "loss", "supervised\nloss"),
+            "consistency": Box(4.3, 1.2, "loss", "consistency\nwhere it counts"),
+        },
+        [
+            *_paths("labelled student answer supervised", "unlabelled student"),
+            *_paths("answer consistency"),
+            *_paths("unlabelled teacher pseudo consistency", flow="none"),
+            *_paths("teacher passes gate consistency", flow="none"),
+            Arrow("student", "teacher", "average"),
+        ],
+        "UA-MT: a mean teacher that also predicts eight times with dropout; the student has to"
+        " agree with it only in voxels where the entropy of the mean of these passes is small.",
+    ),
+    "dsaif_ablation": Diagram(
+        {
+            **_PAIR,
+            "one": Box(1.1, 0.4, "change", "appearance\n1"),
+            "two": Box(1.1, 1.6, "change", "appearance\n2"),
+        },
+        _PAIR_ARROWS,
+        "Cross pseudo supervision: two networks see each scan in two appearances; each learns the"
+        " labels, and on unlabelled scans the classes that the other one predicts.",
     ),
     "bcp": Diagram(
         {
@@ -202,23 +250,11 @@ DIAGRAMS: Mapping[str, Diagram] = {
     ),
     "dsaif": Diagram(
         {
-            "labelled": Box(0, 0, "labelled", "labelled\nscan, label"),
-            "unlabelled": Box(0, 2, "unlabelled", "unlabelled\nscan"),
-            "max": Box(1.1, 0.4, "change", "Max-tree\nfilter"),
-            "min": Box(1.1, 1.6, "change", "Min-tree\nfilter"),
-            "first": Box(2.2, 0.4, "student", "network 1"),
-            "second": Box(2.2, 1.6, "student", "network 2"),
-            "p1": Box(3.2, 0.4, "answer", "classes 1"),
-            "p2": Box(3.2, 1.6, "answer", "classes 2"),
-            "loss1": Box(4.3, 0, "loss", "label, and\nclasses 2"),
-            "loss2": Box(4.3, 2, "loss", "label, and\nclasses 1"),
+            **_PAIR,
+            "one": Box(1.1, 0.4, "change", "Max-tree\nfilter"),
+            "two": Box(1.1, 1.6, "change", "Min-tree\nfilter"),
         },
-        [
-            *_paths("labelled max first p1 loss1", "labelled min second p2 loss2"),
-            *_paths("unlabelled max", "unlabelled min"),
-            Arrow("p1", "loss2", "none"),
-            Arrow("p2", "loss1", "none"),
-        ],
+        _PAIR_ARROWS,
         "Structure-aware filtering: two networks see a Max-tree and a Min-tree filtered version of"
         " each scan; each learns the labels, and on unlabelled scans the other's classes.",
     ),

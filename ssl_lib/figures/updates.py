@@ -83,6 +83,63 @@ _TEACHER = Step(
     return images, networks.teacher(standardise(images)).float().softmax(dim=1)""",
 )
 _FRAME = (*_SUPERVISED, _TEACHER)
+_JUDGED = (
+    Step(
+        "Labelled patches (batch, 1, *space) get the strong augmentation, and the student"
+        " predicts them (batch, class, *space): the supervised loss.",
+        "labelled>student>answer>supervised",
+        "judged_step",
+        "supervised = segmentation_loss(networks.student(images), labels)",
+    ),
+    Step(
+        "Unlabelled patches are moved. The teacher, in training mode, predicts them clean and"
+        " under no_grad: probabilities (batch, class, *space), the pseudo-label.",
+        "unlabelled>teacher>pseudo",
+        "judged_step",
+        """patches, _ = moved(batch.unlabelled, None, moment)
+with torch.no_grad():
+    answer = networks.teacher(standardise(patches)).float().softmax(dim=1)""",
+    ),
+    Step(
+        "The student sees a harder view of the same patches: another appearance, and a box of"
+        " a neighbour.",
+        "unlabelled>student>answer",
+        "judged_step",
+        """view = random_appearance(patches, generator)
+logits = networks.student(paste(view.roll(1, 0), view, boxes))""",
+    ),
+)
+_WEIGHED = """target, weight = (
+    paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
+)
+consistency = weighted_consistency(logits, target, weight, half=half)"""
+_MOVED = """images, labels = moved(batch.images, batch.labels, moment)
+clean, _ = moved(batch.unlabelled, None, moment)"""
+_PAIR = (
+    Step(
+        "Each network predicts its labelled version (batch, class, *space), and both learn the"
+        " same labels.",
+        "one>first>p1>loss1 two>second>p2>loss2",
+        "cross_pseudo_step",
+        "supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known,"
+        " strict=True)]",
+    ),
+    Step(
+        "On unlabelled patches each network's likeliest classes (batch, *space) are the labels"
+        " of the other one. A class carries no gradient; the weight rises with the ramp.",
+        "one>first>p1>loss1 two>second>p2>loss2 p1>loss2 p2>loss1",
+        "cross_pseudo_step",
+        """cross, classes = cross_pseudo_loss(
+    [net(x) for net, x in zip(pair, seen, strict=True)]
+)
+ramp = weight * gaussian_ramp(reached, full_at * moment.iterations)""",
+    ),
+    _gradient(
+        "first>p1>loss1 second>p2>loss2",
+        "The sum of all losses goes back to each network through its own predictions. No"
+        " weights are averaged: each network is the other's teacher.",
+    ),
+)
 
 
 UPDATES: Mapping[str, Sequence[Step]] = {
@@ -128,6 +185,56 @@ weight = settings.consistency_weight * ramp""",
         ),
         _gradient("student>answer>supervised answer>consistency", _TO_STUDENT),
         _AVERAGE,
+    ),
+    "ua_mt": (
+        *_JUDGED,
+        Step(
+            "Eight noisy copies go through the teacher in one batch, each with other dropout, under"
+            " no_grad. Their mean μ (batch, class, *space) serves for the uncertainty alone.",
+            "teacher>passes",
+            "ua_mt_judge",
+            "mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)",
+        ),
+        Step(
+            "H (batch, 1, *space) is the entropy of μ. Voxels below the threshold count 1, all"
+            " others 0; the threshold rises over training.",
+            "passes>gate",
+            "ua_mt_judge",
+            """uncertainty = entropy(mean)
+gate = entropy_gate(moment, answer.shape[1], ln2)""",
+        ),
+        Step(
+            "Pseudo-label and weights get the boxes of the harder view. The consistency is the"
+            " squared difference, averaged over the voxels that count, times the ramp.",
+            "gate>consistency pseudo>consistency answer>consistency",
+            "judged_step",
+            _WEIGHED,
+        ),
+        _gradient("student>answer>supervised answer>consistency", _TO_STUDENT),
+        _AVERAGE,
+    ),
+    "dsaif_ablation": (
+        Step(
+            "Labelled patches with their labels, and unlabelled patches, both (batch, 1, *space),"
+            " are moved at random.",
+            "labelled unlabelled",
+            "cross_pseudo_step",
+            _MOVED,
+        ),
+        Step(
+            "Each network sees the labelled patches in an appearance of its own; some receive a box"
+            " of a neighbour, with its labels, the same for both.",
+            "labelled>one labelled>two",
+            "cross_pseudo_step",
+            "known = see(images, moment)",
+        ),
+        Step(
+            "The same for unlabelled patches, without boxes.",
+            "unlabelled>one unlabelled>two",
+            "cross_pseudo_step",
+            "seen = see(clean, moment)",
+        ),
+        *_PAIR,
     ),
     "bcp": (
         Step(
@@ -227,30 +334,7 @@ unlabelled = sum(view_loss(member, seen, target) for member, target in pairs)"""
         ),
     ),
     "aau": (
-        Step(
-            "Labelled patches (batch, 1, *space) get the strong augmentation, and the student"
-            " predicts them (batch, class, *space): the supervised loss.",
-            "labelled>student>answer>supervised",
-            "judged_step",
-            "supervised = segmentation_loss(networks.student(images), labels)",
-        ),
-        Step(
-            "Unlabelled patches are moved. The teacher, in training mode, predicts them clean and"
-            " under no_grad: probabilities p (batch, class, *space).",
-            "unlabelled>teacher>pseudo",
-            "judged_step",
-            """patches, _ = moved(batch.unlabelled, None, moment)
-with torch.no_grad():
-    answer = networks.teacher(standardise(patches)).float().softmax(dim=1)""",
-        ),
-        Step(
-            "The student sees a harder view of the same patches: another appearance, and a box of"
-            " a neighbour.",
-            "unlabelled>student>answer",
-            "judged_step",
-            """view = random_appearance(patches, generator)
-logits = networks.student(paste(view.roll(1, 0), view, boxes))""",
-        ),
+        *_JUDGED,
         Step(
             "The frozen autoencoder redraws the teacher's classes in one pass, under no_grad: p̂"
             " (batch, class, *space) is the plausible neighbour of p.",
@@ -271,10 +355,7 @@ logits = networks.student(paste(view.roll(1, 0), view, boxes))""",
             " the ramp.",
             "weight>consistency pseudo>consistency answer>consistency",
             "judged_step",
-            """target, weight = (
-    paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
-)
-consistency = weighted_consistency(logits, target, weight, half=half)""",
+            _WEIGHED,
         ),
         _gradient(
             "student>answer>supervised answer>consistency",
@@ -288,47 +369,24 @@ consistency = weighted_consistency(logits, target, weight, half=half)""",
             "Both filtered versions of each scan were made before training. They are further"
             " channels of its patches (batch, 3, *space), and all channels are moved together.",
             "labelled unlabelled",
-            "dsaif_step",
-            """images, labels = moved(batch.images, batch.labels, moment)
-clean, _ = moved(batch.unlabelled, None, moment)""",
+            "cross_pseudo_step",
+            _MOVED,
         ),
         Step(
             "Of each labelled patch one network gets the Max-filtered version, the other one the"
             " Min-filtered; which gets which is drawn, and sometimes both get the scan itself.",
-            "labelled>max labelled>min",
-            "dsaif_step",
-            "known = what_each_sees(images, moment, gate, strong, **choice)",
+            "labelled>one labelled>two",
+            "cross_pseudo_step",
+            "known = see(images, moment)",
         ),
         Step(
             "The same for unlabelled patches. Each network sees (batch, 1, *space), in an"
             " appearance of its own.",
-            "unlabelled>max unlabelled>min",
-            "dsaif_step",
-            "seen = what_each_sees(clean, moment, gate, strong, **choice)",
+            "unlabelled>one unlabelled>two",
+            "cross_pseudo_step",
+            "seen = see(clean, moment)",
         ),
-        Step(
-            "Each network predicts its labelled version (batch, class, *space), and both learn the"
-            " same labels.",
-            "max>first>p1>loss1 min>second>p2>loss2",
-            "dsaif_step",
-            "supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known,"
-            " strict=True)]",
-        ),
-        Step(
-            "On unlabelled patches each network's likeliest classes (batch, *space) are the labels"
-            " of the other one. A class carries no gradient; the weight rises with the ramp.",
-            "max>first>p1>loss1 min>second>p2>loss2 p1>loss2 p2>loss1",
-            "dsaif_step",
-            """cross, guesses = cross_pseudo_loss(
-    [net(x) for net, x in zip(pair, seen, strict=True)]
-)
-ramp = weight * gaussian_ramp(reached, full_at * moment.iterations)""",
-        ),
-        _gradient(
-            "first>p1>loss1 second>p2>loss2",
-            "The sum of all losses goes back to each network through its own predictions. No"
-            " weights are averaged: each network is the other's teacher.",
-        ),
+        *_PAIR,
     ),
     "hard_labels": (
         *_FRAME,

@@ -1,8 +1,8 @@
 """The registry: every method of this repository as one record.
 
-Each method stands in its notebook; `make sync` writes `baselines`, `bcp`, `umct`, `aau`, `dsaif`
-and `newer` beside this file from the notebooks' `definition` cells. A table, a list, a colour, a
-page or a benchmark is a view of `METHODS`: a new method is a notebook and a record here.
+Each method stands in its notebook; `make sync` writes `baselines`, `classic`, `bcp`, `umct`, `aau`,
+`dsaif` and `newer` beside this file from the notebooks' `definition` cells. A table, a list, a
+colour, a page or a benchmark is a view of `METHODS`: a new method is a notebook and a record here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ssl_lib.methods import aau, baselines, bcp, dsaif, newer, umct
+from ssl_lib.methods import aau, baselines, bcp, classic, dsaif, newer, umct
 from ssl_lib.methods.published import published_for
 from ssl_lib.training.method import Method
 
 __all__ = ["METHODS", "ROW_NAMES", "ablations", "base_row", "in_order", "is_exhibit", "row_name"]
 
-BASELINES, BCP, UMCT, AAU, DSAIF, NEWER = (
+BASELINES, CLASSIC, BCP, UMCT, AAU, DSAIF, NEWER = (
     "00_few_labels_many_scans",
+    "00b_two_classic_methods",
     "01_bidirectional_copy_paste",
     "02_uncertainty_co_training",
     "03_anatomically_aware_uncertainty",
@@ -146,11 +147,11 @@ _records = (
     Method(
         name="ua_mt",
         title="Mean teacher with dropout entropy (UA-MT)",
-        step=aau.ua_mt_step,
+        step=classic.ua_mt_step,
         warm_up=_strong,
         teacher=True,
         ablation="mean_teacher",
-        notebook=AAU,
+        notebook=CLASSIC,
     ),
     Method(
         name="aau",
@@ -170,9 +171,9 @@ _records = (
     ),
     Method(
         name="dsaif_ablation",
-        title="Cross pseudo supervision",
+        title="Cross pseudo supervision (CPS)",
         step=dsaif.dsaif_step,
-        **_pair,
+        **{**_pair, "notebook": CLASSIC},
     ),
     Method(
         name="dsaif_only_child",

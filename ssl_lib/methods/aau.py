@@ -15,21 +15,15 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import nn
 
-from ssl_lib.training.augmentation import (
-    paste,
-    random_appearance,
-    random_boxes,
-    standardise,
-)
-from ssl_lib.training.augmentation import strong_augmentation
+from ssl_lib.training.augmentation import standardise
 from ssl_lib.inference import evaluating, pad_to
-from ssl_lib.training.losses import dice_squared_foreground, one_hot, segmentation_loss
+from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
-from ssl_lib.training.geometry import inner_size, moved
+from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
+from ssl_lib.training.geometry import moved
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
-from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.method import Prepared
 
@@ -275,21 +269,6 @@ def defects(label, random):
 
 
 @torch.no_grad()
-def noisy_answers(network, images, passes, generator, noise=0.1):
-    """Softmax (passes, batch, class, *space) of noisy copies, in one forward pass."""
-    copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
-    jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
-    jitter = (noise * jitter).clamp(-2 * noise, 2 * noise)
-    answers = network(copies + jitter).float().softmax(dim=1)
-    return answers.unflatten(0, (passes, len(images)))
-
-
-def entropy(probabilities):
-    """H (batch, 1, *space) of probabilities (batch, class, *space)."""
-    return -(probabilities * (probabilities + 1e-6).log()).sum(dim=1, keepdim=True)
-
-
-@torch.no_grad()
 def uncertainties(network, autoencoder, images, generator, passes=8):
     """Prediction, projection and three maps of uncertainty for images at test time."""
     with evaluating(network), torch.random.fork_rng():
@@ -326,44 +305,6 @@ def trust(uncertainty, gamma):
     return (-gamma * uncertainty).exp()
 
 
-def weighted_consistency(logits, target, weight, *, half=False):
-    """Squared difference of probabilities, averaged with the weight (its mean set to 1)."""
-    errors = (logits.float().softmax(dim=1) - target).square()
-    loss = (errors * (weight / weight.mean().clamp_min(1e-16))).mean()
-    return loss / 2 if half else loss
-
-
-def entropy_gate(moment, n_classes, ln2=False):
-    """The entropy below which a voxel counts."""
-    ramp = gaussian_ramp(moment.iteration, moment.iterations)
-    return (0.75 + 0.25 * ramp) * math.log(2 if ln2 else n_classes)
-
-
-def judged_step(networks, batch, moment, judge, half=False):
-    """The mean teacher with weights: `judge(networks, images, answer, moment)` gives maps."""
-    settings, generator = moment.settings, moment.generator
-    images, labels = strong_augmentation(
-        batch.images, batch.labels, generator, flip_axes=settings.flip_axes,
-        inner=inner_size(settings),
-    )  # fmt: skip
-    supervised = segmentation_loss(networks.student(images), labels)
-    patches, _ = moved(batch.unlabelled, None, moment)
-    with torch.no_grad():
-        answer = networks.teacher(standardise(patches)).float().softmax(dim=1)
-    view = random_appearance(patches, generator)
-    boxes = random_boxes(view.shape[2:], len(view), generator, view.device)
-    logits = networks.student(paste(view.roll(1, 0), view, boxes))
-    maps = judge(networks, patches, answer, moment)
-    target, weight = (
-        paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
-    )
-    consistency = weighted_consistency(logits, target, weight, half=half)
-    factor = settings.consistency_weight
-    factor = factor * gaussian_ramp(moment.iteration, settings.ramp * moment.iterations)
-    losses = {"supervised": supervised, "consistency": factor * consistency}
-    return StepOutput(losses, {"target": target, "weight": weight, "boxes": boxes, **maps})
-
-
 def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
     """Anatomical uncertainty: one pass through the frozen autoencoder."""
     projection = project(networks.autoencoder, answer, hard=hard)
@@ -384,37 +325,6 @@ def aau_step(
     if released:
         return baselines.released_step(networks, batch, moment, judge=judge, **options)
     return judged_step(networks, batch, moment, judge, half)
-
-
-def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
-    """The entropy of dropout passes, gated."""
-    mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
-    uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
-
-
-def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
-    """The same as released: the patches twice in each forward pass, their grey levels as they are,
-    the gate's ramp in its own length."""
-    twice = images.repeat(2, *[1] * (images.ndim - 1))
-    with torch.no_grad():
-        found = [
-            networks.teacher(baselines.noisy(twice, moment.generator)).float().softmax(dim=1)
-            for _ in range(passes // 2)
-        ]
-    mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
-    uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
-    return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
-
-
-def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):
-    """UA-MT: only voxels that dropout passes agree on."""
-    if released:
-        judge = partial(released_ua_mt_judge, passes=passes, ln2=ln2)
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
 
 
 def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **options):

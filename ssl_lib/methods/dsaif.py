@@ -18,20 +18,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 
-from ssl_lib.training.augmentation import (
-    paste,
-    random_appearance,
-    random_boxes,
-    standardise,
-)
+from ssl_lib.training.augmentation import random_appearance, standardise
 from ssl_lib.utils.errors import InputError
 from ssl_lib.data.cache import all_made_once
 from ssl_lib.training.run_key import library_twin, step_source
-from ssl_lib.training.geometry import as_seen, moved
-from ssl_lib.training.losses import cross_entropy, segmentation_loss
+from ssl_lib.training.geometry import as_seen
 from ssl_lib.models.ensemble import students
-from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.methods import baselines
+from ssl_lib.methods.classic import cross_pseudo_step
 from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.method import Prepared
 
@@ -188,13 +182,6 @@ def prepare_blurred(study, *, area=None):
     return prepare_versions(study, blur_scan, area)
 
 
-def cross_pseudo_loss(logits):
-    """Each network is taught the other's classes; the sum of both losses, and the classes."""
-    first, second = (one.float() for one in logits)
-    guesses = first.argmax(dim=1), second.argmax(dim=1)
-    return cross_entropy(first, guesses[1]) + cross_entropy(second, guesses[0]), guesses
-
-
 def choose_versions(batch, gate, generator, device, *, same=False):
     """For each sample the channel that network 1 and network 2 see: 0 scan, 1 Max, 2 Min."""
     plain = torch.rand(batch, generator=generator, device=device) < gate
@@ -229,31 +216,13 @@ def what_each_sees(images, moment, gate, strong, **choice):
     return [change(pick(images, channel), moment.generator) for channel in channels]
 
 
-def copy_paste(pair, labels, generator):
-    """The strong baseline's copy-paste: one box for both versions and the labels."""
-    shape = labels.shape[1:]
-    boxes = random_boxes(shape, len(labels), generator, labels.device, probability=0.5)
-    pasted = [paste(images.roll(1, 0), images, boxes) for images in pair]
-    return pasted, paste(labels.roll(1, 0), labels, boxes)
-
-
 def dsaif_step(
     networks, batch, moment, *, gate=0.5, weight=1.0, full_at=0.4, strong=True, every=1, **choice
 ):
     """Two networks, two versions of each scan, each network the other's teacher."""
-    pair, generator = students(networks), moment.generator
-    images, labels = moved(batch.images, batch.labels, moment)
-    clean, _ = moved(batch.unlabelled, None, moment)
-    known = what_each_sees(images, moment, gate, strong, **choice)
-    if strong:
-        known, labels = copy_paste(known, labels, generator)
-    seen = what_each_sees(clean, moment, gate, strong, **choice)
-    supervised = [segmentation_loss(net(x), labels) for net, x in zip(pair, known, strict=True)]
-    cross, guesses = cross_pseudo_loss([net(x) for net, x in zip(pair, seen, strict=True)])
-    reached = moment.iteration // every * every
-    ramp = weight * gaussian_ramp(reached, full_at * moment.iterations)
-    losses = {"supervised": sum(supervised), "cross": ramp * cross}
-    return StepOutput(losses, {"known": known, "seen": seen, "guesses": guesses, "labels": labels})
+    see = partial(what_each_sees, gate=gate, strong=strong, **choice)
+    options = {"see": see, "weight": weight, "full_at": full_at, "pasted": strong, "every": every}
+    return cross_pseudo_step(networks, batch, moment, **options)
 
 
 def supervised_pair_step(networks, batch, moment):

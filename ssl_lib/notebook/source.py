@@ -36,6 +36,7 @@ __all__ = [
 PACKAGE = "ssl_lib_methods"
 METHOD_MODULES: dict[str, str] = {
     "00_few_labels_many_scans": "baselines",
+    "00b_two_classic_methods": "classic",
     "01_bidirectional_copy_paste": "bcp",
     "02_uncertainty_co_training": "umct",
     "03_anatomically_aware_uncertainty": "aau",

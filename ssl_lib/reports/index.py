@@ -40,10 +40,11 @@ from ssl_lib.reports.render import (
 )
 from ssl_lib.reports.terms import with_anchors
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import notebook_number
 from ssl_lib.utils.provenance import git_commit, package_versions
 
 Result = Mapping[str, Any]
-HEADLINES = {method.notebook[:2]: name for name, method in METHODS.items() if method.ablation}
+HEADLINES = {notebook_number(one.notebook): name for name, one in METHODS.items() if one.ablation}
 """The row that the cards of a notebook, by its number, compare with the strong baseline."""
 
 
@@ -240,10 +241,10 @@ def _cards(pages_dir: Path, results: Sequence[Result]) -> list[Card]:
 def _card(
     pages: Sequence[tuple[Path, PageData]], pages_dir: Path, results: Sequence[Result]
 ) -> Card:
-    (path, page), number = pages[0], pages[0][1].notebook[:2]
+    (path, page), number = pages[0], notebook_number(pages[0][1].notebook)
     entries = [_entry(*pair, pages_dir, results) for pair in pages]
     return Card(
-        number=number if number.isdigit() else "",
+        number=number,
         title=page.title,
         claim=read_claim(path),
         time=read_time(path),
@@ -269,7 +270,7 @@ def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
         name=_name(page) + earlier_settings(own),
-        headline=_difference(own, HEADLINES.get(page.notebook[:2], "")),
+        headline=_difference(own, HEADLINES.get(notebook_number(page.notebook), "")),
         seeds=len({result["seed"] for result in own}),
     )
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.render import PageData, read_page_data
+from ssl_lib.utils.names import notebook_number
 
 _LINKS = re.compile(r'(<nav class="neighbours"[^\n]*</nav>\n)?(?=<footer>\n  <p>Written from)')
 Page = tuple[Path, PageData]
@@ -61,8 +62,7 @@ def _nearest(own: Page, notebook: str, pages: Sequence[Page]) -> Page:
 
 
 def _title(page: PageData) -> str:
-    number = page.notebook[:2]
-    return f"{number} {page.title}" if number.isdigit() else page.title
+    return f"{notebook_number(page.notebook)} {page.title}".strip()
 
 
 def _link(target: Page, words: str) -> str:

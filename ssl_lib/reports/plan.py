@@ -17,7 +17,7 @@ from typing import Any
 
 from ssl_lib.notebook.source import check_parameters, read_parameters
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import draw_suffix, safe_name
+from ssl_lib.utils.names import draw_suffix, notebook_number, safe_name
 
 READS_FOLDERS = "EXCLUDE_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
@@ -128,7 +128,8 @@ def plan(request: Request, folders: Folders) -> list[Job]:
 
 
 def find_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
-    """The scripts whose names begin with the given ones (such as "00"), all without any.
+    """The scripts of the given numbers (such as "00", which is not "00b"), or whose names begin
+    with the given words; all without any.
 
     Raises `InputError` that lists the known names and the nearest one.
     """
@@ -137,7 +138,8 @@ def find_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
         raise InputError("there is no notebook", where=folder, fix="run this in the project's root")
     chosen = []
     for name in names:
-        found = [path for path in known if path.stem.startswith(name.removesuffix(".py"))]
+        found = [path for path in known if notebook_number(path.stem) == name]
+        found = found or [p for p in known if p.stem.startswith(name.removesuffix(".py"))]
         if not found:
             stems = [path.stem for path in known]
             near = difflib.get_close_matches(name, stems, n=1)

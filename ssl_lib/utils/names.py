@@ -37,6 +37,12 @@ def safe_name(dataset: str) -> str:
     return f"{name or 'scans'}-{digest}"
 
 
+def notebook_number(notebook: str) -> str:
+    """The number that a notebook's name begins with, "00" or "00b"; "" for a name without one."""
+    number = notebook.partition("_")[0]
+    return number if number[:1].isdigit() else ""
+
+
 def draw_suffix(labelled_draw: int) -> str:
     """What a file's name says of the choice of labelled scans: nothing of the data set's own."""
     return f"-draw{labelled_draw}" if labelled_draw else ""

@@ -136,7 +136,7 @@ def shown_formulas(script: Path) -> list[str]:
 
 
 def right_length(script: Path) -> list[str]:
-    if not re.match(r"0[0-68]_", script.name):
+    if not re.match(r"0[0-68]b?_", script.name):
         return []
     words = sum(count_words(cell.source) for cell in cells_of(script, "markdown"))
     return [] if FEWEST_WORDS <= words <= MOST_WORDS else [f"{words} words"]
@@ -145,7 +145,7 @@ def right_length(script: Path) -> list[str]:
 def stated_reading_time(script: Path) -> list[str]:
     """Minutes to read and minutes with the tasks, as they are stated on top, and what they are by
     120 words or 25 lines of code a minute and 6 minutes a task."""
-    if not re.match(r"0\d_", script.name):
+    if not re.match(r"0\db?_", script.name):
         return []
     text = "\n".join(cell.source for cell in cells_of(script, "markdown"))
     stated = re.search(r"about (\d+) minutes to read, (\d+) with the tasks", text)

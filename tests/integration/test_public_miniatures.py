@@ -17,12 +17,15 @@ from test_smoke_notebooks import run_nbval, small_copy
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.notebook.files import cell_tags
 from ssl_lib.notebook.source import NOTEBOOKS_DIR
+from ssl_lib.utils.names import notebook_number
 
 TRAINING_NOTEBOOKS = sorted(NOTEBOOKS_DIR.glob("0[0-4]*.ipynb"))
 SHORT = {("acdc", "00"), ("acdc", "01"), ("la2018", "00")}
 CASES = [
     pytest.param(
-        notebook, dataset, marks=[pytest.mark.long] * ((dataset, notebook.stem[:2]) not in SHORT)
+        notebook,
+        dataset,
+        marks=[pytest.mark.long] * ((dataset, notebook_number(notebook.stem)) not in SHORT),
     )
     for dataset in ("acdc", "la2018")
     for notebook in TRAINING_NOTEBOOKS

@@ -18,6 +18,7 @@ import pytest
 from ssl_lib.notebook.files import read_cells
 from ssl_lib.notebook.source import NOTEBOOKS_DIR
 from ssl_lib.reports.terms import glossary_terms, words_in
+from ssl_lib.utils.names import notebook_number
 
 SCRIPTS = sorted(NOTEBOOKS_DIR.glob("*.py"))
 NO_PROSE = (
@@ -51,8 +52,9 @@ def explained_in(passage: str) -> set[str]:
 def needed(script: Path, scripts: Iterable[Path]) -> list[Path]:
     """The earlier notebooks that this one builds on: 00, and those named under "You need"."""
     cells = [cell.source for cell in read_cells(script) if cell.cell_type == "markdown"]
-    numbers = {"00", *re.findall(r"\b\d\d\b", " ".join(NEEDS.findall("\n\n".join(cells))))}
-    return [one for one in scripts if one.name[:2] in numbers and one.name < script.name]
+    numbers = {"00", *re.findall(r"\b\d\d[a-z]?\b", " ".join(NEEDS.findall("\n\n".join(cells))))}
+    known = [one for one in scripts if one.name < script.name]
+    return [one for one in known if notebook_number(one.stem) in numbers]
 
 
 def known_after(script: Path, scripts: Iterable[Path]) -> set[str]:

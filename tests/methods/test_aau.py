@@ -1,4 +1,4 @@
-"""Anatomically aware uncertainty: what must hold for every shape, in 2D and 3D."""
+"""Anatomically aware uncertainty and UA-MT: what must hold for every shape, in 2D and 3D."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.phantom import phantom_cohort
-from ssl_lib.methods import aau, baselines
+from ssl_lib.methods import aau, baselines, classic
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, Patches
@@ -319,7 +319,7 @@ def test_a_constant_added_to_the_uncertainty_changes_nothing(shape, n_classes, s
     target = probabilities(shape, n_classes, seed + 1)
     uncertainty = torch.rand(2, 1, *shape, generator=generator(seed + 2))
     losses = [
-        aau.weighted_consistency(logits, target, aau.trust(uncertainty + c, gamma))
+        classic.weighted_consistency(logits, target, aau.trust(uncertainty + c, gamma))
         for c in (0, 0.5)
     ]
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-4)
@@ -332,8 +332,10 @@ def test_gamma_zero_is_the_mean_teachers_consistency(shape, n_classes, seed) -> 
     target = probabilities(shape, n_classes, seed + 1)
     weight = aau.trust(torch.rand(2, 1, *shape), 0.0)
     expected = baselines.consistency_loss(logits, target)
-    assert torch.equal(aau.weighted_consistency(logits, target, weight), expected)
-    assert torch.equal(aau.weighted_consistency(logits, target, weight, half=True), expected / 2)
+    assert torch.equal(classic.weighted_consistency(logits, target, weight), expected)
+    assert torch.equal(
+        classic.weighted_consistency(logits, target, weight, half=True), expected / 2
+    )
 
 
 def test_the_loss_is_the_formula() -> None:
@@ -345,29 +347,31 @@ def test_the_loss_is_the_formula() -> None:
     weight = (-2.0 * uncertainty).exp()
     errors = (logits.softmax(1) - target).square().sum(1, keepdim=True)
     expected = (weight * errors).sum() / (3 * weight.sum())
-    found = aau.weighted_consistency(logits, target, aau.trust(uncertainty, 2.0))
+    found = classic.weighted_consistency(logits, target, aau.trust(uncertainty, 2.0))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_no_weight_at_all_teaches_nothing() -> None:
     logits, target = torch.randn(1, 2, 4, 4), probabilities((4, 4), 2, 0)[:1]
-    assert aau.weighted_consistency(logits, target, torch.zeros(1, 1, 4, 4)) == 0
+    assert classic.weighted_consistency(logits, target, torch.zeros(1, 1, 4, 4)) == 0
 
 
 @quickly
 @given(SHAPES, CLASSES, SEEDS)
 def test_entropy_lies_between_certainty_and_no_idea(shape, n_classes, seed) -> None:
-    uncertainty = aau.entropy(probabilities(shape, n_classes, seed))
+    uncertainty = classic.entropy(probabilities(shape, n_classes, seed))
     assert uncertainty.min() > -1e-4 and uncertainty.max() <= math.log(n_classes) + 1e-6
     sure = aau.one_hot(blobs(shape, n_classes, seed), n_classes)
-    assert aau.entropy(sure).abs().max() < 1e-4
+    assert classic.entropy(sure).abs().max() < 1e-4
 
 
 def test_the_gate_opens_over_training() -> None:
-    gates = [aau.entropy_gate(Moment(i, 100, generator(0)), 4) / math.log(4) for i in (0, 50, 100)]
+    gates = [
+        classic.entropy_gate(Moment(i, 100, generator(0)), 4) / math.log(4) for i in (0, 50, 100)
+    ]
     assert gates[0] == pytest.approx(0.75, abs=0.005) and gates[-1] == pytest.approx(1.0)
     assert gates == sorted(gates)
-    assert aau.entropy_gate(Moment(100, 100, generator(0)), 4, ln2=True) == pytest.approx(
+    assert classic.entropy_gate(Moment(100, 100, generator(0)), 4, ln2=True) == pytest.approx(
         math.log(2)
     )
 
@@ -418,25 +422,25 @@ def test_gamma_zero_is_the_mean_teacher_bit_for_bit(trial) -> None:
 
 
 def test_an_open_gate_is_the_mean_teacher_bit_for_bit(trial, monkeypatch) -> None:
-    monkeypatch.setattr(aau, "entropy_gate", lambda *_: math.inf)
-    assert same(trial, aau.ua_mt_step, baselines.mean_teacher_step)
+    monkeypatch.setattr(classic, "entropy_gate", lambda *_: math.inf)
+    assert same(trial, classic.ua_mt_step, baselines.mean_teacher_step)
 
 
 def test_the_gate_keeps_only_voxels_that_the_passes_agree_on(trial, monkeypatch) -> None:
-    gate = float(run(trial, aau.ua_mt_step)[2]["uncertainty"].median())
-    monkeypatch.setattr(aau, "entropy_gate", lambda *_: gate)
-    maps = run(trial, aau.ua_mt_step)[2]
+    gate = float(run(trial, classic.ua_mt_step)[2]["uncertainty"].median())
+    monkeypatch.setattr(classic, "entropy_gate", lambda *_: gate)
+    maps = run(trial, classic.ua_mt_step)[2]
     kept = maps["clean weight"] == 1
     assert kept.any() and not kept.all()
     assert maps["uncertainty"][kept].max() < gate <= maps["uncertainty"][~kept].min()
 
 
-@pytest.mark.parametrize("name", ["aau_step", "ua_mt_step"])
-def test_no_gradient_reaches_teacher_or_autoencoder(trial, name) -> None:
+@pytest.mark.parametrize("step", [aau.aau_step, classic.ua_mt_step])
+def test_no_gradient_reaches_teacher_or_autoencoder(trial, step) -> None:
     networks = trial.networks
     networks.teacher.requires_grad_(True)
     networks.autoencoder.requires_grad_(True)
-    maps = run(trial, getattr(aau, name))[2]
+    maps = run(trial, step)[2]
     frozen = (*networks.teacher.parameters(), *networks.autoencoder.parameters())
     assert all(weight.grad is None for weight in frozen)
     assert not any(values.requires_grad for values in maps.values())
@@ -476,12 +480,12 @@ def test_halving_halves_the_consistency_alone(trial) -> None:
 
 def test_passes_differ_by_dropout_and_noise_and_are_probabilities(trial) -> None:
     network, images = trial.networks.student, trial.batch.images
-    answers = aau.noisy_answers(network, images, 5, generator(0))
+    answers = classic.noisy_answers(network, images, 5, generator(0))
     assert answers.shape == (5, 4, 3, *images.shape[2:]) and not answers.requires_grad
     assert torch.allclose(answers.sum(2), torch.ones(()))
     assert not torch.allclose(answers[0], answers[1])
     network.eval()
-    quiet = aau.noisy_answers(network, images, 2, generator(0), noise=0.0)
+    quiet = classic.noisy_answers(network, images, 2, generator(0), noise=0.0)
     assert torch.allclose(*quiet, atol=1e-6)
 
 

@@ -20,7 +20,7 @@ from torch import Generator, nn
 from ssl_lib.data import cache as filter_cache
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.phantom import phantom_cohort
-from ssl_lib.methods import dsaif
+from ssl_lib.methods import classic, dsaif
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.augmentation import random_affine, random_appearance, random_boxes
@@ -501,8 +501,8 @@ def test_each_network_is_taught_the_others_classes_and_teaches_without_gradient(
 ) -> None:
     first, second = torch.randn(2, 2, n_classes, *shape, generator=generator(seed))
     first.requires_grad_(True)
-    loss, guesses = dsaif.cross_pseudo_loss([first, second])
-    assert torch.equal(guesses[0], first.argmax(1)) and torch.equal(guesses[1], second.argmax(1))
+    loss, classes = classic.cross_pseudo_loss([first, second])
+    assert torch.equal(classes[0], first.argmax(1)) and torch.equal(classes[1], second.argmax(1))
     loss.backward()
     slope = first.grad.clone()
     first.grad = None
@@ -547,15 +547,17 @@ def scans_alone(batch: Batch, channels: int) -> Batch:
     return Batch(images, batch.labels, unlabelled)
 
 
-def plain_cross_pseudo_supervision(trial) -> dict[str, torch.Tensor]:
-    """Written again without versions, gates and channels; the same random numbers are drawn."""
+def plain_cross_pseudo_supervision(trial, *, coins: bool = True) -> dict[str, torch.Tensor]:
+    """Written again without versions, gates and channels; the same random numbers are drawn, those
+    for DSAIF's `coins`, too."""
     moment, (one, two) = trial.moment(), trial.pair
     random, move = moment.generator, {"flip_axes": (0,)}
     images, labels = random_affine(trial.batch.images[:, :1], trial.batch.labels, random, **move)
     clean, _ = random_affine(trial.batch.unlabelled[:, :1], None, random, **move)
 
     def two_views(batch):
-        torch.rand(len(batch), generator=random), torch.rand(len(batch), generator=random)
+        if coins:
+            torch.rand(len(batch), generator=random), torch.rand(len(batch), generator=random)
         return [random_appearance(batch, random) for _ in range(2)]
 
     known = two_views(images)
@@ -582,6 +584,14 @@ def test_the_identity_filter_is_cross_pseudo_supervision_bit_for_bit(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_the_step_of_notebook_00b_is_cross_pseudo_supervision_bit_for_bit(trial) -> None:
+    expected = plain_cross_pseudo_supervision(trial, coins=False)
+    batch = scans_alone(trial.batch, 1)
+    found = classic.cross_pseudo_step(trial.networks, batch, trial.moment()).losses
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_a_closed_gate_is_cross_pseudo_supervision_and_an_open_one_is_not(trial) -> None:
     expected = plain_cross_pseudo_supervision(trial)
     closed, open_ = (
@@ -602,7 +612,7 @@ def test_one_filter_for_both_changes_the_second_network_alone(trial) -> None:
     for part in ("known", "seen"):
         assert torch.equal(two.maps[part][0], one.maps[part][0])
         assert not torch.equal(two.maps[part][1], one.maps[part][1])
-    assert torch.equal(two.maps["guesses"][0], one.maps["guesses"][0])
+    assert torch.equal(two.maps["classes"][0], one.maps["classes"][0])
     assert "same" not in parameters_of(dsaif.dsaif_step), "a new default is a new run key"
 
 

@@ -18,6 +18,8 @@ from ssl_lib.utils.errors import InputError
 
 HOMES = {
     "mean_teacher": "00",
+    "ua_mt": "00b",
+    "dsaif_ablation": "00b",
     "bcp": "01",
     "umct": "02",
     "aau": "03",
