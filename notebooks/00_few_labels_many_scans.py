@@ -666,7 +666,7 @@ check(
 # that its normalisation layers see both; the teacher sees the unlabelled ones with noise of
 # standard deviation 0.1, cut off at 0.2; the weight rises in steps of 150 iterations; and in the
 # slices' code consistency is switched on after 1000. `released=True` is that step, in the profile
-# `paper`. Its `judge` gives each voxel a weight and is for notebook 03; here all weigh the same:
+# `paper`. Its `judge` gives each voxel a weight and is for notebook 00b; here all weigh the same:
 #
 # $$L_\mathrm{cons} = \frac{\sum_{v,c} w_v\,(p_{cv} - p'_{cv})^2}{2 \sum_v w_v}$$
 #
@@ -1087,7 +1087,7 @@ constants_table("supervised_weak", "mean_teacher")
 # teacher (weight, decay, CutMix) were chosen on validation scans of the phantom, with an earlier
 # small network and a longer schedule.
 #
-# **Next:** notebook 01 pastes labelled and unlabelled scans into each other.
+# **Next:** notebook 00b adds a gate to the mean teacher, and lets two networks teach each other.
 #
 # ## References
 #

@@ -764,7 +764,7 @@ ask(
 # %% tags=["results"]
 def last_term(training, name):
     """The mean of a loss term over the last tenth of a training."""
-    values = [line[name] for line in training.history]
+    values = [line[name] for line in training.history if name in line]
     return float(np.mean(values[-max(1, len(values) // 10) :]))
 
 

@@ -941,8 +941,8 @@ def soft_label_step(networks, batch, moment, *, views=1, soft=1.0, squared=0.0, 
 # %% [markdown]
 # ## What is not here, because it stands elsewhere?
 #
-# - **Cross pseudo supervision** (CVPR 2021): two networks teach each other hard labels. It is the
-#   ablation of notebook 04.
+# - **Cross pseudo supervision** (CVPR 2021): two networks teach each other hard labels. It stands
+#   in notebook 00b.
 # - **C3S3 and RAIL**: two and four networks that compete. They do not fit a frame with one teacher.
 # - **The largest component at test time**, as nnU-Net keeps it where validation scans gain: no
 #   method, but every comparison needs it as a second column. It stands below, and in notebook 05.

@@ -177,8 +177,8 @@ DIAGRAMS: Mapping[str, Diagram] = {
     "dsaif_ablation": Diagram(
         {
             **_PAIR,
-            "one": Box(1.1, 0.4, "change", "appearance\n1"),
-            "two": Box(1.1, 1.6, "change", "appearance\n2"),
+            "one": Box(1.1, 0.4, "change", "appearance 1"),
+            "two": Box(1.1, 1.6, "change", "appearance 2"),
         },
         _PAIR_ARROWS,
         "Cross pseudo supervision: two networks see each scan in two appearances; each learns the"

@@ -109,6 +109,14 @@ def test_a_bad_request_is_one_message_and_exit_code_2(
     assert not (project / "build").exists()
 
 
+def test_a_number_names_one_notebook_and_the_beginning_of_a_name_all_that_have_it(tmp_path):
+    names = ("00_first", "00b_second", "01_third")
+    for name in names:
+        (tmp_path / f"{name}.py").touch()
+    for wanted, found in (("00", names[:1]), ("00b", names[1:2]), ("0", names), ("01_", names[2:])):
+        assert [path.stem for path in plan.find_notebooks([wanted], tmp_path)] == list(found)
+
+
 def test_a_parameter_of_another_type_is_refused(project: Path) -> None:
     script = project / "notebooks" / "00_good.py"
     script.write_text(script.read_text().replace("SEED = 0", 'SEED = "none"'))

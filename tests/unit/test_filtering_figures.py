@@ -121,7 +121,7 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
 def test_pairs_of_networks_are_told_apart_by_name() -> None:
     rows = ("dsaif", "dsaif_only_child", "dsaif_same_tree", "dsaif_blur", "dsaif_ablation_ensemble")
     names = [pair_name(row) for row in rows]
-    assert len(set(names)) == len(rows) and names[-1] == "Cross pseudo supervision"
+    assert len(set(names)) == len(rows) and names[-1] == "Cross pseudo supervision (CPS)"
 
 
 def test_a_picture_without_words_is_refused(picture) -> None:

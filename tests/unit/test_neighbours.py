@@ -9,7 +9,7 @@ from pathlib import Path
 from ssl_lib.reports.neighbours import link_pages
 from ssl_lib.reports.render import PageData, as_json
 
-NAMES = ("00_first", "01_second", "02_third")
+NAMES = ("00_first", "00b_second", "02_third")
 
 
 def page(folder: Path, notebook: str, dataset: str = "phantom", name: str = "page.html") -> Path:
@@ -32,11 +32,11 @@ def test_a_page_leads_to_its_neighbours_and_to_itself_with_other_scans(tmp_path:
     first, second, third = (page(tmp_path, name) for name in NAMES)
     other = page(tmp_path, NAMES[1], "hippocampus", "a b#.html")
     assert set(link_pages(tmp_path, lambda data: data.dataset)) == {first, second, third, other}
-    assert links(first) == [("../01_second/page.html", "Next: 01 About &lt;01_second&gt;")]
+    assert links(first) == [("../00b_second/page.html", "Next: 00b About &lt;00b_second&gt;")]
     assert links(second) == [
         ("../00_first/page.html", "Previous: 00 About &lt;00_first&gt;"),
         ("../02_third/page.html", "Next: 02 About &lt;02_third&gt;"),
-        ("../01_second/a%20b%23.html", "The same with hippocampus"),
+        ("../00b_second/a%20b%23.html", "The same with hippocampus"),
     ]
     for path in (first, second, third, other):
         assert all((path.parent / to.replace("%20", " ").replace("%23", "#")).exists()
