@@ -29,6 +29,7 @@
 # - **Data:** what `DATASET` names. `"phantom_3d"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.
 # - **You will be able to** turn a network by exchanging axes, read its uncertainty from dropout,
@@ -784,7 +785,7 @@ explore(
     with_passes,
     wanted_bytes=90_000,
     alt=lambda passes, rate: f"Uncertainty from {passes} passes at dropout {rate:g}, and errors.",
-    passes=Slider("dropout passes K", (2, 4, 8, 16), 4),
+    passes=Slider("dropout passes K", (2, 4, 8, 16), 4, live=range(2, 17)),
     rate=Slider("dropout rate", RATES, RATES[1]),
 )
 

@@ -635,6 +635,11 @@ def test_notebooks_lead_to_the_glossary_that_stands_beside_the_index(tmp_path: P
     assert len(words) > 40 and len({word for word, _ in words}) == len(words)
 
 
+def test_a_link_of_a_notebook_to_the_reports_leads_there_from_a_page(tmp_path: Path) -> None:
+    html, _ = page_from(tmp_path, new_markdown_cell("All [pages](../reports/index.html)."))
+    assert 'href="../index.html">pages' in html and "reports/index.html" not in html
+
+
 STORED = sorted((Path(__file__).resolve().parents[2] / "reports" / "05_comparison").glob("*.html"))
 
 
