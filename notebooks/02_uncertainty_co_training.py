@@ -629,7 +629,7 @@ print(f"  flat kernels, co-training:   {averaged('weight 0.2') - flat_views:+.3f
 #
 # One unlabelled scan, its hidden truth opened for the picture. No view has learnt from another yet.
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 with torch.no_grad():
     torch.manual_seed(0)
     shares = [one.eval()(images).softmax(dim=1) for one in view_networks]

@@ -861,7 +861,7 @@ panels = {"prediction": winner, "projection": projection.argmax(dim=1).byte(), "
 panels = {name: flat(labels, cut) for name, labels in panels.items()}
 wrong = flat(winner != truth, cut)
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 scores = {name: flat(values, cut) for name, values in maps.items()}
 figure = figures.uncertainty_panels(
     flat(images[:, 0], cut), panels, wrong, scores, cohort.class_names

@@ -1370,7 +1370,7 @@ compared = {name: borders(whole, version, STRONG) for name, version in versions.
 for name, (*_, bad) in compared.items():
     print(f"{name:<12} {bad['invented']:4d} invented {bad['inverted']:4d} inverted")
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 edges = {name: found[:2] for name, found in compared.items() if name != "blurred"}
 ALT_EDGES = "Strong borders between pixels: those that each filter kept over those it erased."
 show(figures.surviving_edges(whole, edges), alt=ALT_EDGES)

@@ -286,7 +286,7 @@ print([round(p, 2) for p in holm([0.01, 0.04, 0.03])])
 for low, high in ((0.002, 0.03), (-0.004, 0.006), (-0.02, 0.03)):
     print(low, high, practical_verdict(Interval((low + high) / 2, low, high, 20, 3), 0.01))
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
 against_strong = compare_rows(results, pairs)
 ALT_FOREST = "Differences to the strong baseline for each method, with intervals and verdicts."

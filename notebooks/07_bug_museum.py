@@ -308,7 +308,7 @@ scans = {
     if scan.case_id in cohort.sealed  # without a known truth there is nothing to compare with
 }
 
-# %% tags=["widget"]
+# %% tags=["widget", "thumbnail"]
 ALT_GAME = (
     "Nine trainings with a hidden defect, to be matched with its name. Losses, validation Dice and "
     "snapshots of each stand beside the sound mean teacher and the strong baseline."

@@ -516,6 +516,10 @@ def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
     assert thumbnail.thumbnail(new_notebook(cells=[chart, scan])) == uri
     assert thumbnail.thumbnail(new_notebook(cells=[first, chart])) != uri
     assert thumbnail.thumbnail(new_notebook(cells=[new_code_cell("c")])) == ""
+    named = new_code_cell("f", metadata={"tags": ["thumbnail"]}, outputs=first.outputs)
+    assert thumbnail.thumbnail(new_notebook(cells=[scan, named])) == (
+        thumbnail.thumbnail(new_notebook(cells=[named]))
+    )
 
 
 @pytest.mark.parametrize(
