@@ -1,10 +1,10 @@
 """One call, two lives: sliders in a live notebook, pictures with sliders in a static page.
 
 `explore(draw, alt=..., box=Slider(...))` calls `draw(box=value)` and shows the figure. With a live
-kernel the figure is drawn anew at each move of a slider, which may stop at more values there. When the environment variable `SSL_STATIC`
-is set (the report runner sets it), or when there is no kernel, every state is drawn once and the
-frames go into one piece of HTML that needs no kernel, no network and no library: the arrow keys
-move the slider, a few lines of script show the frame.
+kernel the figure is drawn anew at each move of a slider, which may stop at more values there. When
+the environment variable `SSL_STATIC` is set (the report runner sets it), or when there is no
+kernel, every state is drawn once and the frames go into one piece of HTML that needs no kernel, no
+network and no library: the arrow keys move the slider, a few lines of script show the frame.
 """
 
 from __future__ import annotations
