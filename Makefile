@@ -41,6 +41,10 @@ READY := $(VENV)/.ready
 LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
 	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
 
+# One process a core, each taking the next file of tests when it has ended one; the files that
+# take longest, those of a browser, come first.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: reports test rows bench gpu lab sync clean
 
 reports: $(READY)
@@ -62,7 +66,9 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m ssl_lib.notebook check
-	$(BIN)/python tests/run.py $(if $(LONG),--long)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -rs --durations=40 \
+		--cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90 \
+		--record=build/tests.json $(if $(LONG),--long)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/tree_filter.py
