@@ -30,6 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, its two views and its ramp.
 # - **You will be able to** measure what dropout knows about a prediction, see whether a gate ever
 #   closes, train two networks that teach each other, and say with what such a pair is compared.
@@ -413,7 +414,7 @@ torch.manual_seed(SEED)  # dropout draws from here
 H = ua_mt_judge(networks, images, answer, start, passes=8, ln2=False)["uncertainty"][:, 0]
 H, wrong = H.cpu().numpy(), (answer.argmax(dim=1) != truth).cpu().numpy()
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 labels, winner = truth.cpu().numpy(), answer.argmax(dim=1).byte().cpu().numpy()
 item = int(wrong.reshape(len(wrong), -1).sum(axis=1).argmax())
 cut = choose_slice(images[item, 0].cpu().numpy(), labels[item])
@@ -437,11 +438,12 @@ def gated(share):
 
 
 # %% tags=["widget"]
+FINE = [k / 50 for k in range(1, 51)]
 explore(
     gated,
     wanted_bytes=50_000,
     alt=lambda share: f"Voxels that teach with a threshold of {share} ln C, and the true errors.",
-    share=Slider("τ as a share of ln C", (0.02, 0.1, 0.25, 0.5, 0.75, 1.0), 0.75),
+    share=Slider("τ as a share of ln C", (0.02, 0.1, 0.25, 0.5, 0.75, 1.0), 0.75, live=FINE),
 )
 
 
@@ -462,12 +464,12 @@ HEADS = ("threshold", "τ", "wrong voxels closed", "right voxels closed")
 plain_table(HEADS, lines, f"{len(H)} validation slices or patches, {C} classes.")
 
 # %% tags=["results"]
-dropped = closed(GATES["¾ ln C, the start"])[0]
-few = "hardly closes: UA-MT is then almost the mean teacher" if dropped < 0.1 else "does close"
-print(f"At the start the gate stops {dropped:.1%} of the wrong voxels. It {few}.")
+(early, right), (late, _) = (closed(GATES[words]) for words in list(GATES)[:2])
+print(f"At the start the gate stops {early:.1%} of the wrong voxels, and {right:.1%} of the right")
+print(f"ones; at the end {late:.1%} of the wrong. All others teach, as in the mean teacher.")
 
 # %% [markdown]
-# **If it hardly closes, why?** Two reasons. A voxel between two classes has at most $\ln 2$, which
+# **If it stops few, why?** Two reasons. A voxel between two classes has at most $\ln 2$, which
 # is below $\frac{3}{4} \ln C$ from three classes on: only a doubt among *several* classes is
 # enough. And the small network's dropout is light (rate 0.1), so that its passes differ little.
 
@@ -489,7 +491,7 @@ print(f"At the start the gate stops {dropped:.1%} of the wrong voxels. It {few}.
 # L = \sum_{k=1}^{2} \left[ L_\mathrm{sup}^{(k)} + w\, r\, \mathrm{CE}(z_k, \hat{y}_{3-k})
 # \right]$$
 #
-# The first sees what the second says, the second what the first says ($3 - k$).
+# Network 1 learns what network 2 says, and the other way round: hence $3 - k$.
 
 # %% tags=["figure"]
 interactive.update("dsaif_ablation", alt=figures.diagram_alt("dsaif_ablation"))
@@ -591,11 +593,11 @@ def cross_pseudo_step(
 # step=cross_pseudo_step)` trains your edit, as the section on mistakes does.)
 #
 # **Task 4. A forgotten stop-gradient.** In a mean teacher, whoever forgets `no_grad` lets the
-# gradient run into the pseudo-labels. Predict for CPS.
+# gradient run into the pseudo-labels. `cross_pseudo_loss` has none. Predict.
 
 # %% tags=["predict"]
 ask(
-    "What does it do in `cross_pseudo_loss`, which has no `no_grad`?",
+    "What does the missing no_grad do in this loss?",
     options=("Nothing", "Both networks drift to one class", "Each learns its own mistakes"),
     answer="Nothing",
     because="A class is the result of an argmax, and an argmax carries no gradient.",
@@ -630,13 +632,13 @@ show(figures.error_maps(*shown), alt="A test slice, both predictions, and who is
 first, second, true = (np.concatenate([one[n].ravel() for n in truths]) for one in (*maps, truths))
 other = first != second
 lines = [
-    ("network 1 is right", f"{(first == true)[other].mean():.1%}"),
-    ("network 2 is right", f"{(second == true)[other].mean():.1%}"),
-    ("neither is right", f"{((first != true) & (second != true))[other].mean():.1%}"),
+    ("they disagree", f"{other.mean():.2%} of all voxels"),
+    ("both make the same mistake", f"{((first == second) & (first != true)).mean():.2%} of all"),
+    ("network 1 is right", f"{(first == true)[other].mean():.1%} of the disagreement"),
+    ("network 2 is right", f"{(second == true)[other].mean():.1%} of it"),
+    ("neither is right", f"{((first != true) & (second != true))[other].mean():.1%} of it"),
 ]
-caption = f"""They disagree in {other.mean():.2%} of all voxels of the test scans, and make the same
-mistake in {((first == second) & (first != true)).mean():.2%}."""
-plain_table(("Where they disagree", "share"), lines, caption)
+plain_table(("On all test scans", "share"), lines)
 
 # %% [markdown]
 # **How to read it.** Only where they disagree can they teach each other anything. A mistake that
@@ -775,11 +777,12 @@ for words, one in tried.items():
 plain_table(("Training", "validation Dice", "unlabelled loss, at the end"), lines)
 
 # %% [markdown]
-# **Signs to look for**, without any truth. A tight gate: print the share of voxels that count, and
-# of them the share of organ. One network twice: its cross loss is *lower*, for it agrees with
-# itself but for the appearance; a loss that looks better is no good sign here. (Two networks that
-# have come to make the same mistakes look just like that.) And in both methods a class that neither
-# answer ever names is never taught.
+# **Signs to look for**, without any truth. *A tight gate:* its loss is small because what it still
+# asks is known already; print the share of voxels that count, and of them the share of organ. *One
+# network twice:* nothing in its curves looks wrong, and a cross loss that is lower than a pair's is
+# no good sign. (Two networks that have come to make the same mistakes look just like that.) If it
+# costs little, that is a finding, too: to name the same class under another appearance is worth
+# something without any second network. In both methods a class that nobody names is never taught.
 
 # %% [markdown]
 # ## What do the papers report?
