@@ -203,8 +203,8 @@ else:
 # | $w_v$ | 0 or 1 | whether voxel $v$ teaches |
 # | $p, p'$ | (class, *space) | probabilities of student and teacher |
 #
-# $$H_v = - \sum_c \mu_{cv} \ln \mu_{cv} \qquad \mu = \frac{1}{T} \sum_t p^{(t)} \qquad
-# w_v = [H_v < \tau] \qquad \tau = (0.75 + 0.25\, r) \ln C$$
+# $$\mu = \frac{1}{T} \sum_t p^{(t)} \qquad H_v = - \sum_c \mu_{cv} \ln \mu_{cv}$$
+# $$\tau = (0.75 + 0.25\, r) \ln C \qquad w_v = [H_v < \tau]$$
 # $$L_\mathrm{cons} = \frac{\sum_v w_v \left\| p_v - p'_v \right\|^2}{C \sum_v w_v}$$
 
 # %% tags=["figure"]
@@ -438,12 +438,12 @@ def gated(share):
 
 
 # %% tags=["widget"]
-FINE = [k / 50 for k in range(1, 51)]
+FINE = [k / 20 for k in range(1, 21)]
 explore(
     gated,
     wanted_bytes=50_000,
     alt=lambda share: f"Voxels that teach with a threshold of {share} ln C, and the true errors.",
-    share=Slider("τ as a share of ln C", (0.02, 0.1, 0.25, 0.5, 0.75, 1.0), 0.75, live=FINE),
+    share=Slider("τ as a share of ln C", (0.05, 0.1, 0.25, 0.5, 0.75, 1.0), 0.75, live=FINE),
 )
 
 
@@ -487,8 +487,8 @@ print(f"ones; at the end {late:.1%} of the wrong. All others teach, as in the me
 # | $\hat{y}_k$ | (*space) | its likeliest class in each voxel, a *hard pseudo-label* |
 # | $w, r$ | numbers | weight 1, and the ramp, full after 40 % of the updates |
 #
-# $$\hat{y}_k = \arg\max_c z_{kc} \qquad
-# L = \sum_{k=1}^{2} \left[ L_\mathrm{sup}^{(k)} + w\, r\, \mathrm{CE}(z_k, \hat{y}_{3-k})
+# $$\hat{y}_k = \arg\max_c z_{kc}$$
+# $$L = \sum_{k=1}^{2} \left[ L_\mathrm{sup}^{(k)} + w\, r\, \mathrm{CE}(z_k, \hat{y}_{3-k})
 # \right]$$
 #
 # Network 1 learns what network 2 says, and the other way round: hence $3 - k$.
