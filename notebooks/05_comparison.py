@@ -478,7 +478,8 @@ if with_curve:
 # ## What does it cost?
 #
 # Equal updates are not equal work. A second network, eight passes for an uncertainty, a filter: all
-# of it is in the seconds. Runs shared two cores with each other, so read them as ratios.
+# of it is in the seconds. On a CPU they are those of the row's own computing. (Some older rows
+# shared their cores with others and count their waiting, so read seconds as ratios.)
 
 # %% tags=["figure"]
 ALT_COST = "Mean Dice of each row against its seconds of training."
