@@ -31,7 +31,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** Python and a little PyTorch.
 # - **You will be able to** say what each label is worth, build a mean teacher in four small
 #   functions, and recognise a comparison that flatters its method.

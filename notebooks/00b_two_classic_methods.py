@@ -30,7 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, its two views and its ramp.
 # - **You will be able to** measure what dropout knows about a prediction, see whether a gate ever
 #   closes, train two networks that teach each other, and say with what such a pair is compared.

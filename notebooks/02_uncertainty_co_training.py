@@ -29,7 +29,7 @@
 # - **Data:** what `DATASET` names. `"phantom_3d"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.
 # - **You will be able to** turn a network by exchanging axes, read its uncertainty from dropout,

@@ -30,7 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row;
 #   00b: UA-MT, whose [uncertainty](../docs/glossary.md) is that of dropout.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that

@@ -30,7 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the strong supervised row, and why every table has it; 00b:
 #   cross pseudo supervision, which is DSAIF without its filters.
 # - **You will be able to** read a [Max-tree](../docs/glossary.md), simplify a scan without moving

@@ -26,7 +26,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** the result files in `reports/results/rows/`, one for each row and seed, whoever
 #   trained it: notebooks 00 to 04 or `make rows`.
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00, and one method that you would like to believe in.
 # - **You will be able to** read a leaderboard without being fooled by it, tell "no difference" from
 #   "no evidence", and say which run is missing before anybody else does.

@@ -29,7 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
 #   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00, and for a method its own notebook.
 # - **You will be able to** find the usual mistakes in a folder of scans, read a ranking on few test
 #   scans, and predict a new scan with one line.

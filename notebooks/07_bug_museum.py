@@ -29,7 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names; `"phantom"`, the default, is a procedural heart, made on the
 #   spot, that needs no licence.
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher that is spoilt here.
 # - **You will be able to** read defects from curves, say which ones no curve shows, and write the
 #   test that finds them before a training does.

@@ -29,7 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence.
-# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
+# - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, its two views, and the ramp. 01 helps with the
 #   component filter.
 # - **You will be able to** read a new paper's loss as a small change of a known one, write it in
