@@ -161,7 +161,7 @@ def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     volume = read_scan(listing.files(scan))
     label = None
     if scan in listing.labels:
-        values = read_label(volume, listing.labels[scan], listing.colours)
+        values = read_label(volume, listing.labels[scan], listing.codes)
         label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
     image, *others = volume.images()
     further = np.stack(others) if others else None

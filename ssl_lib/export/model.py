@@ -142,10 +142,10 @@ def predict_scan(
     files = [scan] if isinstance(scan, (str, Path)) else scan
     volume = read_scan([Path(file) for file in files])
     label = model.segment(volume)
-    path = write_prediction(Path(output), label, volume, model.config["values"])
-    voxel, unit = volume.measure
-    counts = np.bincount(label.ravel(), minlength=len(model.config["class_names"]))
     names = model.config["class_names"]
+    path = write_prediction(Path(output), label, volume, model.config["values"], names)
+    voxel, unit = volume.measure
+    counts = np.bincount(label.ravel(), minlength=len(names))
     sizes = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
     warnings = model.warnings(volume)
     if not label.any():
@@ -248,7 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "output",
         type=Path,
         metavar="OUTPUT",
-        help="the label map to write: .nii.gz, .mha or .nrrd; .png for a picture",
+        help="the label map to write: .nii.gz, .mha or .nrrd; .dcm (DICOM-SEG) for a DICOM series;"
+        " .png for a picture",
     )
     options = parser.parse_args(arguments)
     try:
