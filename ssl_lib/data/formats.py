@@ -191,7 +191,9 @@ def _known_format(path: Path) -> Format:
 
 
 def _refuse_ending(path: Path, volume: Volume) -> None:
-    allowed: tuple[str, ...] = (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
+    allowed: tuple[str, ...] = (
+        (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
+    )
     is_series = format_of(volume.path) == "dicom"
     allowed += (".dcm",) if is_series else ()
     if path.is_dir() or suffix_of(path.name) not in allowed:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,22 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Exported
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     network = to_channels_last(network, dimensions).to(device).eval()
     return ExportedModel(network, config, device)
+
+
+def other_seeds(folder: str | Path, model: ExportedModel) -> list[ExportedModel]:
+    """The same row of the same cohort and settings by other seeds, one for each, among all weights
+    that runs have exported below a folder (`FOLDER/RUN/weights/ROW.safetensors`).
+
+    Nothing is trained; files that cannot be used are passed over.
+    """
+    same = ("row", "cohort_hash", "profile", "parameters", "values")
+    found = {model.config["seed"]: model}
+    for path in sorted(Path(folder).glob("*/weights/*.safetensors")):
+        with suppress(InputError):
+            one = load_model(path, model.device)
+            if all(one.config.get(key) == model.config.get(key) for key in same):
+                found.setdefault(one.config["seed"], one)
+    return [one for seed, one in found.items() if seed != model.config["seed"]]
 
 
 def _warnings(

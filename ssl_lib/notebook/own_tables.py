@@ -41,14 +41,17 @@ SUSPICIOUS = 5
 
 
 def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> HTML:
-    """The first scans of `watch_scans`, one line each. `class_names` begin with the background."""
+    """The first scans of `watch_scans`, one line each; a column of seeds where there are several.
+    `class_names` begin with the background."""
     names = " / ".join(class_names[1:])
+    seeds = any(not np.isnan(one.seeds) for one in watched)
     heads = (
         "Scan",
         f"% of voxels: {names}",
         "components",
         "teacher and student",
         "between rows",
+        *(["between seeds"] if seeds else []),
         "mean place",
     )
     lines = [
@@ -58,6 +61,7 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
             " / ".join(map(str, one.components)),
             _agreed(one.teacher),
             _agreed(one.rows),
+            *([_agreed(one.seeds)] if seeds else []),
             f"{one.place:.1f}",
         )
         for one in watched[:SUSPICIOUS]
