@@ -52,7 +52,7 @@
 # |---|---|---|
 # | `NAME.nii.gz`, `NAME.nii` | of any volume format | `.nii.gz`, its header |
 # | `NAME.mha`, `.mhd`, `.nrrd`, `.nhdr` | of any volume format | `.mha`, `.nrrd`, its header |
-# | `NAME/`: a DICOM series; `NAME.dcm`: all its slices | the same; DICOM-SEG | `DICOM_AS` |
+# | `NAME/`: a DICOM series; `NAME.dcm`: all its slices | these, or *DICOM-SEG* | `DICOM_AS` |
 # | `NAME.png`, `.jpg`, `.tif`, `.bmp` | PNG, TIFF: numbers or colours | `.png`: class numbers |
 #
 # A scan with several **channels** has a file for each, in nnU-Net's names: `NAME_0000.nii.gz`,
@@ -384,9 +384,8 @@ check(
 kind = "volumes, in 3D" if cohort.dimensions == 3 else "single slices, in 2D"
 print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {settings.patch}")
 sizes = settings.spacing and " x ".join(f"{size:.3g}" for size in settings.spacing)
-print(
-    f"resampled to {sizes} mm for the network" if sizes else "one voxel size: nothing is resampled"
-)
+unit = f"{cohort.spacing_unit} for the network"
+print(f"resampled to {sizes} {unit}" if sizes else "one voxel size: nothing is resampled")
 print(f"channels: {', '.join(cohort.channel_names)}")
 print(f"share of labelled patches that must hold an organ: {settings.foreground:.2f}")
 
