@@ -52,7 +52,7 @@
 # |---|---|---|
 # | `NAME.nii.gz`, `NAME.nii` | of any volume format | `.nii.gz`, its header |
 # | `NAME.mha`, `.mhd`, `.nrrd`, `.nhdr` | of any volume format | `.mha`, `.nrrd`, its header |
-# | `NAME/`: a DICOM series; `NAME.dcm`: all its slices | these, or *DICOM-SEG* | `DICOM_AS` |
+# | `NAME/`: DICOM series; `NAME.dcm`: all slices | the same, *DICOM-SEG* | `.dcm` or `.nii.gz` |
 # | `NAME.png`, `.jpg`, `.tif`, `.bmp` | PNG, TIFF: numbers or colours | `.png`: class numbers |
 #
 # A scan with several **channels** has a file for each, in nnU-Net's names: `NAME_0000.nii.gz`,
@@ -127,7 +127,8 @@ from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference,
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.own_tables import next_scan_table, post_processing_table, suspicious_table
+from ssl_lib.notebook.own_tables import doors_table, next_scan_table
+from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
 from ssl_lib.notebook.tables import interval_text, number, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
@@ -364,7 +365,7 @@ check(
 # millimetres apart mixes strangers. So slices are learnt singly, in 2D, if they lie three times as
 # far apart as the voxels within them (median over the scans), or if there are fewer than 16.
 # Otherwise scans are learnt as volumes. At the quick profile large volumes are downsampled by whole
-# numbers for training; predictions are interpolated back, and written at the full resolution.
+# numbers and large slices resampled; predictions are written at the full resolution.
 #
 # For the same reason an organ must not change its size in voxels from scan to scan. If the voxels
 # of two scans differ by more than a fifth along an axis, all scans are **resampled** to the median
@@ -388,6 +389,11 @@ unit = f"{cohort.spacing_unit} for the network"
 print(f"resampled to {sizes} {unit}" if sizes else "one voxel size: nothing is resampled")
 print(f"channels: {', '.join(cohort.channel_names)}")
 print(f"share of labelled patches that must hold an organ: {settings.foreground:.2f}")
+
+# %% tags=["results"]
+doors = Path("reports/validation/06_acdc_as_a_folder.json")  # trials/06_acdc_as_a_folder.py
+if doors.is_file():
+    display(doors_table(json.loads(doors.read_text())))
 
 # %% [markdown]
 # **Task 4. Millilitres.** Write `millilitres(voxels, spacing)`: the volume of so many voxels whose

@@ -75,6 +75,27 @@ def _agreed(dice: float) -> str:
     return "–" if np.isnan(dice) else number(dice)
 
 
+def doors_table(trial: Mapping[str, Any]) -> HTML:
+    """What was stored by trials/06_acdc_as_a_folder.py: one line a door, mean test Dice, and the
+    difference to the built-in door with its interval."""
+    dice: dict[str, list[float]] = {}
+    for run in trial["runs"]:
+        dice.setdefault(run["door"], []).append(nan_mean(list(run["dice"].values())))
+    lines = []
+    for door, values in dice.items():
+        one = trial["minus_built_in"].get(door)
+        less = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" if one else "–"
+        lines.append((door, number(nan_mean(values)), less))
+    settings = trial["settings"]
+    seeds = ", ".join(map(str, settings["seeds"]))
+    caption = (
+        f"Does a folder train like a built-in set? ACDC, {settings['patients']} labelled patients,"
+        f" strong baseline, profile {settings['profile']}, seed {seeds}; in brackets the 95 %"
+        " interval over test scans."
+    )
+    return plain_table(("Door", "test Dice", "minus built in"), lines, caption)
+
+
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:
     """What was stored by trials/06_which_scan_next.py: one line a rule, the mean test Dice of each
     seed, and the gain over the random choices with its interval."""
