@@ -37,9 +37,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# No question about news; kernels encrypted; no pings, whose default intervals contradict each other.
-LAB_OPTIONS := --LabApp.news_url=None --KernelManager.transport_encryption=auto \
+# Kernels encrypted; no pings, whose default intervals contradict each other.
+LAB_OPTIONS := --KernelManager.transport_encryption=auto \
 	--ServerApp.tornado_settings='{"ws_ping_interval": 0}'
+
+# One process a core, each taking the next file of tests when it has ended one; the files that
+# take longest, those of a browser, come first.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The part of JupyterLab that asks whether it may fetch news and look for updates.
+NEWS := @jupyterlab/apputils-extension:announcements
 
 .PHONY: reports test rows bench gpu lab sync clean
 
@@ -62,7 +69,9 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m ssl_lib.notebook check
-	$(BIN)/python tests/run.py $(if $(LONG),--long)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -rs --durations=40 \
+		--cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90 \
+		--record=build/tests.json $(if $(LONG),--long)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/tree_filter.py
@@ -87,6 +96,7 @@ gpu: $(READY)
 lab: $(READY)
 	$(BIN)/python -m ssl_lib.notebook sync
 	$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	$(BIN)/jupyter labextension disable --level=sys_prefix $(NEWS) 2>/dev/null
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_OPTIONS)
 
 sync: $(READY)

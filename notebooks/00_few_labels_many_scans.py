@@ -31,6 +31,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** Python and a little PyTorch.
 # - **You will be able to** say what each label is worth, build a mean teacher in four small
 #   functions, and recognise a comparison that flatters its method.
@@ -366,8 +367,8 @@ explore(
     alt=lambda strength, attempt: (
         f"A patch beside its version of appearance strength {strength:g}."
     ),
-    strength=Slider("strength", (0.0, 0.5, 1.0, 1.5, 2.0), 1.0),
-    attempt=Slider("random draw", (1, 2), 1),
+    strength=Slider("strength", (0.0, 0.5, 1.0, 1.5, 2.0), 1.0, live=[k / 10 for k in range(21)]),
+    attempt=Slider("random draw", (1, 2), 1, live=range(1, 11)),
 )
 
 # %% [markdown]

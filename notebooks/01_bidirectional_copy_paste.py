@@ -29,6 +29,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** mix scans and labels in 2D and 3D by one code path, weigh true labels
 #   against pseudo-labels, filter these, and tell what a box is worth.

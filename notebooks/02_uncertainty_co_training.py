@@ -29,6 +29,7 @@
 # - **Data:** what `DATASET` names. `"phantom_3d"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: strong augmentation, pseudo-labels, and why every table has a strong
 #   supervised row.
 # - **You will be able to** turn a network by exchanging axes, read its uncertainty from dropout,
@@ -629,7 +630,7 @@ print(f"  flat kernels, co-training:   {averaged('weight 0.2') - flat_views:+.3f
 #
 # One unlabelled scan, its hidden truth opened for the picture. No view has learnt from another yet.
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 with torch.no_grad():
     torch.manual_seed(0)
     shares = [one.eval()(images).softmax(dim=1) for one in view_networks]
@@ -785,7 +786,7 @@ explore(
     with_passes,
     wanted_bytes=90_000,
     alt=lambda passes, rate: f"Uncertainty from {passes} passes at dropout {rate:g}, and errors.",
-    passes=Slider("dropout passes K", (2, 4, 8, 16), 4),
+    passes=Slider("dropout passes K", (2, 4, 8, 16), 4, live=range(2, 17)),
     rate=Slider("dropout rate", RATES, RATES[1]),
 )
 
@@ -909,17 +910,15 @@ def per_cent_wrong(shares):
     return 100 * (shares.argmax(dim=1) != half_truth)[0].float().mean().item()
 
 
-def in_words(values):
-    return ", ".join(f"{value:.2f}" for value in values)
-
-
-print("views themselves:", in_words(map(per_cent_wrong, means)))
 by_power = {}
 for power in (0, 1, 2):
     trust = [confidence(u, power=power) for u in uncertainties]
     targets = [fused_target(means, trust, own) for own in range(COUNT)]
     by_power[power] = [per_cent_wrong(target) for target in targets]
-    print(f"targets, power {power}:", in_words(by_power[power]))
+wrong_shares = {"the view itself": map(per_cent_wrong, means)}
+wrong_shares |= {f"its target, power {power}": wrongs for power, wrongs in by_power.items()}
+lines = [(name, *(f"{share:.2f}" for share in wrongs)) for name, wrongs in wrong_shares.items()]
+display(plain_table(("Wrong, in % of the voxels", *names), lines))
 worse = np.subtract(by_power[0], by_power[1])
 print(f"The plain mean is the worse target for {(worse > 0).sum()} of {COUNT} views.")
 print(f"Its wrong voxels minus those at power 1: {worse.mean():+.2f} points on average.")
@@ -990,8 +989,8 @@ FUSIONS = {
     "weighted by scan": {"scope": "scan"},
 }
 target_quality = target_errors()
-for words, share in target_quality.items():
-    print(f"{words:>18}: {share:.2%} of the voxels wrong")
+lines = [(words, f"{100 * share:.2f}") for words, share in target_quality.items()]
+plain_table(("Target of view 1", "wrong, in % of the voxels"), lines)
 
 # %% [markdown]
 # The step from one teacher to several is the ensemble's; the step from the plain to a weighted mean
@@ -1000,8 +999,11 @@ for words, share in target_quality.items():
 # %% tags=["results"]
 errors_of = [wrong(mean).float().mean().item() for mean in means]
 mean_uncertainties = [uncertainty.mean().item() for uncertainty in uncertainties]
-for name, error, uncertainty in zip(names, errors_of, mean_uncertainties, strict=True):
-    print(f"{name}: mean U {uncertainty:.5f}, wrong in {error:.2%} of the voxels")
+lines = [
+    (name, f"{uncertainty:.5f}", f"{100 * error:.2f}")
+    for name, error, uncertainty in zip(names, errors_of, mean_uncertainties, strict=True)
+]
+display(plain_table(("View", "mean U", "wrong, in % of the voxels"), lines))
 surest, best = names[int(np.argmin(mean_uncertainties))], names[int(np.argmin(errors_of))]
 print(f"The surest is {surest}, the most often right is {best}.")
 

@@ -30,6 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, and why every table has a strong supervised row.
 # - **You will be able to** corrupt label maps on the device in 2D and 3D, build an autoencoder that
 #   repairs them, read an uncertainty map beside the true errors, and say what an uncertainty costs.
@@ -860,7 +861,7 @@ panels = {"prediction": winner, "projection": projection.argmax(dim=1).byte(), "
 panels = {name: flat(labels, cut) for name, labels in panels.items()}
 wrong = flat(winner != truth, cut)
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 scores = {name: flat(values, cut) for name, values in maps.items()}
 figure = figures.uncertainty_panels(
     flat(images[:, 0], cut), panels, wrong, scores, cohort.class_names
@@ -882,7 +883,7 @@ explore(
     wanted_bytes=60_000,
     alt=lambda kind, share: f"The {share} % most uncertain voxels by {kind}, beside true errors.",
     kind=Slider("kind of uncertainty", ("U", "entropy", "1 − max p"), "U"),
-    share=Slider("most uncertain voxels (%)", (1, 2, 4, 8), 4),
+    share=Slider("most uncertain voxels (%)", (1, 2, 4, 8), 4, live=range(1, 21)),
 )
 
 # %% [markdown]
@@ -1134,7 +1135,7 @@ explore(
     weigh,
     wanted_bytes=45_000,
     alt=lambda gamma: f"Weights of the consistency for gamma {gamma:g}, beside the true errors.",
-    gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5),
+    gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5, live=range(21)),
 )
 
 # %% [markdown]

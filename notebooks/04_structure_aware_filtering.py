@@ -30,6 +30,7 @@
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
 #   4.0).
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the strong supervised row, and why every table has it.
 # - **You will be able to** read a [Max-tree](../docs/glossary.md), simplify a scan without moving
 #   an edge, build [cross pseudo supervision](../docs/glossary.md), and tell an ensemble's gain from
@@ -767,8 +768,8 @@ explore(
     both_see,
     wanted_bytes=60_000,
     alt=lambda gate, number: f"Six samples as the two networks see them, gate {gate:g}.",
-    gate=Slider("gate probability", (0.0, 0.5, 1.0), 0.5),
-    number=Slider("random draw", (1, 2), 1),
+    gate=Slider("gate probability", (0.0, 0.5, 1.0), 0.5, live=[k / 10 for k in range(11)]),
+    number=Slider("random draw", (1, 2), 1, live=range(1, 11)),
 )
 
 # %% [markdown]
@@ -1369,7 +1370,7 @@ compared = {name: borders(whole, version, STRONG) for name, version in versions.
 for name, (*_, bad) in compared.items():
     print(f"{name:<12} {bad['invented']:4d} invented {bad['inverted']:4d} inverted")
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 edges = {name: found[:2] for name, found in compared.items() if name != "blurred"}
 ALT_EDGES = "Strong borders between pixels: those that each filter kept over those it erased."
 show(figures.surviving_edges(whole, edges), alt=ALT_EDGES)

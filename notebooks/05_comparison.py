@@ -26,6 +26,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** the result files in `reports/results/rows/`, one for each row and seed, whoever
 #   trained it: notebooks 00 to 04 or `make rows`.
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00, and one method that you would like to believe in.
 # - **You will be able to** read a leaderboard without being fooled by it, tell "no difference" from
 #   "no evidence", and say which run is missing before anybody else does.
@@ -285,7 +286,7 @@ print([round(p, 2) for p in holm([0.01, 0.04, 0.03])])
 for low, high in ((0.002, 0.03), (-0.004, 0.006), (-0.02, 0.03)):
     print(low, high, practical_verdict(Interval((low + high) / 2, low, high, 20, 3), 0.01))
 
-# %% tags=["figure"]
+# %% tags=["figure", "thumbnail"]
 pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
 against_strong = compare_rows(results, pairs)
 ALT_FOREST = "Differences to the strong baseline for each method, with intervals and verdicts."
@@ -477,7 +478,8 @@ if with_curve:
 # ## What does it cost?
 #
 # Equal updates are not equal work. A second network, eight passes for an uncertainty, a filter: all
-# of it is in the seconds. Runs shared two cores with each other, so read them as ratios.
+# of it is in the seconds. On a CPU they are those of the row's own computing. (Some older rows
+# shared their cores with others and count their waiting, so read seconds as ratios.)
 
 # %% tags=["figure"]
 ALT_COST = "Mean Dice of each row against its seconds of training."

@@ -29,6 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** a small folder of procedural hearts with mistakes planted in it, written on the spot,
 #   no licence needed. `DATASET = "path/to/folder"` takes yours; it never leaves your machine.
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00, and for a method its own notebook.
 # - **You will be able to** find the usual mistakes in a folder of scans, read a ranking on few test
 #   scans, and predict a new scan with one line.
@@ -93,7 +94,6 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 
 # %% tags=["setup"]
 import json
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,13 +123,12 @@ from ssl_lib.evaluation.post_processing import choose_post_processing
 from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
-from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
 from ssl_lib.notebook.own_tables import doors_table, next_scan_table
 from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
-from ssl_lib.notebook.tables import interval_text, number, row_table
+from ssl_lib.notebook.tables import number, plain_table, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
 
@@ -164,7 +163,8 @@ def stored_results():
 
 # %% tags=["first-figure"]
 ALT_ROWS = "Dice of every test scan for each row, with means, intervals and paired differences."
-if stored_results():
+drawn = bool(stored_results())
+if drawn:
     show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 else:
     print("No stored run yet for these parameters; the section on ranking draws this picture.")
@@ -314,10 +314,12 @@ check(
 # decides the folds.
 
 # %%
-for group, cases in cohort.groups.items():
-    print(f"{group:>10}: {len(cases):3d} scans, the first is {cases[0].case_id if cases else '-'}")
-print(f"   classes: {', '.join(cohort.class_names)}")
-print(textwrap.fill(cohort.caveat, 90))
+lines = [
+    (group, len(cases), cases[0].case_id if cases else "–")
+    for group, cases in cohort.groups.items()
+]
+display(plain_table(("Group", "scans", "the first"), lines))
+print(f"Classes: {', '.join(cohort.class_names)}.\n{cohort.caveat}")
 
 # %% tags=["figure"]
 ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
@@ -508,12 +510,12 @@ post_processing_table(chosen, cohort.class_names)
 # On the test scans the result is a second number. Everything that ranks the rows stays without it.
 
 # %% tags=["results"]
-records, cleaned = {}, {}
-print(f"{'Test Dice':>45}  without   with")
+records, cleaned, lines = {}, {}, []
 for row, found in tested.predicted.items():
     before, cleaned[row] = tested.dice(found), tested.dice(chosen[row].applied(found))
     records[row] = chosen[row].record(cleaned[row])
-    print(f"{row_name(row):>45}    {number(before)}  {number(cleaned[row])}")
+    lines.append((row_name(row), number(before), number(cleaned[row])))
+plain_table(("Row", "test Dice", "with post-processing"), lines)
 
 # %% tags=["results"]
 more = {"excluded": [str(one) for one in fingerprint.excluded], "post_processing": records}
@@ -530,23 +532,11 @@ written = write_result(result, RESULTS_DIR)
 row_table(stored_results())
 
 # %% tags=["figure"]
-show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
-
+if not drawn:  # else it stands at the top
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
 
 # %% tags=["results"]
-def gain(row):
-    """Dice over the strong baseline, paired over scans and seeds, with its interval."""
-    values = paired_difference(stored_results(), row, "supervised_strong").values
-    return interval_text(bootstrap_interval(values), sign="+")
-
-
-dice = {row: nan_mean(scan_scores(stored_results(), row).values.ravel()) for row in trainings}
-ranking = sorted(dice, key=lambda row: -np.nan_to_num(dice[row], nan=-1.0))
-print(f"   {'row':<44}  Dice  over the strong baseline")
-for place, row in enumerate(ranking, start=1):
-    words = "(the strong baseline)" if row == "supervised_strong" else gain(row)
-    print(f"{place}. {row_name(row):<44} {number(dice[row])}  {words}")
-print(textwrap.fill(how_much_to_believe(len(tested.cases)), 90))
+print(how_much_to_believe(len(tested.cases)))
 if FOLDS:
     print("Networks of two folds share scans: their scores are less independent than they look.")
 
@@ -571,18 +561,18 @@ ask(
 
 # %% [markdown]
 # **How to read it.** An interval above zero: that row is better than the strong baseline on scans
-# like these. One that holds zero: not shown. The first place alone makes no winner. And the row
-# that you *use* must not be chosen on the test scans, or its score there is no longer an honest
-# one. Validation scans are for that. (Folds have none: there the pooled scores choose, as in
-# nnU-Net, and the score of the first place is a little too good.)
+# like these. One that holds zero: not shown. And the row that you *use* must not be chosen on the
+# test scans, or its score there is no longer honest. Validation scans are for that. (Folds have
+# none: there the pooled scores choose, as in nnU-Net, and the first score is a little too good.)
 
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
 judged = {row: tested.rows[row]["dice"] for row in trainings} if FOLDS else validation
 best = max(judged, key=lambda row: np.nan_to_num(judged[row], nan=-1.0))
 kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
-for row, dice in sorted(judged.items(), key=lambda pair: -np.nan_to_num(pair[1], nan=-1.0)):
-    print(f"{row_name(row):>45}: {kind} Dice {number(dice)}")
+ranking = sorted(judged, key=lambda row: -np.nan_to_num(judged[row], nan=-1.0))
+lines = [(row_name(row), number(judged[row])) for row in ranking]
+display(plain_table(("Row", f"{kind} Dice"), lines))
 print(f"{row_name(best)} is used from here on ({count} scans).")
 
 # %% [markdown]
@@ -629,14 +619,16 @@ for name, error in {name: e for row in refused.values() for name, e in row.items
 
 # %% tags=["results"]
 full_size = max(scans.geometry.factors) == 1
-print(f"{'Dice':>45}   with  files" + ("" if full_size else "  (with: downsampled scans)"))
+lines = []
 for row in trainings if test_names else ():
     there = [name for name in test_names if name not in refused[row]]
     from_files, _ = score_files(output / "predictions" / row, fingerprint, there, DICOM_AS)
     table = cleaned[row]
-    print(f"{row_name(row):>45}  {number(table, 4)} {number(from_files['dice'], 4)}")
+    lines.append((row_name(row), number(table, 4), number(from_files["dice"], 4)))
     if full_size and there == test_names:
         assert np.isclose(table, from_files["dice"], atol=1e-3, equal_nan=True), row
+where = "from the table" if full_size else "from the table, downsampled scans"
+plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 
 # %% [markdown]
 # For downsampled scans the second column is the one that counts for your files: it is measured at
@@ -657,7 +649,7 @@ for name, error in not_predicted.items():
     print(f"{name} ({groups[name]}) was not predicted:\n{error}")
 for name, one in predicted.items():
     for warning in one.warnings:
-        print(textwrap.fill(f"{name} ({groups[name]}): {warning}", 90))
+        print(f"{name} ({groups[name]}): {warning}")
 
 # %% [markdown]
 # ## What does it look like?
@@ -766,9 +758,9 @@ else:
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
     agreed = {one.case_id: one.rows for one in watched}
-    print("To be labelled next, and how far the rows agree:")
-    for name in next_scans(agreed, cohort.unlabelled, cohort.labelled, count=5):
-        print(f"{name:>20}: {number(agreed[name])}")
+    following = next_scans(agreed, cohort.unlabelled, cohort.labelled, count=5)
+    lines = [(name, number(agreed[name])) for name in following]
+    display(plain_table(("To be labelled next", "agreement of the rows (Dice)"), lines))
 
 # %% [markdown]
 # The first is the scan with the least agreement. The others are taken from the fifteen with the
@@ -823,7 +815,7 @@ done = predict_scan(weights[best], new_scan, new_file)
 for name, size in done.sizes.items():
     print(f"{name}: {size:.1f} {done.unit}")
 careful = "; ".join(done.warnings) or "nothing unusual about this scan"
-print(textwrap.fill(f"careful: {careful}", 90))
+print(f"careful: {careful}")
 print(done.path)
 
 # %% [markdown]

@@ -29,6 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names; `"phantom"`, the default, is a procedural heart, made on the
 #   spot, that needs no licence.
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher that is spoilt here.
 # - **You will be able to** read defects from curves, say which ones no curve shows, and write the
 #   test that finds them before a training does.
@@ -307,7 +308,7 @@ scans = {
     if scan.case_id in cohort.sealed  # without a known truth there is nothing to compare with
 }
 
-# %% tags=["widget"]
+# %% tags=["widget", "thumbnail"]
 ALT_GAME = (
     "Nine trainings with a hidden defect, to be matched with its name. Losses, validation Dice and "
     "snapshots of each stand beside the sound mean teacher and the strong baseline."

@@ -29,6 +29,7 @@
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence.
+# - **Pages** of all notebooks, with their results: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00: the mean teacher, its two views, and the ramp. 01 helps with the
 #   component filter.
 # - **You will be able to** read a new paper's loss as a small change of a known one, write it in
@@ -457,8 +458,10 @@ if revealed:
         trusted,
         wanted_bytes=100_000,
         alt=lambda threshold, power: f"Weights with threshold {threshold} and power {power}.",
-        threshold=Slider("threshold", (0.3, 0.5, 0.7, 0.8, 0.95), 0.8),
-        power=Slider("power", (0.0, 1.0, 4.0), 1.0),
+        threshold=Slider(
+            "threshold", (0.3, 0.5, 0.7, 0.8, 0.95), 0.8, live=[k / 100 for k in range(100)]
+        ),
+        power=Slider("power", (0.0, 1.0, 4.0), 1.0, live=[k / 4 for k in range(25)]),
     )
 
 

@@ -1,10 +1,10 @@
 """One call, two lives: sliders in a live notebook, pictures with sliders in a static page.
 
 `explore(draw, alt=..., box=Slider(...))` calls `draw(box=value)` and shows the figure. With a live
-kernel the figure is drawn anew at each move of a slider. When the environment variable `SSL_STATIC`
-is set (the report runner sets it), or when there is no kernel, every state is drawn once and the
-frames go into one piece of HTML that needs no kernel, no network and no library: the arrow keys
-move the slider, a few lines of script show the frame.
+kernel the figure is drawn anew at each move of a slider, which may stop at more values there. When
+the environment variable `SSL_STATIC` is set (the report runner sets it), or when there is no
+kernel, every state is drawn once and the frames go into one piece of HTML that needs no kernel, no
+network and no library: the arrow keys move the slider, a few lines of script show the frame.
 """
 
 from __future__ import annotations
@@ -49,11 +49,15 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Slider:
-    """A slider: what the reader calls it, the values it stops at, and where it starts."""
+    """A slider: what the reader calls it, the values it stops at, and where it starts.
+
+    With a live kernel nothing is drawn beforehand, so it may stop at more values: `live`.
+    """
 
     label: str
     values: Sequence[float | int | str]
     start: float | int | str | None = None
+    live: Sequence[float | int | str] = ()
 
     def __post_init__(self) -> None:
         if not self.label.strip() or len(self.values) < 2:
@@ -62,6 +66,12 @@ class Slider:
             raise InputError(
                 f"the slider {self.label!r} starts at {self.start!r}",
                 expected=f"one of {', '.join(map(value_text, self.values))}",
+            )
+        missing = [value for value in self.values if value not in self.live]
+        if len(self.live) and missing:
+            raise InputError(
+                f"the slider {self.label!r} stops at {value_text(missing[0])} on a page alone",
+                expected="the values of a page among the live ones",
             )
 
     @property
@@ -254,7 +264,13 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
         picture.value = f'<img src="{uri}" alt="{escape(words)}" style="max-width:100%">'
         return png, words
 
-    keep = show_live(ipywidgets.VBox([*live.values(), picture]), *redraw())
+    def reset(_: object) -> None:
+        for name, one in live.items():
+            one.value = sliders[name].values[sliders[name].start_index]
+
+    back = ipywidgets.Button(description="Reset")
+    back.on_click(reset)
+    keep = show_live(ipywidgets.VBox([*live.values(), back, picture]), *redraw())
     for one in live.values():
         one.observe(lambda change: keep(*redraw()), names="value")
 
@@ -263,7 +279,7 @@ def _live_slider(slider: Slider) -> ipywidgets.SelectionSlider:
     import ipywidgets
 
     return ipywidgets.SelectionSlider(
-        options=[(value_text(value), value) for value in slider.values],
+        options=[(value_text(value), value) for value in slider.live or slider.values],
         value=slider.values[slider.start_index],
         description=slider.label,
         style={"description_width": "initial"},

@@ -79,8 +79,10 @@ class _Renderer(mistune.HTMLRenderer):
         return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """A link to a text of `docs/` leads to its page beside the reports' folders."""
-        return super().link(text, re.sub(r"^\.\./docs/(\w+)\.md", r"../\1.html", url), title)
+        """A link to a text of `docs/` leads to its page beside the reports' folders, and one to
+        `reports/` to that folder: pages lie in it, notebooks beside it."""
+        url = re.sub(r"^\.\./docs/(\w+)\.md", r"../\1.html", url)
+        return super().link(text, re.sub(r"^\.\./reports/", "../", url), title)
 
     def block_code(self, code: str, info: str | None = None) -> str:
         return f'<pre tabindex="0"><code>{escape(code)}</code></pre>\n'

@@ -2,7 +2,8 @@
 
 A chart says nothing when it is an inch wide; a scan does. So the figure with the richest colours is
 taken, and of its panels the richest one: a scan fills its card in light and dark alike. Where there
-are only charts the `first-figure` is taken, or else the first one.
+are only charts the `first-figure` is taken, or else the first one. A notebook that is told apart by
+another figure has the tag `thumbnail` on its cell.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _RASTER = re.compile(r"data:image/(?:png|jpeg|webp);base64,(.+)", re.DOTALL)
 def thumbnail(notebook: NotebookNode) -> str:
     """A data URI below `MAX_CHARACTERS`; empty for a notebook without a picture."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    chosen = [cell for cell in cells if "first-figure" in cell_tags(cell)]
-    return most_telling([uri for cell in (*chosen, *cells) for uri in _pictures(cell)])
+    first = [cell for cell in cells if "first-figure" in cell_tags(cell)]
+    chosen = [cell for cell in cells if "thumbnail" in cell_tags(cell)]
+    pictures = [uri for cell in chosen for uri in _pictures(cell)]
+    return most_telling(pictures or [uri for cell in (*first, *cells) for uri in _pictures(cell)])
 
 
 def most_telling(pictures: Sequence[str]) -> str:

@@ -56,9 +56,18 @@ class StepOutput:
 Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
 
 
+def work_clock(device: torch.device) -> Callable[[], float]:
+    """Seconds of work. On a CPU those that the calling thread computes: what other programs take of
+    the machine does not count. On other devices those that pass."""
+    return time.thread_time if device.type == "cpu" else time.monotonic
+
+
 @dataclass
 class Training:
-    """A finished training: final weights, what was logged, and the weights best on validation."""
+    """A finished training: final weights, what was logged, and the weights best on validation.
+
+    `seconds` are those that it worked (see `work_clock`).
+    """
 
     networks: dict[str, nn.Module]
     history: list[dict[str, float]] = field(default_factory=list)
@@ -174,8 +183,8 @@ class Loop:
 
     def train(self, store: Path | None, title: str, checkpoint_seconds: float) -> None:
         """Iterate to the end from wherever the state stands."""
-        total, saved, started = self.schedule.iterations, time.monotonic(), time.monotonic()
-        before, pause = self.result.seconds, checkpoint_seconds
+        total, saved, worked = self.schedule.iterations, time.monotonic(), work_clock(self.device)
+        before, pause = self.result.seconds - worked(), checkpoint_seconds
         quiet = bool(os.environ.get("SSL_STATIC"))
         bar = tqdm(total=total, initial=self.iteration, desc=title, disable=quiet, leave=True)
         with bar, interrupts_noted() as interrupted:
@@ -183,7 +192,7 @@ class Loop:
                 self.advance()
                 bar.update()
                 now = time.monotonic()
-                self.result.seconds = before + now - started
+                self.result.seconds = before + worked()
                 if interrupted():
                     self.stop(store, title)
                 if store is not None and now - saved > pause:
@@ -193,7 +202,7 @@ class Loop:
                     if checkpoint_seconds > 0:
                         pause = max(checkpoint_seconds, WRITING * (saved - now))
         self.flush()  # waits for the device
-        self.result.seconds = before + time.monotonic() - started
+        self.result.seconds = before + worked()
         if self.keep_momentum:
             self.result.optimiser = self.optimiser.state_dict()
         if store is not None:

@@ -20,7 +20,7 @@ from ssl_lib.data.cohort import Case
 from ssl_lib.evaluation.metrics import mean_dice, score_scan
 from ssl_lib.figures import choose_slice
 from ssl_lib.figures.scans import judge
-from ssl_lib.figures.slices import slicing_axis
+from ssl_lib.figures.slices import Slice, slicing_axis
 from ssl_lib.figures.surfaces import DIVERGING
 from ssl_lib.methods import row_name
 from ssl_lib.notebook import interactive
@@ -282,6 +282,47 @@ def test_a_stored_figure_without_pixel_sizes_keeps_its_two_displays(
     options = opened.page.locator("select >> nth=2").locator("option").all_inner_texts()
     assert options == ["right and wrong", "classes"]
     assert opened.errors == []
+
+
+def test_a_slider_goes_through_every_slice_of_the_scans_that_are_whole(page, predictions) -> None:
+    """Colours against the library's judgement of that slice; a scan with one slice says so."""
+    cases, truths = cases_and_truths()
+    assert "The median, worst and best scan of " + row_name("bcp") in page.inner_text(".ssl-piece")
+    name = next(iter(dice_of(predictions, "bcp")))
+    page.click(".ssl-piece button:text-is('Worst')")
+    slider = page.locator(".ssl-piece input[type=range]")
+    case = next(case for case in cases if case.case_id == name)
+    axis = slicing_axis([case.image])
+    depth = case.image.shape[axis]
+    assert slider.get_attribute("max") == str(depth - 1)
+    start = choose_slice(case.image, truths[name], axis).index
+    assert slider.input_value() == str(start)
+    different = set()
+    for at in (0, start + 1, depth - 1):
+        slider.fill(str(at))
+        assert f"{name}, slice {at + 1} of {depth}" in said(page)
+        assert slider.get_attribute("aria-valuetext") == f"{at + 1} of {depth}"
+        cut = Slice(axis, at)
+        label, truth = cut.of(predictions["bcp"][name]), cut.of(truths[name])
+        script = CENTRES.replace("SHAPE", str(list(label.shape)))
+        red, _, blue, _ = np.array(page.locator(".ssl-piece canvas").first.evaluate(script)).T
+        shown = np.where(red == blue, 0, np.where(blue > red, 1, 2)).reshape(label.shape)
+        np.testing.assert_array_equal(shown, judge(label, np.zeros(label.shape), truth))
+        different.add(shown.tobytes())
+    assert len(different) == 3
+    page.locator(".ssl-piece svg[role=application]").press("ArrowRight")
+    assert slider.is_disabled(), "the second worst of nine scans has one slice"
+    assert violations(page) == [] and faults(page) == {}
+
+
+def test_no_more_scans_are_whole_than_a_page_has_room_for(tmp_path, predictions, open_page) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(interactive.scans.__globals__, "ROOM_FOR_WHOLE", 0)
+        file = write_page(tmp_path, predictions)
+    page = open_page(file).page
+    page.wait_for_selector(".ssl-piece canvas")
+    assert not page.locator(".ssl-piece input[type=range]").is_visible()
+    assert "slice by slice" not in page.inner_text(".ssl-piece")
 
 
 def test_grey_levels_arrive_nearly_as_they_were(page) -> None:

@@ -41,6 +41,7 @@ TAGS = {
     "setup",
     "figure",
     "first-figure",
+    "thumbnail",
     "widget",
     "train",
     "results",

@@ -516,6 +516,10 @@ def test_thumbnails_prefer_the_tagged_figure_and_are_small() -> None:
     assert thumbnail.thumbnail(new_notebook(cells=[chart, scan])) == uri
     assert thumbnail.thumbnail(new_notebook(cells=[first, chart])) != uri
     assert thumbnail.thumbnail(new_notebook(cells=[new_code_cell("c")])) == ""
+    named = new_code_cell("f", metadata={"tags": ["thumbnail"]}, outputs=first.outputs)
+    assert thumbnail.thumbnail(new_notebook(cells=[scan, named])) == (
+        thumbnail.thumbnail(new_notebook(cells=[named]))
+    )
 
 
 @pytest.mark.parametrize(
@@ -633,6 +637,11 @@ def test_notebooks_lead_to_the_glossary_that_stands_beside_the_index(tmp_path: P
     page = (tmp_path / "reports" / "glossary.html").read_text()
     words = re.findall(r"<tr[^>]*>\s*<td>(.*?)</td>\s*<td>(.+?)</td>", page)
     assert len(words) > 40 and len({word for word, _ in words}) == len(words)
+
+
+def test_a_link_of_a_notebook_to_the_reports_leads_there_from_a_page(tmp_path: Path) -> None:
+    html, _ = page_from(tmp_path, new_markdown_cell("All [pages](../reports/index.html)."))
+    assert 'href="../index.html">pages' in html and "reports/index.html" not in html
 
 
 STORED = sorted((Path(__file__).resolve().parents[2] / "reports" / "05_comparison").glob("*.html"))

@@ -108,6 +108,7 @@ def test_quality_gives_way_to_size():
         (lambda: static_html(draw, alt="B.", size=Slider("n", range(99))), "99 states"),
         (lambda: Slider("size", (1, 2), start=3), "starts at 3"),
         (lambda: Slider("size", (1,)), "two values"),
+        (lambda: Slider("size", (1, 4), live=range(4)), "stops at 4 on a page alone"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(call, word):
@@ -141,7 +142,7 @@ def test_live_sliders_redraw_at_once(monkeypatch):
 
     explore(spy, alt="Two bars.", size=SIZES, mode=MODES)
     widget, png, alt = shown[0]
-    slider, _, picture = widget.children
+    slider, _, _, picture = widget.children
     before = picture.value
     slider.value = 0.75
     assert drawn == [{"size": 0.5, "mode": "inside"}, {"size": 0.75, "mode": "inside"}]
@@ -149,6 +150,21 @@ def test_live_sliders_redraw_at_once(monkeypatch):
     assert "box size 0.75, mode inside" in picture.value
     assert png.startswith(b"\x89PNG") and "box size 0.5" in alt
     assert len(kept) == 1 and kept[0][0] != png and "box size 0.75" in kept[0][1]
+
+
+def test_a_live_slider_may_stop_at_more_values_and_goes_back_to_its_start(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "is_live", lambda: True)
+    monkeypatch.setattr(module, "show_live", lambda *what: shown.append(what) or (lambda *_: None))
+    size = Slider("box size", (0.25, 0.5, 0.75), 0.5, live=[k / 20 for k in range(21)])
+    explore(draw, alt="Two bars.", size=size)
+    slider, back, picture = shown[0][0].children
+    assert (len(slider.options), slider.value, back.description) == (21, 0.5, "Reset")
+    slider.value = 0.05
+    assert "box size 0.05" in picture.value
+    back.click()
+    assert slider.value == 0.5 and "box size 0.5" in picture.value
+    assert len(pictures(static_html(draw, alt="Two bars.", size=size))) == 3, "on a page"
 
 
 def test_a_live_slider_stores_a_picture_a_line_and_the_widget(monkeypatch):

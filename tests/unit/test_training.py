@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -118,6 +119,18 @@ def test_ten_steps_and_ten_resumed_are_twenty_bit_for_bit(tmp_path, optimiser):
     assert ends(resumed) == ends(whole)
     assert resumed.history == whole.history and resumed.validation == whole.validation
     assert resumed.best["iteration"] == whole.best["iteration"]
+
+
+def test_waiting_is_no_work_on_a_cpu():
+    """Another program that takes the processor looks like a thread that sleeps."""
+
+    def waits(*arguments):
+        time.sleep(0.05)
+        return toy_step(*arguments)
+
+    started = time.monotonic()
+    done = toy_fit(waits)
+    assert 0 < done.seconds < 0.5 * (time.monotonic() - started)
 
 
 def test_another_seed_gives_other_bits():

@@ -117,14 +117,30 @@ kinds.scans = (stage, data, ui) => {
     });
     holder.replaceChildren(...views.map(({box}) => box));
   };
+  // A scan at the slice that the slider shows, or at the only one that is there.
+  const shownSlice = () => {
+    const one = scans[scan], {whole} = one, at = depth.value;
+    if (!whole) return one;
+    const [rows, columns] = one.grey.shape, [height, count] = [whole.words.length, whole.maps.shape[0]];
+    const maps = Array.from({length: count}, (_, k) => ui.slice(whole.maps, k, at).values);
+    return {...one, words: whole.words[at], truth: ui.slice(whole.truth, at), grey: ui.slice({...whole.grey, shape: [height, rows, columns]}, at),
+      maps: {shape: [count, rows, columns], values: Uint8Array.from(maps.flatMap((values) => [...values]))}};
+  };
+  // The slider starts at the slice that a scan without others shows.
+  const setDepth = () => {
+    const {whole, words} = scans[scan];
+    depth.input.disabled = !whole;
+    depth.input.max = whole ? whole.words.length - 1 : 1;
+    depth.value = whole ? whole.words.indexOf(words) : 0;
+  };
   const drawScan = () => {
-    const {grey, truth, maps, name, words, pixel} = scans[scan], place = words ? `${name}, ${words}` : name;
-    makeViews(scans[scan]);
+    const one = shownSlice(), {grey, truth, maps, name, words, pixel} = one, place = words ? `${name}, ${words}` : name;
+    makeViews(one);
     const white = {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"};
-    const [one, other] = [mine, theirs].map(({value}, k) => {
+    const [own, other] = [mine, theirs].map(({value}, k) => {
       const row = rows[value], label = ui.slice(maps, value), verdict = {...label, values: judge(label.values, truth.values)};
       if (look.value === 2) {
-        const wrong = errors(label, scans[scan]);
+        const wrong = errors(label, {truth, pixel});
         views[k].show([{grey}, {values: {values: wrong}, low: 0, high: 1, map: shade, alpha: 0.85}, {...white, width: 0.8, halo: null}], row.name, farWords(wrong, row.unit));
       } else views[k].show(look.value ? [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, white]
         : [{grey}, {label: verdict, colours: judged, alpha: 0.6}, white], row.name, scores(row, scan));
@@ -138,11 +154,11 @@ kinds.scans = (stage, data, ui) => {
     key.replaceChildren(...ui.legend([...entries, ["#fff", "truth", "white"]]).children);
     const gains = scans.map((_, at) => difference(at)).filter((value) => value !== null), mean = gains.reduce((a, b) => a + b, 0) / gains.length;
     const better = gains.filter((value) => value > 0).length, worse = gains.filter((value) => value < 0).length;
-    said.textContent = mine.value === theirs.value ? `${place}. ${one}. Choose another row to compare with.`
-      : `${place}. ${one}; ${other}; difference ${number(difference(scan), "+")}. The first row is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
+    said.textContent = mine.value === theirs.value ? `${place}. ${own}. Choose another row to compare with.`
+      : `${place}. ${own}; ${other}; difference ${number(difference(scan), "+")}. The first row is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
   };
   const draw = () => { drawChart(); drawScan(); };
-  const choose = (at, r = mine.value) => { scan = at ?? 0; mine.value = r; draw(); };
+  const choose = (at, r = mine.value) => { if (scan !== (scan = at ?? 0)) setDepth(); mine.value = r; draw(); };
 
   chart.addEventListener("keydown", (event) => {
     const [across, down] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key] ?? [];
@@ -159,6 +175,11 @@ kinds.scans = (stage, data, ui) => {
   const list = (label, value) => ui.choice({label, options: rows.map(({name}) => name), value}, draw);
   const mine = list("row", data.chosen), theirs = list("compared with", data.reference);
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes", ...far ? [`distance in ${rows[0].unit}`] : []]}, draw);
+  const depth = ui.slider({label: "slice", max: 1, words: (at) => {
+    const {words, whole} = scans[scan ?? 0];
+    return (whole ? whole.words[at] : words).replace(/^slice /, "");
+  }}, () => drawScan());
+  depth.row.hidden = !scans.some(({whole}) => whole);
   const key = ui.element("ul", {class: "legend"}), said = ui.line();
   const ends = (side) => `${side}, ${far.clip} ${rows[0].unit} or more`;
   const note = ui.element("small"), scale = ui.element("div", {style: "margin-top:.5rem"}, note);
@@ -167,11 +188,12 @@ kinds.scans = (stage, data, ui) => {
   const median = (order) => order[(order.length - 1) >> 1];
   const extreme = (sign) => (order) => [...order].sort((a, b) => sign * ((difference(b) ?? 0) - (difference(a) ?? 0)))[0];
   scan = median(rows[data.chosen].order) ?? 0;
+  setDepth();
   stage.append(chart, ui.element("small", {}, data.caption),
     ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
       button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
       button("Largest gain", extreme(1)), button("Largest loss", extreme(-1)))),
-    holder, scale, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
+    holder, ui.element("div", {class: "controls"}, depth.row), scale, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
   stage.addEventListener("shown", () => {
     draw();
     new ResizeObserver(() => wide() !== width && drawChart()).observe(chart);

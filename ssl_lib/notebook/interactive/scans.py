@@ -24,12 +24,13 @@ from ssl_lib.figures.style import INK, row_look, row_marker
 from ssl_lib.figures.surfaces import DIVERGING
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.interactive.page import Lossy, class_colours, packed, show_interactive
-from ssl_lib.notebook.interactive.slices import ShownSlice, shown_slice
+from ssl_lib.notebook.interactive.slices import ShownSlice, all_slices, shown_slice
 from ssl_lib.notebook.interactive.surface import round_up
 from ssl_lib.utils.errors import InputError
 
 Labels = Mapping[str, UInt8[np.ndarray, "*space"]]
 ROOM = 150_000  # bytes of all pictures
+ROOM_FOR_WHOLE = 130_000  # bytes of the scans whose slices are all there
 REFERENCE = "supervised_strong"
 KEYS = (
     "Dice of each test scan, a line for each row. Arrow left and right: next scan of the row. "
@@ -64,6 +65,7 @@ def scans(
     pictures = _pictures(cases, truths, predictions)
     shown = [case.case_id for case in cases[: len(pictures)]]
     found = [_row(key, shown, result) for key in rows]
+    whole = _add_slices(pictures, cases, truths, predictions, found[rows.index(row)]["order"])
     data = {
         "scans": pictures,
         "rows": found,
@@ -75,7 +77,7 @@ def scans(
         "judged": [RIGHT, WRONG],
         "far": {"clip": _clip(pictures), "map": [*DIVERGING[:2], *DIVERGING[3:]], "none": WRONG},
         "keys": KEYS,
-        "caption": _caption(len(shown), len(cases), result),
+        "caption": _caption(len(shown), len(cases), result) + _of_slices(whole, row_name(row)),
     }
     show_interactive(
         "scans",
@@ -149,6 +151,50 @@ def _pictures(
             break
         found.append(one)
     return found
+
+
+def _add_slices(
+    pictures: list[dict[str, Any]],
+    cases: Sequence[Case],
+    truths: Labels,
+    predictions: Mapping[str, Labels],
+    order: Sequence[int],
+) -> list[str]:
+    """Adds all slices of the scans that a reader looks at first, as long as there is room.
+
+    These are the median, the worst and the best of `order`; returns which of them have slices.
+    """
+    if not order or not pictures[0]["words"]:
+        return []
+    images = [case.image for case in cases]
+    window, axis = shared_window(images), slicing_axis(images)
+    wanted = {"median": order[(len(order) - 1) // 2], "worst": order[0], "best": order[-1]}
+    used, added = 0, []
+    for name, place in wanted.items():
+        case = cases[place]
+        slices = all_slices(case, window, axis)
+        labels = [truths[case.case_id], *(maps[case.case_id] for maps in predictions.values())]
+        truth, *maps = (np.stack([shown.classes(label) for shown in slices]) for label in labels)
+        whole = {
+            "grey": Lossy(np.concatenate([shown.grey for shown in slices])),
+            "truth": truth,
+            "maps": np.stack(maps),
+            "words": [shown.words for shown in slices],
+        }
+        used += len(json.dumps(whole, default=packed))
+        if used > ROOM_FOR_WHOLE:
+            break
+        pictures[place]["whole"] = whole
+        added.append(name)
+    return added
+
+
+def _of_slices(whole: Sequence[str], name: str) -> str:
+    """For which scans the slices can be stepped through."""
+    if not whole:
+        return ""
+    scans = " and ".join(filter(None, [", ".join(whole[:-1]), whole[-1]]))
+    return f" The {scans} scan of {name} can be seen slice by slice."
 
 
 def _picture(

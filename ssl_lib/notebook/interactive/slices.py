@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,22 @@ def shown_slice(
     axis: int | None = None,
 ) -> ShownSlice:
     """The slice of `choose_slice`, its grey levels as bytes over `window` (default: its own)."""
-    cut = choose_slice(case.image, truth, axis)
+    return _at(case, choose_slice(case.image, truth, axis), window)
+
+
+def all_slices(
+    case: Case, window: tuple[float, float] | None = None, axis: int | None = None
+) -> list[ShownSlice]:
+    """Every slice of a scan along `axis` (default: as `choose_slice`), as `shown_slice` shows one;
+    of a 2D image the only one."""
+    axis = choose_slice(case.image, axis=axis).axis
+    places = (
+        [Slice(axis)] if axis is None else map(partial(Slice, axis), range(case.image.shape[axis]))
+    )
+    return [_at(case, cut, window) for cut in places]
+
+
+def _at(case: Case, cut: Slice, window: tuple[float, float] | None) -> ShownSlice:
     picture = np.asarray(cut.of(case.image), np.float32)
     factor = -(-max(picture.shape) // MOST_PIXELS)
     low, high = window or shared_window([case.image])
