@@ -343,14 +343,14 @@ def level(dimensions, channels, kernel, stride=1):
 class FlatParts(nn.Module):
     """Three levels of flat kernels, joined by 1 x 1 convolutions; a head at half resolution."""
 
-    def __init__(self, dimensions, n_classes, width, *, dropout=0.1, symmetric=False):
+    def __init__(self, dimensions, n_classes, width, *, channels=1, dropout=0.1, symmetric=False):
         super().__init__()
         one, two, three = width, 2 * width, 4 * width
         rest = (dimensions - 1) * (1,)
         kernel = (*(3 * side for side in rest), 3 if symmetric else 1)
         make, join = partial(level, dimensions, kernel=kernel), CONVOLUTION[dimensions]
         self.pairs = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions]((*rest, 2))
-        stem = make((1, one, one), stride=(*(2 * side for side in rest), 1))
+        stem = make((channels, one, one), stride=(*(2 * side for side in rest), 1))
         self.encoder = nn.ModuleList([stem, make((one, two, two)), make((two, three, three))])
         self.decoder = nn.ModuleList([make((two, two, two)), make((one, one))])
         self.narrow = nn.ModuleList([join(three, two, 1), join(two, one, 1)])
@@ -416,7 +416,8 @@ def view_network(study, member, *, views, **options):
     width = max(4, width // 8 * 8)  # a multiple of 8 uses the whole vector unit
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(study.seed, "weights", member))
-        flat = FlatUNet(dimensions, study.cohort.n_classes, width, **options)
+        sizes = (dimensions, study.cohort.n_classes, width)
+        flat = FlatUNet(*sizes, channels=study.cohort.n_channels, **options)
     made = ViewNetwork(flat, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 

@@ -37,7 +37,7 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The values of the other notebooks, and four more. Your folder looks like this:
+# The values of the other notebooks, and five more. Your folder looks like this:
 #
 # ```
 # FOLDER/imagesTr/NAME.nii.gz   scans for training, with or without a label map
@@ -53,7 +53,7 @@
 # |---|---|---|
 # | `NAME.nii.gz`, `NAME.nii` | of any volume format | `.nii.gz`, its header |
 # | `NAME.mha`, `.mhd`, `.nrrd`, `.nhdr` | of any volume format | `.mha`, `.nrrd`, its header |
-# | `NAME/`: one DICOM series | the same; PNG for a single slice | `.nii.gz` on its grid |
+# | `NAME/`: DICOM series; `NAME.dcm`: all slices | the same, *DICOM-SEG* | `.dcm` or `.nii.gz` |
 # | `NAME.png`, `.jpg`, `.tif`, `.bmp` | PNG, TIFF: numbers or colours | `.png`: class numbers |
 #
 # A scan with several **channels** has a file for each, in nnU-Net's names: `NAME_0000.nii.gz`,
@@ -67,6 +67,7 @@ PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
 N_LABELLED = 4  # scans whose labels training may see
 FOLDS = 0  # 0: one held-out set; n: every labelled scan is tested once, in n folds over patients
 SEED = 0  # initial weights, batches and augmentation
+DICOM_AS = ".dcm"  # how DICOM series are predicted: .dcm (DICOM-SEG) or .nii.gz
 METHODS = "supervised_few mean_teacher soft_labels"  # also bcp aau ...; supervised_strong always
 EXCLUDE_BROKEN = True  # name what cannot be used and go on; False refuses the folder
 DATA_DIR = ""  # where downloaded data lie; empty: $SSL_DATA_DIR, else the folder data
@@ -104,7 +105,7 @@ from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.utils.errors import InputError
 from ssl_lib.figures import show
-from ssl_lib.export.model import export_model, load_model, predict_scan
+from ssl_lib.export.model import export_model, load_model, other_seeds, predict_scan
 from ssl_lib.export.nnunet import write_nnunet_dataset
 from ssl_lib.export.output import output_folder
 from ssl_lib.evaluation.metrics import nan_mean
@@ -125,7 +126,8 @@ from ssl_lib.methods import row_name
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.own_tables import next_scan_table, post_processing_table, suspicious_table
+from ssl_lib.notebook.own_tables import doors_table, next_scan_table
+from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
 from ssl_lib.notebook.tables import number, plain_table, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
 from ssl_lib.export.predictions import predict_files, read_classes, score_files, write_list
@@ -365,7 +367,7 @@ check(
 # millimetres apart mixes strangers. So slices are learnt singly, in 2D, if they lie three times as
 # far apart as the voxels within them (median over the scans), or if there are fewer than 16.
 # Otherwise scans are learnt as volumes. At the quick profile large volumes are downsampled by whole
-# numbers for training; predictions are interpolated back, and written at the full resolution.
+# numbers and large slices resampled; predictions are written at the full resolution.
 #
 # For the same reason an organ must not change its size in voxels from scan to scan. If the voxels
 # of two scans differ by more than a fifth along an axis, all scans are **resampled** to the median
@@ -385,11 +387,15 @@ check(
 kind = "volumes, in 3D" if cohort.dimensions == 3 else "single slices, in 2D"
 print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {settings.patch}")
 sizes = settings.spacing and " x ".join(f"{size:.3g}" for size in settings.spacing)
-print(
-    f"resampled to {sizes} mm for the network" if sizes else "one voxel size: nothing is resampled"
-)
+unit = f"{cohort.spacing_unit} for the network"
+print(f"resampled to {sizes} {unit}" if sizes else "one voxel size: nothing is resampled")
 print(f"channels: {', '.join(cohort.channel_names)}")
 print(f"share of labelled patches that must hold an organ: {settings.foreground:.2f}")
+
+# %% tags=["results"]
+doors = Path("reports/validation/06_acdc_as_a_folder.json")  # trials/06_acdc_as_a_folder.py
+if doors.is_file():
+    display(doors_table(json.loads(doors.read_text())))
 
 # %% [markdown]
 # **Task 4. Millilitres.** Write `millilitres(voxels, spacing)`: the volume of so many voxels whose
@@ -430,8 +436,8 @@ check(
 # each other. Uncertainty co-training (02) has several networks that look along different axes.
 # Anatomically aware uncertainty (03) first trains an [autoencoder](../docs/glossary.md) on the few
 # label maps. Structure-aware filtering (04) shows two networks two filtered versions of each scan.
-# Methods with several networks give two rows: one network alone, and the average of all. UMCT and
-# DSAIF take scans of one channel, and say so if yours have several.
+# Methods with several networks give two rows: one network alone, and the average of all. DSAIF
+# takes scans of one channel: its trees order the grey levels of one image.
 
 
 # %% tags=["definition"]
@@ -555,10 +561,9 @@ ask(
 
 # %% [markdown]
 # **How to read it.** An interval above zero: that row is better than the strong baseline on scans
-# like these. One that holds zero: not shown. The first place alone makes no winner. And the row
-# that you *use* must not be chosen on the test scans, or its score there is no longer an honest
-# one. Validation scans are for that. (Folds have none: there the pooled scores choose, as in
-# nnU-Net, and the score of the first place is a little too good.)
+# like these. One that holds zero: not shown. And the row that you *use* must not be chosen on the
+# test scans, or its score there is no longer honest. Validation scans are for that. (Folds have
+# none: there the pooled scores choose, as in nnU-Net, and the first score is a little too good.)
 
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
@@ -607,7 +612,8 @@ exported = {row: load_model(path, study.device) for row, path in weights.items()
 test_names = [case.case_id for case in cohort.test]
 refused = {}
 for row, model in exported.items():
-    _, refused[row] = predict_files(model, fingerprint, test_names, output / "predictions" / row)
+    parts = (test_names, output / "predictions" / row, DICOM_AS)
+    _, refused[row] = predict_files(model, fingerprint, *parts)
 for name, error in {name: e for row in refused.values() for name, e in row.items()}.items():
     print(f"{name} was not predicted:\n{error}")
 
@@ -616,7 +622,7 @@ full_size = max(scans.geometry.factors) == 1
 lines = []
 for row in trainings if test_names else ():
     there = [name for name in test_names if name not in refused[row]]
-    from_files, _ = score_files(output / "predictions" / row, fingerprint, there)
+    from_files, _ = score_files(output / "predictions" / row, fingerprint, there, DICOM_AS)
     table = cleaned[row]
     lines.append((row_name(row), number(table, 4), number(from_files["dice"], 4)))
     if full_size and there == test_names:
@@ -635,9 +641,8 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 # %%
 groups = scan_groups(scans)
 others = [name for name in groups if name not in test_names]
-predicted, not_predicted = predict_files(
-    exported[best], fingerprint, [*test_names, *others], output / "predictions" / best
-)
+parts = ([*test_names, *others], output / "predictions" / best, DICOM_AS)
+predicted, not_predicted = predict_files(exported[best], fingerprint, *parts)
 write_list(output / "predictions" / f"{best}.csv", predicted, groups, not_predicted)
 print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
 for name, error in not_predicted.items():
@@ -663,7 +668,7 @@ def opened(name):
     volume = read_volume(listing.images[name])
     files = (listing.labels.get(name), predicted[name].path)
     labels = (
-        path and read_classes(path, volume, fingerprint.values, listing.colours) for path in files
+        path and read_classes(path, volume, fingerprint.values, listing.codes) for path in files
     )
     image = as_image(volume.voxels, volume.path, fill_nan=True)
     return Scan(image, volume.spacing, *labels)
@@ -704,9 +709,10 @@ interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT
 # %% [markdown]
 # ## What can be watched without truth?
 #
-# Four signs need no label map: the share of each class (does it shrink to nothing, or grow?), its
+# Five signs need no label map: the share of each class (does it shrink to nothing, or grow?), its
 # number of components, the **agreement** (Dice) of teacher and student, if the row has a teacher,
-# and the mean agreement of any two rows. [Snapshots](../docs/glossary.md) of the training are those
+# the mean agreement of any two rows, and that of *seeds*, once a run of another `SEED` has exported
+# its network. [Snapshots](../docs/glossary.md) of the training are those
 # of one unlabelled scan, so this figure shows that scan alone:
 
 # %% tags=["figure"]
@@ -725,9 +731,10 @@ free = cohort.unlabelled
 free_maps = {row: study.predict(t.networks["student"], free) for row, t in trainings.items()}
 teacher = trainings[best].networks.get("teacher")
 taught = teacher and study.predict(teacher, free)
-watched = watch_scans(
-    free_maps[best], cohort.n_classes, teacher=taught, rows=list(free_maps.values())
-)
+seeds = [free_maps[best]]
+seeds += [study.predict(one.network, free) for one in other_seeds(OUTPUT_DIR, exported[best])]
+more = {"teacher": taught, "rows": list(free_maps.values()), "seeds": seeds}
+watched = watch_scans(free_maps[best], cohort.n_classes, **more)
 suspicious_table(watched, cohort.class_names)
 
 # %% [markdown]
@@ -797,13 +804,13 @@ if cohort.spacing_unit == "mm":
 # python -m ssl_lib.export WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
 # ```
 #
-# `SCAN` may be of any format above, the folder of a DICOM series among them; of a scan with several
-# channels name the files of all, in the order of the card. `OUTPUT` ends in `.nii.gz`, `.mha` or
-# `.nrrd`, for a picture in `.png`.
+# `SCAN` may be of any format above; of a scan with several channels name the files of all, in the
+# order of the card. `OUTPUT` ends in `.nii.gz`, `.mha` or `.nrrd`, for DICOM also in `.dcm`, for a
+# picture in `.png`.
 
 # %%
 new_scan = fingerprint.listing.files(unseen[-1])
-new_file = output / "new" / prediction_name("one_scan", new_scan[0])
+new_file = output / "new" / prediction_name("one_scan", new_scan[0], DICOM_AS)
 done = predict_scan(weights[best], new_scan, new_file)
 for name, size in done.sizes.items():
     print(f"{name}: {size:.1f} {done.unit}")
@@ -917,19 +924,18 @@ print(done.path)
 # - Weights without their classes, geometry and scores are numbers. Here they travel together.
 #
 # **Limits.** One label for each voxel. A picture has no millimetres: it is measured in pixels, and
-# pictures of very different magnification should be resized before. DICOM is read as one series of
-# single slices, evenly apart; label maps are not written as DICOM-SEG. A new scan is resampled only
-# if those of the training were. Scans without the organ are predicted all the same. Settings are
-# those of the profile, chosen on other data; with hundreds of scans of your own use the profile
-# `gpu`. The checks know frequent mistakes, not all. For research and teaching only: nothing here
-# is a medical device.
+# pictures of very different magnification should be resized before. Slices of DICOM lie evenly
+# apart, without time points. A new scan is resampled only if those of the training were. Scans
+# without the organ are predicted all the same. Settings are those of the profile, chosen on other
+# data; with hundreds of scans of your own use the profile `gpu`. The checks know frequent mistakes,
+# not all. For research and teaching only: nothing here is a medical device.
 #
 # **Next:** label the scans at the top of the list, add their files to `labelsTr`, run again.
 #
 # ## References
 #
 # - NIfTI and orientations: the documentation of nibabel, <https://nipy.org/nibabel/>. Other formats
-#   are read by SimpleITK, <https://simpleitk.org>, and Pillow.
+#   are read by SimpleITK, <https://simpleitk.org>, and Pillow, DICOM-SEG by highdicom.
 # - Voxel sizes and thick slices: F. Isensee et al., nnU-Net, Nature Methods 18:203-211, 2021.
 # - The layout of the folder: Medical Segmentation Decathlon, M. Antonelli et al., Nature
 #   Communications 13:4128, 2022.

@@ -295,7 +295,7 @@ MARGIN = 0.25
 degrees finds nearly all of its voxels in the scan (a test measures it)."""
 
 
-LARGEST_PATCH = {2: 96, 3: 64}
+LARGEST_PATCH = {2: 128, 3: 64}
 """Voxels along an axis of the quick profile's patches, by their dimensions."""
 
 

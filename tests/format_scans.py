@@ -6,17 +6,23 @@ The organs are those of `organ_scans`; files are written by SimpleITK and Pillow
 from __future__ import annotations
 
 import locale
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import SimpleITK as sitk
 from organ_scans import SPACING, organ, write_oriented
 from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
 
 ORIGIN = (20.5, -13.25, 7.0)
 COLOURS = np.uint8([[0, 0, 0], [255, 0, 0], [0, 128, 255]])
 STRAIGHT = np.eye(3)
+SERIES = "1.2.826.0.1.3680043.2.1125.1"
 
 
 def oblique(degrees: float = 20.0) -> np.ndarray:
@@ -51,13 +57,15 @@ def write_dicom(
     *,
     slope: float = 1.0,
     intercept: float = 0.0,
-    series: str = "1.2.826.0.1.3680043.2.1125.1",
+    series: str = SERIES,
     without: Sequence[int] = (),
     moved: Callable[[int], np.ndarray] = lambda number: np.zeros(3),
     patient: str = "",
+    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """A series of one file a slice, its numbers falling where heights rise; grey levels are
-    stored / slope - intercept. `without` are slices that are lost, `moved` shifts slices (mm)."""
+    stored / slope - intercept. `without` are slices that are lost, `moved` shifts slices (mm);
+    `tags` are changed afterwards, an empty one is taken away."""
     folder.mkdir(parents=True, exist_ok=True)
     image = itk_image(voxels, directions)
     writer = sitk.ImageFileWriter()
@@ -91,7 +99,94 @@ def write_dicom(
         spoken = locale.setlocale(locale.LC_ALL)
         writer.Execute(one)
         locale.setlocale(locale.LC_ALL, spoken)  # GDCM writes in the C locale, and stays there
+        retag(Path(writer.GetFileName()), {**series_tags(series), **(tags or {})})
     return folder
+
+
+def write_frames(
+    path: Path,
+    voxels: np.ndarray,
+    directions: np.ndarray = STRAIGHT,
+    *,
+    order: Sequence[int] | None = None,
+    times: int = 1,
+    stacks: int = 1,
+    intercepts: Sequence[int] | None = None,
+    own_groups: bool = False,
+) -> Path:
+    """An enhanced CT: all slices in one file, as frames in the given order. Grey levels are stored
+    minus the intercept of each slice. With `times` every place is there several times, `stacks`
+    share the slices out; `own_groups` repeats directions and pixel sizes in each frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    depth = voxels.shape[2]
+    image, order = itk_image(voxels, directions), list(order or range(depth)) * times
+    shift = np.array(intercepts or [-1024] * depth)
+    tags = Dataset()
+    tags.file_meta = FileMetaDataset()
+    tags.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    tags.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    tags.SOPInstanceUID = f"{SERIES}.7.{sum(path.stem.encode())}"
+    tags.StudyInstanceUID, tags.SeriesInstanceUID = f"{SERIES}.10", f"{SERIES}.8"
+    tags.FrameOfReferenceUID, tags.Modality, tags.SeriesDescription = f"{SERIES}.20", "CT", "all"
+    tags.PatientID = tags.PatientName = ""
+    tags.Columns, tags.Rows, tags.NumberOfFrames = *voxels.shape[:2], len(order)
+    tags.SamplesPerPixel, tags.PhotometricInterpretation = 1, "MONOCHROME2"
+    tags.BitsAllocated, tags.BitsStored, tags.HighBit, tags.PixelRepresentation = 16, 16, 15, 1
+    stored = np.round(voxels - shift).astype("<i2").transpose(2, 1, 0)
+    tags.PixelData = np.ascontiguousarray(stored[order]).tobytes()
+    cosines = [f"{value:.10g}" for value in (*directions[:, 0], *directions[:, 1])]
+    common = {
+        "PlaneOrientationSequence": {"ImageOrientationPatient": cosines},
+        "PixelMeasuresSequence": {
+            "PixelSpacing": [SPACING[1], SPACING[0]],
+            "SliceThickness": SPACING[2],
+        },
+    }
+    tags.SharedFunctionalGroupsSequence = [groups({} if own_groups else common)]
+    frames = []
+    for number, z in enumerate(order):
+        place = image.TransformIndexToPhysicalPoint((0, 0, int(z)))
+        own = {
+            "PlanePositionSequence": {"ImagePositionPatient": [f"{v:.10g}" for v in place]},
+            "FrameContentSequence": {"StackID": str(int(z) * stacks // depth + 1)},
+            "PixelValueTransformationSequence": {
+                "RescaleSlope": 1,
+                "RescaleIntercept": int(shift[z]),
+                "RescaleType": "HU",
+            },
+            **(common if own_groups else {}),
+        }
+        own["FrameContentSequence"]["TemporalPositionIndex"] = number // depth + 1
+        frames.append(groups(own))
+    tags.PerFrameFunctionalGroupsSequence = frames
+    tags.save_as(path, enforce_file_format=True)
+    return path
+
+
+def groups(content: Mapping[str, Mapping[str, object]]) -> Dataset:
+    """Functional groups of one item each."""
+    found = Dataset()
+    for name, tags in content.items():
+        item = Dataset()
+        for key, value in tags.items():
+            setattr(item, key, value)
+        setattr(found, name, [item])
+    return found
+
+
+def series_tags(series: str) -> dict[str, str]:
+    """What GDCM leaves away or makes anew for each file: the study, the frame of reference."""
+    return {"StudyInstanceUID": f"{series}.10", "FrameOfReferenceUID": f"{series}.20"}
+
+
+def retag(path: Path, tags: Mapping[str, str]) -> None:
+    """Change tags of a DICOM file; an empty one is taken away."""
+    content = dcmread(path)
+    for name, value in tags.items():
+        setattr(content, name, value)
+        if not value:
+            delattr(content, name)
+    content.save_as(path)
 
 
 def write_picture(path: Path, pixels: np.ndarray, **options: object) -> Path:
@@ -138,6 +233,74 @@ def as_dicom(part: Path, name: str, seed: int) -> None:
         write_itk(part / f"{name}.nrrd", label, oblique())
     else:
         write_dicom(part / name, np.round(image) * 2 - 1024, oblique(), slope=2, intercept=-1024)
+
+
+def as_frames(part: Path, name: str, seed: int) -> None:
+    """Images as enhanced CT, one file each, label maps as .nrrd on their grid."""
+    image, label = organ(seed)
+    if part.name == "labelsTr":
+        write_itk(part / f"{name}.nrrd", label, oblique())
+    else:
+        write_frames(part / f"{name}.dcm", np.round(image), oblique())
+
+
+def as_dicom_seg(part: Path, name: str, seed: int) -> None:
+    """Images as CT series, label maps as DICOM-SEG, whose segments are numbered now one way, now
+    the other."""
+    image, label = organ(seed)
+    series = part.with_name("imagesTr") / name
+    if part.name == "imagesTr":
+        write_dicom(series, np.round(image), oblique())
+    else:
+        names = ["left", "right"]
+        order = [1, 2] if seed % 2 else [2, 1]
+        write_seg(part / f"{name}.dcm", series, label, [names[i - 1] for i in order], order)
+
+
+def write_seg(
+    path: Path,
+    series: Path,
+    label: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[int],
+    **more: object,
+) -> Path:
+    """A DICOM-SEG of a series whose segments 1, 2, ... are these classes of a label map (x, y, z,
+    as SimpleITK has the series), by highdicom, from all slices in the order of their files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sources = [dcmread(file) for file in sorted(series.iterdir())]
+    for tags in sources:
+        tags.SliceThickness = SPACING[2]
+    planes = label.transpose(2, 1, 0)[::-1]  # file names fall where heights rise
+    masks = np.stack([planes == value for value in classes], axis=-1)
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=codes.SCT.Tissue,
+            segmented_property_type=codes.SCT.Tissue,
+            algorithm_type="MANUAL",
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+    highdicom.seg.Segmentation(
+        **{
+            "source_images": sources,
+            "pixel_array": masks,
+            "segmentation_type": "BINARY",
+            "segment_descriptions": segments,
+            "series_instance_uid": highdicom.UID(),
+            "series_number": 2,
+            "sop_instance_uid": highdicom.UID(),
+            "instance_number": 1,
+            "manufacturer": "somebody",
+            "manufacturer_model_name": "a tool",
+            "software_versions": "1",
+            "device_serial_number": "1",
+            **more,
+        }
+    ).save_as(path)
+    return path
 
 
 def as_pictures(part: Path, name: str, seed: int) -> None:

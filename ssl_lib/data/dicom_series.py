@@ -1,4 +1,5 @@
-"""A folder of DICOM files as one volume, read by SimpleITK; all but one whole series is refused.
+"""A DICOM series as one volume, from a folder of files or one file of many frames; all but one
+whole series is refused. Single slices are read by SimpleITK, frames as `dicom_frames` says.
 
 ITK would read a series without one of its slices, and one of two series in a folder, and say
 nothing. So the place of every slice is looked at first.
@@ -7,13 +8,14 @@ nothing. So the place of every slice is looked at first.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
+from ssl_lib.data.dicom_frames import Slice, frame_voxels, frames_in, holds_frames
 from ssl_lib.data.itk_files import TO_RAS, itk_affine, itk_voxels
 from ssl_lib.data.nifti_bytes import AGAIN, fits_into_memory
 from ssl_lib.data.reading import Volume, reoriented
@@ -35,52 +37,42 @@ TURNED = 1e-3
 """Directions of slices may differ by this much."""
 
 
-@dataclass(frozen=True)
-class Slice:
-    """One file of a series: its size, place and directions (mm, LPS), and its series in words."""
-
-    path: Path
-    size: tuple[int, ...]
-    series: str
-    words: str
-    affine: Float[np.ndarray, "4 4"]
-    placed: bool
-    components: int = 1
-
-    @property
-    def normal(self) -> Float[np.ndarray, " 3"]:
-        """The direction across the slice, of length 1."""
-        across = np.cross(self.affine[:3, 0], self.affine[:3, 1])
-        return across / np.linalg.norm(across)
-
-
-def read_dicom(folder: Path, *, turned_as: Volume | None = None) -> Volume:
-    """The volume of the one DICOM series in a folder, its axes turned or flipped to right, front,
-    top (see `reading.read_nifti`); grey levels are those of rescale slope and intercept.
+def read_dicom(path: Path, *, turned_as: Volume | None = None) -> Volume:
+    """The volume of the one DICOM series in a folder or a file, its axes turned or flipped to
+    right, front, top (see `reading.read_nifti`); grey levels are those of rescale slope and
+    intercept.
 
     Raises `InputError` for a folder with two series, a series with missing slices, with slices of
     several sizes or directions, or several at one place, a tilted gantry, and damaged files.
     """
+    slices, affine = series_in(path)
+    fits_into_memory(8 * len(slices) * int(np.prod(slices[0].size)), path)
+    channels = frame_voxels(slices) if slices[0].frame else _file_voxels(slices, path)
+    first, *others = (reoriented(one, affine, path, turned_as) for one in channels)
+    return replace(first, further=tuple((one.voxels, path) for one in others))
+
+
+def _file_voxels(slices: list[Slice], folder: Path) -> list[Shaped[np.ndarray, "x y z"]]:
+    """The channels of slices in files of their own."""
     import SimpleITK
 
-    slices, affine = series_in(folder)
-    fits_into_memory(8 * len(slices) * int(np.prod(slices[0].size)), folder)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames([str(one.path) for one in slices])
     several = slices[0].components > 1
     kinds = SimpleITK.sitkFloat32, SimpleITK.sitkVectorFloat32
     reader.SetOutputPixelType(kinds[several])  # floats: a slope may differ from slice to slice
-    channels = [one.reshape((*one.shape[:2], -1)) for one in itk_voxels(reader.Execute, folder)]
-    first, *others = (reoriented(one, affine, folder, turned_as) for one in channels)
-    return replace(first, further=tuple((one.voxels, folder) for one in others))
+    return [one.reshape((*one.shape[:2], -1)) for one in itk_voxels(reader.Execute, folder)]
 
 
 def series_in(folder: Path) -> tuple[list[Slice], Float[np.ndarray, "4 4"]]:
-    """The slices of the series in a folder, in the order of their places, and its affine (RAS, mm).
+    """The slices of the series in a folder, or in one file, in the order of their places, and its
+    affine (RAS, mm).
 
     Raises `InputError` as `read_dicom`.
     """
-    slices = [_slice(path) for path in dicom_files(folder)]
+    files = dicom_files(folder)
+    many = len(files) == 1 and holds_frames(files[0])
+    slices = frames_in(files[0]) if many else [_slice(path) for path in files]
     if not slices:
         raise InputError("holds no DICOM file", where=folder, expected="the files of one series")
     _refuse_two_series(slices, folder)
@@ -131,10 +123,10 @@ def _slice(path: Path) -> Slice:
     size = tuple(reader.GetSize())
     if len(size) > 3 or (len(size) == 3 and size[2] > 1):
         raise InputError(
-            f"is a multi-frame file ({size[-1]} frames)",
+            f"is a multi-frame file ({size[-1]} frames) among others",
             where=path,
-            expected="one slice in each file",
-            fix="convert the series to NIfTI with dcm2niix",
+            expected="one file with all frames, or one slice in each file",
+            fix="give it a folder of its own",
         )
     kind, name = _tag(reader, KIND), _tag(reader, NAME)
     words = " ".join(part for part in (kind, repr(name) if name else "") if part)
@@ -183,7 +175,7 @@ def _refuse_unlike(slices: list[Slice]) -> None:
         if one.size != first.size or turned > TURNED * np.linalg.norm(first.affine[:3, 0]):
             what = "size" if one.size != first.size else "direction or pixel size"
             raise InputError(
-                f"has another {what} than {first.path.name}",
+                f"has another {what} than {first.name}",
                 where=one.path,
                 expected="slices of one stack",
                 fix="move overviews (scouts, localizers) and other stacks away",
@@ -196,12 +188,12 @@ def _even_gap(slices: list[Slice], gaps: Float[np.ndarray, " gap"], folder: Path
     low, high = int(gaps.argmin()), int(gaps.argmax())
     if gaps[low] < 1e-3:
         raise InputError(
-            f"{slices[low].path.name} and {slices[low + 1].path.name} lie at one place",
+            f"{slices[low].name} and {slices[low + 1].name} lie at one place",
             where=folder,
             expected="one image for each place",
             fix="if these are time points, echoes or copies, leave one of them here",
         )
-    pair = f"{slices[high].path.name} and {slices[high + 1].path.name}"
+    pair = f"{slices[high].name} and {slices[high + 1].name}"
     if gaps[high] > MISSING * usual:
         lost = sum(round(gap / usual) - 1 for gap in gaps if gap > MISSING * usual)
         raise InputError(

@@ -14,12 +14,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from ssl_lib.data.dicom_seg import read_seg, refuse_seg, seg_file, segment_label, segment_labels
 from ssl_lib.data.dicom_series import patient_id
 from ssl_lib.data.folder_files import (
+    Codes,
     Finding,
     Findings,
     Listing,
@@ -30,7 +33,7 @@ from ssl_lib.data.folder_files import (
 from ssl_lib.data.formats import on_stored_grid, read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients
-from ssl_lib.data.pictures import Colours, colour_name, label_colours
+from ssl_lib.data.pictures import colour_name, label_colours
 from ssl_lib.data.preprocessing import Header, slice_axis
 from ssl_lib.data.reading import (
     BESIDE_NOTED,
@@ -158,7 +161,7 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
 
     folder = Path(folder)
     findings = Findings(folder)
-    listing = _with_colours(list_folder(folder, findings), findings)
+    listing = _with_segments(_with_colours(list_folder(folder, findings), findings), findings)
     properties: dict[str, ScanProperties] = {}
     for scan in listing.images:
         with findings.collected():
@@ -173,6 +176,7 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     _exclude_duplicates(listing, properties, findings)
     names, values = _classes(listing, properties, findings)
     usable = _with_patients(_only(listing, properties), findings)
+    usable = replace(usable, codes={**usable.codes, **_segment_values(names, values)})
     axis = slice_axis(
         [one.shape for one in properties.values()], [one.spacing for one in properties.values()]
     )
@@ -213,7 +217,39 @@ def _with_colours(listing: Listing, findings: Findings) -> Listing:
             "one number for each class in all files",
             "if the colours are right, save all label maps as RGB",
         )
-    return replace(listing, colours=colours)
+    return replace(listing, codes=cast(Codes, colours))
+
+
+def _with_segments(listing: Listing, findings: Findings) -> Listing:
+    """The listing with the value of each segment's label, where label maps are DICOM-SEG: stated by
+    dataset.json, or else in the order of their numbers, and told."""
+    numbers: dict[str, int] = {}
+    for path in listing.labels.values():
+        if format_of(path) == "dicom":
+            with suppress(InputError):  # refused by name where it is used
+                for number, label in segment_labels(path).items():
+                    numbers.setdefault(label, number)
+    if not numbers:
+        return listing
+    description = dict(listing.description)
+    if not description.get("labels"):
+        ordered = sorted(numbers, key=lambda label: (numbers[label], label))
+        description["labels"] = ("background", *ordered)
+        description["values"] = tuple(range(len(ordered) + 1))
+        words = [f"{label} is {value}" for value, label in enumerate(ordered, start=1)]
+        findings.note(
+            "label maps",
+            f"segments stand for classes by their labels: {some(words, 8)}",
+            "",
+            'to choose values, write "labels": {"background": 0, ...} into dataset.json',
+        )
+    segments = _segment_values(description["labels"], description["values"])
+    return replace(listing, description=description, codes={**listing.codes, **segments})
+
+
+def _segment_values(names: Sequence[str], values: Sequence[int]) -> Codes:
+    """The value of each class by the label of its segment; the background is none."""
+    return dict(zip(map(segment_label, names[1:]), values[1:], strict=True))
 
 
 def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
@@ -242,9 +278,11 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
         undefined=undefined,
         classes={},
     )
+    if format_of(path) == "dicom":
+        _warn_without_seg(path, findings)
     with findings.collected():
         if scan in listing.labels:
-            label, beside = label_beside(volume, listing.labels[scan], listing.colours)
+            label, beside = label_beside(volume, listing.labels[scan], listing.codes)
             _refuse_ignored(label, listing, scan)
             counts = value_counts(label)
             properties = replace(
@@ -261,6 +299,14 @@ def _look_at(listing: Listing, scan: str, findings: Findings) -> ScanProperties:
                     f"lies {beside:.2g} voxels beside its image: used as if it lay on it",
                 )
     return properties
+
+
+def _warn_without_seg(path: Path, findings: Findings) -> None:
+    """Tell of a series for which no DICOM-SEG can be written, before hours of training."""
+    try:
+        refuse_seg(path)
+    except InputError as error:
+        findings.warn(error.where, error.problem, error.expected, error.fix)
 
 
 COLOUR_NAMES = ("red", "green", "blue")
@@ -345,22 +391,24 @@ def sparse_axis(label: UInt8[np.ndarray, "x y z"]) -> int | None:
     return None
 
 
-def read_label(
-    image: Volume, path: Path, colours: Colours | None = None
-) -> UInt8[np.ndarray, "x y z"]:
+def read_label(image: Volume, path: Path, codes: Codes | None = None) -> UInt8[np.ndarray, "x y z"]:
     """The label map of an image, on its voxels; see `label_beside`."""
-    return label_beside(image, path, colours)[0]
+    return label_beside(image, path, codes)[0]
 
 
 def label_beside(
-    image: Volume, path: Path, colours: Colours | None = None
+    image: Volume, path: Path, codes: Codes | None = None
 ) -> tuple[UInt8[np.ndarray, "x y z"], float]:
-    """The label map of an image, on its voxels, and how many voxels it lies beside it; `colours`
-    are the values of colours, where label maps are colour pictures.
+    """The label map of an image, on its voxels, and how many voxels it lies beside it; `codes` are
+    the values of colours in pictures and of segments in DICOM-SEG (`Listing.codes`).
 
     Raises `InputError` for a file that is no label map or lies elsewhere; the message says so where
     the two headers differ in the direction of an axis.
     """
+    named = {name: value for name, value in (codes or {}).items() if isinstance(name, str)}
+    if format_of(path) == "dicom" and (seg := seg_file(path)):
+        return read_seg(seg, image, named), 0.0
+    colours = {name: value for name, value in (codes or {}).items() if not isinstance(name, str)}
     volume = read_labels(path, colours=colours)
     if volume.unit == "pixel" and image.unit != "pixel":
         volume = on_stored_grid(volume, image)

@@ -19,6 +19,7 @@ from ssl_lib.data.folder_files import Listing, some, told
 from ssl_lib.data.formats import read_scan
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.scan_files import ScanStore
+from ssl_lib.data.spacing import sizes_text
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
 
@@ -41,10 +42,11 @@ def folder_cohort(
 
     Spacing is in mm (of pictures in pixels), axes to the right, front and top, grey levels z-scored
     per scan. Volumes whose median side is over `largest_side` are downsampled as they are read, so
-    that no more than one is held whole (see `downsampling`). Scans that do not fit into memory are
-    kept in files (see `scan_files`). Without `n_labelled` all labelled scans that are not held out
-    keep their labels. Raises `InputError` if too few labelled scans remain, if none
-    of those that are to be learnt from holds a class, or if the disk has no room either.
+    that no more than one is held whole (see `downsampling`); slices that are learnt singly and are
+    over twice as long are resampled for the network, and predictions back. Scans that do not fit
+    into memory are kept in files (see `scan_files`). Without `n_labelled` all labelled scans that
+    are not held out keep their labels. Raises `InputError` if too few labelled scans remain, if
+    none of those that are to be learnt from holds a class, or if the disk has no room either.
     """
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)
@@ -61,11 +63,13 @@ def folder_cohort(
     sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
-    sentences.append(_caveat(listing, whole, geometry, _common_spacing(fingerprint, geometry)))
+    common = _common_spacing(fingerprint, geometry, largest_side)
+    sentences.append(_caveat(listing, whole, geometry, _resampling(fingerprint, common)))
     share = _organ_share(fingerprint, split)
     sentences += [SMALL_ORGANS.format(share)] if share < SMALL else []
     caveat = " ".join(sentences)
     cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat, share < SMALL)
+    cohort = replace(cohort, common_spacing=common)
     return cohort, geometry
 
 
@@ -161,7 +165,7 @@ def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     volume = read_scan(listing.files(scan))
     label = None
     if scan in listing.labels:
-        values = read_label(volume, listing.labels[scan], listing.colours)
+        values = read_label(volume, listing.labels[scan], listing.codes)
         label = np.searchsorted(fingerprint.values, values).astype(np.uint8)
     image, *others = volume.images()
     further = np.stack(others) if others else None
@@ -189,7 +193,6 @@ def _sealed(
         class_names=fingerprint.class_names,
         small_organs=small_organs,
         channel_names=fingerprint.channel_names,
-        common_spacing=_common_spacing(fingerprint, geometry),
         spacing_unit="voxel" if fingerprint.unit == "pixel" else "mm",
         licence=printable(about.get("licence") or about.get("license") or "not stated"),
         citation=printable(about.get("reference") or "not stated"),
@@ -197,10 +200,33 @@ def _sealed(
     )
 
 
-def _common_spacing(fingerprint: Fingerprint, geometry: Geometry) -> tuple[float, ...] | None:
-    """The voxel size that scans are resampled to, in the order of a patch's axes."""
-    common = fingerprint.common_spacing
+def _common_spacing(
+    fingerprint: Fingerprint, geometry: Geometry, largest_side: int | None
+) -> tuple[float, ...] | None:
+    """The voxel size that scans are resampled to, in the order of a patch's axes: the common one
+    where they differ, a larger one where slices are long. On patches of large slices a network sees
+    too little of each (trials/06_acdc_as_a_folder.py)."""
+    common: tuple[float, ...] | None = fingerprint.common_spacing
+    scans = fingerprint.properties.values()
+    if geometry.axis is not None and largest_side is not None:
+        sizes = np.array(common or np.median([one.spacing for one in scans], axis=0))
+        lengths = np.median([np.multiply(one.shape, one.spacing) for one in scans], axis=0)
+        longest = max(geometry.turned_sizes(lengths / sizes)[1:])
+        if longest > 2 * largest_side:
+            common = tuple(float(size) for size in sizes * longest / (2 * largest_side))
     return None if common is None else geometry.shown_sizes(common)[-geometry.dimensions :]
+
+
+def _resampling(fingerprint: Fingerprint, common: tuple[float, ...] | None) -> str:
+    """In words, what scans are resampled to for the network, and why; "" if they are not."""
+    if common is None:
+        return ""
+    why = "Slices are large" if fingerprint.common_spacing is None else "Voxel sizes differ"
+    unit = "pixels" if fingerprint.unit == "pixel" else "mm"
+    return (
+        f"{why}: for the network scans are resampled to {sizes_text(common)} {unit}, and"
+        " predictions back."
+    )
 
 
 def folder_split(folder: Path, listing: Listing, n_labelled: int | None, seed: int = 0) -> Split:
@@ -258,9 +284,7 @@ def _share(share: float, scans: Sequence[str]) -> int:
     return max(1, round(share * len(scans)))
 
 
-def _caveat(
-    listing: Listing, split: Split, geometry: Geometry, common: tuple[float, ...] | None
-) -> str:
+def _caveat(listing: Listing, split: Split, geometry: Geometry, resampling: str) -> str:
     """The decisions on this folder in words."""
     test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
     sentences = [f"{DRAWN} {test}{len(split.validation)} validation scans."]
@@ -280,9 +304,5 @@ def _caveat(
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")
     if max(geometry.factors) > 1:
         sentences.append(downsampling_note(geometry.factors))
-    if common is not None:
-        sentences.append(
-            f"Voxel sizes differ: for the network scans are resampled to"
-            f" {' x '.join(f'{size:.3g}' for size in common)} mm, and predictions back."
-        )
+    sentences += [resampling] if resampling else []
     return " ".join(sentences)

@@ -8,7 +8,8 @@ FOLDER/dataset.json           class names under "labels" (optional)
 FOLDER/patients.csv           a line "scan,patient" each, under these headings (optional)
 FOLDER/splits_final.json      which scans each fold is tested on, as nnU-Net writes it (optional)
 
-Other formats have other endings (see `suffixes`); a DICOM series is a folder, imagesTr/NAME/.
+Other formats have other endings (see `suffixes`); a DICOM series is a folder, imagesTr/NAME/, or
+one file with all its slices, imagesTr/NAME.dcm; a DICOM-SEG is labelsTr/NAME.dcm.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ssl_lib.data.dicom_frames import holds_frames
 from ssl_lib.data.suffixes import READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
 
@@ -40,6 +42,8 @@ IGNORED = "ignore"
 """The label, in dataset.json, of voxels that nobody outlined (nnU-Net)."""
 
 Weight = Literal["excluded", "warning", "note"]
+Codes = Mapping[tuple[int, int, int] | str, int]
+"""What stands for a value: colours of pictures, labels of segments."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,9 @@ class Listing:
     """The files of a folder by scan id, and what its two optional tables say.
 
     `guessed` are patients by the names of scans that patients.csv does not name. `ignored` is the
-    value of voxels that nobody outlined, if dataset.json states one. `colours` are the values of
-    colours, where label maps are colour pictures. `images` holds the first channel of each scan,
+    value of voxels that nobody outlined, if dataset.json states one. `codes` are the values of
+    colours, where label maps are colour pictures, and of segments, where they are DICOM-SEG, by
+    their labels. `images` holds the first channel of each scan,
     `channels` the files of all by number, from 0.
     """
 
@@ -140,7 +145,7 @@ class Listing:
     description: Mapping[str, Any]
     guessed: Mapping[str, str] = field(default_factory=dict)
     ignored: int | None = None
-    colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    codes: Codes = field(default_factory=dict)
     channels: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
 
     @property
@@ -329,7 +334,7 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
     paths = sorted(folder.glob("[!.]*"))
     headers = {path.name for path in paths if path.name.lower().endswith(DETACHED)}
     for path in sorted(paths, key=_rank):  # of two files of one scan NIfTI comes first
-        if not (holds_dicom(path) if path.is_dir() else suffix_of(path.name)):
+        if not _is_read(path):
             if not _is_voxels(path, headers):
                 unread.append(path)
             continue
@@ -361,6 +366,15 @@ VOXELS = (".raw", ".zraw", ".raw.gz", ".bin")
 def _rank(path: Path) -> tuple[int, Path]:
     """Files in the order of the table of formats, those of one format by name."""
     return list(SUFFIXES).index(format_of(path) or "picture"), path
+
+
+def _is_read(path: Path) -> bool:
+    """Whether a file or a folder is a scan or a label map by its name, or holds DICOM. A .dcm file
+    must hold all slices: one with a single slice is a part of a series, which has a folder."""
+    if path.is_dir():
+        return holds_dicom(path)
+    ending = suffix_of(path.name)
+    return holds_frames(path) if ending in SUFFIXES["dicom"] else bool(ending)
 
 
 def _is_voxels(path: Path, headers: Collection[str]) -> bool:

@@ -22,6 +22,7 @@ from nibabel.orientations import (
     ornt_transform,
 )
 
+from ssl_lib.data.dicom_seg import seg_bytes
 from ssl_lib.data.dicom_series import read_dicom
 from ssl_lib.data.itk_files import itk_label_map, read_itk
 from ssl_lib.data.pictures import Colours, picture_of, read_label_picture, read_picture
@@ -89,7 +90,8 @@ def _on_grid_of(first: Volume, path: Path) -> Volume:
 def read_labels(
     path: Path, *, turned_as: Volume | None = None, colours: Colours | None = None
 ) -> Volume:
-    """The label map of a file; `colours` are the values of colours in pictures.
+    """The label map of a file; `colours` are the values of colours in pictures. A DICOM-SEG is read
+    by `dicom_seg.read_seg`.
 
     Raises `InputError` as `read_volume`.
     """
@@ -123,26 +125,34 @@ def volume_header(volume: Volume) -> Header:
     return Header(NO_DIRECTIONS if is_picture else letters, volume.placed, 0.0, volume.unit)
 
 
-def prediction_name(scan: str, path: Path) -> str:
+def prediction_name(scan: str, path: Path, dicom: str = ".dcm") -> str:
     """The name of the file for the prediction of a scan: of the scan's format, where label maps are
-    written in it, else NIfTI (DICOM) or PNG (pictures)."""
-    ending = {"itk": suffix_of(path.name), "picture": ".png"}.get(format_of(path) or "", ".nii.gz")
+    written in it, else PNG (pictures). That of a DICOM series ends in `dicom`: it is a DICOM-SEG,
+    with ".nii.gz" a NIfTI file."""
+    endings = {"itk": suffix_of(path.name), "picture": ".png", "dicom": dicom}
+    ending = endings.get(format_of(path) or "", ".nii.gz")
     return scan + WRITTEN_AS.get(ending, ending)
 
 
 def write_prediction(
-    path: Path, label: UInt8[np.ndarray, "x y z"], volume: Volume, values: Sequence[int]
+    path: Path,
+    label: UInt8[np.ndarray, "x y z"],
+    volume: Volume,
+    values: Sequence[int],
+    class_names: Sequence[str] = (),
 ) -> Path:
     """Write the label map of a volume onto the voxels of its file.
 
     `label` has its axes to the right, front and top; `values` are the numbers to write for the
     classes 0, 1, ... The ending of `path` decides the format: volumes are written as NIfTI, .mha or
-    .nrrd, pictures as PNG. Returns `path`. Raises `InputError` for any other ending, if the shapes
-    differ, and if `path` is the scan itself, a link to it, or any file that was not written here or
-    was changed since.
+    .nrrd, DICOM series also as DICOM-SEG (.dcm), pictures as PNG. In a DICOM-SEG a class is known
+    by its name in `class_names` (which begin with the background; default: "class 1", ...), not by
+    its value. Returns `path`. Raises `InputError` for any other ending, if the shapes differ, where
+    a series lacks what a DICOM-SEG needs, and if `path` is the scan itself, a link to it, a place
+    inside the series, or any file that was not written here or was changed since.
     """
     kinds = format_of(volume.path), None if path.is_dir() else format_of(path)
-    if kinds[0] == "nifti" and kinds[1] != "itk":
+    if kinds[0] == "nifti" and kinds[1] not in ("itk", "dicom"):
         return write_label_map(path, label, volume.path, values)
     _refuse_ending(path, volume)
     if path.exists() and volume.path.exists() and os.path.samefile(path, volume.path):
@@ -152,6 +162,10 @@ def write_prediction(
             expected="another file for the label map",
             fix="choose another name or folder for the output",
         )
+    if kinds[1] == "dicom":
+        names = class_names or ["background", *(f"class {value}" for value in values[1:])]
+        replace_own(path, seg_bytes(_as_stored(label, volume)[0], volume.path, names))
+        return path
     stored, affine = _as_stored(np.take(np.asarray(values, np.uint8), label), volume)
     if kinds[1] == "nifti":
         return write_new_nifti(path, stored, affine)
@@ -177,12 +191,22 @@ def _known_format(path: Path) -> Format:
 
 
 def _refuse_ending(path: Path, volume: Volume) -> None:
-    allowed = (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
+    allowed: tuple[str, ...] = (
+        (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
+    )
+    is_series = format_of(volume.path) == "dicom"
+    allowed += (".dcm",) if is_series else ()
     if path.is_dir() or suffix_of(path.name) not in allowed:
         raise InputError(
             "is no name for the label map of this scan",
             where=path,
             expected=f"a name that ends in {' or '.join(allowed)}",
+        )
+    if is_series and volume.path.resolve() in path.resolve().parents:
+        raise InputError(
+            f"lies inside of the series {volume.path.name}, which would be two with it",
+            where=path,
+            expected="another folder for the label map",
         )
 
 

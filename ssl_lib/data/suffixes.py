@@ -11,12 +11,15 @@ Format = Literal["nifti", "itk", "dicom", "picture"]
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "nifti": (".nii.gz", ".nii"),
     "itk": (".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd"),
-    "dicom": (),
+    "dicom": (".dcm",),
     "picture": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
 }
-"""Ends of names by format, in small letters. A DICOM series is a folder. Of several files of one
-scan the one whose format stands first here is used."""
-READ = "NIfTI (.nii, .nii.gz), .mha, .mhd, .nrrd, .png, .jpg, .tif, or a folder for a DICOM series"
+"""Ends of names by format, in small letters. A DICOM series is a folder, or one file with all its
+slices. Of several files of one scan the one whose format stands first here is used."""
+READ = (
+    "NIfTI (.nii, .nii.gz), .mha, .mhd, .nrrd, .png, .jpg, .tif, a folder for a DICOM series, or a"
+    " .dcm file with all its slices"
+)
 """What is read, in words."""
 MOST_LOOKED_AT = 1000
 """Files of a folder that are looked at to decide whether it holds DICOM."""
@@ -49,7 +52,9 @@ def is_dicom(path: Path) -> bool:
 
 def dicom_files(folder: Path) -> list[Path]:
     """All DICOM files in a folder and the folders inside it, sorted; hidden files are passed over,
-    and so is the table of contents of a disc."""
+    and so is the table of contents of a disc. Of a file that file."""
+    if not folder.is_dir():
+        return [folder]
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -1,9 +1,9 @@
 """Watching predictions without any truth: signs that something is wrong with a scan.
 
-Four signs, none of which needs a label map: the share of each class, the number of its connected
-components, the agreement of teacher and student, and the agreement between rows. Agreement is Dice
-between two predictions: where networks contradict each other at least one is wrong; where they
-agree they may be wrong together.
+Five signs, none of which needs a label map: the share of each class, the number of its connected
+components, the agreement of teacher and student, between rows, and between seeds of one row.
+Agreement is Dice between two predictions: where networks contradict each other at least one is
+wrong; where they agree they may be wrong together.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ LabelMaps = Mapping[str, UInt8[np.ndarray, "*space"]]
 @dataclass(frozen=True)
 class Watched:
     """The signs of one scan: for each foreground class its share of all voxels and its number of
-    components; Dice of teacher and student, and between rows (NaN where there is nothing to
-    compare). `place` is the mean of its places in the signs, 1 for the most suspicious."""
+    components; Dice of teacher and student, between rows, and between seeds (NaN where there is
+    nothing to compare). `place` is the mean of its places in the signs, 1 for the most suspicious.
+    """
 
     case_id: str
     shares: tuple[float, ...]
     components: tuple[int, ...]
     teacher: float
     rows: float
+    seeds: float
     place: float
 
 
@@ -42,19 +44,20 @@ def watch_scans(
     *,
     teacher: LabelMaps | None = None,
     rows: Sequence[LabelMaps] = (),
+    seeds: Sequence[LabelMaps] = (),
 ) -> list[Watched]:
     """The signs of every predicted scan, the most suspicious first.
 
     `predicted` are the student's label maps by case id, `teacher` those of its teacher, `rows`
-    those of all rows (this one among them). The rule: in each sign the scans are ranked, and the
-    mean of a scan's places counts. In shares and in components the first is the scan with a class
-    farthest from its median over the scans, as a factor; in the two agreements the lowest. A sign
-    that is undefined for a scan does not count for it.
+    those of all rows, `seeds` those of this row by each seed (this one among them). The rule: in
+    each sign the scans are ranked, and the mean of a scan's places counts. In shares and in
+    components the first is the scan with a class farthest from its median over the scans, as a
+    factor; in the agreements the lowest. A sign that is undefined for a scan does not count for it.
     """
     shares = {name: class_shares(label, n_classes) for name, label in predicted.items()}
     parts = {name: count_components(label, n_classes) for name, label in predicted.items()}
     pair = [predicted, teacher] if teacher is not None else []
-    taught, between = agreement(pair, n_classes), agreement(rows, n_classes)
+    taught, between, seeded = (agreement(maps, n_classes) for maps in (pair, rows, seeds))
     undefined = float("nan")
     found = [
         Watched(
@@ -63,6 +66,7 @@ def watch_scans(
             parts[name],
             taught.get(name, undefined),
             between.get(name, undefined),
+            seeded.get(name, undefined),
             undefined,
         )
         for name in predicted
@@ -100,6 +104,7 @@ def _places(found: Sequence[Watched]) -> list[float]:
         _distances([one.components for one in found]),
         -np.array([one.teacher for one in found]),
         -np.array([one.rows for one in found]),
+        -np.array([one.seeds for one in found]),
     ]
     table = np.array([_ranked(sign) for sign in signs])
     return [nan_mean(column) for column in table.T]

@@ -155,7 +155,11 @@ def _build(description: Mapping[str, Any], device: str) -> nn.Module:
     if description["kind"] != VIEW:
         return build_network(description["kind"], **sizes, seed=0)
     stand_in = SimpleNamespace(
-        cohort=SimpleNamespace(dimensions=sizes["dimensions"], n_classes=sizes["n_classes"]),
+        cohort=SimpleNamespace(
+            dimensions=sizes["dimensions"],
+            n_classes=sizes["n_classes"],
+            n_channels=sizes["channels"],
+        ),
         settings=SimpleNamespace(width=sizes["width"]),
         seed=0,
         device=torch.device(device),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,10 @@ def predict_scan(
     files = [scan] if isinstance(scan, (str, Path)) else scan
     volume = read_scan([Path(file) for file in files])
     label = model.segment(volume)
-    path = write_prediction(Path(output), label, volume, model.config["values"])
-    voxel, unit = volume.measure
-    counts = np.bincount(label.ravel(), minlength=len(model.config["class_names"]))
     names = model.config["class_names"]
+    path = write_prediction(Path(output), label, volume, model.config["values"], names)
+    voxel, unit = volume.measure
+    counts = np.bincount(label.ravel(), minlength=len(names))
     sizes = {name: voxel * int(n) for name, n in list(zip(names, counts, strict=True))[1:]}
     warnings = model.warnings(volume)
     if not label.any():
@@ -186,6 +187,22 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Exported
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     network = to_channels_last(network, dimensions).to(device).eval()
     return ExportedModel(network, config, device)
+
+
+def other_seeds(folder: str | Path, model: ExportedModel) -> list[ExportedModel]:
+    """The same row of the same cohort and settings by other seeds, one for each, among all weights
+    that runs have exported below a folder (`FOLDER/RUN/weights/ROW.safetensors`).
+
+    Nothing is trained; files that cannot be used are passed over.
+    """
+    same = ("row", "cohort_hash", "profile", "parameters", "values")
+    found = {model.config["seed"]: model}
+    for path in sorted(Path(folder).glob("*/weights/*.safetensors")):
+        with suppress(InputError):
+            one = load_model(path, model.device)
+            if all(one.config.get(key) == model.config.get(key) for key in same):
+                found.setdefault(one.config["seed"], one)
+    return [one for seed, one in found.items() if seed != model.config["seed"]]
 
 
 def _warnings(
@@ -248,7 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "output",
         type=Path,
         metavar="OUTPUT",
-        help="the label map to write: .nii.gz, .mha or .nrrd; .png for a picture",
+        help="the label map to write: .nii.gz, .mha or .nrrd; .dcm (DICOM-SEG) for a DICOM series;"
+        " .png for a picture",
     )
     options = parser.parse_args(arguments)
     try:

@@ -55,7 +55,7 @@ def write_nnunet_dataset(
                 "is a picture", where=volume.path, expected="volumes: nnU-Net reads PNG folders"
             )
         label_file = pseudo[case] if case in pseudo else listing.labels[case]
-        label = read_classes(label_file, volume, fingerprint.values, listing.colours)
+        label = read_classes(label_file, volume, fingerprint.values, listing.codes)
         channels = ((volume.voxels, volume.path), *volume.further)
         for channel, (voxels, path) in enumerate(channels):
             image = as_image(voxels, path, fill_nan=True)

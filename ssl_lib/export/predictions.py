@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ssl_lib.data.fingerprint import Fingerprint, read_label
+from ssl_lib.data.folder_files import Codes
 from ssl_lib.data.formats import prediction_name, read_volume
-from ssl_lib.data.pictures import Colours
 from ssl_lib.data.reading import Volume
 from ssl_lib.evaluation.metrics import score_scan, summarise
 from ssl_lib.export.model import ExportedModel, Predicted, predict_scan
@@ -23,10 +23,14 @@ from ssl_lib.utils.errors import InputError
 
 
 def predict_files(
-    model: ExportedModel, fingerprint: Fingerprint, scans: Iterable[str], folder: str | Path
+    model: ExportedModel,
+    fingerprint: Fingerprint,
+    scans: Iterable[str],
+    folder: str | Path,
+    dicom: str = ".dcm",
 ) -> tuple[dict[str, Predicted], dict[str, InputError]]:
-    """Predict scans of a folder into `folder/SCAN.nii.gz`, or the ending of the scan's own format
-    (see `formats.prediction_name`).
+    """Predict scans of a folder into `folder/SCAN.nii.gz`, or the ending of the scan's own format,
+    for DICOM series `dicom` (see `formats.prediction_name`).
 
     Returns what was predicted, and why the other scans could not be, by scan: one bad file, or one
     label map that somebody has changed, does not stop the others.
@@ -35,7 +39,7 @@ def predict_files(
     for scan in scans:
         files = fingerprint.listing.files(scan)
         try:
-            written = Path(folder) / prediction_name(scan, files[0])
+            written = Path(folder) / prediction_name(scan, files[0], dicom)
             done[scan] = predict_scan(model, files, written)
         except InputError as error:
             refused[scan] = error
@@ -79,15 +83,15 @@ def _no_formula(cell: str) -> str:
 
 
 def read_classes(
-    path: Path, image: Volume, values: Sequence[int], colours: Colours | None = None
+    path: Path, image: Volume, values: Sequence[int], codes: Codes | None = None
 ) -> UInt8[np.ndarray, "x y z"]:
     """The classes (0, 1, ...) of a label map, or of a written prediction, of an image.
 
-    `values` are the numbers that stand for them in the file, `colours` the values of colours where
-    label maps are colour pictures (`Listing.colours`). Raises `InputError` if the file cannot be
-    read, does not lie on the voxels of the image, or holds another value.
+    `values` are the numbers that stand for them in the file, `codes` the values of colours in
+    pictures and of segments in DICOM-SEG (`Listing.codes`). Raises `InputError` if the file cannot
+    be read, does not lie on the voxels of the image, or holds another value.
     """
-    found = read_label(image, path, colours)
+    found = read_label(image, path, codes)
     extra = np.setdiff1d(found, values)
     if extra.size:
         raise InputError(
@@ -97,9 +101,10 @@ def read_classes(
 
 
 def score_files(
-    folder: str | Path, fingerprint: Fingerprint, scans: Sequence[str]
+    folder: str | Path, fingerprint: Fingerprint, scans: Sequence[str], dicom: str = ".dcm"
 ) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
-    """Scores of written predictions against the folder's label maps, read anew from both files.
+    """Scores of written predictions against the folder's label maps, read anew from both files
+    (those of DICOM series end in `dicom`).
 
     Returns the means over scans and classes (`dice`, `jaccard`, `hd95` and `asd` in mm,
     `empty_predictions`) and one entry for each scan and class, as a result file has them. Raises
@@ -112,9 +117,9 @@ def score_files(
             raise InputError(f"scan {scan!r} has no label map to be scored against")
         listing = fingerprint.listing
         image = read_volume(listing.images[scan])
-        written = Path(folder) / prediction_name(scan, listing.images[scan])
+        written = Path(folder) / prediction_name(scan, listing.images[scan], dicom)
         predicted, truth = (
-            read_classes(file, image, fingerprint.values, listing.colours)
+            read_classes(file, image, fingerprint.values, listing.codes)
             for file in (written, listing.labels[scan])
         )
         n_classes = len(fingerprint.values)

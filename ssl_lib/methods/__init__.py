@@ -32,7 +32,6 @@ _umct: dict[str, Any] = {
     "warm_up": umct.views_supervised_step,
     "prepare": umct.prepare_views,
     "averaged": True,
-    "one_channel": True,
     "notebook": UMCT,
 }
 _pair: dict[str, Any] = {

@@ -41,14 +41,17 @@ SUSPICIOUS = 5
 
 
 def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> HTML:
-    """The first scans of `watch_scans`, one line each. `class_names` begin with the background."""
+    """The first scans of `watch_scans`, one line each; a column of seeds where there are several.
+    `class_names` begin with the background."""
     names = " / ".join(class_names[1:])
+    seeds = any(not np.isnan(one.seeds) for one in watched)
     heads = (
         "Scan",
         f"% of voxels: {names}",
         "components",
         "teacher and student",
         "between rows",
+        *(["between seeds"] if seeds else []),
         "mean place",
     )
     lines = [
@@ -58,6 +61,7 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
             " / ".join(map(str, one.components)),
             _agreed(one.teacher),
             _agreed(one.rows),
+            *([_agreed(one.seeds)] if seeds else []),
             f"{one.place:.1f}",
         )
         for one in watched[:SUSPICIOUS]
@@ -69,6 +73,27 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
 def _agreed(dice: float) -> str:
     """An agreement; a dash where there is nothing to compare."""
     return "–" if np.isnan(dice) else number(dice)
+
+
+def doors_table(trial: Mapping[str, Any]) -> HTML:
+    """What was stored by trials/06_acdc_as_a_folder.py: one line a door, mean test Dice, and the
+    difference to the built-in door with its interval."""
+    dice: dict[str, list[float]] = {}
+    for run in trial["runs"]:
+        dice.setdefault(run["door"], []).append(nan_mean(list(run["dice"].values())))
+    lines = []
+    for door, values in dice.items():
+        one = trial["minus_built_in"].get(door)
+        less = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" if one else "–"
+        lines.append((door, number(nan_mean(values)), less))
+    settings = trial["settings"]
+    seeds = ", ".join(map(str, settings["seeds"]))
+    caption = (
+        f"Does a folder train like a built-in set? ACDC, {settings['patients']} labelled patients,"
+        f" strong baseline, profile {settings['profile']}, seed {seeds}; in brackets the 95 %"
+        " interval over test scans."
+    )
+    return plain_table(("Door", "test Dice", "minus built in"), lines, caption)
 
 
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:

@@ -190,20 +190,29 @@ def test_slices_without_any_unlabelled_scan_go_through(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("write", "ending"),
+    ("write", "ending", "more"),
     [
-        (format_scans.as_itk(".nrrd"), ".nrrd"),
-        (format_scans.as_dicom, ".nii.gz"),
-        (format_scans.as_coloured, ".png"),
-        (format_scans.as_colour_pictures, ".png"),
-        (format_scans.as_two_channels, ".nii.gz"),
-        (format_scans.as_two_sizes, ".nii.gz"),
+        (format_scans.as_itk(".nrrd"), ".nrrd", {}),
+        (format_scans.as_dicom_seg, ".dcm", {}),
+        (format_scans.as_frames, ".nii.gz", {"DICOM_AS": ".nii.gz"}),
+        (format_scans.as_coloured, ".png", {}),
+        (format_scans.as_colour_pictures, ".png", {}),
+        (format_scans.as_two_channels, ".nii.gz", {}),
+        (format_scans.as_two_sizes, ".nii.gz", {}),
     ],
-    ids=["nrrd", "dicom", "colour labels", "colour pictures", "two channels", "two voxel sizes"],
+    ids=[
+        "nrrd",
+        "series and SEG",
+        "frames",
+        "colour labels",
+        "colour pictures",
+        "two channels",
+        "two voxel sizes",
+    ],
 )
-def test_the_notebook_takes_folders_of_every_kind(tmp_path, write, ending):
+def test_the_notebook_takes_folders_of_every_kind(tmp_path, write, ending, more):
     folder = format_scans.write_folder(tmp_path / "mine", write)
-    ran = run_on(folder, tmp_path, 2, "mean_teacher")
+    ran = run_on(folder, tmp_path, 2, "mean_teacher", **more)
     assert ran.result["excluded"] == []
     written = list((tmp_path / "out").glob(f"*/predictions/*/*{ending}"))
     assert len({path.name for path in written}) == 9, "every scan is predicted"

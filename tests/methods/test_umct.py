@@ -165,7 +165,7 @@ def test_one_network_with_symmetric_weights_has_one_opinion_from_every_side(shap
 
 
 def test_the_view_and_the_weights_of_a_member_are_its_own() -> None:
-    cohort = SimpleNamespace(dimensions=3, n_classes=3)
+    cohort = SimpleNamespace(dimensions=3, n_classes=3, n_channels=1)
     study = SimpleNamespace(
         cohort=cohort, settings=SimpleNamespace(width=12), seed=0, device=torch.device("cpu")
     )

@@ -463,3 +463,23 @@ def test_classes_that_there_are_not_are_refused(made, wrong):
     config = {**load_model(made.path).config, "post_processing": {"largest_component": wrong}}
     with pytest.raises(InputError, match="no usable post_processing"):
         checked_description(json.dumps(config), made.path)
+
+
+def test_networks_of_other_seeds_are_found_among_the_runs(made, tmp_path):
+    """The same row of the same cohort and settings: no other run, and each seed once."""
+    network, config = made.network, load_model(made.path).config
+    for run, changes in {
+        "mine-seed0": {},
+        "mine-seed1": {"seed": 1},
+        "mine-seed1-2": {"seed": 1},
+        "other-seed2": {"seed": 2, "cohort_hash": "other"},
+        "mine-quick-seed3": {"seed": 3, "profile": "quick"},
+    }.items():
+        path = tmp_path / run / "weights" / "supervised_few.safetensors"
+        path.parent.mkdir(parents=True)
+        model_file.write_network(path, network, {**config, **changes})
+    (tmp_path / "mine-seed1" / "weights" / "mean_teacher.safetensors").write_bytes(b"cut off")
+    found = exporting.other_seeds(tmp_path, load_model(made.path))
+    assert [one.config["seed"] for one in found] == [1]
+    volume = read_nifti(made.scans.cohort.test[0].path)
+    np.testing.assert_array_equal(found[0].segment(volume), load_model(made.path).segment(volume))

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from format_scans import (
     COLOURS,
     ORIGIN,
+    SERIES,
     as_coloured,
     as_dicom,
     as_itk,
@@ -29,6 +30,7 @@ from format_scans import (
 )
 from organ_scans import SPACING, organ, write_organs, write_oriented
 from PIL import Image
+from pydicom import dcmread
 from tiny_study import CPU
 
 from ssl_lib import methods
@@ -75,9 +77,9 @@ def affine_of(image: sitk.Image) -> np.ndarray:
 # --- each format the whole way
 
 
-def trained_and_written(folder: Path, out: Path) -> dict[str, Path]:
+def trained_and_written(folder: Path, out: Path, dicom: str = ".dcm") -> dict[str, Path]:
     """Open a folder by every door, train for some iterations at smoke, export, predict all scans of
-    the test set; returns the written files by scan."""
+    the test set (DICOM series into files of that ending); returns the written files by scan."""
     scans = open_own_scans(str(folder), "smoke", 2)
     assert scans.fingerprint.excluded == (), scans.fingerprint.excluded
     hashes = {open_cohort(str(folder), "gpu", 2, None).content_hash}
@@ -97,11 +99,12 @@ def trained_and_written(folder: Path, out: Path) -> dict[str, Path]:
         result=result,
     )
     model, names = load_model(weights), [case.case_id for case in scans.cohort.test]
-    predicted, refused = predict_files(model, scans.fingerprint, names, out / "predictions")
+    where = names, out / "predictions", dicom
+    predicted, refused = predict_files(model, scans.fingerprint, *where)
     assert not refused, refused
-    again, _ = predict_files(model, scans.fingerprint, names, out / "predictions")
+    again, _ = predict_files(model, scans.fingerprint, *where)
     assert set(again) == set(names), "its own files are replaced"
-    means, _ = score_files(out / "predictions", scans.fingerprint, names)
+    means, _ = score_files(out / "predictions", scans.fingerprint, names, dicom)
     row = result["rows"]["supervised_few"]
     if max(scans.geometry.factors) == 1:
         assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9, nan_ok=True)
@@ -125,14 +128,19 @@ def test_itk_files_come_back_with_the_header_of_their_scan(folder, tmp_path, end
         assert written.GetDirection() == pytest.approx(scan.GetDirection(), abs=1e-12)
 
 
-def test_a_dicom_series_gets_a_nifti_label_map_on_its_grid(folder, tmp_path):
+@pytest.mark.parametrize("ending", [".dcm", ".nii.gz"])
+def test_a_dicom_series_gets_a_label_map_on_its_grid(folder, tmp_path, ending):
     write_folder(folder, as_dicom)
-    for name, path in trained_and_written(folder, tmp_path).items():
+    for name, path in trained_and_written(folder, tmp_path, ending).items():
+        assert path.name == f"{name}{ending}"
+        if ending == ".dcm":  # what it holds: see test_dicom
+            assert dcmread(path).FrameOfReferenceUID == f"{SERIES}.20"
+            continue
         series = folder / "imagesTr" / name
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(series)))
         image, written = reader.Execute(), sitk.ReadImage(path)
-        assert path.name == f"{name}.nii.gz" and written.GetSize() == image.GetSize()
+        assert written.GetSize() == image.GetSize()
         corners = [(0, 0, 0), tuple(side - 1 for side in image.GetSize())]
         places = [
             sorted(one.TransformIndexToPhysicalPoint(c) for c in corners)
@@ -374,7 +382,7 @@ def test_a_picture_is_the_label_map_of_a_radiograph_in_dicom(folder, tmp_path):
     image, truth = flat_organ(0)
     for value in (1, 2):
         assert volume.voxels[label == value].mean() == pytest.approx(image[truth == value].mean())
-    for path in trained_and_written(folder, tmp_path).values():
+    for path in trained_and_written(folder, tmp_path, ".nii.gz").values():
         assert sitk.ReadImage(path).GetSize() == (36, 40, 1)
     write_picture(folder / "labelsTr" / "a01.png", flat_organ(1)[1][:30])
     (one,) = take_fingerprint(folder).excluded

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from format_scans import as_slices_of_two_sizes, as_two_sizes, write_folder
-from organ_scans import SPACING, organ, write_organs
+from organ_scans import SPACING, organ, write_organs, write_oriented
 from scipy.ndimage import center_of_mass
 from test_formats import said, trained_and_written
 from tiny_study import CPU
@@ -38,6 +38,30 @@ def folder(tmp_path) -> Path:
 
 
 # --- the whole way
+
+
+def large_slices(part: Path, name: str, seed: int) -> None:
+    """Six thick slices of 160 x 144, as long as 5 patches of the profile smoke are wide."""
+    image, label = (one.repeat(8, 0).repeat(8, 1) for one in organ(seed, (20, 18, 6)))
+    write_oriented(
+        part / f"{name}.nii.gz", label if part.name == "labelsTr" else image, "RAS", (0.5, 0.5, 6)
+    )
+
+
+def test_large_slices_are_resampled_so_that_a_patch_holds_most_of_one(folder, tmp_path):
+    write_folder(folder, large_slices)
+    for name, path in trained_and_written(folder, tmp_path).items():
+        scan, written = (nibabel.load(p) for p in (folder / f"imagesTr/{name}.nii.gz", path))
+        assert written.shape == scan.shape == (160, 144, 6)
+        np.testing.assert_array_equal(written.affine, scan.affine)
+    for profile, common in (("quick", (0.625, 0.625)), ("gpu", None)):
+        cohort = open_own_scans(str(folder), profile, 2).cohort
+        assert cohort.common_spacing == pytest.approx(common) and cohort.dimensions == 2
+        assert ("Slices are large: " in cohort.caveat) == (common is not None)
+    cohort = open_own_scans(str(folder), "quick", 2).cohort
+    assert cohort.training_size(cohort.labelled[0]) == (128, 115)
+    assert settings_for("quick", cohort).spacing == cohort.common_spacing
+    assert cohort.labelled[0].image.shape == (6, 160, 144), "scores are on the scans' own voxels"
 
 
 @pytest.mark.parametrize("write", [as_two_sizes, as_slices_of_two_sizes])

@@ -45,15 +45,14 @@ def test_a_scan_that_is_unlike_the_others_comes_first(change):
     assert watched[0].place < watched[1].place
 
 
-def test_disagreement_of_teacher_or_rows_comes_first():
+def test_disagreement_of_teacher_rows_or_seeds_comes_first():
     maps, other = usual(), usual()
     other["s4"] = np.roll(other["s4"], 3, axis=0)
-    for options in ({"teacher": other}, {"rows": [maps, other]}):
+    for options in ({"teacher": other}, {"rows": [maps, other]}, {"seeds": [maps, other]}):
         first, *others = watch_scans(maps, 3, **options)
         assert first.case_id == "s4"
-        values = (first.teacher, others[0].teacher) if "teacher" in options else (
-            first.rows, others[0].rows)  # fmt: skip
-        assert values[0] < values[1] == 1.0
+        (sign,) = options
+        assert getattr(first, sign) < getattr(others[0], sign) == 1.0
 
 
 def test_the_place_is_the_mean_of_the_places_in_the_signs():
@@ -93,6 +92,13 @@ def test_the_table_shows_the_first_five_of_all():
     html = suspicious_table(watch_scans(usual(), 3), ("background", "front", "back")).data
     assert html.count("<tr>") == 1 + 5 and "5 of 6 unlabelled scans" in html
     assert html.count("–") == 2 * 5 and "front / back" in html
+
+
+def test_the_table_has_a_column_of_seeds_where_there_are_several():
+    maps = usual()
+    for seeds, shown in (([maps], False), ([maps, usual()], True)):
+        html = suspicious_table(watch_scans(maps, 3, seeds=seeds), ("background", "a", "b")).data
+        assert ("between seeds" in html) == shown and (html.count("1.000") > 0) == shown
 
 
 def test_the_figure_shows_what_the_snapshots_hold():
