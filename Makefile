@@ -45,6 +45,9 @@ LAB_OPTIONS := --KernelManager.transport_encryption=auto \
 # take longest, those of a browser, come first.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Counting covered lines slows everything: only the long tests do it.
+COVERAGE := --cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90
+
 # The part of JupyterLab that asks whether it may fetch news and look for updates.
 NEWS := @jupyterlab/apputils-extension:announcements
 
@@ -70,8 +73,7 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m ssl_lib.notebook check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -rs --durations=40 \
-		--cov=ssl_lib --cov-report=term:skip-covered --cov-fail-under=90 \
-		--record=build/tests.json $(if $(LONG),--long)
+		--record=build/tests.json $(if $(LONG),--long $(COVERAGE))
 
 bench: $(READY)
 	$(BIN)/python benchmarks/tree_filter.py

@@ -142,7 +142,7 @@ def test_opening_and_saving_changes_nothing_in_the_script(lab: Lab, browser) -> 
         (lab.folder / name).unlink()
 
 
-SHORT = ("00_few_labels_many_scans", "05_comparison")  # the others open with --long
+SHORT = ("00_few_labels_many_scans",)  # the others open with --long
 
 
 @pytest.mark.parametrize(

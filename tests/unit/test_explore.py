@@ -82,6 +82,7 @@ def test_description_may_depend_on_the_state():
     assert pictures(html)[2][1].startswith("75% of the patch.")
 
 
+@pytest.mark.long
 def test_frames_that_are_too_large_are_refused():
     noise = np.random.default_rng(0)
 

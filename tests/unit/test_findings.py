@@ -42,6 +42,7 @@ def test_a_cell_says_verdict_mean_and_interval() -> None:
     assert findings.cell(None) == "–"
 
 
+@pytest.mark.long
 def test_only_what_stands_between_the_marks_is_rewritten(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(findings, "ROOT", tmp_path)
     readme = tmp_path / "README.md"
