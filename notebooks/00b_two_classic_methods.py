@@ -470,7 +470,7 @@ print(f"ones; at the end {late:.1%} of the wrong. All others teach, as in the me
 
 # %% [markdown]
 # **If it stops few, why?** Two reasons. A voxel between two classes has at most $\ln 2$, which
-# is below $\frac{3}{4} \ln C$ from three classes on: only a doubt among *several* classes is
+# is below $\frac{3}{4} \ln C$ from three classes on: only uncertainty among *several* classes is
 # enough. And the small network's dropout is light (rate 0.1), so that its passes differ little.
 
 # %% [markdown]
