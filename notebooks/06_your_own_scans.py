@@ -610,10 +610,10 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
 test_names = [case.case_id for case in cohort.test]
-refused = {}
+predicted, refused = {}, {}
 for row, model in exported.items():
     parts = (test_names, output / "predictions" / row, DICOM_AS)
-    _, refused[row] = predict_files(model, fingerprint, *parts)
+    predicted[row], refused[row] = predict_files(model, fingerprint, *parts)
 for name, error in {name: e for row in refused.values() for name, e in row.items()}.items():
     print(f"{name} was not predicted:\n{error}")
 
@@ -634,15 +634,16 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 # For downsampled scans the second column is the one that counts for your files: it is measured at
 # full resolution.
 #
-# The chosen row now predicts every usable scan, those without any label included. The list beside
-# the files says for each scan to which group it belongs (a network is flattered by scans it has
-# learnt from), the volume of each class in millilitres, and what to be careful about.
+# The chosen row now predicts every other usable scan, those without any label included. The list
+# beside the files says for each scan to which group it belongs (a network is flattered by scans it
+# has learnt from), the volume of each class in millilitres, and what to be careful about.
 
 # %%
 groups = scan_groups(scans)
 others = [name for name in groups if name not in test_names]
-parts = ([*test_names, *others], output / "predictions" / best, DICOM_AS)
-predicted, not_predicted = predict_files(exported[best], fingerprint, *parts)
+parts = (others, output / "predictions" / best, DICOM_AS)
+more_predicted, more_refused = predict_files(exported[best], fingerprint, *parts)
+predicted, not_predicted = predicted[best] | more_predicted, refused[best] | more_refused
 write_list(output / "predictions" / f"{best}.csv", predicted, groups, not_predicted)
 print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
 for name, error in not_predicted.items():

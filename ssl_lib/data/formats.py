@@ -118,8 +118,8 @@ def on_stored_grid(label: Volume, image: Volume) -> Volume:
 
 def volume_header(volume: Volume) -> Header:
     """What the file of a volume says of the place of its voxels."""
-    if format_of(volume.path) == "nifti":
-        return header_of(volume.path)
+    if volume.stored is not None:
+        return header_of(volume.stored)
     letters = "".join(ornt2axcodes(volume.turn))
     is_picture = volume.unit == "pixel"
     return Header(NO_DIRECTIONS if is_picture else letters, volume.placed, 0.0, volume.unit)
@@ -152,8 +152,8 @@ def write_prediction(
     inside the series, or any file that was not written here or was changed since.
     """
     kinds = format_of(volume.path), None if path.is_dir() else format_of(path)
-    if kinds[0] == "nifti" and kinds[1] not in ("itk", "dicom"):
-        return write_label_map(path, label, volume.path, values)
+    if volume.stored is not None and kinds[1] not in ("itk", "dicom"):
+        return write_label_map(path, label, volume, values)
     _refuse_ending(path, volume)
     if path.exists() and volume.path.exists() and os.path.samefile(path, volume.path):
         raise InputError(

@@ -157,15 +157,6 @@ def read_header(start: bytes, path: Path) -> nibabel.Nifti1Header:
     return header
 
 
-def stored_header(path: Path) -> nibabel.Nifti1Header:
-    """The header of a file, without reading its voxels. Raises `InputError` as `nifti_bytes`."""
-    _refuse_other_files(path)
-    with _opened(path) as file:
-        is_packed = path.name.lower().endswith(".gz")
-        stream: BufferedIOBase = gzip.GzipFile(fileobj=file) if is_packed else file
-        return read_header(stream.read(max(SIZES)), path)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """The file, in a context that says `InputError` to what is wrong with it."""

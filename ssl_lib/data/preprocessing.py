@@ -23,7 +23,6 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 from nibabel.orientations import (
     apply_orientation,
     axcodes2ornt,
-    io_orientation,
     ornt_transform,
 )
 from torch import Tensor
@@ -31,7 +30,7 @@ from torch.nn import functional
 
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.downsampling import block_means, smaller
-from ssl_lib.data.nifti_bytes import length_unit, nifti_bytes, nifti_kind, stored_header
+from ssl_lib.data.nifti_bytes import length_unit, nifti_bytes, nifti_kind
 from ssl_lib.data.reading import Volume
 from ssl_lib.utils.atomic import not_ours, write_atomically
 from ssl_lib.utils.errors import InputError
@@ -161,9 +160,8 @@ class Header:
     broken_qform: bool = False
 
 
-def header_of(path: Path) -> Header:
-    """What the header of a file says. Raises `InputError` for one that cannot be read."""
-    header = stored_header(path)
+def header_of(header: nibabel.Nifti1Header) -> Header:
+    """What the header of a file says (`Volume.stored`)."""
     affine = header.get_best_affine()
     sform, qform, broken, apart = header.get_sform(coded=True)[0], None, False, 0.0
     try:
@@ -190,32 +188,33 @@ WRITTEN = "ssl_lib prediction "
 def write_label_map(
     path: Path,
     label: UInt8[np.ndarray, "x y z"],
-    scan: Path,
+    scan: Volume,
     values: Sequence[int] | None = None,
 ) -> Path:
-    """Write a label map onto the voxels of its scan: same shape, axes, affine and header codes.
+    """Write a label map onto the voxels of its NIfTI scan: same shape, axes, affine and codes.
 
     `label` has its axes to the right, front and top, as `read_nifti` gives images; `values` are the
     numbers to write for the classes 0, 1, ... (default: those). Voxels are uint8; a fourth axis of
     length 1 is not written. Returns `path`. Raises `InputError` if the name is not that of a NIfTI
-    file, if the scan cannot be read, if the shapes differ, and if `path` is the scan itself, a link
-    to it, or any file that was not written here or was changed since.
+    file, if the scan comes from a file of another format, if the shapes differ, and if `path` is
+    the scan itself, a link to it, or any file that was not written here or was changed since.
     """
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(
             "is no name for a label map", where=path, expected="a name that ends in .nii.gz or .nii"
         )
-    header = stored_header(scan)
-    _refuse_to_replace(path, scan)
+    if scan.stored is None:
+        raise InputError("is no NIfTI file: its label map has another format", where=scan.path)
+    _refuse_to_replace(path, scan.path)
+    header = scan.stored.copy()
     affine, shape = header.get_best_affine(), header.get_data_shape()[:3]
-    back = ornt_transform(axcodes2ornt("RAS"), io_orientation(affine))
+    back = ornt_transform(axcodes2ornt("RAS"), scan.turn)
     stored = apply_orientation(label if values is None else np.take(values, label), back)
     if stored.shape != shape:
         raise InputError(
-            f"the label map has the shape {stored.shape}, its scan {shape}", where=scan
+            f"the label map has the shape {stored.shape}, its scan {shape}", where=scan.path
         )
     stored = np.ascontiguousarray(stored, dtype=np.uint8)
-    header = header.copy()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
     header.set_slope_inter(1, 0)
@@ -258,7 +257,7 @@ def _header_size(content: bytes) -> int:
 
 def _refuse_to_replace(path: Path, scan: Path) -> None:
     """Refuse to write over the scan, over a link, or over anything that was not written here."""
-    if path.exists() and os.path.samefile(path, scan):
+    if path.exists() and scan.exists() and os.path.samefile(path, scan):
         raise InputError(
             "is the scan itself: the label map would replace it",
             where=path,

@@ -23,6 +23,7 @@ from ssl_lib.data.nifti_bytes import (
     nifti_bytes,
     nifti_kind,
     only_numbers,
+    read_header,
 )
 from ssl_lib.data.spacing import sizes_text
 from ssl_lib.utils.errors import InputError
@@ -47,6 +48,7 @@ class Volume:
     `unit` is what the affine counts in: a picture has no millimetres. `placed` is whether a file of
     another format than NIfTI says where its axes point (see `preprocessing.header_of` for NIfTI).
     `voxels` are the first channel; `further` are the others, each with the file it comes from.
+    `stored` is the header of a NIfTI file, so that nobody opens the file again for it.
     """
 
     voxels: Shaped[np.ndarray, "x y z"]
@@ -56,6 +58,7 @@ class Volume:
     unit: Literal["mm", "pixel"] = "mm"
     placed: bool = True
     further: tuple[tuple[Shaped[np.ndarray, "x y z"], Path], ...] = ()
+    stored: nibabel.Nifti1Header | None = None
 
     def images(self) -> Iterator[Float32[np.ndarray, "x y z"]]:
         """Each channel, normalised; NaN becomes the lowest value. Raises `InputError` as
@@ -121,7 +124,7 @@ def read_nifti(path: Path, *, turned_as: Volume | None = None) -> Volume:
             "cannot be read as NIfTI: its header contradicts itself", where=path, fix=AGAIN
         ) from None
     in_mm = np.diag([*[MM_PER_UNIT.get(units, 1.0)] * 3, 1.0]) @ image.affine
-    return Volume(voxels, in_mm, path, turn)
+    return Volume(voxels, in_mm, path, turn, stored=read_header(content, path))
 
 
 def read_hdf5(path: Path) -> tuple[Float32[np.ndarray, "*space"], UInt8[np.ndarray, "*space"]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,8 +18,8 @@ from organ_scans import CODES, organ, write_organs, write_oriented
 
 from ssl_lib.config import settings_for
 from ssl_lib.data.fingerprint import take_fingerprint
+from ssl_lib.data.formats import read_volume, volume_header
 from ssl_lib.data.load import DATASETS
-from ssl_lib.data.preprocessing import header_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.evaluation.results import read_result
@@ -64,8 +65,16 @@ def run_cells(**parameters: object) -> dict[str, object]:
 def run_on(
     folder: Path, root: Path, n_labelled: int, methods: str, **more: object
 ) -> SimpleNamespace:
-    """The notebook on a folder, as for a page; what it defined and wrote."""
+    """The notebook on a folder, as for a page; what it defined, wrote, and how often it opened each
+    file."""
+    opened, open_file = Counter(), Path.open
+
+    def counted(path: Path, *more: object, **options: object) -> object:
+        opened[path] += 1
+        return open_file(path, *more, **options)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", counted)
         patch.setenv("SSL_STATIC", "1")
         patch.chdir(NOTEBOOKS_DIR.parent)
         names = run_cells(
@@ -80,7 +89,7 @@ def run_on(
         )
     (result,) = (root / "results").glob("*/*.json")
     content = read_result(result)
-    return SimpleNamespace(folder=folder, root=root, result=content, names=names)
+    return SimpleNamespace(folder=folder, root=root, result=content, names=names, opened=opened)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +99,22 @@ def ran(tmp_path_factory) -> SimpleNamespace:
     return run_on(renamed_by_hand(root / "scans"), root, 2, "mean_teacher")
 
 
+def test_a_scan_is_opened_to_survey_train_predict_score_and_show_it(ran):
+    rows, cohort = len(ran.names["trainings"]), ran.names["cohort"]
+    test, again = {case.path for case in cohort.test}, ran.names["new_scan"]
+    for case in cohort.cases:
+        most = 3 + 2 * rows if case.path in test else 4
+        assert 2 <= ran.opened[case.path] <= most + (case.path in again), case.path
+
+
 def test_the_broken_file_is_named_and_left_out(ran):
     assert [line.split(":")[0] for line in ran.result["excluded"]] == ["imagesTr/a04.nii.gz"]
     assert "damaged" in ran.result["excluded"][0]
     assert "imagesTr/a04.nii.gz" in ran.names["cohort"].caveat
+
+
+def letters_of(path):
+    return volume_header(read_volume(path)).orientation
 
 
 def test_every_other_scan_is_predicted_on_its_own_voxels(ran):
@@ -105,8 +126,8 @@ def test_every_other_scan_is_predicted_on_its_own_voxels(ran):
         stored, scan = nibabel.load(written), nibabel.load(image)
         np.testing.assert_array_equal(stored.affine, scan.affine)
         assert stored.shape == scan.shape and stored.get_data_dtype() == np.uint8
-        assert header_of(written).orientation == header_of(image).orientation
-    assert len({header_of(image).orientation for image in images}) > 2
+        assert letters_of(written) == letters_of(image)
+    assert len({letters_of(image) for image in images}) > 2
 
 
 def test_scores_equal_those_of_the_written_files(ran):

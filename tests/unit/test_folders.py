@@ -20,11 +20,11 @@ from organ_scans import organ, write_oriented
 
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.fingerprint import Fingerprint, sparse_axis, take_fingerprint
+from ssl_lib.data.formats import volume_header
 from ssl_lib.data.label_fit import better_fit
 from ssl_lib.data.load import load_cohort, open_cohort
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.patients import guess_patients
-from ssl_lib.data.preprocessing import header_of
 from ssl_lib.data.reading import read_nifti
 from ssl_lib.utils.errors import InputError
 
@@ -416,7 +416,7 @@ def test_sform_and_qform_that_disagree_are_a_warning(folder):
     stored.to_filename(path)
     found, _ = through_every_door(folder)
     assert "its sform and its qform differ by up to 5 voxels" in said(found, "warning")
-    assert header_of(folder / "imagesTr" / "case_002.nii.gz").apart < 1e-3
+    assert volume_header(read_nifti(folder / "imagesTr" / "case_002.nii.gz")).apart < 1e-3
 
 
 def test_a_quaternion_that_rounding_made_too_long_is_fine(tmp_path):
@@ -432,7 +432,7 @@ def test_a_quaternion_that_rounding_made_too_long_is_fine(tmp_path):
     with pytest.raises(ValueError, match="w2 should be positive"):
         nibabel.load(path)
     volume = read_nifti(path)
-    assert volume.spacing == (1.0, 1.5, 2.0) and header_of(path).orientation == "LPS"
+    assert volume.spacing == (1.0, 1.5, 2.0) and volume_header(volume).orientation == "LPS"
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1)])
