@@ -30,7 +30,7 @@ from ssl_lib.notebook.stored import picture_alone
 from ssl_lib.reports.outcome import Failure, diagnose, note, read_executed
 from ssl_lib.reports.outputs import tidy_streams
 from ssl_lib.reports.plan import Folders, Job, digest
-from ssl_lib.utils.names import safe_name
+from ssl_lib.utils.names import ROWS, safe_name
 
 KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -78,15 +78,28 @@ def execute(
 ) -> Ran:
     """Execute a job into the file `executed`, in the project's folder, whatever is there already.
 
-    The file appears when the run has ended: after a kill there is the one before, or none.
+    A notebook begins with what earlier runs stored. If this run replaced such a row by another
+    score, it is executed once more, so that the page's beginning and end speak of the same rows;
+    the trainings are found again. The file appears when the run has ended: after a kill there is the one before, or none.
     `environment` are further variables of the kernel. Never raises for a failing notebook.
     """
     started, when = time.monotonic(), datetime.now(UTC)
+    before = _stored_scores(job, folders)
     notebook, error = _execute(job, folders, timeout, environment or {})
+    if error is None and before.items() - _stored_scores(job, folders).items():
+        notebook, error = _execute(job, folders, timeout, environment or {})
     notebook.cells = [c for c in notebook.cells if PAPERMILL_BANNER not in cell_tags(c)]
     failure = diagnose(notebook, error)
     without_paths(notebook, folders.root)
     return _noted(job, notebook, executed, when, time.monotonic() - started, failure)
+
+
+def _stored_scores(job: Job, folders: Folders) -> dict[Path, str]:
+    """The Dice of every stored row that a run of the job may replace, as text (it may be NaN)."""
+    n_labelled = "*" if job.n_labelled is None else job.n_labelled
+    cohort = f"{safe_name(job.dataset)}-{job.profile}-n{n_labelled}-*"
+    files = (folders.results / ROWS).glob(f"{cohort}/*.json")
+    return {file: str(json.loads(file.read_text()).get("dice")) for file in files}
 
 
 def not_executed(job: Job, executed: Path, message: str) -> Ran:
