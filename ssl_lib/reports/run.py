@@ -80,7 +80,8 @@ def execute(
 
     A notebook begins with what earlier runs stored. If this run replaced such a row by another
     score, it is executed once more, so that the page's beginning and end speak of the same rows;
-    the trainings are found again. The file appears when the run has ended: after a kill there is the one before, or none.
+    the trainings are found again. The file appears when the run has ended: after a kill there is
+    the one before, or none.
     `environment` are further variables of the kernel. Never raises for a failing notebook.
     """
     started, when = time.monotonic(), datetime.now(UTC)
