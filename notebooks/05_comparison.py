@@ -413,7 +413,7 @@ for score in ("dice", "hd95") if shown else ():
 def ideas_of(cohort):
     """Every method minus the same without its idea."""
     made = compare_rows(cohorts[cohort], list(IDEAS.items()))
-    names = [f"{row_name(one.row)} minus {row_name(one.reference).lower()}" for one in made]
+    names = [f"{row_name(one.row)} minus {row_words(one.reference)}" for one in made]
     return figures.forest(made, margin=MARGINS["dice"], names=names, results=cohorts[cohort])
 
 

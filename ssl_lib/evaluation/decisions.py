@@ -78,11 +78,17 @@ def compare_rows(
     return [replace(one, adjusted=p) for one, p in zip(made, adjusted, strict=True)]
 
 
+ALIKE_SECONDS = 1.5
+"""Times of training that differ by less than this factor are alike: they were not all measured on
+one machine at one time."""
+
+
 def start_with(
     results: Sequence[Result], rows: Sequence[str], reference: str = "supervised_strong"
 ) -> Comparison | None:
     """The row that somebody with such scans should try first: of all rows that are better than the
-    reference, and of which none is ahead by more than the margin, the one that trains fastest.
+    reference, and of which none is ahead by more than the margin, the first in `rows` that trains
+    no more than `ALIKE_SECONDS` times as long as the fastest.
 
     None where no row is shown to be better.
     """
@@ -92,12 +98,16 @@ def start_with(
         return None
     best = max(one.interval.mean for one in better)
     near = [one for one in better if one.interval.mean >= best - MARGINS["dice"]]
-    return min(near, key=lambda one: seconds_of(results, one.row))
+    seconds = {one.row: seconds_of(results, one.row) for one in near}
+    quick = ALIKE_SECONDS * min(seconds.values())
+    return next(one for one in near if seconds[one.row] <= quick)
 
 
 def seconds_of(results: Sequence[Result], row: str) -> float:
-    """Mean seconds of training of a row over the stored runs; NaN where there is none."""
-    return nan_mean([run["rows"][row]["seconds"] for run in results if row in run["rows"]])
+    """Seconds of training of a row's fastest stored run, for a busy machine only adds to them; NaN
+    where there is none."""
+    found = [run["rows"][row]["seconds"] for run in results if row in run["rows"]]
+    return min(found, default=float("nan"))
 
 
 def signed_rank_p(differences: Float[np.ndarray, "*seed scan"]) -> float:

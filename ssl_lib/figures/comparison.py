@@ -35,7 +35,7 @@ from ssl_lib.figures.style import (
     row_look,
     two_lines,
 )
-from ssl_lib.methods import ROW_NAMES, row_name
+from ssl_lib.methods import ROW_NAMES, row_name, row_words
 from ssl_lib.utils.errors import InputError
 
 MARKERS = "os^Dv<>P"
@@ -83,7 +83,7 @@ def row_comparison(
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
     _seed_legend(figure, results)
-    title = fill(f"mean, and difference to {row_name(reference).lower()}", 22)
+    title = fill(f"mean, and difference to {row_words(reference)}", 22)
     right.set_title(title, loc="left", fontsize=8.5)
     return marked(figure, results)
 

@@ -9,13 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssl_lib.data.published import counted_by
-from ssl_lib.evaluation.decisions import Choice, Comparison, chosen_looks, readings, selection_gain
+from ssl_lib.evaluation.decisions import (
+    Choice,
+    Comparison,
+    chosen_looks,
+    readings,
+    seconds_of,
+    selection_gain,
+)
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.style import (
     BLUE,
     FAINT,
     INK,
+    MARKERS,
     PURPLE,
     QUIET,
     VERMILLION,
@@ -26,11 +34,13 @@ from ssl_lib.figures.style import (
     row_marker,
     two_lines,
 )
-from ssl_lib.methods import row_name
+from ssl_lib.methods import row_name, row_words
 from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, Any]]
 VERDICT_MARKERS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+LEVEL = 0.05
+"""The level of the tests, after the correction for their number."""
 
 
 @house_style()
@@ -68,31 +78,36 @@ def forest(
 
 
 def difference_text(one: Comparison) -> str:
-    """Mean, interval, corrected p and verdict of a comparison on two lines."""
+    """Mean, interval, corrected p and verdict of a comparison on two lines.
+
+    The interval is of the mean, p asks about ranks: a gain that few scans carry is better or worse
+    "on average".
+    """
     gap = one.interval
     digits = 3 if abs(gap.mean) < 1 else 2
     interval = f"{gap.mean:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
     p = "p < 0.001" if one.adjusted < 0.001 else f"p = {one.adjusted:.3f}"
-    return f"{interval}\n{p}, {VERDICT_MARKERS[one.verdict]} {one.verdict}".replace("-", "−")
+    few = one.verdict in ("better", "worse") and one.adjusted >= LEVEL
+    words = f"{one.verdict} on average" if few else one.verdict
+    return f"{interval}\n{p}, {VERDICT_MARKERS[one.verdict]} {words}".replace("-", "−")
 
 
 @house_style()
 def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
-    """Mean Dice of each row, with its interval, against its mean seconds of training.
+    """Mean Dice of each row, with its interval, against the seconds of its fastest training.
 
     Names stand beside their points on lines of their own, so that they never overlap.
     """
     figure = new_figure(height=3.6)
     ax, legend = figure.subplots(1, 2, width_ratios=(1.9, 1))
-    for row in rows:
+    for place, row in enumerate(rows):
+        marker = MARKERS[place % len(MARKERS)]
         gap = bootstrap_interval(scan_scores(results, row).values)
-        seconds = nan_mean([r["rows"][row]["seconds"] for r in results if row in r["rows"]])
+        seconds = seconds_of(results, row)
         reach = [[max(0.0, gap.mean - gap.low)], [max(0.0, gap.high - gap.mean)]]
         look = {key: value for key, value in row_look(row).items() if key != "linestyle"}
-        ax.errorbar(
-            seconds, gap.mean, reach, marker=row_marker(row), capsize=3, markersize=8, **look
-        )
-        legend.plot([], [], marker=row_marker(row), linestyle="", label=row_name(row), **look)
+        ax.errorbar(seconds, gap.mean, reach, marker=marker, capsize=3, markersize=8, **look)
+        legend.plot([], [], marker=marker, linestyle="", label=row_name(row), **look)
     ax.set(xlabel="seconds of training, warm-up included", ylabel="Dice, mean over test scans")
     ax.set_xlim(left=0)
     legend.set_axis_off()
@@ -145,13 +160,6 @@ def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
     return marked(figure, results)
 
 
-CHOICES: dict[Choice, tuple[str, str, str]] = {
-    "last": ("last weights", "o", BLUE),
-    "validation_best": ("best on validation scans", "s", PURPLE),
-    "test_best": ("best on the test scans", "X", VERMILLION),
-}
-
-
 READING_LOOKS = {
     "last weights": ("D", INK),
     "largest component": ("s", BLUE),
@@ -159,6 +167,12 @@ READING_LOOKS = {
     "best on test (oracle)": ("x", VERMILLION),
 }
 """Marker and colour of each reading of a row (see `ssl_lib.evaluation.decisions`)."""
+
+CHOICES: dict[Choice, tuple[str, str, str]] = {
+    "last": ("last weights", *READING_LOOKS["last weights"]),
+    "validation_best": ("best on validation scans", *READING_LOOKS["best on validation"]),
+    "test_best": ("best on the test scans", *READING_LOOKS["best on test (oracle)"]),
+}
 
 
 @house_style()
@@ -178,7 +192,7 @@ def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[st
         level = readings(results, baseline).get("last weights")
         if level is not None:
             style = ("--", ":")[number % 2]
-            ax.axvline(level, color=QUIET, linestyle=style, label=row_name(baseline).lower())
+            ax.axvline(level, color=QUIET, linestyle=style, label=row_words(baseline))
     for place, values in enumerate(found.values()):
         ax.plot([min(values.values()), max(values.values())], [place] * 2, color=FAINT, linewidth=3)
     for reading, (marker, colour) in READING_LOOKS.items():

@@ -20,7 +20,7 @@ from ssl_lib.figures.style import (
     row_look,
     two_lines,
 )
-from ssl_lib.methods import row_name
+from ssl_lib.methods import row_name, row_words
 from ssl_lib.utils.errors import InputError
 
 Results = Sequence[Mapping[str, Any]]
@@ -96,6 +96,6 @@ def _key(behind: LearningCurves | None) -> str:
     """What the axis is, and what stands behind every curve."""
     lines = ["updates, warm-up included", "line: mean over seeds; band: worst to best seed"]
     if behind is not None:
-        name = row_name(behind.row).lower()
+        name = row_words(behind.row)
         lines.append(f"grey: {name}; dashed: its last mean, {behind.mean[-1]:.3f}")
     return "\n".join(lines)

@@ -118,7 +118,7 @@ DASHES = (
     "-", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)), (0, (8, 3)), (0, (3, 1, 1, 1)),
     (0, (10, 2, 3, 2)),
 )  # fmt: skip
-MARKERS = "os^Dv<>PX*hd"
+MARKERS = "os^Dv<>PX*hdp8H"
 
 
 def row_look(row: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def training_curves(
     """
     histories = {row: training.history for row, training in trainings.items()}
     terms = _terms(histories)
-    columns = min(len(terms) + 1, 3)
+    columns = 2 if len(terms) == 3 else min(len(terms) + 1, 3)
     rows = -(-(len(terms) + 1) // columns)
     figure = new_figure(height=2.35 * rows + 0.3 * -(-len(trainings) // 3) + 0.1)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

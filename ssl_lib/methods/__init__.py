@@ -15,7 +15,16 @@ from ssl_lib.methods import aau, baselines, bcp, classic, dsaif, newer, umct
 from ssl_lib.methods.published import published_for
 from ssl_lib.training.method import Method
 
-__all__ = ["METHODS", "ROW_NAMES", "ablations", "base_row", "in_order", "is_exhibit", "row_name"]
+__all__ = [
+    "METHODS",
+    "ROW_NAMES",
+    "ablations",
+    "base_row",
+    "in_order",
+    "is_exhibit",
+    "row_name",
+    "row_words",
+]
 
 BASELINES, CLASSIC, BCP, UMCT, AAU, DSAIF, NEWER = (
     "00_few_labels_many_scans",
@@ -325,6 +334,13 @@ def row_name(row: str) -> str:
     name, _, changed = row.removesuffix("]").partition("[")
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
     return f"{title} ({changed.replace(',', ', ')})" if changed else title
+
+
+def row_words(row: str) -> str:
+    """What a row is called within a sentence: names such as BCP or TraCoCo keep their capitals."""
+    name = row_name(row)
+    first = name.partition(" ")[0]
+    return name if any(letter.isupper() for letter in first[1:]) else name[0].lower() + name[1:]
 
 
 def in_order(rows: Iterable[str]) -> list[str]:

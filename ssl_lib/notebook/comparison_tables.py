@@ -15,7 +15,7 @@ from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import Interval, Result, bootstrap_interval, scan_scores
 from ssl_lib.evaluation.variance import Components, draw_of, variance_components
 from ssl_lib.figures.comparison import SCORE_NAMES
-from ssl_lib.methods import row_name
+from ssl_lib.methods import row_name, row_words
 from ssl_lib.notebook.tables import interval_text, number, plain_table
 
 REFERENCE = "supervised_strong"
@@ -129,9 +129,7 @@ def variance_table(
     what was trained only once is left out. See `ssl_lib.evaluation.variance` for the definition.
     """
     asked: list[tuple[str, str, str | None]] = [(row_name(row), row, None) for row in rows]
-    asked += [
-        (f"{row_name(row)} minus {row_name(other).lower()}", row, other) for row, other in pairs
-    ]
+    asked += [(f"{row_name(row)} minus {row_words(other)}", row, other) for row, other in pairs]
     found = {
         words: variance_components(results, row, other)
         for words, row, other in asked

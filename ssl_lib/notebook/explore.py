@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,12 +144,16 @@ def static_html(
 def state_alt(
     alt: str | Callable[..., str], sliders: Mapping[str, Slider], state: Mapping[str, Any]
 ) -> str:
-    """The description of one state: the caller's words, then each slider's label and value."""
+    """The description of one state: the caller's words, then the label and value of each slider
+    whose value they do not name."""
     words = checked_alt(alt(**state) if callable(alt) else alt)
+    texts = {slider.label: value_text(state[name]) for name, slider in sliders.items()}
     place = ", ".join(
-        f"{slider.label} {value_text(state[name])}" for name, slider in sliders.items()
+        f"{label} {text}"
+        for label, text in texts.items()
+        if not (callable(alt) and re.search(rf"(?<![\w.]){re.escape(text)}(?!\.?\w)", words))
     )
-    return f"{words} ({place})"
+    return f"{words} ({place})" if place else words
 
 
 def value_text(value: object) -> str:

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
+from ssl_lib.evaluation.decisions import (
+    ORACLE,
+    READINGS,
+    Comparison,
+    compare_rows,
+    readings,
+    seconds_of,
+)
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
@@ -20,7 +27,7 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.figures.comparison import SCORE_NAMES
-from ssl_lib.methods import METHODS, in_order, row_name
+from ssl_lib.methods import METHODS, in_order, row_name, row_words
 from ssl_lib.methods.constants import Line, constants_of
 from ssl_lib.methods.published import DATA_SETS
 
@@ -36,7 +43,7 @@ def row_table(
     """One line a row: Dice with its interval, the paired difference to `reference`, Jaccard, 95HD,
     ASD, empty predictions and seconds of training; means over seeds and test scans.
 
-    The caption names the reference.
+    The caption names the reference. Where rows differ in their number of seeds, a column says it.
 
     Every number is computed from the results given. Raises `InputError` if they do not belong
     together.
@@ -56,7 +63,8 @@ def row_table(
     seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
     caption = (
         f"<caption>{smoke_note(results)} Seeds {seeds}; in brackets 95 % intervals over scans. "
-        f"Difference: Dice minus that of “{escape(row_name(reference))}”.</caption>"
+        f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
+        "have. Seconds: those of the fastest seed.</caption>"
     )
     return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
@@ -76,12 +84,16 @@ def gain_table(
     """
     note, found = smoke_note(results), _compared(results, pairs)
     lines = [
-        (words, interval_text(one.interval, "+"), "–" if note else WORDS[one.verdict])
+        (
+            words,
+            interval_text(one.interval, "+"),
+            "–" if note else WORDS[one.verdict],
+            one.interval.n_seeds,
+        )
         for words, one in found.items()
     ]
-    seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in results}))
-    caption = f"{note} {where} Paired over test scans; in brackets 95 % intervals; seeds {seeds}."
-    table = plain_table(("What", "Dice gained", "in words"), lines, caption).data
+    caption = f"{note} {where} Paired over test scans; in brackets 95 % intervals."
+    table = plain_table(("What", "Dice gained", "in words", "seeds"), lines, caption).data
     if note:
         return HTML(table)
     read = escape(in_sentences(found))
@@ -210,7 +222,9 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
             [r["rows"][row].get(key, np.nan) for r in results if row in r["rows"]]
         )
 
-    seconds, empty = of_rows("seconds", nan_mean), of_rows("empty_predictions", sum)
+    counts = {row: sum(row in r["rows"] for r in results) for r in results for row in r["rows"]}
+    uneven = len(set(counts.values())) > 1
+    empty = of_rows("empty_predictions", sum)
     return {
         "Dice": dice,
         "difference": difference,
@@ -218,7 +232,8 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         f"{SCORE_NAMES['hd95']} ({units.get('hd95', '?')})": score("hd95"),
         f"{SCORE_NAMES['asd']} ({units.get('asd', '?')})": score("asd"),
         "empty": lambda row: str(empty(row)),
-        "seconds": lambda row: number(seconds(row), 0),
+        "seconds": lambda row: number(seconds_of(results, row), 0),
+        **({"seeds": lambda row: str(counts[row])} if uneven else {}),
     }
 
 
@@ -227,31 +242,30 @@ def reading_table(results: Sequence[Result], rows: Sequence[str], baselines: Seq
     each baseline.
 
     A reading is another choice from the same training (see `ssl_lib.evaluation.decisions`). The
-    oracle chooses on the test scans, and nothing uses it. Rows that were read in one way only are
-    not shown.
+    oracle chooses on the test scans, and nothing uses it. Rows that were read in one way only, and
+    readings that no row has, are not shown.
     """
     shown = [row for row in rows if len(readings(results, row)) > 1]
     others = [reading for reading in READINGS if READINGS[reading]]
-    minus = [f"minus {row_name(baseline).lower()}" for baseline in baselines]
+    minus = [f"minus {row_words(baseline)}" for baseline in baselines]
     heads = ["Row", "Dice", *others, ORACLE, *minus]
-    body = ""
+    lines = []
     for row in shown:
         means = readings(results, row)
         cells = [number(means["last weights"])]
         gains = [means.get(name, np.nan) - means["last weights"] for name in (*others, ORACLE)]
         cells += ["–" if np.isnan(gain) else number(gain, 3, "+") for gain in gains]
         cells += [_over(results, row, baseline) for baseline in baselines]
-        body += f'<tr><th scope="row">{escape(row_name(row))}</th>' + "".join(
-            f'<td class="number">{escape(cell)}</td>' for cell in cells
-        )
-        body += "</tr>"
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+        lines.append([row_name(row), *cells])
     caption = (
-        "<caption>Dice of the last weights, and what each other reading of the same trainings adds"
-        " to it; differences of the last weights, in brackets 95 % intervals over scans. The oracle"
-        " chooses on the test scans.</caption>"
+        "Dice of the last weights, and what each other reading of the same trainings adds to it;"
+        " differences of the last weights, in brackets 95 % intervals over scans."
     )
-    return HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    known = [place for place in range(len(heads)) if any(line[place] != "–" for line in lines)]
+    if heads.index(ORACLE) in known:
+        caption += " The oracle chooses on the test scans."
+    parts = [[line[place] for place in known] for line in lines]
+    return plain_table([heads[place] for place in known], parts, caption)
 
 
 def _over(results: Sequence[Result], row: str, reference: str) -> str:
@@ -269,6 +283,6 @@ def number(value: float, digits: int = 3, sign: str = "") -> str:
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:
-    """The mean and, in brackets, its interval."""
+    """The mean and, in brackets, its interval, which no line break parts."""
     low, high = number(interval.low, 3, sign), number(interval.high, 3, sign)
-    return f"{number(interval.mean, 3, sign)} [{low}, {high}]"
+    return f"{number(interval.mean, 3, sign)} [{low},\u00a0{high}]"

@@ -22,7 +22,7 @@ from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.methods import ablations, in_order, row_name
+from ssl_lib.methods import ablations, in_order, row_name, row_words
 from ssl_lib.notebook.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ def reading_lines() -> str:
         "row",
         "seeds",
         "Dice [95 %]",
-        *(f"minus {row_name(base).lower()}" for base in BASELINES),
+        *(f"minus {row_words(base)}" for base in BASELINES),
     ]
     lines = [[*heads, *(f"{name}: gain" for name in (*others, ORACLE))]]
     lines.append(["---"] * len(lines[0]))

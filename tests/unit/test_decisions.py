@@ -313,7 +313,7 @@ def test_the_figure_of_checkpoints_shows_every_training():
     trainings = [watched([0.5, 0.7], [0.6, 0.55]), watched([0.5, 0.7], [0.6, 0.8], "mean_teacher")]
     left, right = checkpoint_choice(trainings).axes
     assert len(left.lines) == 5  # two curves, three marks
-    best_on_test = [line for line in right.lines if line.get_marker() == "X"]
+    best_on_test = [line for line in right.lines if line.get_marker() == "x"]
     gains = [gain for line in best_on_test for gain in line.get_xdata()]
     assert gains == pytest.approx([0.05, 0.0])
 
@@ -328,9 +328,12 @@ def test_the_fastest_of_the_rows_that_are_as_good_as_the_best_is_recommended() -
         "none": [dice + 0.02 * (-1) ** i for i, dice in enumerate(strong)],
     }
     results = [run(0, rows)]
-    for name, seconds in {"slow": 30.0, "fast": 20.0, "cheap": 5.0}.items():
+    for name, seconds in {"slow": 40.0, "fast": 20.0, "cheap": 5.0}.items():
         results[0]["rows"][name]["seconds"] = seconds
     found = start_with(results, ["slow", "fast", "cheap", "none"])
     assert found is not None and found.row == "fast"
+    results[0]["rows"]["slow"]["seconds"] = 29.0  # alike: then the order decides
+    found = start_with(results, ["slow", "fast", "cheap", "none"])
+    assert found is not None and found.row == "slow"
     assert start_with(results, ["none"]) is None
     assert start_with(results, ["absent"]) is None
