@@ -1195,6 +1195,8 @@ show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
 trials_file = Path(f"reports/validation/{NOTEBOOK}.json")
 trials = json.loads(trials_file.read_text()) if trials_file.exists() else {}
 tried = trials.get("gamma", {})
+
+# %% tags=["results"]
 SEEDS = list(next(iter(tried.values()), {}))
 HEADS = ("tried", *(f"seed {seed}" for seed in SEEDS))
 lines = [(name, *(f"{dice[seed]:.3f}" for seed in SEEDS)) for name, dice in tried.items()]

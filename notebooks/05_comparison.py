@@ -14,18 +14,19 @@
 # %% [markdown]
 # # Which method, for how few labels, at which cost?
 #
-# **Four notebooks, one question left. This one trains nothing: it reads what the others have
+# **Many methods, one question left. This notebook trains nothing: it reads what the others have
 # measured and asks what can be told apart.**
 #
 # Every method was compared with its own baselines. Here they stand side by side: same scans, same
-# labels, same seeds, same number of updates. You see differences with intervals, tests corrected
-# for their number, differences too small to mind, and what each method costs.
+# labels, same number of updates, and a difference is taken over the seeds that both rows have. You
+# see differences with intervals, tests corrected for their number, differences too small to mind,
+# and what each method costs.
 #
-# - **Time:** seconds; nothing is trained.
+# - **Time:** a minute or two; nothing is trained.
 # - **Your time:** about 31 minutes to read, 61 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** the result files in `reports/results/rows/`, one for each row and seed, whoever
-#   trained it: notebooks 00 to 04 or `make rows`.
+#   trained it: a notebook or `make rows`.
 # - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** notebook 00, and one method that you would like to believe in.
 # - **You will be able to** read a leaderboard without being fooled by it, tell "no difference" from
@@ -34,8 +35,8 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The data set, the profile and the number of labelled scans of the fixed figures. The figures with
-# sliders go through everything that is stored.
+# The data set, the profile and the number of labelled scans of the fixed figures. Figures with
+# sliders go through everything that is stored at that profile.
 
 # %% tags=["parameters"]
 DATASET = "phantom"  # a data set of which results are stored
@@ -88,7 +89,7 @@ from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
-from ssl_lib.methods import ablations, is_exhibit, row_name
+from ssl_lib.methods import ablations, is_exhibit, row_name, row_words
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.notebook.tables import interval_text, plain_table, reading_table, row_table
 
@@ -148,6 +149,8 @@ def named(key):
 cohorts = {}
 for run in everything:
     cohorts.setdefault((run["dataset"], run["n_labelled"]), []).append(run)
+HERE = next((named(key) + earlier_settings(runs) for key, runs in cohorts.items()
+             if key == (DATASET, N_LABELLED)), "")  # fmt: skip
 cohorts = {named(key) + earlier_settings(runs): runs for key, runs in sorted(cohorts.items())}
 shown = stored_rows([*FIRST_ROWS, *METHODS, "supervised_all"], results)
 shown_and_weak = stored_rows(["supervised_weak", *shown, *sorted(IDEAS.values())], results)
@@ -161,15 +164,25 @@ shown_and_weak = list(dict.fromkeys(shown_and_weak))
 
 
 # %% tags=["predict"]
+SEVERAL = "Several, too close to tell"
+
+
+# %% tags=["predict"]
+
+
 def best_method():
-    """The method with the largest mean gain over the strong baseline, and that gain."""
+    """The method with the largest mean gain over the strong baseline, or several, and why."""
     made = compare_rows(results, [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]])
     if not made:
         return "", ""
     best = max(made, key=lambda one: one.interval.mean)
     if best.interval.low <= 0:
         return "None for certain", f"The largest gain is {figures.difference_text(best)}"
-    return row_name(best.row), figures.difference_text(best)
+    near = [one for one in made if one.interval.mean > best.interval.mean - MARGINS["dice"]]
+    words = [f"{row_name(one.row)} {figures.difference_text(one)}" for one in near]
+    if len(near) > 1:
+        return SEVERAL, f"Less than {MARGINS['dice']} apart: {'; '.join(words)}"
+    return row_name(best.row), words[0]
 
 
 # %% tags=["predict"]
@@ -177,7 +190,7 @@ among = ["mean_teacher", *METHODS]
 options = map(row_name, stored_rows(among, results) or among)
 ask(
     f"Which one gains most on {DATASET} with N_LABELLED = {N_LABELLED}?",
-    options=(*options, "None for certain"),
+    options=(*options, SEVERAL, "None for certain"),
     answer=best_method()[0],
     because=best_method()[1],
     runs=results if best_method()[0] else [],
@@ -187,7 +200,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture: every test scan of every stored seed, for the baselines and the methods. The
-# honest opponent is the second row. What all labels would bring is the last.
+# honest opponent is the strong baseline. What all labels would bring is the last row.
 
 # %% tags=["first-figure"]
 ALT_ROWS = "Dice of every test scan for the baselines and the methods, with means and intervals."
@@ -200,7 +213,7 @@ else:
 # ## What is there, and what is missing?
 #
 # A comparison is as good as its holes are visible. Here are the seeds of every cohort, and what
-# three seeds of every method and its [ablation](../docs/glossary.md) would still need.
+# three seeds of every method and its [ablation](../docs/glossary.md) would still need, as commands.
 
 # %%
 seeds = {name: sorted({run["seed"] for run in runs}) for name, runs in cohorts.items()}
@@ -208,13 +221,10 @@ plain_table(("Cohort", "seeds"), [(name, ", ".join(map(str, of))) for name, of i
 
 # %%
 wanted = list(dict.fromkeys([*FIRST_ROWS, *METHODS, *sorted(IDEAS.values()), "supervised_all"]))
-lines = [
-    (*key, " ".join(map(str, seeds)), " ".join(names))
-    for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items()
-    for seeds, names in groups.items()
-]
-HEADS = ("DATASET", "PROFILE", "N_LABELLED", "SEEDS", "METHODS")
-plain_table(HEADS, lines, "What is missing: `make rows` with these five makes it.") if lines else ""
+for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
+    for seeds, names in groups.items():
+        which = "make rows DATASET={} PROFILE={} N_LABELLED={}".format(*key)
+        print(f'{which} SEEDS="{" ".join(map(str, seeds))}" METHODS="{" ".join(names)}"')
 
 # %% [markdown]
 # ## Who leads, and by how much?
@@ -241,6 +251,10 @@ if results:
 # is too small to change a method for, the *region of practical equivalence*: 0.01 Dice either way.
 # An interval inside it says "as good as equal", which is more than "not significant". An interval
 # that covers zero and leaves the region says nothing yet.
+#
+# The two can disagree: the interval is of the *mean* difference, the test asks whether *most* scans
+# differ in one direction. Where a few scans gain much and the others little or nothing, the figure
+# says "better on average".
 
 # %% [markdown]
 # **Task 1. Paired or not.** (Tasks stand where they belong. Where code is asked for, replace the
@@ -331,8 +345,9 @@ check(
 # Small dots are seeds: if they lie further apart than the bar is long, the luck of training weighs
 # more than the choice of test scans, and three seeds are few.
 #
-# **Try it.** Change the cohort and the measure. Distances are turned round, so that right is always
-# better. Does a method that gains Dice also gain in the worst places (95HD)?
+# **Try it.** Change the measure, and the cohort where several are stored. Distances are turned
+# round, so that right is always better. Does a method that gains Dice also gain in the worst places
+# (95HD)?
 
 # %%
 MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
@@ -348,11 +363,14 @@ def forest_of(cohort, measure):
 
 # %% tags=["widget"]
 comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs)]
-if len(comparable) > 1:
+
+# %% tags=["widget"]
+if comparable:
     explore(
         forest_of,
+        wanted_bytes=300_000,
         alt=lambda cohort, measure: f"Differences in {measure} to the strong baseline, {cohort}.",
-        cohort=Slider("cohort", comparable, comparable[0]),
+        cohort=Slider("cohort", comparable, HERE if HERE in comparable else comparable[0]),
         measure=Slider("measure", tuple(MEASURES), "Dice"),
     )
 
@@ -419,11 +437,13 @@ def ideas_of(cohort):
 
 # %% tags=["widget"]
 with_ideas = [name for name, runs in cohorts.items() if compare_rows(runs, list(IDEAS.items()))]
-if len(with_ideas) > 1:
+
+# %% tags=["widget"]
+if with_ideas:
     explore(
         ideas_of,
         alt=lambda cohort: f"Gain in Dice of each method's idea on {cohort}.",
-        cohort=Slider("cohort", with_ideas, with_ideas[0]),
+        cohort=Slider("cohort", with_ideas, HERE if HERE in with_ideas else with_ideas[0]),
     )
 
 # %% tags=["results"]
@@ -438,9 +458,9 @@ plain_table(("Method", *KINDS), lines, "Number of cohorts: with the idea against
 # %% [markdown]
 # ## Does averaging networks do the same?
 #
-# Co-training leaves several networks behind, and an average of networks is better than one of them
-# for reasons that have nothing to do with unlabelled scans. So averages are compared with averages,
-# and here with one of their own members.
+# Co-training leaves several networks behind, and an average of networks is often better than one of
+# them for reasons that have nothing to do with unlabelled scans. So averages are compared with
+# averages, and here with one of their own members.
 
 # %% tags=["figure"]
 averages = compare_rows(results, list(AVERAGED.items()))
@@ -478,8 +498,9 @@ if with_curve:
 # ## What does it cost?
 #
 # Equal updates are not equal work. A second network, eight passes for an uncertainty, a filter: all
-# of it is in the seconds. On a CPU they are those of the row's own computing. (Some older rows
-# shared their cores with others and count their waiting, so read seconds as ratios.)
+# of it is in the seconds. They are those of each row's fastest stored seed, because other work on a
+# machine only adds to them; not all rows were trained on one machine at one time. Two rows that do
+# the same work, the strong baseline and all labels, show how far the seconds can be trusted.
 
 # %% tags=["figure"]
 ALT_COST = "Mean Dice of each row against its seconds of training."
@@ -491,13 +512,15 @@ if shown:
 seconds = {row: seconds_of(results, row) for row in shown}
 times = [(row_name(row), f"{seconds[row] / seconds[shown[0]]:.1f}") for row in shown]
 if times:
-    display(plain_table(("Row", "times as long"), times, "Training, in those of the first row."))
+    words = f"Seconds of training, divided by those of {row_words(shown[0])}."
+    display(plain_table(("Row", "times as long"), times, words))
 
 # %% [markdown]
 # ## How few labels?
 #
-# Methods earn their keep where labels are scarce. Lines join the means of the seeds. Rows that were
-# measured at fewer numbers of labels than others are left out.
+# Unlabelled scans should help most where labels are few. Lines join the means of the seeds. Rows
+# that were measured at fewer numbers of labels than others are left out. It takes two numbers of
+# labels at one profile.
 
 # %% tags=["figure"]
 of_dataset = [run for run in everything if run["dataset"] == DATASET]
@@ -505,8 +528,10 @@ rows = stored_rows(["supervised_strong", "mean_teacher", *METHODS, "supervised_a
 counts = {row: {r["n_labelled"] for r in of_dataset if row in r["rows"]} for row in rows}
 rows = [row for row in rows if len(counts[row]) == max(map(len, counts.values()))]
 ALT_LABELS = "Mean Dice against the number of labelled scans, one line for each row."
-if rows:
+if rows and max(map(len, counts.values())) > 1:
     show(figures.dice_by_labels(of_dataset, rows), alt=ALT_LABELS)
+else:
+    print("Rows with one number of labels only are stored.")
 
 # %% [markdown]
 # ## How do numbers get inflated?
@@ -547,7 +572,8 @@ ask(
 # %% [markdown]
 # Real looks are alike (the network moves little between two of them, and the same scans judge it),
 # so less is gained. How much, the same trainings can tell, watched along the way: the last weights,
-# those best on validation scans, and, **for this section alone**, those best on the test scans.
+# those best on validation scans, and, **for this section and the next alone**, those best on the
+# test scans.
 
 # %%
 SELECTION = Path(RESULTS_DIR).parent / "selection"
@@ -575,10 +601,10 @@ for kind, values in gains.items():
         print(f"    from {min(values):+.4f} to {max(values):+.4f} in {len(values)} trainings")
 
 # %% [markdown]
-# Test-best can only gain, so its sign says nothing and its size says how much of a published
-# difference may be the looking. Compare it with the gains of the ideas above. A schedule that ends
-# at a small learning rate, as ours does, leaves little to choose from; a constant one leaves more,
-# and a row that falls apart on its way leaves everything.
+# Test-best can hardly lose (it is chosen by the mean over test scans), so its sign says nothing and
+# its size says how much of a published difference may be the looking. Compare it with the gains of
+# the ideas above. A schedule that ends at a small learning rate, as ours does, leaves little to
+# choose from; a constant one leaves more, and a row that falls apart on its way leaves everything.
 
 # %% [markdown]
 # ## Which baseline, which checkpoint, which filter?
@@ -592,7 +618,7 @@ for kind, values in gains.items():
 
 # %% tags=["figure"]
 BASELINES = ["supervised_weak", "supervised_strong"]
-ALT_READINGS = "Mean Dice of each row, read in several ways, beside the weak and strong baseline."
+ALT_READINGS = "Mean Dice of each row, read in several ways, beside the baselines."
 read_twice = [row for row in shown_and_weak if len(readings(results, row)) > 1]
 if read_twice:
     show(figures.reading_choice(results, read_twice, BASELINES), alt=ALT_READINGS)
@@ -604,15 +630,16 @@ if read_twice:
     display(reading_table(results, read_twice, BASELINES))
 
 # %% [markdown]
-# **How to read it.** How much of the way from the weak baseline to a method is augmentation, the
-# last two columns say. Where a training was much better half-way than at its end, its pseudo-labels
-# have probably fed on their own mistakes; validation scans notice that as well as test scans do.
-# Where the blue square lies far right of the diamond, the row's network is right about the organ
-# and wrong elsewhere, and a filter of three lines is worth as much as a method. The cross is what a
-# paper would have reported that looks at the test scans.
+# **How to read it.** Where the blue square lies far right of the diamond, the row's network is
+# right about the organ and wrong elsewhere, and a filter of three lines is worth as much as a
+# method. The other readings need runs of the profile `evening`, which stores them. Where a training
+# was much better half-way than at its end (circle), its pseudo-labels have probably fed on their
+# own mistakes; validation scans notice that as well as test scans do. A cross is what a paper would
+# have reported that looks at the test scans. How much of the way from the weak baseline to a method
+# is augmentation, the columns *minus* say.
 
 # %% [markdown]
-# **Task 5. How much was augmentation?.** Write `share_of_augmentation(weak, strong, method)`: the
+# **Task 5. How much was augmentation?** Write `share_of_augmentation(weak, strong, method)`: the
 # share of a method's gain over the weak baseline that the strong baseline has already.
 
 
@@ -705,9 +732,10 @@ if few:
 # ## Which one shall I start with?
 #
 # For every stored cohort, by one rule: of all methods that are better than the strong baseline, and
-# of which none is ahead by more than 0.01 Dice, the one that trained fastest. (Some runs shared
-# their cores with others: take seconds as rough.) Read the line that is nearest to your own scans:
-# as few labels, as many dimensions. Where no row is better, outline more scans first.
+# of which none is ahead by more than 0.01 Dice, the simplest that takes no more than 1.5 times as
+# long as the fastest. Simplest is the first in the order of all tables. Read the line that is
+# nearest to your own scans: as few labels, as many dimensions. Where no row is better, outline more
+# scans first.
 
 
 # %% tags=["results"]
@@ -730,7 +758,7 @@ lines = [
     (named(key[:2]), f"{len(runs[0]['parameters']['patch'])}D", key[2], *first_choice(runs))
     for key, runs in sorted(by_cohort.items())
 ]
-HEADS = ("Scans", "", "profile", "start with", "Dice gained", "times as long")
+HEADS = ("Scans", "axes", "profile", "start with", "Dice gained", "times as long")
 plain_table(HEADS, lines, "Over the strong baseline, paired; 95 % intervals over scans.")
 
 # %% [markdown]
@@ -829,7 +857,7 @@ plain_table(HEADS, lines, "Over the strong baseline, paired; 95 % intervals over
 #   Science 1, 2018.
 # - Variance components: S. Searle, G. Casella, C. McCulloch, Variance Components, Wiley, 1992.
 # - Interval: T. Hesterberg, The American Statistician 69, 2015.
-# - The methods: see notebooks 01 to 04 and 08.
+# - The methods: see notebooks 00b to 04 and 08.
 #
 # ```bibtex
 # @article{holm1979simple,

@@ -63,7 +63,7 @@
 
 # %% tags=["parameters"]
 DATASET = "phantom_folder"  # the path of your folder; phantom_folder is an example made on the spot
-PROFILE = "quick"  # smoke (tests), quick (laptop), gpu
+PROFILE = "quick"  # smoke (tests), quick (laptop), evening, gpu
 N_LABELLED = 4  # scans whose labels training may see
 FOLDS = 0  # 0: one held-out set; n: every labelled scan is tested once, in n folds over patients
 SEED = 0  # initial weights, batches and augmentation
@@ -751,8 +751,9 @@ agreed = agreement(list(tested.predicted.values()), cohort.n_classes)
 pairs = np.array([(agreed.get(name, np.nan), dice_of[name]) for name in tested.truths])
 pairs = pairs[np.isfinite(pairs).all(axis=1)]
 if len(pairs) > 2 and (np.ptp(pairs, axis=0) > 0).all():
-    rank = spearmanr(*pairs.T).statistic
-    print(f"Agreement and true Dice: rank correlation {rank:.2f} over {len(pairs)} test scans.")
+    rank, p = spearmanr(*pairs.T)
+    print(f"Agreement and true Dice: rank correlation {rank:.2f} over {len(pairs)} test scans")
+    print(f"(a correlation as far from 0 without any relation: p = {p:.2f}).")
 else:
     print("Too few test scans (or all alike) to ask whether agreement means anything.")
 
@@ -776,8 +777,8 @@ if experiment.is_file():
 # %% [markdown]
 # On the phantom, in short trainings, chosen scans beat random ones. The diversity rule added
 # nothing, and the seeds chose nearly the same scans: this is little more than one choice, and no
-# real data. If the rank correlation above is near 0 on your folder, label at random. Networks of
-# one family share mistakes: where they are wrong together, they agree.
+# real data. If the rank correlation above is near 0 on your folder, or its p is large, label at
+# random. Networks of one family share mistakes: where they err together, they agree.
 
 # %% [markdown]
 # ## How does nnU-Net take over?
@@ -843,8 +844,8 @@ print(done.path)
 # texture rather than by edge: filters that keep edges have little to keep. Resected or missing
 # organs: anatomy learnt from complete ones will see errors where there are none.
 #
-# **How long?** `quick` shows that everything runs. `evening` is the shortest profile in which
-# unlabelled scans paid on real data here (ACDC, three patients).
+# **How long?** `quick` shows that everything runs; what longer training gains on real scans, the
+# tables of notebook 05 show.
 
 # %% [markdown]
 # ## What do you remember?
@@ -940,7 +941,7 @@ print(done.path)
 # - Voxel sizes and thick slices: F. Isensee et al., nnU-Net, Nature Methods 18:203-211, 2021.
 # - The layout of the folder: Medical Segmentation Decathlon, M. Antonelli et al., Nature
 #   Communications 13:4128, 2022.
-# - The methods: see notebooks 00 to 04.
+# - The methods: see notebooks 00 to 04 and 08.
 # - Cards for models: M. Mitchell et al., FAT* 2019.
 #
 # ```bibtex

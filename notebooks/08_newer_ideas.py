@@ -515,7 +515,7 @@ check(
 #
 # **The claim (UniMatch, CVPR 2023).** One easy view can teach several harder ones at once, and not
 # every change need be in the image: dropping half of the *feature channels* of the easy view is a
-# change that no augmentation can make. Only voxels with a confidence of 0.95 count:
+# change that no augmentation can make. Only voxels with a confidence of at least 0.95 count:
 #
 # $$L_u = \tfrac{1}{2} L_{seg}\big((p^1, p^2), (\hat{y}^1, \hat{y}^2); (w^1, w^2)\big)
 # + \tfrac{1}{2} L_{seg}(p^{fp}, \hat{y}; w) \qquad w_v = [c_v \ge 0.95]$$
@@ -1110,7 +1110,7 @@ ask(
 # | TraCoCo | ACDC, 3 of 70 | 89.46 (checkpoint chosen on validation *and test* scans) | |
 # | UniMatch | ACDC, 1, 3, 7 of 70 | 85.4, 88.9, 89.9 (best epoch) | labels: 28.5, 41.5, 62.5 |
 # | CW-BASS | Pascal VOC, 1/8 | 75.81 (mIoU, 21 classes) | photographs |
-# | AdaWAC | Synapse, all labels | about 79.0 | labels alone about 76.7 |
+# | AdaWAC | Synapse, every scan labelled | about 79.0 | labels alone about 76.7 |
 #
 # UniMatch's gain over labels only, 47 points with three patients, is measured against a weak
 # baseline. How much of such a gap strong augmentation closes alone, notebook 05 shows.
@@ -1121,7 +1121,7 @@ ask(
 #   UniMatch labels with the student itself, TraCoCo trains two networks.
 # - *CW-BASS:* $\tau = 1.4$, not 0.6 (see above); the student sees a harder view, not the teacher's
 #   own; Dice beside cross-entropy; weights are divided by their sum, and weigh the border term,
-#   too; the constant factor called decay is left out.
+#   too; a constant factor of the paper is left out.
 # - *UniMatch:* half cross-entropy, half Dice; the released medical code takes Dice alone. It drops
 #   only what the decoder receives; here the next level of the encoder sees the loss of channels,
 #   too.

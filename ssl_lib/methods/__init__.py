@@ -181,6 +181,7 @@ _records = (
         name="dsaif_ablation",
         title="Cross pseudo supervision (CPS)",
         step=dsaif.dsaif_step,
+        ablation="supervised_strong",
         **{**_pair, "notebook": CLASSIC},
     ),
     Method(

@@ -91,7 +91,8 @@ def _gains_in_words(
     ending = "" if told else ": not told apart"
     if found.gains[found.order[0]].mean <= 0:
         return f"{text} No class gains."
-    return f"{text} The {first} gains most, {gap} more than the next class{ending}."
+    average = " on average over the rows" if count > 1 else ""
+    return f"{text} The {first} gains most{average}, {gap} more than the next class{ending}."
 
 
 def updates_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:

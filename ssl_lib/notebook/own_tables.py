@@ -41,15 +41,16 @@ SUSPICIOUS = 5
 
 
 def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> HTML:
-    """The first scans of `watch_scans`, one line each; a column of seeds where there are several.
-    `class_names` begin with the background."""
+    """The first scans of `watch_scans`, one line each; an agreement only where there is something
+    to compare. `class_names` begin with the background."""
     names = " / ".join(class_names[1:])
+    teacher = any(not np.isnan(one.teacher) for one in watched)
     seeds = any(not np.isnan(one.seeds) for one in watched)
     heads = (
         "Scan",
         f"% of voxels: {names}",
         "components",
-        "teacher and student",
+        *(["teacher and student"] if teacher else []),
         "between rows",
         *(["between seeds"] if seeds else []),
         "mean place",
@@ -59,7 +60,7 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
             one.case_id,
             " / ".join(f"{100 * share:.2f}" for share in one.shares),
             " / ".join(map(str, one.components)),
-            _agreed(one.teacher),
+            *([_agreed(one.teacher)] if teacher else []),
             _agreed(one.rows),
             *([_agreed(one.seeds)] if seeds else []),
             f"{one.place:.1f}",
