@@ -15,11 +15,13 @@ BEST = "mean_teacher"
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of the forest plot; positions are per cent of the plot's width."""
+    """One row of the forest plot; positions are per cent of the plot's width. `seeds` says how many
+    seeds it has, where others have more."""
 
     name: str
     text: str
     verdict: str
+    seeds: str
     middle: float
     low: float
     high: float
@@ -52,6 +54,7 @@ def overview(results: Sequence[Mapping[str, Any]]) -> Overview | None:
     found = differences(own)
     span = [value for one in found.values() for value in (one.interval.low, one.interval.high)]
     low, high = min(0.0, *span), max(span)
+    most = max(one.interval.n_seeds for one in found.values())
 
     def place(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
@@ -61,12 +64,17 @@ def overview(results: Sequence[Mapping[str, Any]]) -> Overview | None:
             row_name(row),
             f"{one.interval.mean:+.3f}".replace("-", "−"),
             one.verdict,
+            _seeds(one.interval.n_seeds) if one.interval.n_seeds < most else "",
             *(place(value) for value in (one.interval.mean, one.interval.low, one.interval.high)),
         )
         for row, one in ((row, found[row]) for row in in_order(found) if not is_exhibit(row))
     ]
     left, right = (f"{value:+.2f}".replace("-", "−") for value in (low, high))
     return Overview(TWO_CORES["n_labelled"], numbers, bars, place(0.0), (left, right))
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def _number(results: Sequence[Mapping[str, Any]], row: str) -> tuple[str, str, int]:

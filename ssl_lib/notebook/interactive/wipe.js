@@ -28,7 +28,7 @@ kinds.wipe = (stage, data, ui) => {
     handle.style.left = `${at}%`;
     tags[0].style.visibility = at < 12 ? "hidden" : "visible";
     tags[1].style.visibility = at > 88 ? "hidden" : "visible";
-    line.textContent = `${scans[scan.value].words}${scans[scan.value].slice ? `, ${scans[scan.value].slice}` : ""}; the numbers are Dice of this scan.`;
+    line.textContent = `${scans[scan.value].words}${scans[scan.value].slice ? `, ${scans[scan.value].slice}` : ""}; the numbers are Dice of this scan${outline.value ? "; white: the expert's outline" : ""}.`;
   };
   const move = (event) => {
     if (event.type === "pointermove" && !event.buttons) return;
