@@ -294,7 +294,7 @@ DIAGRAMS: Mapping[str, Diagram] = {
             "harder": Box(1, 1, "change", "two harder\nviews"),
             "answer": Box(3, 0, "answer", "predictions"),
             "dropped": Box(3, 1, "answer", "with features\ndropped"),
-            "pseudo": Box(3, 2, "answer", "hard label\nwhere c ≥ 0.95"),
+            "pseudo": Box(3, 2, "answer", "hard label\nif c ≥ 0.95"),
             "loss": Box(4, 1, "loss", "mean of the\nlosses × ramp"),
         },
         [
@@ -326,7 +326,7 @@ DIAGRAMS: Mapping[str, Diagram] = {
             **_FRAME,
             "pseudo": Box(3, 2, "answer", "hard label,\nprobabilities"),
             "loss": Box(4, 1, "loss", "w × ℓ +\n(1 − w) × d"),
-            "weight": Box(4, 2, "change", "w of each patch\nfrom ℓ − d"),
+            "weight": Box(4, 2, "change", "w per patch\nfrom ℓ − d"),
         },
         [
             *_FRAME_ARROWS,

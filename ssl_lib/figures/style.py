@@ -52,7 +52,7 @@ ROW_COLOURS: dict[str, str] = {
     "ua_mt": "#7a5c00",
     "aau": PURPLE,
     "dsaif": VERMILLION,
-    "hard_labels": "#4b3f8f",
+    "hard_labels": "#6f5fc4",
     "cw_bass": "#1b7f79",
     "unimatch": "#b5457b",
     "tracoco": "#6b7a1f",
