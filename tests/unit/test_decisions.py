@@ -21,6 +21,7 @@ from ssl_lib.evaluation.decisions import (
     read_as,
     readings,
     selection_gain,
+    shortfalls,
     signed_rank_p,
     start_with,
     watched_rows,
@@ -316,6 +317,17 @@ def test_the_figure_of_checkpoints_shows_every_training():
     best_on_test = [line for line in right.lines if line.get_marker() == "x"]
     gains = [gain for line in best_on_test for gain in line.get_xdata()]
     assert gains == pytest.approx([0.05, 0.0])
+
+
+def test_the_row_that_is_never_far_behind_comes_first() -> None:
+    heart = {"sure": {0: 0.80, 1: 0.90}, "even": {0: 0.78}, "late": {0: 0.71}, "alone": {0: 0.9}}
+    brain = {"sure": {0: 0.60}, "even": {0: 0.69, 1: 0.1}, "late": {0: 0.70, 5: 0.9}}
+    found = shortfalls({"heart": heart, "brain": brain})
+    assert list(found) == ["even", "late", "sure"], "a row that one data set lacks cannot be judged"
+    assert found["sure"] == pytest.approx({"heart": 0.0, "brain": 0.1}), "shared seeds only"
+    assert found["even"] == pytest.approx({"heart": 0.02, "brain": 0.01})
+    with pytest.raises(InputError, match="share no seed"):
+        shortfalls({"heart": heart, "brain": {"sure": {4: 0.5}, "even": {5: 0.5}}})
 
 
 def test_the_fastest_of_the_rows_that_are_as_good_as_the_best_is_recommended() -> None:
