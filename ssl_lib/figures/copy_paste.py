@@ -88,10 +88,10 @@ def mixture_frame(
     left, right = figure.subplots(1, 2)
     window = shared_window([keeps[0], gives[0]])
     draw_mosaic(left, mixed, keeps, gives, mask, window)
-    left.set_title(f"taught ({1 - float(mask.mean()):.0%} pasted)")
+    left.set_title(f"mixture ({1 - float(mask.mean()):.0%} pasted)")
     _backdrop(right, answer.shape)
     draw_label(right, answer)
-    right.set_title("answered")
+    right.set_title("the network's prediction")
     handles = _by_rows(mixing_legend(class_names), 3)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     _smooth(left)
@@ -101,7 +101,7 @@ def mixture_frame(
 @house_style()
 def weight_maps(
     maps: Mapping[str, MaskPicture],
-    unit: str = "gradient at a voxel",
+    unit: str = "gradient at a voxel\n(1: mean without a box)",
 ) -> Figure:
     """Scalar pictures side by side with one colour scale from 0 to the largest value."""
     columns = len(maps)
@@ -144,11 +144,12 @@ def component_filter(
         draw_scan(ax, image, window)
         draw_label(ax, label, hatched=True)
         removed = (raw > 0) & (label == 0)
-        draw_region(ax, removed, VERMILLION)
+        draw_region(ax, removed, VERMILLION, alpha=1)
         ax.set_title(title)
         if label is not raw:
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
-    handles = [*mixing_legend(class_names)[:-2], Patch(color=VERMILLION, label="removed")]
+    *classes, _, guessed = mixing_legend(class_names)
+    handles = [*classes, guessed, Patch(color=VERMILLION, label="removed")]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
@@ -221,9 +222,14 @@ def draw_label(ax: Axes, label: LabelPicture, *, hatched: bool = False) -> None:
 
 
 def draw_region(
-    ax: Axes, region: Bool[np.ndarray, "row column"], colour: str, *, hatched: bool = False
+    ax: Axes,
+    region: Bool[np.ndarray, "row column"],
+    colour: str,
+    *,
+    hatched: bool = False,
+    alpha: float = 0.45,
 ) -> None:
-    """One region, filled or hatched, with its outline."""
+    """One region, filled or hatched, with its outline; `alpha` is the filling's."""
     if not region.any():
         return
     rows, columns = region.shape
@@ -233,7 +239,7 @@ def draw_region(
         area = ax.contourf(x, y, values, [0.5, 2], colors="none", hatches=["////"])
         area.set(edgecolor=colour, linewidth=0)
     else:
-        ax.contourf(x, y, values, [0.5, 2], colors=[colour], alpha=0.45)
+        ax.contourf(x, y, values, [0.5, 2], colors=[colour], alpha=alpha)
     style = (0, (1.2, 1.2)) if hatched else "solid"
     ax.contour(x, y, values, [0.5], colors=[colour], linewidths=1.3, linestyles=[style])
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))

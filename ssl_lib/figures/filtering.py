@@ -96,15 +96,17 @@ def filtered_views(
     overlay(axes[1, 0], image, label, window=shared_window([image]))
     axes[0, 0].set_title("scan")
     axes[1, 0].set_title("the organ")
-    top = max(float(np.abs(picture - image).max()) for picture in filtered.values()) or 1.0
+    span = float(np.ptp(image)) or 1.0
+    changes = {name: 100 * np.abs(picture - image) / span for name, picture in filtered.items()}
+    top = max(float(change.max()) for change in changes.values()) or 1.0
     for (above, below), (name, picture) in zip(axes[:, 1:].T, filtered.items(), strict=True):
         draw_scan(above, picture)
         above.set_title(name)
-        shown = below.imshow(np.abs(picture - image), cmap=SCALAR_MAP, vmin=0, vmax=top)
+        shown = below.imshow(changes[name], cmap=SCALAR_MAP, vmin=0, vmax=top)
         below.set_axis_off()
         below.set_title("filled" if picture.mean() > image.mean() else "taken away")
     bar = figure.colorbar(shown, ax=axes, shrink=0.5, pad=0.02)
-    bar.set_label("change of grey level")
+    bar.set_label("change, in % of the scan's range")
     bar.outline.set_visible(False)
     figure.legend(handles=class_legend(class_names), loc="outside lower center", ncols=4)
     return figure
@@ -196,10 +198,14 @@ def pair_name(row: str) -> str:
 
 @house_style()
 def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -> Figure:
-    """One line a pair of networks: overlap of their mistakes in every scan, mean and interval."""
-    figure = new_figure(height=0.55 * len(overlaps) + 1.0)
+    """One line a pair of networks: overlap of their mistakes in every scan, mean and interval.
+
+    Below its name stands of how many seeds it is; a seed without any number does not count.
+    """
+    figure = new_figure(height=0.62 * len(overlaps) + 1.0)
     ax = figure.subplots()
-    for place, (row, values) in enumerate(overlaps.items()):
+    known = {row: values[~np.isnan(values).all(axis=1)] for row, values in overlaps.items()}
+    for place, (row, values) in enumerate(known.items()):
         jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
         places = np.broadcast_to(place + jitter, values.shape)
         ax.plot(values.ravel(), places.ravel(), "o", color=row_look(row)["color"], alpha=0.35,
@@ -209,12 +215,16 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         ax.plot(found.mean, place, "D", color=INK, markersize=7)
         ax.annotate(f"{found.mean:.3f}", (found.mean, place), xytext=(0, 9),
                     textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
-    names = [fill(pair_name(row), 24) for row in overlaps]
+    names = [f"{fill(pair_name(row), 30)}\n{_seeds(len(values))}" for row, values in known.items()]
     ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)
     ax.set(xlabel="overlap of the two networks' mistakes in each test scan, lower is better")
     ax.set_ylim(len(overlaps) - 0.5, -0.6)
     ax.grid(axis="y", visible=False)
     return figure
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def _draw_signal(ax: Axes, signal: Float[np.ndarray, " point"], colour: str) -> None:

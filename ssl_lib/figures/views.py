@@ -37,6 +37,7 @@ from ssl_lib.figures.style import (
 VIEW_COLOURS = (BLUE, VERMILLION, PURPLE, GREEN, ORANGE, SKY)
 REACH = 12
 """Voxels shown on each side of the one whose influence is asked for."""
+OF_SLICE = "wrong in this slice"
 FRAME = 5.2
 """Width of a slider's frame in inches."""
 
@@ -63,7 +64,7 @@ def influence_maps(maps: Mapping[str, Float[np.ndarray, "*space"]], place: Seque
         column[0].set_title(title)
     for ax, cut in zip(axes[:, 0], cuts, strict=True):
         if cut.axis is not None:
-            ax.set_ylabel(f"cut across\naxis {cut.axis + 1}")
+            ax.set_ylabel(f"cut across\naxis {cut.axis}")
     bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label("influence, logarithmic")
     bar.outline.set_visible(False)
@@ -94,12 +95,12 @@ def view_opinions(
     window = shared_window([image])
     for ax, (title, label) in zip(axes[0], answers.items(), strict=False):
         overlay(ax, image, truth, label, window=window)
-        _name(ax, title, f"{(label != truth).mean():.1%} wrong")
+        _name(ax, title, f"{(label != truth).mean():.1%} {OF_SLICE}")
     overlay(axes[1, 0], image, truth, together, window=window)
-    _name(axes[1, 0], "averaged", f"{(together != truth).mean():.1%} wrong")
+    _name(axes[1, 0], "averaged", f"{(together != truth).mean():.1%} {OF_SLICE}")
     differ = (labels != labels[0]).any(axis=0)
     _mark(axes[1, 1], image, differ, BLUE)
-    _name(axes[1, 1], "views disagree", f"{differ.mean():.1%} of the voxels")
+    _name(axes[1, 1], "views disagree", f"in {differ.mean():.1%} of this slice")
     _mark(axes[1, 2], image, together != truth, VERMILLION)
     _name(axes[1, 2], "the average is wrong", _shared_part(together != truth, differ))
     handles = class_legend(class_names, kinds=("truth", "prediction"))
@@ -120,21 +121,26 @@ def uncertainty_maps(
         drawn = _scalar(column[0], uncertainty, top)
         _name(column[0], f"U of {title}")
         _mark(column[1], None, errors[title], VERMILLION)
-        _name(column[1], f"errors of {title}", f"{errors[title].mean():.1%} wrong")
+        _name(column[1], f"errors of {title}", f"{errors[title].mean():.1%} {OF_SLICE}")
     _scale(figure, drawn, axes[0].tolist(), top)
     return figure
 
 
 @house_style()
-def map_and_errors(title: str, values: Picture, errors: MaskPicture, *, top: float = 1.0) -> Figure:
-    """A scalar picture from 0 to `top` beside the true errors: a slider's frame."""
+def map_and_errors(
+    title: str, values: Picture, errors: MaskPicture, *, top: float = 1.0, more: bool = False
+) -> Figure:
+    """A scalar picture from 0 to `top` beside the true errors: a slider's frame.
+
+    With `more` the scale says that its last colour also stands for larger values.
+    """
     figure = new_figure((FRAME - 0.8) / 2 * _ratio(values) + 0.55, FRAME)
     left, right = figure.subplots(1, 2)
     drawn = _scalar(left, values, top)
     _name(left, title)
     _mark(right, None, errors, VERMILLION)
-    _name(right, "true errors", f"{errors.mean():.2%} wrong")
-    _scale(figure, drawn, [left], top)
+    _name(right, "true errors", f"{errors.mean():.1%} {OF_SLICE}")
+    _scale(figure, drawn, [left], top, "\nor more" if more else "")
     return figure
 
 
@@ -189,7 +195,7 @@ def fusion_strip(
     window = shared_window([image])
     for ax, (title, label) in zip(axes[1:], targets.items(), strict=True):
         overlay(ax, image, truth, label, kind="pseudo-label", window=window)
-        _name(ax, title, f"{(label != truth).mean():.2%} wrong")
+        _name(ax, title, f"{(label != truth).mean():.1%} {OF_SLICE}")
     views = zip(VIEW_COLOURS, names, strict=False)
     patches = [Patch(color=colour, label=name) for colour, name in views]
     handles = [*patches, *class_legend(class_names)]
@@ -248,10 +254,12 @@ def _scalar(ax: Axes, values: Picture, top: float) -> AxesImage:
     return ax.imshow(values, SCALAR_MAP, vmin=0, vmax=top, interpolation="nearest")
 
 
-def _scale(figure: Figure, drawn: AxesImage, axes: list[Axes], top: float) -> None:
+def _scale(
+    figure: Figure, drawn: AxesImage, axes: list[Axes], top: float, beyond: str = ""
+) -> None:
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8, pad=0.02)
     bar.outline.set_visible(False)
-    bar.set_ticks([0, max(top, 1e-9)], labels=["0", f"{top:.2g}"])
+    bar.set_ticks([0, max(top, 1e-9)], labels=["0", f"{top:.2g}{beyond}"])
 
 
 def _ratio(picture: Picture) -> float:

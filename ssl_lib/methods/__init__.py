@@ -119,7 +119,7 @@ _records = (
     ),
     Method(
         name="umct_views_supervised",
-        title="One flat view, labels only",
+        title="Flat views, labels only",
         step=umct.views_supervised_step,
         **_umct,
     ),

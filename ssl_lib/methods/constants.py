@@ -61,7 +61,8 @@ def constants_of(method: Method, data: str) -> list[Line]:
             f"there is no table of constants for {method.name!r}", expected=", ".join(TABLES)
         )
     found = values_at_paper(method, data)
-    lines = [*TABLES[method.name], *_SHARED[data]]
+    shared = [one for one in _SHARED[data] if one.what not in OWN.get(method.name, ())]
+    lines = [*TABLES[method.name], *shared]
     return [_line(one, data, found) for one in lines if data in one.data]
 
 
@@ -127,7 +128,7 @@ NOBODY = "nothing was released for this data set"
 
 _SHARED: Mapping[str, tuple[Constant, ...]] = {
     "la2018": (
-        _la("network", "V-Net", "vnet", "settings.network", "the method brings its own network"),
+        _la("network", "V-Net", "vnet", "settings.network"),
         _la("filters", "16", 16, "settings.width"),
         _la("patch", "112 x 112 x 80", (112, 112, 80), "settings.patch"),
         _la("window's stride", "18 x 18 x 4", (18, 18, 4), "settings.stride"),
@@ -145,7 +146,7 @@ _SHARED: Mapping[str, tuple[Constant, ...]] = {
         _la("last plane reached by a crop", UNKNOWN, "no", "= no"),
     ),
     "acdc": (
-        _acdc("network", "U-Net", "unet", "settings.network", "the method brings its own network"),
+        _acdc("network", "U-Net", "unet", "settings.network"),
         _acdc("filters", "16", 16, "settings.width"),
         _acdc("patch", "256 x 256", (256, 256), "settings.patch"),
         _acdc("slice turned and mirrored (1/2) or rotated (1/4), then resized", "turns, flips",
@@ -245,8 +246,10 @@ _BCP = (
     Constant("teacher sees one half at a time", UNKNOWN, "yes", "= yes"),
     _la("Dice", UNKNOWN, "dice_linear", "config.dice"),
     _acdc("Dice", UNKNOWN, "dice_squared_bare", "config.dice"),
-    _la("pre-training's loss", UNKNOWN, False, "warm_up.regions"),
-    _acdc("pre-training by two regions, weight 1", UNKNOWN, True, "warm_up.regions"),
+    Constant(
+        "pre-training by two regions, weight 1", UNKNOWN, {"la2018": False, "acdc": True},
+        "warm_up.regions",
+    ),
     _acdc("background of the Dice masked", "no", "since October 2023", "= since October 2023"),
     Constant("largest component of each class", "yes", True, "config.components"),
     Constant("voxels touch by corners", UNKNOWN, "yes", "= yes"),
@@ -280,9 +283,11 @@ _UMCT = (
     Constant("normalisation in dropout passes", UNKNOWN, "not recovered", "= frozen",
              "then dropout alone makes the passes differ"),
     Constant("strong appearance", UNKNOWN, False, "config.strong"),
+    Constant("network", "ResNet-18, made flat", "not recovered", "= a small flat U-Net",
+             "no code was released; ours is small enough for a laptop"),
     Constant("kernels", "flat, n x n x 1", "flat", "= flat"),
     Constant("first weights", "ImageNet, 2D ResNet-18", "none released", "= random",
-             "no code and no weights were released; ours is a small flat U-Net"),
+             "no weights were released, and ours is another network"),
     Constant("patch and test windows", "96 x 96 x 96 (NIH pancreas)", "128 x 128 x 128",
              "= the benchmark's", _ARTICLE),
 )  # fmt: skip
@@ -355,7 +360,8 @@ _DSAIF = (
     Constant("weight rises in steps of", UNKNOWN, 150, "config.every"),
     Constant("both see the scan itself with probability", UNKNOWN, 0.5, "config.gate"),
     Constant("strong appearance", UNKNOWN, False, "config.strong"),
-    Constant("area T", UNKNOWN, 50, "prepare.area"),
+    _la("area T", UNKNOWN, 50, "prepare.area"),
+    _acdc("area T", UNKNOWN, "50, for volumes", "prepare.area", _TWO_D),
     Constant("Dice", UNKNOWN, "all classes, squared", "= all classes, squared"),
     Constant("passes for labelled and unlabelled", UNKNOWN, "apart", "= apart"),
     Constant("filtered", UNKNOWN, "each crop", "= each scan, once",
@@ -364,8 +370,9 @@ _DSAIF = (
              "increasing changes leave a tree's shape as it is"),
     Constant("brightness curves", UNKNOWN, "files not released", "= none",
              "increasing, so that they change levels and no tree's shape"),
-    Constant("second network's quarter turns", UNKNOWN, "filtered volumes only", "= none",
-             "as released they act on the wrong axes of LA"),
+    _la("second network's quarter turns", UNKNOWN, "filtered volumes only", "= none",
+        "as released they act on the wrong axes of LA"),
+    _acdc("second network's quarter turns", UNKNOWN, "filtered volumes only", "= none", _TWO_D),
     Constant("grey levels before filtering", UNKNOWN, "cut off to 256", "= rounded to 256",
              "cutting off darkens an unfiltered voxel by up to a level"),
 )  # fmt: skip
@@ -380,3 +387,6 @@ TABLES: Mapping[str, tuple[Constant, ...]] = {
     "dsaif": _DSAIF,
 }
 """The lines that are a method's own, by its name; those of its data set follow."""
+
+OWN: Mapping[str, tuple[str, ...]] = {"umct": ("network", "filters")}
+"""Lines of the data sets that say nothing of a method, since it brings its own network."""

@@ -85,6 +85,21 @@ def test_gradients_are_those_of_the_loss(file: Path, alpha: float, open_page) ->
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-9)
 
 
+def test_no_gradient_is_black_and_an_even_share_is_not_the_darkest_colour(file: Path, open_page):
+    page = open_page(file).page
+    page.wait_for_selector(".ssl-piece canvas")
+    script = """([box, way, alpha]) => {
+        const stage = document.querySelector(".ssl-piece .stage"), mask = stage.maskOf(box);
+        const pull = stage.pullOf(mask, way, alpha).values;
+        return [1, 0].map((kept) => stage.logarithmic(pull[mask.indexOf(kept)]).map(Math.round));
+    }"""
+    box, darkest = _boxes(PATCH, Slice(None), SIDES[0])[24], [0, 0x22, 0x4E]
+    outside, inside = page.evaluate(script, [box, 0, 0.0])
+    assert inside == [0, 0, 0] and outside[0] > 0x1A, "α = 0: only the box is black"
+    outside, inside = page.evaluate(script, [box, 1, 0.5])
+    assert darkest != outside and outside[0] < inside[0], "the box with true labels pulls harder"
+
+
 def test_the_box_is_as_large_as_the_methods_own() -> None:
     for beta in SIDES:
         for top, bottom, left, right in _boxes(PATCH, Slice(None), beta):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from ssl_lib.figures import (
     component_filter,
@@ -14,6 +15,7 @@ from ssl_lib.figures import (
     weight_maps,
 )
 from ssl_lib.figures.copy_paste import densities
+from ssl_lib.figures.style import VERMILLION
 
 CLASSES = ("background", "pool", "muscle")
 
@@ -50,7 +52,7 @@ def test_the_strip_names_who_keeps_and_who_gives(scene) -> None:
 def test_a_frame_states_the_pasted_share(scene) -> None:
     known, guessed, mixed, mask = scene
     figure = mixture_frame(known, guessed, mixed, mask, known[1], CLASSES)
-    assert titles(figure)[0] == "taught (25% pasted)"
+    assert titles(figure) == ["mixture (25% pasted)", "the network's prediction"]
 
 
 def test_the_filter_picture_counts_what_was_removed(scene) -> None:
@@ -59,6 +61,11 @@ def test_the_filter_picture_counts_what_was_removed(scene) -> None:
     figure = component_filter(image, {"before": label, "after": kept}, CLASSES)
     assert figure.axes[0].get_xlabel() == ""
     assert figure.axes[1].get_xlabel() == f"{(label == 2).sum()} voxels removed"
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [*CLASSES[1:], "pseudo-label", "removed"]
+    drawn = [tuple(part.get_facecolor()[0]) for part in figure.axes[1].collections
+             if len(part.get_facecolor())]  # fmt: skip
+    assert to_rgba(VERMILLION) in drawn, "what was removed is opaque"
 
 
 def test_weight_maps_share_one_scale() -> None:

@@ -62,8 +62,9 @@ def test_views_say_what_was_taken_away_and_what_was_filled(picture, label) -> No
     assert titles(figure)[:3] == ["scan", "Max-filtered", "Min-filtered"]
     assert titles(figure)[3:6] == ["the organ", "taken away", "filled"]
     below = figure.axes[4:6]
-    assert {ax.images[0].get_clim() for ax in below} == {(0.0, 0.5)}
-    assert np.allclose(below[1].images[0].get_array(), 0.25)
+    span = np.ptp(picture)
+    assert {ax.images[0].get_clim() for ax in below} == {(0.0, 50 / span)}
+    assert np.allclose(below[1].images[0].get_array(), 25 / span)
 
 
 def test_edges_lie_between_their_two_pixels_and_are_counted(picture) -> None:
@@ -113,9 +114,14 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
     assert [text.get_text() for text in ax.texts] == ["0.350", "0.500"]
     assert sorted(ax.get_lines()[0].get_xdata()) == [0.2, 0.3, 0.4, 0.5]
     names = [label.get_text() for label in ax.get_yticklabels()]
-    assert names == ["Structure-aware\nfiltering (DSAIF)", "Two supervised networks"]
-    with_gap = {"dsaif": np.array([[0.2, np.nan, 0.4]])}
-    assert [t.get_text() for t in overlap_comparison(with_gap).axes[0].texts] == ["0.300"]
+    assert names == [
+        "Structure-aware filtering\n(DSAIF)\n2 seeds",
+        "Two supervised networks\n2 seeds",
+    ]
+    with_gap = {"dsaif": np.array([[0.2, np.nan, 0.4], [np.nan] * 3])}
+    (ax,) = overlap_comparison(with_gap).axes
+    assert [text.get_text() for text in ax.texts] == ["0.300"]
+    assert ax.get_yticklabels()[0].get_text().endswith("1 seed")
 
 
 def test_pairs_of_networks_are_told_apart_by_name() -> None:

@@ -48,7 +48,7 @@ def test_influence_is_cut_through_the_place_and_zero_stays_dark() -> None:
     assert first.shape == (2 * REACH + 1,) * 2
     assert first[REACH, REACH] == 0 and first[REACH + 1, REACH] == pytest.approx(-2)
     assert int((~np.ma.getmaskarray(first)).sum()) == 2
-    assert figure.axes[0].get_ylabel() == "cut across\naxis 1"
+    assert figure.axes[0].get_ylabel() == "cut across\naxis 0"
     assert len(figure.axes) == 3 * 2 + 1
 
 
@@ -61,8 +61,8 @@ def test_opinions_count_errors_and_disagreement(scene) -> None:
     image, truth, answers = scene
     figure = view_opinions(image, truth, answers, answers["view 2"], CLASSES)
     assert labels_below(figure)[:5] == [
-        *("0.0% wrong", "2.0% wrong", "4.0% wrong"),
-        *("2.0% wrong", "4.0% of the voxels"),
+        *(f"{share} wrong in this slice" for share in ("0.0%", "2.0%", "4.0%", "2.0%")),
+        "in 4.0% of this slice",
     ]
     assert labels_below(figure)[5] == "100% of it where views disagree"
     four = answers | {"view 4": truth}
@@ -76,14 +76,19 @@ def test_uncertainty_stands_above_true_errors_on_one_scale(scene) -> None:
     errors = {name: answer != truth for name, answer in answers.items()}
     figure = uncertainty_maps(uncertainties, errors)
     assert {ax.images[0].get_clim() for ax in figure.axes[:3]} == {(0.0, 0.03)}
-    assert labels_below(figure)[3:6] == ["0.0% wrong", "2.0% wrong", "4.0% wrong"]
+    wrong = [f"{share} wrong in this slice" for share in ("0.0%", "2.0%", "4.0%")]
+    assert labels_below(figure)[3:6] == wrong
 
 
 def test_a_frame_keeps_the_scale_it_is_given(scene) -> None:
     _, truth, answers = scene
     figure = map_and_errors("U", np.zeros(truth.shape), answers["view 3"] != truth, top=0.2)
     assert figure.axes[0].images[0].get_clim() == (0.0, 0.2)
-    assert labels_below(figure)[1] == "4.00% wrong"
+    assert labels_below(figure)[1] == "4.0% wrong in this slice"
+    parts = (np.zeros(truth.shape), answers["view 3"] != truth)
+    scales = [map_and_errors("U", *parts, top=0.2, more=more).axes[2] for more in (False, True)]
+    ends = [scale.get_yticklabels()[-1].get_text() for scale in scales]
+    assert ends == ["0.2", "0.2\nor more"]
 
 
 def test_mixed_colours_are_the_views_at_the_corners_and_white_in_the_middle() -> None:
@@ -100,7 +105,7 @@ def test_a_fused_target_names_its_errors_and_every_view(scene) -> None:
     shares = np.full((3, 10, 20), 1 / 3)
     targets = {"taught to view 1": answers["view 3"]}
     figure = fusion_strip(shares, targets, image, truth, CLASSES, NAMES)
-    assert labels_below(figure) == ["white: equal", "4.00% wrong"]
+    assert labels_below(figure) == ["white: equal", "4.0% wrong in this slice"]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NAMES, "pool", "muscle"]
 

@@ -80,9 +80,12 @@ kinds.copy_paste = (stage, data, ui) => {
     return Object.entries(sums).map(([zone, [correct, all]]) => `${zone} ${all < 20 ? "too few pixels" : `${Math.round(100 * correct / all)} %`}`).join(" · ");
   };
 
-  // One colour scale for every state: the strongest gradient of all, and a hundredth of it.
+  // One colour scale for every state, from the strongest gradient of all down to a part of it; no
+  // gradient at all is black. The unit is the mean gradient of a labelled picture without a box.
   let top = 0;
-  const RANGE = 20, logarithmic = (pull) => ui.cividis(1 + Math.log(pull / top) / Math.log(RANGE));
+  const RANGE = 200, NONE = "#000000";
+  const logarithmic = (pull) => pull > 0 ? ui.cividis(1 + Math.log(pull / top) / Math.log(RANGE)) : [0, 0, 0];
+  const even = pullOf(new Uint8Array(size).fill(1), 0, 1).values.reduce((a, b) => a + b) / size;
   const draw = () => {
     const now = box(), mask = maskOf(now), alpha = weight.value / 100, edge = borderOf(now);
     const share = (now[1] - now[0]) * (now[3] - now[2]) / size;
@@ -106,11 +109,11 @@ kinds.copy_paste = (stage, data, ui) => {
         const predicted = ui.slice(predictions, state, way);
         beside[way].draw([{grey: image}, {label: predicted, colours, alpha: 0.4}, {label: predicted, lines: colours}, edge]);
         besideTitles[way].textContent = "the network's prediction";
-        judged[way].textContent = `agrees: ${agreement(label, predicted, mask, now)}`;
+        judged[way].textContent = `agrees, of the pixels that either calls organ: ${agreement(label, predicted, mask, now)}`;
       }
       beside[way].say(`${besideTitles[way].textContent} on the ${WAYS[way]} mixture, ${judged[way].textContent}`);
     }
-    bar.hidden = !gradient;
+    bar.hidden = none.hidden = !gradient;
     line.textContent = `Drag the box in any picture. It takes ${Math.round(100 * share)} % of the slice. ` +
       `Pseudo-labels weigh α = ${alpha.toFixed(2)} as a region.`;
   };
@@ -153,8 +156,11 @@ kinds.copy_paste = (stage, data, ui) => {
     const mask = maskOf(boxes.values.subarray(4 * state, 4 * state + 4));
     for (const way of [0, 1]) top = pullOf(mask, way, 1).values.reduce((a, b) => Math.max(a, b), top);
   }
-  const bar = ui.bar(ui.cividis, [`${(top / RANGE).toPrecision(1)} or less`, "gradient at a voxel, logarithmic", top.toPrecision(1)]);
-  stage.append(pictures, legend, bar, line,
+  const bar = ui.bar(ui.cividis, [`${(top / even / RANGE).toPrecision(1)} or less`,
+    "gradient at a voxel (1: mean without a box), logarithmic", (top / even).toPrecision(2)]);
+  const none = ui.legend([[NONE, "no gradient at all"]]);
+  Object.assign(stage, {logarithmic});
+  stage.append(pictures, legend, bar, none, line,
     ui.element("div", {class: "controls"}, side.row, weight.row, down.row, across.row, show.row));
   stage.addEventListener("shown", draw);
 };
