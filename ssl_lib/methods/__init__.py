@@ -287,6 +287,14 @@ _records = (
         **_newer,
     ),
     Method(
+        name="recommended",
+        title="Recommended: consistency and soft labels",
+        step=newer.soft_label_step,
+        config={"soft": 0.3, "squared": 0.3},
+        ablation="mean_teacher",
+        **_newer,
+    ),
+    Method(
         name="supervised_all",
         title="Supervised, all labels",
         step=_strong,
