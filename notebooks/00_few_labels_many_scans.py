@@ -186,7 +186,7 @@ ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and t
 show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
-# **Answer.** Look along the rows: the unlabelled scans show shapes and grey levels that the few
+# Look along the rows: the unlabelled scans show shapes and grey levels that the few
 # labelled ones do not. That is the whole hope of the field.
 
 # %% [markdown]
@@ -339,7 +339,8 @@ def patches(number=1, seed=SEED):
 
 # %% tags=["figure"]
 batch = patches()
-draws = [(batch.images[0, 0].cpu().numpy(), batch.labels[0].cpu().numpy())]
+original = augmentation.standardise(batch.images)
+draws = [(original[0, 0].cpu().numpy(), batch.labels[0].cpu().numpy())]
 for number in range(9):
     images, labels = augmentation.strong_augmentation(
         batch.images, batch.labels, generator_at(study.device, SEED, "picture", number)
@@ -550,7 +551,8 @@ check(
 #     return np.log(0.5) / np.log(decay)
 # ```
 #
-# About 23 updates at 0.97, 69 at 0.99. A training of 500 updates has no use for a memory of 700.
+# About 23 updates at 0.97, 69 at 0.99, 693 at 0.999: a training of 500 updates has no use for the
+# last.
 #
 # </details>
 
@@ -576,7 +578,8 @@ def two_views(unlabelled, teacher, generator, flip_axes=(), inner=None):
 # %% [markdown]
 # The teacher stays in training mode: its normalisation layers use the statistics of the batch, and
 # move their running statistics by what the teacher sees. Only its weights are averaged from the
-# student's (in some released codes, and in ours at `paper` on ACDC, these statistics are, too).
+# student's (BCP's released code for ACDC averages these statistics, too, and so does our BCP row at
+# `paper`).
 #
 # **How is disagreement measured?** As in the original, by the mean squared difference of the
 # probabilities. It is bounded, so one confident error of the teacher cannot dominate.
@@ -801,7 +804,7 @@ ALT_CURVES = "Losses and validation Dice over the iterations, one line for each 
 show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
 
 # %% [markdown]
-# The supervised loss of the row with few labels and plain augmentation falls lowest. Compare it
+# The supervised loss of the row with few labels and no augmentation falls lowest. Compare it
 # with that row's validation Dice: it has learnt its few scans by heart.
 
 # %% [markdown]
@@ -944,8 +947,9 @@ gain_table(PAIRS, stored_results())
 
 # %% [markdown]
 # **How to read it.** If the second line's interval lies above zero, unlabelled scans helped beyond
-# augmentation, on this cohort, at this budget. If it straddles zero, they did not show it; below
-# zero, they cost. The third line is the headroom: where [all labels](../docs/glossary.md) together
+# augmentation, on this cohort, at this budget. If it holds zero, they did not show it (and if it
+# also lies within 0.01, both are equal for practical purposes); below zero, they cost. The third
+# line is the headroom: where [all labels](../docs/glossary.md) together
 # add little to the few, the few already say nearly all that this network can learn in this time,
 # and a teacher that is no better than its student has nothing to pass on. Equal updates are not
 # equal work: a mean-teacher step sees twice the patches, as the seconds in the table say.
@@ -963,8 +967,8 @@ gain_table(PAIRS, stored_results())
 #
 # Three things make these numbers larger or smaller than ours, besides the organ. The checkpoint was
 # often chosen on the *test* scans. The scans were cropped around the *true* atrium beforehand. And
-# the supervised row got weak augmentation, quarter turns and flips: compare our *weak baseline*,
-# not the strong one, with theirs.
+# the supervised row got weak augmentation, quarter turns and flips: compare our *weak baseline*
+# (trained by `make rows`, shown in notebook 05), not the strong one, with theirs.
 # `make reports DATASET=la2018 PROFILE=paper N_LABELLED=8` runs this very notebook at that
 # scale, on a GPU, without test selection.
 
@@ -1083,10 +1087,10 @@ constants_table("supervised_weak", "mean_teacher")
 #   ramp. What it adds here, with its interval, stands in the table above.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. At the quick profile the
-# networks are small and the schedules short. The labelled scans are fixed (the first of the
-# training list), so intervals and seeds do not show how lucky that choice was. Settings of the mean
-# teacher (weight, decay, CutMix) were chosen on validation scans of the phantom, with an earlier
-# small network and a longer schedule.
+# networks are small and the schedules short. The labelled scans are those of one draw
+# (`LABELLED_DRAW`), so intervals and seeds do not show how lucky that choice was. Settings of the
+# mean teacher (weight, decay, CutMix) were chosen on validation scans of the phantom, with an
+# earlier small network and a longer schedule.
 #
 # **Next:** notebook 00b adds a gate to the mean teacher, and lets two networks teach each other.
 #
@@ -1095,7 +1099,8 @@ constants_table("supervised_weak", "mean_teacher")
 # - Mean teacher: A. Tarvainen and H. Valpola, NeurIPS 2017.
 # - UA-MT and the left-atrium split: L. Yu et al., MICCAI 2019. Data: Z. Xiong et al., 2021.
 # - CutMix: S. Yun et al., ICCV 2019. Ramp: S. Laine and T. Aila, ICLR 2017.
-# - Hippocampus scans: M. Antonelli et al., Nature Communications 13:4128, 2022.
+# - Hippocampus scans: M. Antonelli et al., Nature Communications 13:4128, 2022. ACDC: O. Bernard et
+#   al., IEEE TMI 37:2514, 2018. Labels from neighbours: D. Zhou et al., NeurIPS 2003.
 #
 # ```bibtex
 # @inproceedings{tarvainen2017mean,

@@ -23,7 +23,7 @@
 # networks and no teacher at all. Both are short enough to be built here in one sitting; notebook 03
 # takes up the first, notebook 04 the second.
 #
-# - **Time:** under two minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
+# - **Time:** about four minutes on two CPU cores (`quick`) after notebook 00, whose trainings are
 #   found again; seconds for a test run (`smoke`).
 # - **Your time:** about 31 minutes to read, 67 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
@@ -426,8 +426,9 @@ figure = figures.uncertainty_panels(
 show(figure, alt="A validation slice, prediction and truth; its true errors and the entropy.")
 
 # %% [markdown]
-# The slice with most errors. The entropy marks the borders, where most errors are. **Try it:** move
-# the threshold. Where does the gate begin to close, and on which voxels?
+# The slice with most errors. The entropy is high along borders, and in pieces that are no organ:
+# compare it with the errors. **Try it:** move the threshold. Where does the gate begin to close,
+# and on which voxels?
 
 
 # %% tags=["widget"]
@@ -723,8 +724,8 @@ gain_table(PAIRS, real, where="Hippocampus, four labelled scans.") if real else 
 # %% tags=["predict"]
 ask(
     "Which row is missing before its gain over UA-MT says anything about uncertainty?",
-    options=("CPS", "The mean teacher in the same frame", "UA-MT with more passes"),
-    answer="The mean teacher in the same frame",
+    options=("CPS", "The mean teacher in the same code", "UA-MT with more passes"),
+    answer="The mean teacher in the same code",
     because="If the gate hardly closes, 0.83 may be the mean teacher's, and says nothing of it.",
 )
 
@@ -788,13 +789,14 @@ plain_table(("Training", "validation Dice", "unlabelled loss, at the end"), line
 # ## What do the papers report?
 #
 # Dice in %. LA 2018 is the left atrium, from 16 of 80 labelled scans; the lines for ACDC, from 3
-# and 7 of 70 patients, are those that UniMatch's authors printed for both methods in *their* frame:
+# and 7 of 70 patients, are those that UniMatch's authors printed for both methods, run in *their*
+# code:
 #
 # | method | data, labelled | reported | labels alone |
 # |---|---|---|---|
 # | UA-MT | LA 2018, 16 of 80 | 88.88 | |
-# | UA-MT, in UniMatch's frame | ACDC, 3 and 7 of 70 | 61.0, 81.5 | 41.5, 62.5 |
-# | CPS, in UniMatch's frame | ACDC, 3 and 7 of 70 | 60.3, 83.3 | 41.5, 62.5 |
+# | UA-MT, in UniMatch's code | ACDC, 3 and 7 of 70 | 61.0, 81.5 | 41.5, 62.5 |
+# | CPS, in UniMatch's code | ACDC, 3 and 7 of 70 | 60.3, 83.3 | 41.5, 62.5 |
 #
 # CPS itself was published on photographs (Pascal VOC and Cityscapes). Three warnings. Labels alone
 # are a *weak* baseline there. Checkpoints were chosen on the test scans or by the best epoch. And
@@ -891,7 +893,9 @@ constants_table("ua_mt")
 #   supervised networks beside them.
 #
 # **Limits.** The phantom shows mechanisms, not clinical performance. The network's dropout is light
-# (rate 0.1); with more of it the entropy is larger. Constants are the published ones, untuned.
+# (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are the published
+# ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released code has ln 2;
+# weight and decay are those of notebook 00.
 #
 # **Next:** notebook 01 pastes labelled and unlabelled scans into each other. Notebook 03 asks a
 # second network for the uncertainty, notebook 04 shows the two networks different versions of a

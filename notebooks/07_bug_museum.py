@@ -192,8 +192,8 @@ for number, name in enumerate(NAMES, start=1):
 # %% [markdown]
 # ## Do they train?
 #
-# Same warm-up, same updates, same seed. Trainings done before are found by their content: a changed
-# line is another content, so no exhibit is ever mistaken for the sound one.
+# Warm-ups of the same length, same updates, same seed. Trainings done before are found by their
+# content: a changed line is another content, so no exhibit is ever mistaken for the sound one.
 #
 # **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
 # cells: the check says what is right and gives hints; a solution is folded below it.) Predict. Nine
@@ -669,7 +669,8 @@ ask(
 #
 # <details><summary>7. What does the distance of teacher and student tell?</summary>
 #
-# 0: the teacher is the student, or does not move with it. Very large: it does not follow.
+# Very large: the teacher does not follow (exhibit C). 0 would mean that both are one. It does not
+# say who was *asked*: in exhibit H it looks sound.
 #
 # </details>
 #

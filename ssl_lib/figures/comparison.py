@@ -112,9 +112,10 @@ def label_curve(
     pairs = [(number, dice) for number in numbers for dice in points[number]]
     places, scores = map(list, zip(*pairs, strict=True))
     seaborn.scatterplot(x=places, y=scores, color=BLUE, alpha=0.35, s=28, linewidth=0, ax=ax)
+    band = "; band: all seeds" * (len(pairs) > len(numbers))
     seaborn.lineplot(
         x=places, y=scores, errorbar=("pi", 100), color=BLUE, marker="o", markeredgewidth=0,
-        label="Supervised; band: all seeds", ax=ax,
+        label=f"Supervised{band}", ax=ax,
     )  # fmt: skip
     if level is not None and n_labelled is not None:
         _draw_level(ax, numbers, means, level, n_labelled, level_name, unit)

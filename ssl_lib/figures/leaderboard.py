@@ -67,7 +67,8 @@ def forest(
     for place, one in enumerate(comparisons):
         _difference(ax, place, one)
         right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
-    ax.set(xlabel=f"difference in {quantity}, right is better", ylim=(len(names) - 0.5, -0.6))
+    dots = "; dots: seeds" * any(one.interval.n_seeds > 1 for one in comparisons)
+    ax.set(xlabel=f"difference in {quantity}, right is better{dots}", ylim=(len(names) - 0.5, -0.6))
     ax.locator_params(axis="x", nbins=5)
     ax.set_yticks(range(len(names)), [two_lines(name) for name in names], color=INK, fontsize=8.5)
     ax.grid(axis="y", visible=False)

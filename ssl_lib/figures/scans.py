@@ -30,16 +30,24 @@ from ssl_lib.utils.errors import InputError
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION
 
 
+FAR_APART = 3.0
+"""Scans are drawn in windows of their own if the widest is this many times the narrowest."""
+
+
 @house_style()
 def cohort_grid(cohort: Cohort, n: int = 5) -> Figure:
     """Up to `n` labelled scans with their outlines, then as many unlabelled and test scans.
 
-    Middle slices, one window for all. Labels of unlabelled and test scans stay sealed.
+    Middle slices, one window for all, unless the scanners' grey levels lie so far apart that some
+    would be black (`FAR_APART`). Labels of unlabelled and test scans stay sealed.
     """
     names = ("labelled", "unlabelled", "test")
     groups = {name: cohort.groups[name][:n] for name in names if cohort.groups[name]}
     cases = [case for group in groups.values() for case in group]
-    window = shared_window(case.image for case in cases)
+    windows = [shared_window([case.image]) for case in cases]
+    spans = [high - low for low, high in windows]
+    shared = shared_window(case.image for case in cases)
+    window = None if max(spans) > FAR_APART * min(spans) else shared
     axis = slicing_axis(case.image for case in cases)
     columns = max(len(group) for group in groups.values())
     figure = new_figure(height=len(groups) * (WIDTH - 1.1) / columns * _ratio(cases, axis) + 0.4)
@@ -246,10 +254,11 @@ def _share_curves(
 def _show_case(
     ax: Axes,
     case: Case,
-    window: tuple[float, float],
+    window: tuple[float, float] | None,
     axis: int | None,
     label: UInt8[np.ndarray, "*space"] | None,
 ) -> None:
+    """The middle slice with its outlines; without a window the scan's own one."""
     cut = choose_slice(case.image, axis=axis)
     picture = cut.of(case.image)
     outline = None if label is None else cut.of(label)

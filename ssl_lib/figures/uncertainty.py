@@ -137,7 +137,9 @@ def cost_bars(cases: Mapping[str, Mapping[str, Mapping[str, float]]], limit: flo
             offset = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
             ax.annotate(text, (cost["relative"], place), fontsize=8.5, bbox=ground, **offset)
         ax.axvline(limit, color=VERMILLION, linestyle="--", linewidth=1.2, zorder=0.5)
-        ax.text(limit, -0.62, f" limit {limit:g}", fontsize=8, color=VERMILLION, va="center")
+        ax.text(
+            limit, -0.62, f" our aim: below {limit:g}", fontsize=8, color=VERMILLION, va="center"
+        )
         most = max(cost["relative"] for cost in steps.values())
         ax.set(title=task, xlabel="cost of a step, mean teacher = 1", xlim=(0, 1.45 * most))
         ax.set_ylim(len(steps) - 0.5, -0.9)

@@ -79,7 +79,7 @@ def _has_seed(notes: Mapping[str, Any]) -> bool:
 def _seed_facts(notes: Mapping[str, Any], results: Sequence[Result]) -> list[tuple[str, str]]:
     return [
         ("Seed shown", str(notes.get("seed", "?"))),
-        ("Seeds stored", ", ".join(str(r["seed"]) for r in results) or "none"),
+        ("Seeds run by it", ", ".join(str(r["seed"]) for r in results) or "none"),
     ]
 
 

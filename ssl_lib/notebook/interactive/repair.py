@@ -99,9 +99,9 @@ def _note(autoencoder: nn.Module, layers: Sequence[Layer], maps: Maps) -> str:
     other = int((exact.argmax(dim=1) != rounded.argmax(dim=1)).sum()) / max(organ, 1)
     return (
         f"The autoencoder trained above runs in this page with its {count_weights(layers):,} "
-        f"weights, rounded to 8 bits each ({BITS['linear']} in linear layers). In its repairs of "
-        f"the maps offered here, rounding changes the class of {100 * other:.1f} pixels for every "
-        "100 pixels of organ."
+        f"weights, rounded to {BITS['linear']} bits in linear layers and to 8 elsewhere. In its "
+        f"repairs of the maps offered here, rounding changes the class of {100 * other:.1f} pixels "
+        "for every 100 pixels of organ."
     )
 
 
