@@ -1004,6 +1004,7 @@ interactive.scans(*parts, row="soft_labels", against="mean_teacher", alt=ALT_SCA
 PARTS = {"a teacher": ("mean_teacher", "supervised_strong"),
          "hard labels for probabilities": ("hard_labels_ablation", "mean_teacher"),
          "a threshold of 0.95": ("unimatch_ablation", "hard_labels_ablation"),
+         "squared error beside soft labels": ("recommended", "soft_labels"),
          **IDEAS}  # fmt: skip
 gain_table(PARTS, stored_results())
 

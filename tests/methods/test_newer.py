@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -18,7 +19,9 @@ from torch import Generator
 
 from ssl_lib.config import settings_for
 from ssl_lib.data.phantom import phantom_cohort
-from ssl_lib.methods import METHODS, baselines, newer
+from ssl_lib.evaluation.decisions import shortfalls
+from ssl_lib.evaluation.results import read_rows
+from ssl_lib.methods import METHODS, base_row, baselines, newer
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, generator_at
@@ -27,6 +30,7 @@ from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = st.integers(0, 2**31)
 quickly = examples(max_examples=20, deadline=None)
 STEPS = {
@@ -319,3 +323,19 @@ def test_the_larger_loss_gets_the_larger_weight(gap, rate) -> None:
     assert float(share) == pytest.approx(float(both[0] / both.sum()), abs=1e-5)
     assert not share.requires_grad
     assert rate * abs(gap) < 1e-3 or (share > 0.5).item() == (gap > 0)
+
+
+def test_the_recommended_row_is_the_one_that_the_stored_validation_scans_choose() -> None:
+    """The rule of notebook 08 on the committed rows, all of one family, no test scan read."""
+    cohorts = [("acdc", "evening", 3), ("phantom", "quick", 1)]
+    cohorts += [("hippocampus", "quick", 1), ("hippocampus", "quick", 4)]
+    judged: dict[str, dict[str, dict[int, float]]] = {}
+    for key in cohorts:
+        found = judged.setdefault(str(key), {})
+        for run in read_rows(ROOT / "reports" / "results", *key):
+            for row, one in run["rows"].items():
+                if base_row(row) in ("mean_teacher", "soft_labels") and "schedule" not in row:
+                    found.setdefault(row, {})[run["seed"]] = one["validation_curve"][-1][1]
+    chosen, *others = shortfalls(judged)
+    assert others, "a choice among one is none"
+    assert chosen == METHODS["soft_labels"].with_config(**METHODS["recommended"].config).label
