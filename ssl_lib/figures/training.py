@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -42,6 +43,7 @@ def training_curves(
     a band reaches from the worst seed of a row to the best one.
     """
     histories = {row: training.history for row, training in trainings.items()}
+    looks = shaded_looks(list(trainings))
     terms = _terms(histories)
     columns = 2 if len(terms) == 3 else min(len(terms) + 1, 3)
     rows = -(-(len(terms) + 1) // columns)
@@ -51,15 +53,15 @@ def training_curves(
         ax.set_axis_off()
     for ax, term in zip(axes, terms, strict=False):
         for row, history in histories.items():
-            _loss_line(ax, row, history, term)
+            _loss_line(ax, looks[row], history, term)
         ax.set(title=f"loss: {term}", xlabel="iteration")
         ax.set_ylim(bottom=0)
     last = axes[len(terms)]
     for row, training in trainings.items():
         points = np.array(training.validation, dtype=float).reshape(-1, 2)
         last.plot(*points.T, marker=row_marker(row), markersize=4, label=row_name(row),
-                  **row_look(row))  # fmt: skip
-    words = "\n(band: stored seeds)" * _bands(last, stored, list(trainings))
+                  **looks[row])  # fmt: skip
+    words = "\n(band: stored seeds)" * _bands(last, stored, looks)
     last.set(title="validation Dice", xlabel=f"iteration{words}")
     figure.legend(
         handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))
@@ -67,13 +69,31 @@ def training_curves(
     return figure
 
 
-def _bands(ax: Axes, stored: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> bool:
+def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The look of each row. Where rows of one method share a colour, it comes in shades, so that
+    lines on top of each other can be told apart: as it is, darker, lighter."""
+    looks, seen = {}, dict[str, int]()
+    for row in rows:
+        look = row_look(row)
+        colour, number = look["color"], seen.get(look["color"], 0)
+        seen[colour] = number + 1
+        toward = (None, "black", "white")[number % 3]
+        if toward:
+            shade = to_hex(tuple(0.5 * (np.array(to_rgb(colour)) + to_rgb(toward))))
+            look |= {key: shade for key, value in look.items() if value == colour}
+        looks[row] = look
+    return looks
+
+
+def _bands(
+    ax: Axes, stored: Sequence[Mapping[str, Any]], looks: Mapping[str, dict[str, Any]]
+) -> bool:
     """From the worst stored seed of each row to the best one; False where no row has two."""
-    found = [curves for row in rows if (curves := learning_curves(stored, row)) is not None]
+    found = [curves for row in looks if (curves := learning_curves(stored, row)) is not None]
     found = [curves for curves in found if len(curves.seeds) > 1]
     for curves in found:
         ends = np.fmin.reduce(curves.values), np.fmax.reduce(curves.values)
-        colour = row_look(curves.row)["color"]
+        colour = looks[curves.row]["color"]
         ax.fill_between(curves.updates, *ends, color=colour, alpha=0.15, linewidth=0)
     return bool(found)
 
@@ -147,18 +167,16 @@ def _terms(histories: Mapping[str, History]) -> list[str]:
     return terms
 
 
-def _loss_line(ax: Axes, row: str, history: History, term: str) -> None:
+def _loss_line(ax: Axes, look: Mapping[str, Any], history: History, term: str) -> None:
     """One row's loss: faint as logged, strong as the median of a fifteenth of the run."""
     logged = [(entry["iteration"], entry[term]) for entry in history if term in entry]
     if not logged:
         return
     iterations, values = np.array(logged, dtype=float).T
     smooth = running_median(values)
-    look: dict[str, Any] = {
-        key: value for key, value in row_look(row).items() if key != "markerfacecolor"
-    }
-    ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.25)
-    ax.plot(iterations, smooth, **look)
+    line = {key: value for key, value in look.items() if key != "markerfacecolor"}
+    ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.15)
+    ax.plot(iterations, smooth, **line)
 
 
 def running_median(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " step"]:

@@ -18,6 +18,8 @@ from ssl_lib import figures
 from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
+from ssl_lib.figures.style import row_look
+from ssl_lib.figures.training import shaded_looks
 from ssl_lib.methods import METHODS, ROW_NAMES
 from ssl_lib.utils.errors import InputError
 
@@ -360,3 +362,12 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
     (legend,) = figure.legends
     assert legend.get_window_extent().width <= figure.bbox.width
     assert [text.get_text() for text in legend.get_texts()] == list(names)
+
+
+def test_rows_of_one_colour_come_in_shades() -> None:
+    rows = ["dsaif", "dsaif_ablation", "dsaif_only_child", "supervised_strong"]
+    looks = shaded_looks(rows)
+    assert looks["dsaif"] == row_look("dsaif")
+    assert looks["supervised_strong"] == row_look("supervised_strong")
+    assert len({look["color"] for look in looks.values()}) == len(rows)
+    assert looks["dsaif_ablation"]["markerfacecolor"] == "white", "still hollow"
