@@ -18,6 +18,7 @@ from ssl_lib.evaluation.learning_curves import learning_curves
 from ssl_lib.evaluation.watching import class_shares
 from ssl_lib.figures.style import (
     FAINT,
+    ROW_COLOURS,
     SCALAR_MAP,
     VERMILLION,
     house_style,
@@ -71,9 +72,9 @@ def training_curves(
 
 def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The look of each row. Where rows of one method share a colour, it comes in shades, so that
-    lines on top of each other can be told apart: as it is, darker, lighter."""
+    lines on top of each other can be told apart: as it is (the method itself), darker, lighter."""
     looks, seen = {}, dict[str, int]()
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row not in ROW_COLOURS):
         look = row_look(row)
         colour, number = look["color"], seen.get(look["color"], 0)
         seen[colour] = number + 1
@@ -82,7 +83,7 @@ def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
             shade = to_hex(tuple(0.5 * (np.array(to_rgb(colour)) + to_rgb(toward))))
             look |= {key: shade for key, value in look.items() if value == colour}
         looks[row] = look
-    return looks
+    return {row: looks[row] for row in rows}
 
 
 def _bands(

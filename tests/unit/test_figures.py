@@ -365,7 +365,7 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
 
 
 def test_rows_of_one_colour_come_in_shades() -> None:
-    rows = ["dsaif", "dsaif_ablation", "dsaif_only_child", "supervised_strong"]
+    rows = ["dsaif_ablation", "dsaif", "dsaif_only_child", "supervised_strong"]
     looks = shaded_looks(rows)
     assert looks["dsaif"] == row_look("dsaif")
     assert looks["supervised_strong"] == row_look("supervised_strong")
