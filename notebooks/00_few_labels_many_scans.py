@@ -365,6 +365,7 @@ def appearance(strength, attempt):
 # %% tags=["widget"]
 explore(
     appearance,
+    wanted_bytes=120_000,
     alt=lambda strength, attempt: (
         f"A patch beside its version of appearance strength {strength:g}."
     ),
