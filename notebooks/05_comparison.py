@@ -353,25 +353,29 @@ check(
 MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
 
 
+# %%
+comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs)]
+FIRST = HERE if HERE in comparable else next(iter(comparable), "")
+
+
 # %% tags=["widget"]
-def forest_of(cohort, measure):
-    """The forest of one cohort and one measure, against the strong baseline."""
+def forest_of(measure, cohort=FIRST):
+    """The forest of one measure and one cohort, against the strong baseline."""
     score = MEASURES[measure]
     made = compare_rows(cohorts[cohort], pairs, score=score)
     return figures.forest(made, margin=MARGINS[score], quantity=measure, results=cohorts[cohort])
 
 
 # %% tags=["widget"]
-comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs)]
-
-# %% tags=["widget"]
+chosen = {"measure": Slider("measure", tuple(MEASURES), "Dice")}
+if len(comparable) > 1:
+    chosen["cohort"] = Slider("cohort", comparable, FIRST)
 if comparable:
     explore(
         forest_of,
         wanted_bytes=300_000,
-        alt=lambda cohort, measure: f"Differences in {measure} to the strong baseline, {cohort}.",
-        cohort=Slider("cohort", comparable, HERE if HERE in comparable else comparable[0]),
-        measure=Slider("measure", tuple(MEASURES), "Dice"),
+        alt=lambda measure, cohort=FIRST: f"{measure} minus that of the strong baseline, {cohort}.",
+        **chosen,
     )
 
 # %% [markdown]
@@ -439,12 +443,14 @@ def ideas_of(cohort):
 with_ideas = [name for name, runs in cohorts.items() if compare_rows(runs, list(IDEAS.items()))]
 
 # %% tags=["widget"]
-if with_ideas:
+if len(with_ideas) > 1:
     explore(
         ideas_of,
         alt=lambda cohort: f"Gain in Dice of each method's idea on {cohort}.",
         cohort=Slider("cohort", with_ideas, HERE if HERE in with_ideas else with_ideas[0]),
     )
+elif with_ideas:
+    show(ideas_of(with_ideas[0]), alt=f"Gain in Dice of each method's idea on {with_ideas[0]}.")
 
 # %% tags=["results"]
 counts = {}
