@@ -24,7 +24,7 @@
 # frame.
 #
 # - **Time:** about ten minutes on two CPU cores (`quick`); seconds for a test run (`smoke`).
-# - **Your time:** about 37 minutes to read, 73 with the tasks. **Words:** the
+# - **Your time:** about 43 minutes to read, 79 with the tasks. **Words:** the
 #   [glossary](../docs/glossary.md) has a line for each.
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence.
