@@ -60,9 +60,10 @@ def row_table(
         + "</tr>"
         for row in present
     )
-    seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
+    seeds = sorted({r["seed"] for r in results})
+    which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     caption = (
-        f"<caption>{smoke_note(results)} Seeds {seeds}; in brackets 95 % intervals over scans. "
+        f"<caption>{smoke_note(results)} {which}; in brackets 95 % intervals over scans. "
         f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
         "have. Seconds: those of the fastest seed.</caption>"
     )
