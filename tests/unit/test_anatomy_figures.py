@@ -118,4 +118,4 @@ def test_cost_bars_name_the_step_and_what_it_adds() -> None:
     }
     ax = cost_bars({"2D": steps}, limit=1.3).axes[0]
     assert "AAU\n1 pass" in [tick.get_text() for tick in ax.get_yticklabels()]
-    assert "1.10 (44 ms)" in texts(ax) and " limit 1.3" in texts(ax)
+    assert "1.10 (44 ms)" in texts(ax) and " our aim: below 1.3" in texts(ax)
