@@ -113,7 +113,6 @@ def link_with_requirements(names: tuple[str, ...], packages: Path) -> None:
 
 
 @slow
-@pytest.mark.long
 def test_colab_gets_what_it_lacks_and_keeps_what_it_has(checkout, tmp_path, monkeypatch) -> None:
     python = clean_environment(tmp_path / "colab")
     packages = Path(run(python, "-c", "import site; print(site.getsitepackages()[0])").strip())
