@@ -95,8 +95,18 @@ def write_page(
         check_page(html)
     except PageError as error:
         html, data = _page(shown, runs, results, folder, problem=str(error))
-    write_text(page, html)
+    write_text(page, unbroken(html))
     return data
+
+
+_PERCENT = re.compile(
+    r"(?P<kept><(?P<name>script|style|pre)\b.*?</(?P=name)>|<[^>]*>)|(?<=\d) %", re.DOTALL
+)
+
+
+def unbroken(html: str) -> str:
+    """The page with every number on one line with its %, in what is read as text."""
+    return _PERCENT.sub(lambda found: found["kept"] or "\u00a0%", html)
 
 
 def read_page_data(page: Path) -> PageData | None:

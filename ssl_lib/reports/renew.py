@@ -15,7 +15,7 @@ from pathlib import Path
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.interactive.page import with_shared_parts_of_today
 from ssl_lib.reports.index import write_index
-from ssl_lib.reports.render import page_script, read_page_data, template_text
+from ssl_lib.reports.render import page_script, read_page_data, template_text, unbroken
 
 _STYLE = re.compile(r"(?<=<style>\n).*?(?=\n</style>\n</head>)", re.DOTALL)
 _SCRIPT = re.compile(
@@ -25,6 +25,7 @@ _SCRIPT = re.compile(
 
 def renewed(html: str) -> str:
     """The page with the present styles and scripts."""
+    html = unbroken(html)
     html = with_shared_parts_of_today(html)
     html = _STYLE.sub(lambda _: template_text("style.css"), html, count=1)
     return _SCRIPT.sub(lambda _: page_script(), html, count=1)

@@ -22,7 +22,7 @@ from ssl_lib.reports.card import duration, run_facts
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
 from ssl_lib.reports.outputs import last_writes, outputs_html
-from ssl_lib.reports.render import PageData, read_page_data, write_page
+from ssl_lib.reports.render import PageData, read_page_data, unbroken, write_page
 from ssl_lib.utils.errors import InputError
 
 PARAMETERS = """\
@@ -437,6 +437,12 @@ def page_from(tmp_path: Path, *cells: object, **notes: object) -> tuple[str, Pag
     executed = write_executed(tmp_path / "run.ipynb", cells=list(cells), **notes)
     data = write_page([executed], tmp_path / "page.html", [], tmp_path)
     return (tmp_path / "page.html").read_text(), data
+
+
+def test_a_number_stays_with_its_percent_sign_where_text_is_read() -> None:
+    text = '<p title="5 %">95 % of <b>3</b> % </p><pre>4 %</pre><script>"6 %"</script>7 %'
+    wanted = text.replace("95 %", "95\u00a0%").replace("7 %", "7\u00a0%")
+    assert unbroken(text) == wanted and unbroken(wanted) == wanted
 
 
 def test_a_page_has_landmarks_language_and_policy(tmp_path: Path) -> None:
