@@ -17,7 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ssl_lib.config import earlier_settings
-from ssl_lib.evaluation.decisions import MARGINS, compare_rows
+from ssl_lib.evaluation.decisions import MARGINS, Comparison, compare_rows
 from ssl_lib.evaluation.results import read_result, read_rows
 from ssl_lib.evaluation.statistics import Interval, bootstrap_interval, scan_scores
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
@@ -266,21 +266,22 @@ def _name(page: PageData) -> str:
 
 def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result]) -> Entry:
     own = [r for r in results if r["notebook"] == page.notebook and _run(r) == _run(vars(page))]
+    found = _difference(own, HEADLINES.get(notebook_number(page.notebook), ""))
     return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),
         name=_name(page) + earlier_settings(own),
-        headline=_difference(own, HEADLINES.get(notebook_number(page.notebook), "")),
-        seeds=len({result["seed"] for result in own}),
+        headline=cell(found).strip("–"),
+        seeds=found.interval.n_seeds if found else len({result["seed"] for result in own}),
     )
 
 
-def _difference(results: Sequence[Result], row: str) -> str:
-    """The row's Dice minus the strong baseline's, with interval; empty where one is missing."""
+def _difference(results: Sequence[Result], row: str) -> Comparison | None:
+    """The row's Dice minus the strong baseline's, with interval; None where one is missing."""
     try:
-        return cell(next(iter(compare_rows(results, [(row, STRONG)])), None)).strip("–")
+        return next(iter(compare_rows(results, [(row, STRONG)])), None)
     except InputError:
-        return ""
+        return None
 
 
 def _provenance() -> list[tuple[str, str]]:
