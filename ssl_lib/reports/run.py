@@ -96,11 +96,19 @@ def execute(
 
 
 def _stored_scores(job: Job, folders: Folders) -> dict[Path, str]:
-    """The Dice of every stored row that a run of the job may replace, as text (it may be NaN)."""
+    """The Dice of every stored row that a run of the job may replace, as text (it may be NaN, and a
+    file may be damaged: the overview names it)."""
     n_labelled = "*" if job.n_labelled is None else job.n_labelled
     cohort = f"{safe_name(job.dataset)}-{job.profile}-n{n_labelled}-*"
     files = (folders.results / ROWS).glob(f"{cohort}/*.json")
-    return {file: str(json.loads(file.read_text()).get("dice")) for file in files}
+    return {file: _dice_of(file) for file in files}
+
+
+def _dice_of(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["dice"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "not readable"
 
 
 def not_executed(job: Job, executed: Path, message: str) -> Ran:
