@@ -110,11 +110,11 @@ def seconds_of(results: Sequence[Result], row: str) -> float:
     return min(found, default=float("nan"))
 
 
-Looks = Mapping[str, Mapping[str, Mapping[int, float]]]
+ValidationDice = Mapping[str, Mapping[str, Mapping[int, float]]]
 """Validation Dice by data set, row and seed."""
 
 
-def shortfalls(validation: Looks) -> dict[str, dict[str, float]]:
+def shortfalls(validation: ValidationDice) -> dict[str, dict[str, float]]:
     """For each row that all data sets have: how far its validation Dice lies below that of the best
     such row, on each data set, as a mean over the seeds that all of them share there.
 

@@ -34,6 +34,7 @@ from ssl_lib.figures.style import (
     row_look,
 )
 from ssl_lib.methods import row_name
+from ssl_lib.utils.words import counted
 
 MISTAKES = (YELLOW, BLUE, VERMILLION)
 """Wrong in the first network, in the second, in both: no colours of the first four classes."""
@@ -215,16 +216,15 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         ax.plot(found.mean, place, "D", color=INK, markersize=7)
         ax.annotate(f"{found.mean:.3f}", (found.mean, place), xytext=(0, 9),
                     textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
-    names = [f"{fill(pair_name(row), 30)}\n{_seeds(len(values))}" for row, values in known.items()]
+    names = [
+        f"{fill(pair_name(row), 30)}\n{counted(len(values), 'seed')}"
+        for row, values in known.items()
+    ]
     ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)
     ax.set(xlabel="overlap of the two networks' mistakes in each test scan, lower is better")
     ax.set_ylim(len(overlaps) - 0.5, -0.6)
     ax.grid(axis="y", visible=False)
     return figure
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed{'s' * (count != 1)}"
 
 
 def _draw_signal(ax: Axes, signal: Float[np.ndarray, " point"], colour: str) -> None:

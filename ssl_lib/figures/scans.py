@@ -26,6 +26,7 @@ from ssl_lib.figures.slices import (
 from ssl_lib.figures.style import BLUE, QUIET, VERMILLION, WIDTH, YELLOW, house_style, new_figure
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import counted
 
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION
 
@@ -60,7 +61,7 @@ def cohort_grid(cohort: Cohort, n: int = 5) -> Figure:
         axes[row, 0].text(
             -0.08,
             0.5,
-            f"{name}\n{_count(len(cohort.groups[name]))}",
+            f"{name}\n{counted(len(cohort.groups[name]), 'scan')}",
             transform=axes[row, 0].transAxes,
             ha="right",
             va="center",
@@ -271,10 +272,6 @@ def _ratio(cases: Sequence[Case], axis: int | None) -> float:
     shapes = [cut.of(case.image).shape for cut, case in zip(cuts, cases, strict=True)]
     aspects = [cut.aspect(case.spacing) for cut, case in zip(cuts, cases, strict=True)]
     return max(h / w * aspect for (h, w), aspect in zip(shapes, aspects, strict=True))
-
-
-def _count(number: int) -> str:
-    return f"{number} scan" + ("" if number == 1 else "s")
 
 
 def _legend(figure: Figure, handles: list) -> None:

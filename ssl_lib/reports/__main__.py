@@ -21,6 +21,7 @@ from ssl_lib.reports.renew import renew_pages
 from ssl_lib.reports.run import Ran, executed_path, run_job, store_outputs
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import safe_name
+from ssl_lib.utils.words import counted
 
 STATES = ("ok", "unchanged", "failed")
 
@@ -77,9 +78,9 @@ def _run_all(
     renew_pages(folders.pages)
     index = write_index(folders.pages, folders.results).relative_to(folders.root)
     failed = sum(bool(page.failures) for page in pages)
-    print(f"{_counted(len(jobs), 'run')} in {duration(time.monotonic() - started)}: ", end="")
+    print(f"{counted(len(jobs), 'run')} in {duration(time.monotonic() - started)}: ", end="")
     print(", ".join(f"{states[state]} {state}" for state in STATES), end="; ")
-    print(f"{_counted(len(pages), 'page')}, {failed or 'none'} with a failure: {index}")
+    print(f"{counted(len(pages), 'page')}, {failed or 'none'} with a failure: {index}")
     return failed
 
 
@@ -122,10 +123,6 @@ def _write_and_say(ran: Sequence[Ran], folders: Folders, options: argparse.Names
 
 def _page_of(job: Job) -> Page:
     return job.notebook, job.page_name
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData]:
