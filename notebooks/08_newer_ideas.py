@@ -94,7 +94,7 @@ import numpy as np
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
-from ssl_lib.evaluation.decisions import compare_rows, shortfalls
+from ssl_lib.evaluation.decisions import compare_rows, shortfalls, validation_dice
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_results, read_rows
 from ssl_lib.figures import choose_slice, show
@@ -1055,26 +1055,20 @@ COHORTS = {
 
 
 # %%
-def validation_dice(runs):
-    """For each member of the family: validation Dice of the last weights, by seed."""
-    found = {}
-    for run in runs:
-        for row, one in run["rows"].items():
-            if base_row(row) in ("mean_teacher", "soft_labels") and "schedule" not in row:
-                found.setdefault(row, {})[run["seed"]] = one["validation_curve"][-1][1]
-    return found
+FAMILY = ("mean_teacher", "soft_labels", "recommended")
 
 
-# %%
 def member(row):
-    """A member of the family by its weights."""
-    plain = {"mean_teacher": "squared=1 (mean teacher)", "soft_labels": "soft=1"}
-    return plain.get(row) or row.partition("[")[2].rstrip("]").replace(",", ", ")
+    """A member of the family by its weights; the mean teacher's are those of its own step."""
+    if row == "mean_teacher":
+        return "squared=1 (mean teacher)"
+    config = ", ".join(f"{name}={value}" for name, value in METHODS[base_row(row)].config.items())
+    return row.partition("[")[2].rstrip("]").replace(",", ", ") or config or "soft=1"
 
 
 # %% tags=["results"]
 runs = {name: read_rows(RESULTS_DIR, *key) for name, key in COHORTS.items()}
-judged = {name: found for name in runs if (found := validation_dice(runs[name]))}
+judged = {name: found for name in runs if (found := validation_dice(runs[name], FAMILY))}
 below = shortfalls(judged) if judged else {}
 lines = [(member(row), *(f"{one[name]:.3f}" for name in judged), f"{max(one.values()):.3f}")
          for row, one in below.items()]  # fmt: skip
@@ -1082,10 +1076,9 @@ WHAT = "Shortfall in validation Dice, last weights, over the seeds that all rows
 plain_table(("Weights", *judged, "largest"), lines, WHAT) if lines else ""
 
 # %% tags=["results"]
-weights = METHODS["recommended"].config
 if below:
     print(f"smallest largest shortfall: {member(next(iter(below)))}")
-print(f"recommended: {member(METHODS['soft_labels'].with_config(**weights).label)}")
+print(f"recommended: {member('recommended')}")
 
 # %% [markdown]
 # The first line of the table is the row `recommended` of the registry: notebook 06 trains it by

@@ -23,6 +23,7 @@ from ssl_lib.evaluation.statistics import (
     scan_scores,
 )
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import base_row
 
 MARGINS: dict[str, float] = {"dice": 0.01, "jaccard": 0.015, "hd95": 0.5, "asd": 0.1}
 """Differences that we would not change a method for: fractions for Dice and Jaccard, else voxels or
@@ -112,6 +113,19 @@ def seconds_of(results: Sequence[Result], row: str) -> float:
 
 ValidationDice = Mapping[str, Mapping[str, Mapping[int, float]]]
 """Validation Dice by data set, row and seed."""
+
+
+def validation_dice(
+    results: Sequence[Result], family: Sequence[str]
+) -> dict[str, dict[int, float]]:
+    """Validation Dice of the last weights by row and seed, of the methods in `family` and their
+    other configs. Rows with another schedule, or without validation scans, are passed by."""
+    found: dict[str, dict[int, float]] = {}
+    for result in results:
+        for row, one in result["rows"].items():
+            if base_row(row) in family and "schedule" not in row and one.get("validation_curve"):
+                found.setdefault(row, {})[result["seed"]] = one["validation_curve"][-1][1]
+    return found
 
 
 def shortfalls(validation: ValidationDice) -> dict[str, dict[str, float]]:

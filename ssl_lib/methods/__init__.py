@@ -14,6 +14,7 @@ from typing import Any
 from ssl_lib.methods import aau, baselines, bcp, classic, dsaif, newer, umct
 from ssl_lib.methods.published import published_for
 from ssl_lib.training.method import Method
+from ssl_lib.utils.names import base_row
 
 __all__ = [
     "METHODS",
@@ -331,11 +332,6 @@ ROW_NAMES: dict[str, str] = {
 def is_exhibit(row: str) -> bool:
     """True for a training that was spoilt on purpose: no method, and on no leaderboard."""
     return row.startswith("exhibit_")
-
-
-def base_row(row: str) -> str:
-    """The row without its changed parameters: `bcp` for `bcp[alpha=0.3]`."""
-    return row.partition("[")[0]
 
 
 def row_name(row: str) -> str:

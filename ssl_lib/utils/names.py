@@ -43,6 +43,11 @@ def notebook_number(notebook: str) -> str:
     return number if number[:1].isdigit() else ""
 
 
+def base_row(row: str) -> str:
+    """The row without its changed parameters: `bcp` for `bcp[alpha=0.3]`."""
+    return row.partition("[")[0]
+
+
 def draw_suffix(labelled_draw: int) -> str:
     """What a file's name says of the choice of labelled scans: nothing of the data set's own."""
     return f"-draw{labelled_draw}" if labelled_draw else ""
