@@ -8,6 +8,9 @@ FOLDER/dataset.json           class names under "labels" (optional)
 FOLDER/patients.csv           a line "scan,patient" each, under these headings (optional)
 FOLDER/splits_final.json      which scans each fold is tested on, as nnU-Net writes it (optional)
 
+Where there is no imagesTr, images/ is read in its place, and labels/ or masks/ in that of labelsTr.
+A label map called NAME_seg, NAME_mask and the like is matched to the scan NAME.
+
 Other formats have other endings (see `suffixes`); a DICOM series is a folder, imagesTr/NAME/, or
 one file with all its slices, imagesTr/NAME.dcm; a DICOM-SEG is labelsTr/NAME.dcm.
 """
@@ -36,6 +39,11 @@ OTHER_FORMATS = (
 )  # fmt: skip
 """Endings of files that may hold scans and are not read here."""
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+    "imagesTr": ("images", "image"),
+    "labelsTr": ("labels", "label", "masks", "mask", "segmentations"),
+}
+"""Names that the two training folders have in many data sets, in capital or small letters."""
 TEST_MARK = "_imagesTs"
 """What is added to a test scan's id if a training scan has its name."""
 IGNORED = "ignore"
@@ -186,7 +194,8 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     tables = Findings(folder)
     _refuse_unreadable(folder)
     _refuse_misspelt(folder, findings)
-    parts = {part: _files(folder / part, findings) for part in PARTS}
+    folders = {part: _folder_of(folder, part, findings) for part in PARTS}
+    parts = {part: _files(path, findings) for part, path in folders.items()}
     description = _description(folder / "dataset.json", tables)
     by_channel = _channels_in(parts, description)
     channels, test_channels = (
@@ -201,8 +210,8 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     )
     if not images:
         raise _no_scan(folder, findings)
-    _refuse_lone_labels(images, labels, "imagesTr", findings)
-    _refuse_lone_labels(test_images, test_labels, "imagesTs", findings)
+    labels = _matched(images, labels, folders["imagesTr"].name, findings)
+    test_labels = _matched(test_images, test_labels, folders["imagesTs"].name, findings)
     ids = {scan: scan + TEST_MARK if scan in images else scan for scan in test_images}
     for scan, called in ids.items():
         if called != scan:
@@ -259,6 +268,29 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
                 findings.note(path, f"holds {words}, and is not read", ", ".join(PARTS))
 
 
+def _folder_of(folder: Path, part: str, findings: Findings) -> Path:
+    """Where the files of a part lie: in the folder of its name, else in one of a usual name.
+
+    Raises `InputError` where two of those could be meant.
+    """
+    if (folder / part).exists():
+        return folder / part
+    usual = ALSO_CALLED.get(part, ())
+    found = sorted(p for p in folder.glob("[!.]*") if p.is_dir() and p.name.lower() in usual)
+    if len(found) > 1:
+        names = printable(" and ".join(path.name for path in found))
+        raise InputError(
+            f"holds {names}: which of them is {part}?",
+            where=folder,
+            expected=f"one folder {part}",
+            fix=f"rename the right one to {part}",
+        )
+    if found:
+        findings.note(found[0], f"is read as {part}")
+        return found[0]
+    return folder / part
+
+
 def _refuse_unreadable(folder: Path) -> None:
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(
@@ -295,6 +327,7 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     )
 
 
+IMAGE_WORDS = re.compile(r"^(volume|image|img)|[_. -](image|img)$", re.IGNORECASE)
 LABEL_WORDS = re.compile(
     r"[_. -]?(segmentation|seg|labels?|mask|gt|dseg|groundtruth|ground_truth|manual|annotation)\b"
     r"|^(segmentation|seg|labels?|mask)[_. -]?",
@@ -302,25 +335,49 @@ LABEL_WORDS = re.compile(
 )
 
 
-def _refuse_lone_labels(
+def _matched(
     images: Mapping[str, Path], labels: Mapping[str, Path], part: str, findings: Findings
-) -> None:
+) -> dict[str, Path]:
+    """Label maps by the scan that they belong to: the one of their name, else the only one of their
+    name without such words as _seg. What belongs to none, or to a scan that has one, is excluded.
+    """
     lone = sorted(labels.keys() - images.keys())
-    likely = {LABEL_WORDS.sub("", name).lower(): name for name in lone}
-    partners = {
-        likely[key]: image
-        for image in images
-        if (key := re.sub(r"^(volume|image|img)", "", image, flags=re.IGNORECASE).lower()) in likely
-        or (key := image.lower()) in likely
+    by_key: dict[str, set[str]] = {}
+    for image in images.keys() - labels.keys():
+        for key in (image.lower(), _without(IMAGE_WORDS, image)):
+            by_key.setdefault(key, set()).add(image)
+    meant = {name: by_key.get(_without(LABEL_WORDS, name), set()) for name in lone}
+    claims = [image for partners in meant.values() for image in partners]
+    sure = {
+        name: next(iter(partners))
+        for name, partners in meant.items()
+        if len(partners) == 1 and claims.count(next(iter(partners))) == 1
     }
-    fix = "give an image and its label map one name"
-    if partners:
-        label, image = next(iter(partners.items()))
-        fix += f"; {labels[label].name} is probably that of {images[image].name}"
-    for name in lone:
+    for name in sorted(set(lone) - sure.keys()):
+        several = sorted(meant[name])
         findings.exclude(
-            labels[name], f"has no image of its name in {part}", "one name for both files", fix
+            labels[name],
+            f"has no image of its name in {part}"
+            + (f", and is not the only one that may be that of {several[0]}" if several else ""),
+            "one name for both files",
+            "give an image and its label map one name",
         )
+    if sure:
+        name, image = next(iter(sure.items()))
+        count = len(sure)
+        findings.note(
+            labels[name].parent,
+            f"{count} label map{'s' if count > 1 else ''} of another name than the scan:"
+            f" {labels[name].name} is taken for that of {images[image].name}"
+            + (", the others likewise" if count > 1 else ""),
+            "one name for both files",
+        )
+    return {sure.get(name, name): path for name, path in labels.items()}
+
+
+def _without(words: re.Pattern[str], name: str) -> str:
+    """A name without some words and the marks at its ends, in small letters."""
+    return words.sub("", name).strip("_. -").lower()
 
 
 def _files(folder: Path, findings: Findings) -> dict[str, Path]:

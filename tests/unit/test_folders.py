@@ -657,9 +657,73 @@ def test_a_link_to_nothing_says_how_to_fetch_it(folder):
     assert "datalad get" in said(found, "excluded")
 
 
-def test_a_label_map_of_nearly_the_same_name_is_named_with_its_image(folder):
+def renamed(folder: Path, part: str, name_of: Callable[[str], str]) -> None:
+    """Give every file of a part another name; `name_of` is told the name without ending."""
+    for path in list((folder / part).iterdir()):
+        path.rename(path.with_name(name_of(path.name.removesuffix(".nii.gz")) + ".nii.gz"))
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("{}", "{}_seg"),
+        ("{}", "{}-label"),
+        ("{}", "mask_{}"),
+        ("{}_image", "{}_label"),
+        ("volume-{}", "segmentation-{}"),
+        ("IMG_{}", "{}_GT"),
+    ],
+)
+def test_label_maps_with_a_word_in_their_name_are_matched_and_told(folder, image, label):
+    plain, _ = through_every_door(made(folder / "plain"))
+    other = made(folder / "other")
+    for part, form in (("imagesTr", image), ("labelsTr", label)):
+        renamed(other, part, form.format)
+    found, _ = through_every_door(other)
+    pairs = {
+        found.listing.images[scan].name: path.name for scan, path in found.listing.labels.items()
+    }
+    training = {f"{image.format(n)}.nii.gz": f"{label.format(n)}.nii.gz" for n in NAMES[:6]}
+    assert training.items() <= pairs.items() and len(pairs) == len(plain.listing.labels)
+    assert "6 label maps of another name than the scan" in said(found, "note")
+    assert found.excluded == ()
+
+
+def test_a_label_map_that_may_be_of_two_scans_or_one_of_two_is_excluded(folder):
     made(folder)
-    for path in list((folder / "labelsTr").iterdir()):
-        path.rename(path.with_name(path.name.replace(".nii.gz", "_seg.nii.gz")))
-    message = refused(folder)
-    assert "case_001_seg.nii.gz is probably that of case_001.nii.gz" in message
+    image, label = organ(0)
+    write_oriented(folder / "imagesTr" / "img_case_007.nii.gz", image)
+    for name in ("case_007_seg", "case_008_seg", "case_008_mask", "case_001_seg"):
+        write_oriented(folder / "labelsTr" / f"{name}.nii.gz", label)
+    found, _ = through_every_door(folder)
+    excluded = said(found, "excluded")
+    for name in ("case_007_seg", "case_008_seg", "case_008_mask", "case_001_seg"):
+        assert f"labelsTr/{name}.nii.gz: has no image of its name in imagesTr" in excluded
+    assert "not the only one that may be that of case_008" in excluded
+    assert not {"case_007", "case_008", "img_case_007"} & found.listing.labels.keys()
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [("images", "labels"), ("Images", "Masks"), ("image", "segmentations")]
+)
+def test_usual_names_of_the_training_folders_are_read_and_told(folder, images, labels):
+    _, cohort = through_every_door(made(folder))
+    (folder / "imagesTr").rename(folder / images)
+    (folder / "labelsTr").rename(folder / labels)
+    found, other = through_every_door(folder)
+    assert other.content_hash == cohort.content_hash
+    notes = said(found, "note")
+    assert f"{images}: is read as imagesTr" in notes and f"{labels}: is read as labelsTr" in notes
+
+
+def test_a_usual_name_beside_the_right_one_is_not_read_and_two_of_them_are_refused(folder):
+    made(folder)
+    (folder / "images").mkdir()
+    write_oriented(folder / "images" / "old.nii.gz", organ(0)[0])
+    found, _ = through_every_door(folder)
+    assert "old" not in found.listing.images
+    assert "images: holds NIfTI files, and is not read" in said(found, "note")
+    for name in ("masks", "labels"):
+        (folder / name).mkdir()
+    (folder / "labelsTr").rename(folder / "moved")
+    assert "holds labels and masks: which of them is labelsTr?" in refused(folder)
