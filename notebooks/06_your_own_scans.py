@@ -47,6 +47,9 @@
 # FOLDER/patients.csv           lines "scan,patient" (optional, and important)
 # ```
 #
+# `images/` with `labels/` or `masks/` is read in the same way. A label map called `NAME_seg`,
+# `NAME_mask`, `NAME_label` and the like is taken for that of `NAME`, and you are told.
+#
 # Scans may be of another format than NIfTI. What comes back lies on the voxels of its scan:
 #
 # | scans | label maps | predictions |

@@ -6,6 +6,7 @@ sha256 was found right.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,7 +21,7 @@ from ssl_lib.data.archive import take_from_archive
 from ssl_lib.data.published import PUBLIC_HOST, PUBLISHED, PublishedSet, published
 from ssl_lib.data.transfer import Mirror, Wanted, obtain, set_aside
 from ssl_lib.data.verification import STAMP, require, wrong_files
-from ssl_lib.utils.atomic import cannot_write, write_atomically
+from ssl_lib.utils.atomic import cannot_write, is_unchanged, replace_own, write_atomically
 from ssl_lib.utils.errors import InputError
 
 SUBSET = ".subset"
@@ -92,6 +93,7 @@ def fetch_files(
     which no mirror delivered, or when the folder cannot be written to.
     """
     with _alone_in(folder), _session(workers) as session:
+        _write_tables(entry, folder, paths)
         for path in wrong_files(entry, folder, paths):
             kept = set_aside(folder / path, folder / "quarantine", Path(path).name)
             say(f"{path}: wrong sha256, moved to {kept}, fetched again")
@@ -105,6 +107,24 @@ def fetch_files(
         wrong_files(entry, folder, missing)
     if failures:
         _refuse(entry, failures, len(missing), unreachable=all(one.dead for one in mirrors))
+
+
+def _write_tables(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None:
+    """Write `patients.csv` and `dataset.json` beside NIfTI files: the folder can then be opened as
+    one's own scans are (notebook 06), with its patients kept together. A file that somebody has
+    changed stays."""
+    there = [*paths, *(path.name for path in folder.glob("*/*.nii.gz"))]
+    scans = sorted({Path(p).name.removesuffix(".nii.gz") for p in there if p.endswith(".nii.gz")})
+    about = {
+        "labels": {name: value for value, name in enumerate(entry.class_names)},
+        "licence": entry.licence,
+        "reference": entry.citation,
+    }
+    lines = ["scan,patient", *(f"{scan},{entry.patient_of(scan)}" for scan in scans)]
+    texts = {"patients.csv": "\n".join(lines), "dataset.json": json.dumps(about, indent=1)}
+    for name, text in texts.items() if scans else ():
+        if is_unchanged(folder / name):
+            replace_own(folder / name, f"{text}\n".encode())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import tarfile
 from dataclasses import replace
@@ -247,6 +248,21 @@ def test_a_subset_stays_a_subset_until_the_rest_is_fetched(tmp_path, mirror):
     assert download.verify("hippocampus", tmp_path / "data") == 6
     fetch(tmp_path, mirror)
     assert download.fetched_subset("hippocampus", tmp_path / "data") is None
+
+
+def test_tables_of_patients_and_classes_lie_beside_the_scans(tmp_path, mirror):
+    folder, _ = fetch(tmp_path, mirror, subset=2)
+    assert len((folder / "patients.csv").read_text().splitlines()) == 1 + 3
+    fetch(tmp_path, mirror)
+    assert (folder / "patients.csv").read_text().splitlines() == [
+        "scan,patient",
+        *(f"hippocampus_{number:03},pair {(number + 1) // 2}" for number in (1, 2, 3, 4)),
+    ]
+    about = json.loads((folder / "dataset.json").read_text())
+    assert about["labels"]["posterior hippocampus"] == 2 and about["licence"] == "CC BY-SA 4.0"
+    (folder / "patients.csv").write_text("scan,patient\n")
+    fetch(tmp_path, mirror)
+    assert (folder / "patients.csv").read_text() == "scan,patient\n", "somebody's own table stays"
 
 
 def test_a_subset_too_large_is_refused(tmp_path, mirror):

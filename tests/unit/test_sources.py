@@ -397,6 +397,12 @@ def test_hippocampus_fetches_itself_and_reads_what_nibabel_reads(tmp_path):
     np.testing.assert_array_equal(case.label, np.asarray(label.dataobj))
     assert case.patient == cohort.labelled[1].patient
     assert {len(cases) for cases in (cohort.validation, cohort.test)} == {4}
+    own = open_own_scans(str(folder), "quick", 2)
+    assert own.cohort.class_names == cohort.class_names
+    assert own.cohort.licence == cohort.licence
+    patients = [{c.patient for c in cases} for cases in own.cohort.groups.values()]
+    assert sum(map(len, patients)) == len(set.union(*patients)), "no head on two sides"
+    assert own.fingerprint.excluded == ()
 
 
 @needs_mirror
