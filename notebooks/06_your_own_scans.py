@@ -37,7 +37,7 @@
 # %% [markdown]
 # ## What can be changed?
 #
-# The values of the other notebooks, and five more. Your folder looks like this:
+# Your folder looks like this:
 #
 # ```
 # FOLDER/imagesTr/NAME.nii.gz   scans for training, with or without a label map
@@ -216,10 +216,9 @@ findings_table(fingerprint.findings)
 #   their own mean and deviation, so such corners squeeze all tissue into a narrow range.
 
 # %% [markdown]
-# **Task 1. From voxels to millimetres.** (Tasks stand where they belong. Where code is asked for,
-# replace the body and run both cells: the check says what is right and gives hints; a solution is
-# folded below it.) An affine is a matrix of four rows and four columns. Write `place(affine,
-# voxel)`: where a voxel lies, in mm to the right, front and top.
+# **Task 1. From voxels to millimetres.** (Where code is asked for, replace the body and run both
+# cells; a solution is folded below.) An affine is a matrix of four rows and four columns. Write
+# `place(affine, voxel)`: where a voxel lies, in mm to the right, front and top.
 
 
 # %% tags=["exercise"]
@@ -513,7 +512,7 @@ for row, training in trainings.items():
 post_processing_table(chosen, cohort.class_names)
 
 # %% [markdown]
-# On the test scans the result is a second number. Everything that ranks the rows stays without it.
+# On the test scans it is a second number; the ranking stays without it.
 
 # %% tags=["results"]
 records, cleaned, lines = {}, {}, []

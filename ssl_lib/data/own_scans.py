@@ -86,7 +86,8 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
         return folder
     raise InputError(
         f"there is no folder {dataset!r:.200}",
-        expected=f"a folder with imagesTr/ and labelsTr/, or images/ and labels/, in it; or {EXAMPLE} for an example",
+        expected="a folder that holds imagesTr/ and labelsTr/, or images/ and labels/;"
+        f" or {EXAMPLE} for an example",
         fix="set DATASET to the path of your scans",
     )
 

@@ -29,7 +29,7 @@ from ssl_lib.data.grid import training_scans
 from ssl_lib.data.load import open_cohort
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.evaluation.results import build_result, score_cohort, write_result
+from ssl_lib.evaluation.results import build_result, read_rows, score_cohort, write_result
 from ssl_lib.inference import common_grid, predict_cohort, predict_probabilities
 from ssl_lib.models.ensemble import Ensemble, student_name, students
 from ssl_lib.models.networks import build_network, to_channels_last
@@ -269,17 +269,33 @@ class Study:
         dataset: str,
         rows: Mapping[str, Training],
         results_dir: str | Path,
+        also: Sequence[str] = (),
         **more: Any,
     ) -> dict[str, Any]:
         """Score every row on the test scans, write the result file and return its content.
 
-        A row trained with other labels (`with_all_labels`) is scored on the same test scans.
-        `more` are further keys of the file.
+        A row trained with other labels (`with_all_labels`) is scored on the same test scans. The
+        file names the rows of `also`, too, that another run has stored for this cohort, profile and
+        seed. `more` are further keys of the file.
         """
-        scored = {name: self.score(training) for name, training in rows.items()}
+        scored = self._stored(dataset, results_dir, also)
+        scored |= {name: self.score(training) for name, training in rows.items()}
         result = self.result(notebook, dataset, scored, **more)
         write_result(result, results_dir)
         return result
+
+    def _stored(
+        self, dataset: str, results_dir: str | Path, names: Sequence[str]
+    ) -> dict[str, Any]:
+        """The stored rows of this cohort, profile and seed that have one of these names."""
+        key = (dataset, self.profile, self.cohort.n_labelled, self.cohort.labelled_draw)
+        return {
+            name: row
+            for run in (read_rows(results_dir, *key) if names else ())
+            if run["cohort_hash"] == self.cohort.content_hash and run["seed"] == self.seed
+            for name, row in run["rows"].items()
+            if name in names
+        }
 
     def result(
         self, notebook: str, dataset: str, scored: Mapping[str, Any], **more: Any

@@ -212,6 +212,19 @@ def test_opening_by_name_reads_the_smoke_profile_in_small(tmp_path):
         Study.open("phantom", "slow", 2, 0)
 
 
+def test_a_notebooks_file_names_rows_that_others_have_stored_where_it_asks_for_them(tmp_path):
+    made, done = trained()
+    other = replace(made, seed=1)
+    for one, rows in ((made, ("first", "second", "third")), (other, ("fourth",))):
+        one.save("00_x", "phantom", dict.fromkeys(rows, done), tmp_path)
+    wanted = ("first", "second", "fourth")
+    made.save("08_y", "phantom", {"second": done, "new": done}, tmp_path, also=wanted)
+    (found,) = read_results(tmp_path, "08_y")
+    assert list(found["rows"]) == ["first", "second", "new"], "no other seed, and none unasked"
+    (alone,) = read_results(tmp_path, "00_x", cohort_hash=None)[:1]
+    assert found["rows"]["first"] == alone["rows"]["first"]
+
+
 # What enters the name of a run
 
 
