@@ -113,8 +113,9 @@ def _write_tables(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> No
     """Write `patients.csv` and `dataset.json` beside NIfTI files: the folder can then be opened as
     one's own scans are (notebook 06), with its patients kept together. A file that somebody has
     changed stays."""
-    there = [*paths, *(path.name for path in folder.glob("*/*.nii.gz"))]
-    scans = sorted({Path(p).name.removesuffix(".nii.gz") for p in there if p.endswith(".nii.gz")})
+    own = [path for path in entry.hashes if path.endswith(".nii.gz")]
+    there = [path for path in own if path in paths or (folder / path).exists()]
+    scans = sorted({Path(path).name.removesuffix(".nii.gz") for path in there})
     about = {
         "labels": {name: value for value, name in enumerate(entry.class_names)},
         "licence": entry.licence,

@@ -15,7 +15,7 @@ import numpy as np
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.fingerprint import Fingerprint, read_label
-from ssl_lib.data.folder_files import Listing, some, told
+from ssl_lib.data.folder_files import NOT_READ, Listing, some, told
 from ssl_lib.data.formats import read_scan
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.scan_files import ScanStore
@@ -123,11 +123,12 @@ def _can_be_split(listing: Listing, folder: Path, seed: int) -> bool:
 
 
 def _too_little(fingerprint: Fingerprint, error: InputError) -> InputError:
-    """The refusal of a split, with the files that were excluded before."""
-    lost = fingerprint.excluded
+    """The refusal of a split, with the files that were excluded before and folders not read."""
+    unread = [one for one in fingerprint.findings if one.problem.endswith(NOT_READ)]
+    lost = [*fingerprint.excluded, *unread]
     if not lost:
         return error
-    fix = "; ".join(part for part in (error.fix, "or fix what was excluded:") if part)
+    fix = "; ".join(part for part in (error.fix, "or fix what was excluded or not read:") if part)
     fix += "".join(f"\n    {line}" for line in told(lost))
     return InputError(error.problem, where=error.where, expected=error.expected, fix=fix)
 

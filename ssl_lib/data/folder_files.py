@@ -30,6 +30,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_lib.data.dicom_frames import holds_frames
+from ssl_lib.data.label_names import (
+    ELSEWHERE,
+    NO_IMAGE,
+    SECOND,
+    SEVERAL,
+    Matching,
+    label_maps_among,
+    match_names,
+)
 from ssl_lib.data.suffixes import READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
 
@@ -41,8 +50,11 @@ OTHER_FORMATS = (
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "imagesTr": ("images", "image"),
-    "labelsTr": ("labels", "label", "masks", "mask", "segmentations"),
-}
+    "labelsTr": (
+        "labels", "label", "masks", "mask", "segmentations", "segmentation", "ground_truth",
+        "groundtruth", "gt",
+    ),
+}  # fmt: skip
 """Names that the two training folders have in many data sets, in capital or small letters."""
 TEST_MARK = "_imagesTs"
 """What is added to a test scan's id if a training scan has its name."""
@@ -193,10 +205,12 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     """
     tables = Findings(folder)
     _refuse_unreadable(folder)
-    _refuse_misspelt(folder, findings)
+    _refuse_misspelt(folder)
     folders = {part: _folder_of(folder, part, findings) for part in PARTS}
-    parts = {part: _files(path, findings) for part, path in folders.items()}
+    _tell_other_folders(folder, folders, findings)
+    parts = {part: _files(path, findings, part) for part, path in folders.items()}
     description = _description(folder / "dataset.json", tables)
+    _match(parts, _stated_pairs(description), findings)
     by_channel = _channels_in(parts, description)
     channels, test_channels = (
         _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
@@ -210,8 +224,8 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     )
     if not images:
         raise _no_scan(folder, findings)
-    labels = _matched(images, labels, folders["imagesTr"].name, findings)
-    test_labels = _matched(test_images, test_labels, folders["imagesTs"].name, findings)
+    labels = _of_a_scan(labels, images, findings)
+    test_labels = _of_a_scan(test_labels, test_images, findings)
     ids = {scan: scan + TEST_MARK if scan in images else scan for scan in test_images}
     for scan, called in ids.items():
         if called != scan:
@@ -245,9 +259,8 @@ SPLITS = "splits_final.json"
 KNOWN = (*PARTS, "dataset.json", "patients.csv")
 
 
-def _refuse_misspelt(folder: Path, findings: Findings) -> None:
-    """Refuse a name that is nearly one of those that are read, where that one is missing; name
-    further folders with scans."""
+def _refuse_misspelt(folder: Path) -> None:
+    """Refuse a name that is nearly one of those that are read, where that one is missing."""
     entries = {path.name: path for path in folder.glob("[!.]*")}
     for name, path in sorted(entries.items()):
         if name in (*KNOWN, SPLITS):
@@ -262,21 +275,38 @@ def _refuse_misspelt(folder: Path, findings: Findings) -> None:
                 expected=", ".join(KNOWN),
                 fix=f"rename it to {meant}, or move it away",
             )
-        inside = {format_of(p) for p in path.glob("[!.]*") if p.is_file()} if path.is_dir() else ()
-        for kind, words in (("nifti", "NIfTI files"), ("itk", ".mha or .nrrd files")):
-            if kind in inside:
-                findings.note(path, f"holds {words}, and is not read", ", ".join(PARTS))
+
+
+NOT_READ = "and is not read"
+KINDS = {
+    "nifti": "NIfTI files", "itk": ".mha or .nrrd files", "dicom": "DICOM files",
+    "picture": "pictures",
+}  # fmt: skip
+
+
+def _tell_other_folders(folder: Path, read: Mapping[str, Path], findings: Findings) -> None:
+    """Name further folders with scans: by a warning where label maps may lie in them."""
+    sure = (folder / "labelsTr") == read["labelsTr"] and read["labelsTr"].is_dir()
+    for path in sorted(folder.glob("[!.]*")):
+        if path.name in (*KNOWN, SPLITS) or path in read.values() or not path.is_dir():
+            continue
+        inside = {format_of(p) for p in path.glob("[!.]*") if p.is_file()}
+        kinds = [words for kind, words in KINDS.items() if kind in inside]
+        say = findings.note if sure else findings.warn
+        for words in kinds[:1]:
+            say(path, f"holds {words}, {NOT_READ}", ", ".join(PARTS))
 
 
 def _folder_of(folder: Path, part: str, findings: Findings) -> Path:
     """Where the files of a part lie: in the folder of its name, else in one of a usual name.
 
-    Raises `InputError` where two of those could be meant.
+    Raises `InputError` where two of those could be meant, or the one is no folder.
     """
-    if (folder / part).exists():
-        return folder / part
+    named = folder / part
     usual = ALSO_CALLED.get(part, ())
-    found = sorted(p for p in folder.glob("[!.]*") if p.is_dir() and p.name.lower() in usual)
+    found = sorted(p for p in folder.glob("[!.]*") if p.name.lower() in usual and _has_files(p))
+    if _has_files(named) or not found:
+        return named
     if len(found) > 1:
         names = printable(" and ".join(path.name for path in found))
         raise InputError(
@@ -285,10 +315,21 @@ def _folder_of(folder: Path, part: str, findings: Findings) -> Path:
             expected=f"one folder {part}",
             fix=f"rename the right one to {part}",
         )
-    if found:
-        findings.note(found[0], f"is read as {part}")
-        return found[0]
-    return folder / part
+    if not found[0].is_dir():
+        raise InputError(
+            "is a link to what is not there" if found[0].is_symlink() else "is a file",
+            where=found[0],
+            expected=f"a folder, read as {part}",
+            fix="rename or remove it",
+        )
+    empty = f", for {part} is empty" if named.is_dir() else ""
+    findings.note(found[0], f"is read as {part}{empty}")
+    return found[0]
+
+
+def _has_files(path: Path) -> bool:
+    """True for all but an empty folder and what is not there: a broken link must be told."""
+    return (any(path.glob("[!.]*")) if path.is_dir() else path.exists()) or path.is_symlink()
 
 
 def _refuse_unreadable(folder: Path) -> None:
@@ -304,19 +345,31 @@ def _refuse_unreadable(folder: Path) -> None:
 def _no_scan(folder: Path, findings: Findings) -> InputError:
     """What to say of a folder without a scan: what is there instead, and where scans belong."""
     there = sorted(path.name for path in folder.glob("[!.]*"))
-    deeper = [*folder.glob("*/imagesTr"), *folder.glob("*/*/imagesTr")]
-    inside = sorted(path.parent.relative_to(folder).as_posix() for path in deeper)
-    nifti = [name for name in there if name.lower().endswith(SUFFIXES["nifti"])]
-    others = [name for name in there if suffix_of(name) and name not in nifti]
+    names = ("imagesTr", "images", "Images")
+    deeper = [path for name in names for path in folder.glob(f"*/{name}")]
+    deeper += folder.glob("*/*/imagesTr")
+    inside = sorted({path.parent.relative_to(folder).as_posix() for path in deeper})
+    files = {name[: len(name) - len(suffix_of(name))]: name for name in there if suffix_of(name)}
+    maps = label_maps_among(files)
+    trouble = [one for one in findings.found if one.weight != "note"]
     fix = "put the scans there"
     if inside:
         fix = f"give the path of a folder inside it: {printable(', '.join(inside[:6]))}"
-    elif nifti:
-        fix = f"move its {len(nifti)} NIfTI files into imagesTr/"
-    elif others:
-        fix = f"move its {len(others)} scans into imagesTr/"
-    elif findings.found:
-        fix = "fix these:" + "".join(f"\n    {line}" for line in told(findings.found))
+    elif maps:
+        example = printable(files[next(iter(maps))])
+        fix = (
+            f"move its {len(files) - len(maps)} scans into imagesTr/, and its {len(maps)} label"
+            f" maps, such as {example}, into labelsTr/"
+        )
+    elif files:
+        nifti = sum(name.lower().endswith(SUFFIXES["nifti"]) for name in files.values())
+        fix = (
+            f"move its {nifti} NIfTI files into imagesTr/"
+            if nifti
+            else (f"move its {len(files)} scans into imagesTr/")
+        )
+    elif trouble:
+        fix = "fix these:" + "".join(f"\n    {line}" for line in told(trouble))
     elif there:
         fix += f"; it holds {printable(', '.join(there[:6]))}"
     return InputError(
@@ -327,60 +380,99 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     )
 
 
-IMAGE_WORDS = re.compile(r"^(volume|image|img)|[_. -](image|img)$", re.IGNORECASE)
-LABEL_WORDS = re.compile(
-    r"[_. -]?(segmentation|seg|labels?|mask|gt|dseg|groundtruth|ground_truth|manual|annotation)\b"
-    r"|^(segmentation|seg|labels?|mask)[_. -]?",
-    re.IGNORECASE,
-)
-
-
-def _matched(
-    images: Mapping[str, Path], labels: Mapping[str, Path], part: str, findings: Findings
-) -> dict[str, Path]:
-    """Label maps by the scan that they belong to: the one of their name, else the only one of their
-    name without such words as _seg. What belongs to none, or to a scan that has one, is excluded.
-    """
-    lone = sorted(labels.keys() - images.keys())
-    by_key: dict[str, set[str]] = {}
-    for image in images.keys() - labels.keys():
-        for key in (image.lower(), _without(IMAGE_WORDS, image)):
-            by_key.setdefault(key, set()).add(image)
-    meant = {name: by_key.get(_without(LABEL_WORDS, name), set()) for name in lone}
-    claims = [image for partners in meant.values() for image in partners]
-    sure = {
-        name: next(iter(partners))
-        for name, partners in meant.items()
-        if len(partners) == 1 and claims.count(next(iter(partners))) == 1
+def _stated_pairs(description: Mapping[str, Any]) -> dict[str, str]:
+    """Label maps and their scans, by names without endings, as dataset.json lists them under
+    "training": [{"image": ..., "label": ...}, ...]."""
+    listed = description.get("training")
+    return {
+        _name_of(label): _name_of(image)
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, Mapping)
+        and isinstance(label := entry.get("label"), str)
+        and isinstance(image := entry.get("image"), str)
     }
-    for name in sorted(set(lone) - sure.keys()):
-        several = sorted(meant[name])
-        findings.exclude(
-            labels[name],
-            f"has no image of its name in {part}"
-            + (f", and is not the only one that may be that of {several[0]}" if several else ""),
-            "one name for both files",
-            "give an image and its label map one name",
+
+
+def _name_of(path: str) -> str:
+    """The last part of a path, without its ending."""
+    name = path.replace("\\", "/").rsplit("/", 1)[-1]
+    return name[: len(name) - len(suffix_of(name))]
+
+
+ONE_EACH = "one label map for each scan"
+ON_MATCHING = {
+    NO_IMAGE: ("one name for an image and its label map", "give the two one name"),
+    ELSEWHERE: (
+        "label maps of imagesTr in labelsTr, those of imagesTs in labelsTs",
+        "move it to the other folder of label maps",
+    ),
+    SECOND: (ONE_EACH, "remove one of the two"),
+    SEVERAL: (ONE_EACH, "merge them into one file, or remove all but one"),
+}
+"""What is expected of a label map, and how to fix it, by what is wrong with its name."""
+
+
+def _match(
+    parts: dict[str, dict[str, Path]], stated: Mapping[str, str], findings: Findings
+) -> None:
+    """Give every label map the name of its scan. What is matched by more than its name is told;
+    label maps among the scans, and those that belong to none or to several, are excluded."""
+    for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
+        scans, maps = parts[images], parts[labels]
+        for name, scan in label_maps_among(scans).items():
+            findings.exclude(
+                scans[name],
+                f"is it the label map of {scans[scan].name}? It lies among the scans",
+                f"scans in {images}, label maps in {labels}",
+                f"move it to {labels}, or give the scan another name",
+            )
+            del scans[name]
+        matches = {name: NUMBERED.match(name) for name in scans}
+        known = {found[1]: scans[name] for name, found in matches.items() if found} | scans
+        other = parts["imagesTs" if images == "imagesTr" else "imagesTr"]
+        matching = match_names(known, maps, stated, other)
+        for name, problem in matching.problems.items():
+            expected, fix = ON_MATCHING.get(problem, ("one scan for each label map", "rename it"))
+            findings.exclude(maps[name], problem, expected, fix)
+        _tell_matches(matching, known, maps, findings)
+        parts[labels] = {
+            matching.scan_of.get(name, name): path
+            for name, path in maps.items()
+            if name not in matching.problems
+        }
+
+
+def _tell_matches(
+    matching: Matching,
+    scans: Mapping[str, Path],
+    maps: Mapping[str, Path],
+    findings: Findings,
+) -> None:
+    """A line for each way in which label maps are called, with an example."""
+    alike: dict[str, list[str]] = {}
+    for name, pattern in matching.patterns.items():
+        alike.setdefault(pattern, []).append(name)
+    for pattern, names in alike.items():
+        image = scans[matching.scan_of[names[0]]].name
+        count = f"{len(names)} label map{'s' if len(names) > 1 else ''}"
+        findings.warn(
+            maps[names[0]].parent,
+            f"{count} called {printable(pattern)} {'are' if len(names) > 1 else 'is'} matched by"
+            f" name: {printable(maps[names[0]].name)} to {printable(image)}",
+            "one name for an image and its label map",
         )
-    if sure:
-        name, image = next(iter(sure.items()))
-        count = len(sure)
-        findings.note(
-            labels[name].parent,
-            f"{count} label map{'s' if count > 1 else ''} of another name than the scan:"
-            f" {labels[name].name} is taken for that of {images[image].name}"
-            + (", the others likewise" if count > 1 else ""),
-            "one name for both files",
-        )
-    return {sure.get(name, name): path for name, path in labels.items()}
 
 
-def _without(words: re.Pattern[str], name: str) -> str:
-    """A name without some words and the marks at its ends, in small letters."""
-    return words.sub("", name).strip("_. -").lower()
+def _of_a_scan(
+    labels: Mapping[str, Path], images: Mapping[str, Path], findings: Findings
+) -> dict[str, Path]:
+    """The label maps whose scan is there; the others are excluded."""
+    for name in sorted(labels.keys() - images.keys()):
+        findings.exclude(labels[name], NO_IMAGE, *ON_MATCHING[NO_IMAGE])
+    return {name: path for name, path in labels.items() if name in images}
 
 
-def _files(folder: Path, findings: Findings) -> dict[str, Path]:
+def _files(folder: Path, findings: Findings, part: str) -> dict[str, Path]:
     """Scans of a folder by their names without ending, sorted. Hidden files are passed over,
     everything else that is not read is named in one line."""
     found: dict[str, Path] = {}
@@ -394,6 +486,14 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
         if not _is_read(path):
             if not _is_voxels(path, headers):
                 unread.append(path)
+            continue
+        if part.startswith("images") and path.name.lower().endswith(SLICER):
+            findings.exclude(
+                path,
+                "is a segmentation as 3D Slicer saves it, and lies among the scans",
+                f"label maps in {part.replace('images', 'labels')}",
+                "move it there",
+            )
             continue
         if not is_text(path.name):
             findings.exclude(path, "its name holds characters that are no text", fix="rename it")
@@ -415,6 +515,7 @@ def _files(folder: Path, findings: Findings) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
 
+SLICER = ".seg.nrrd"
 DETACHED = (".mhd", ".nhdr")
 VOXELS = (".raw", ".zraw", ".raw.gz", ".bin")
 """Endings of headers without voxels, and of the files with the voxels."""
@@ -595,8 +696,8 @@ def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dic
 
 
 def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
-    """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, or
-    the leading zeros that a spreadsheet takes away."""
+    """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, the
+    leading zeros that a spreadsheet takes away, or the name of the scan's label map."""
     cell = unicodedata.normalize("NFC", cell).replace("\\", "/").rsplit("/", 1)[-1]
     cell = cell[: len(cell) - len(suffix_of(cell))]
     if cell in images:
@@ -604,7 +705,8 @@ def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
     if cell.isdecimal():
         same = [name for name in images if name.isdecimal() and int(name) == int(cell)]
         return same[0] if len(same) == 1 else cell
-    return cell.removesuffix("_0000")
+    near = match_names(images, [cell]).scan_of
+    return near.get(cell, cell.removesuffix("_0000"))
 
 
 def _description(path: Path, findings: Findings) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def open_cohort(dataset: str, profile: str, n_labelled: int, data_dir: str | Pat
     if dataset not in DATASETS:
         _existing_folder(dataset)
         scans = open_own_scans(dataset, profile, n_labelled, data_dir)
-        _tell(scans.fingerprint.excluded)
+        _tell(scans.fingerprint.findings)
         _say(f"{scans.cohort.name}: {scans.cohort.caveat}")
         return scans.cohort
     cohort = load_cohort(
@@ -75,7 +75,7 @@ def load_cohort(
             PUBLISHED[dataset], folder, n_labelled, subset, max_scans, split_seed
         )
     fingerprint = take_fingerprint(_existing_folder(dataset))
-    _tell(fingerprint.excluded)
+    _tell(fingerprint.findings)
     return folder_cohort(fingerprint, n_labelled, max_scans=max_scans, split_seed=split_seed)[0]
 
 
@@ -158,10 +158,12 @@ def _make_ready(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None
     download.require(entry, folder, paths)
 
 
-def _tell(excluded: Sequence[Finding]) -> None:
-    """Name the files of a folder that cannot be used; the cohort's caveat names them, too."""
-    for line in told(excluded):
-        _say(f"excluded: {line}")
+def _tell(findings: Sequence[Finding]) -> None:
+    """Name the files of a folder that cannot be used, which the cohort's caveat names, too, and
+    those that should be looked at."""
+    for weight in ("excluded", "warning"):
+        for line in told([one for one in findings if one.weight == weight]):
+            _say(f"{weight}: {line}")
 
 
 def _say(line: str) -> None:

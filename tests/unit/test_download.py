@@ -260,6 +260,12 @@ def test_tables_of_patients_and_classes_lie_beside_the_scans(tmp_path, mirror):
     ]
     about = json.loads((folder / "dataset.json").read_text())
     assert about["labels"]["posterior hippocampus"] == 2 and about["licence"] == "CC BY-SA 4.0"
+    for name in ("imagesTr/mine.nii.gz", "images/._hippocampus_001.nii.gz"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"somebody's")
+    before = (folder / "patients.csv").read_text()
+    fetch(tmp_path, mirror)
+    assert (folder / "patients.csv").read_text() == before, "only scans of the set"
     (folder / "patients.csv").write_text("scan,patient\n")
     fetch(tmp_path, mirror)
     assert (folder / "patients.csv").read_text() == "scan,patient\n", "somebody's own table stays"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import struct
 import unicodedata
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from organ_scans import organ, write_oriented
 
 from ssl_lib.data.cohort import Cohort
@@ -664,66 +666,167 @@ def renamed(folder: Path, part: str, name_of: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "label"),
+    ("image", "label", "pattern"),
     [
-        ("{}", "{}_seg"),
-        ("{}", "{}-label"),
-        ("{}", "mask_{}"),
-        ("{}_image", "{}_label"),
-        ("volume-{}", "segmentation-{}"),
-        ("IMG_{}", "{}_GT"),
+        ("{}", "{}_seg", "NAME_seg"),
+        ("{}_image", "{}_label", "NAME_label"),
+        ("volume-{}", "segmentation-{}", "segmentation-NAME"),
     ],
 )
-def test_label_maps_with_a_word_in_their_name_are_matched_and_told(folder, image, label):
-    plain, _ = through_every_door(made(folder / "plain"))
-    other = made(folder / "other")
+def test_label_maps_with_a_word_in_their_name_are_matched_and_told(
+    folder, image, label, pattern, capsys
+):
+    made(folder)
     for part, form in (("imagesTr", image), ("labelsTr", label)):
-        renamed(other, part, form.format)
-    found, _ = through_every_door(other)
+        renamed(folder, part, form.format)
+    found, _ = through_every_door(folder)
     pairs = {
         found.listing.images[scan].name: path.name for scan, path in found.listing.labels.items()
     }
     training = {f"{image.format(n)}.nii.gz": f"{label.format(n)}.nii.gz" for n in NAMES[:6]}
-    assert training.items() <= pairs.items() and len(pairs) == len(plain.listing.labels)
-    assert "6 label maps of another name than the scan" in said(found, "note")
+    assert training.items() <= pairs.items() and len(pairs) == 6 + 2
+    told = f"6 label maps called {pattern} are matched by name: {label.format(NAMES[0])}.nii.gz to"
+    assert told in said(found, "warning") and told in capsys.readouterr().err
     assert found.excluded == ()
 
 
-def test_a_label_map_that_may_be_of_two_scans_or_one_of_two_is_excluded(folder):
+def test_label_maps_that_are_not_sure_are_excluded_with_the_reason(folder):
     made(folder)
-    image, label = organ(0)
-    write_oriented(folder / "imagesTr" / "img_case_007.nii.gz", image)
-    for name in ("case_007_seg", "case_008_seg", "case_008_mask", "case_001_seg"):
+    label = organ(0)[1]
+    for name in ("case_008_seg", "case_008_mask", "case_001_seg", "test_1_seg", "other"):
         write_oriented(folder / "labelsTr" / f"{name}.nii.gz", label)
     found, _ = through_every_door(folder)
     excluded = said(found, "excluded")
-    for name in ("case_007_seg", "case_008_seg", "case_008_mask", "case_001_seg"):
-        assert f"labelsTr/{name}.nii.gz: has no image of its name in imagesTr" in excluded
-    assert "not the only one that may be that of case_008" in excluded
-    assert not {"case_007", "case_008", "img_case_007"} & found.listing.labels.keys()
+    for name, reason in {
+        "case_008_mask": "is one of several label maps of its scan",
+        "case_008_seg": "is one of several label maps of its scan",
+        "case_001_seg": "is a second label map of its scan",
+        "test_1_seg": "belongs to a scan of the other folder",
+        "other": "has no image of its name",
+    }.items():
+        assert f"labelsTr/{name}.nii.gz: {reason}" in excluded
+    assert "case_008" not in found.listing.labels
+
+
+@pytest.mark.parametrize("behind", ["_gt", ".seg"])
+def test_a_label_map_among_the_scans_is_no_scan(folder, behind):
+    made(folder)
+    ending = ".nrrd" if behind == ".seg" else ".nii.gz"
+    label = organ(0)[1]
+    for part in ("imagesTr", "labelsTr"):
+        path = folder / part / f"case_008{behind}{ending}"
+        write_oriented(path.with_name("made.nii.gz"), label)
+        if ending == ".nrrd":
+            image = SimpleITK.ReadImage(path.with_name("made.nii.gz"))
+            SimpleITK.WriteImage(image, path)
+        else:
+            shutil.copy(path.with_name("made.nii.gz"), path)
+        path.with_name("made.nii.gz").unlink()
+    found, _ = through_every_door(folder)
+    assert f"imagesTr/case_008{behind}{ending}: is" in said(found, "excluded")
+    assert set(found.listing.images) == {*NAMES, "test_1", "test_2"}
+    assert found.listing.labels["case_008"].parent.name == "labelsTr", "the other one is its own"
+
+
+def test_numbered_scans_and_channels_may_have_marked_label_maps(folder):
+    made(folder, tuple(f"pat{n}_{m:04}" for n in range(3) for m in range(2)), tests=())
+    renamed(folder, "labelsTr", "{}_seg".format)
+    found, _ = through_every_door(folder)
+    assert len(found.listing.images) == len(found.listing.labels) == 6
+    other = made(folder / "other", tests=())
+    renamed(other, "imagesTr", "{}_0000".format)
+    renamed(other, "labelsTr", "{}_0000-label".format)
+    found, _ = through_every_door(other)
+    assert set(found.listing.images) == set(NAMES) and len(found.listing.labels) == 6
+
+
+def test_pairs_that_dataset_json_states_come_first(folder):
+    made(folder, tests=())
+    renamed(folder, "labelsTr", lambda name: name.replace("case", "outline"))
+    pairs = [
+        {"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n.replace('case', 'outline')}.nii.gz"}
+        for n in NAMES[:6]
+    ]  # fmt: skip
+    (folder / "dataset.json").write_text(
+        json.dumps({"training": [*pairs, "unlabelled.nii.gz", {}]})
+    )
+    found, _ = through_every_door(folder)
+    assert set(found.listing.labels) == set(NAMES[:6])
+
+
+def test_tables_may_name_the_label_maps(folder):
+    made(folder, tests=())
+    renamed(folder, "labelsTr", "{}_seg".format)
+    lines = [f"{name}_seg,p{number // 2}" for number, name in enumerate(NAMES[:6])]
+    (folder / "patients.csv").write_text("\n".join(["scan,patient", *lines]))
+    found, _ = through_every_door(folder, 1)
+    assert found.listing.patients["case_002"] == "p0"
+    assert "names scans that are not there" not in said(found, "warning")
+    folds = [{"train": [], "val": [f"{n}_seg" for n in half]} for half in (NAMES[:2], NAMES[2:6])]
+    (folder / "splits_final.json").write_text(json.dumps(folds))
+    parts = open_own_scans(str(folder), "gpu", 1, folds=2).folds
+    assert [len(one.test) for one in parts] == [2, 4]
 
 
 @pytest.mark.parametrize(
-    ("images", "labels"), [("images", "labels"), ("Images", "Masks"), ("image", "segmentations")]
+    ("images", "labels"), [("images", "labels"), ("Images", "Masks"), ("image", "ground_truth")]
 )
 def test_usual_names_of_the_training_folders_are_read_and_told(folder, images, labels):
     _, cohort = through_every_door(made(folder))
     (folder / "imagesTr").rename(folder / images)
     (folder / "labelsTr").rename(folder / labels)
+    (folder / "imagesTr").mkdir()
     found, other = through_every_door(folder)
     assert other.content_hash == cohort.content_hash
     notes = said(found, "note")
-    assert f"{images}: is read as imagesTr" in notes and f"{labels}: is read as labelsTr" in notes
+    assert f"{images}: is read as imagesTr, for imagesTr is empty" in notes
+    assert f"{labels}: is read as labelsTr" in notes and "not read" not in notes
 
 
 def test_a_usual_name_beside_the_right_one_is_not_read_and_two_of_them_are_refused(folder):
     made(folder)
-    (folder / "images").mkdir()
     write_oriented(folder / "images" / "old.nii.gz", organ(0)[0])
     found, _ = through_every_door(folder)
     assert "old" not in found.listing.images
     assert "images: holds NIfTI files, and is not read" in said(found, "note")
-    for name in ("masks", "labels"):
-        (folder / name).mkdir()
-    (folder / "labelsTr").rename(folder / "moved")
+    (folder / "labelsTr").rename(folder / "masks")
+    shutil.copytree(folder / "masks", folder / "labels")
     assert "holds labels and masks: which of them is labelsTr?" in refused(folder)
+
+
+def test_a_folder_that_may_hold_the_outlines_is_named_by_a_warning_and_by_the_refusal(folder):
+    """Beside the masks of the field of view, as in DRIVE, and with no other label map at all."""
+    made(folder)
+    shutil.copytree(folder / "labelsTr", folder / "1st_manual")
+    (folder / "labelsTr").rename(folder / "mask")
+    found, _ = through_every_door(folder)
+    assert "1st_manual: holds NIfTI files, and is not read" in said(found, "warning")
+    shutil.rmtree(folder / "mask")
+    assert "1st_manual: holds NIfTI files, and is not read" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("link", "problem"), [(True, "a link to what is not there"), (False, "a file")]
+)
+def test_a_usual_name_that_is_no_folder_is_refused(folder, link, problem):
+    made(folder)
+    (folder / "labelsTr").rename(folder / "moved")
+    if link:
+        (folder / "labels").symlink_to(folder / "gone")
+    else:
+        (folder / "labels").write_text("")
+    assert f"is {problem}" in refused(folder)
+
+
+def test_where_the_scans_are_is_told_where_there_are_none(folder):
+    made(folder / "deeper")
+    for part, name in (("imagesTr", "images"), ("labelsTr", "masks")):
+        (folder / "deeper" / part).rename(folder / "deeper" / name)
+    assert "give the path of a folder inside it: deeper" in refused(folder)
+    flat = folder / "flat"
+    for number in range(3):
+        image, label = organ(number)
+        write_oriented(flat / f"c{number}.nii.gz", image)
+        write_oriented(flat / f"c{number}_seg.nii.gz", label)
+    message = refused(flat)
+    assert "move its 3 scans into imagesTr/, and its 3 label maps" in message
