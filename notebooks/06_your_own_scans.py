@@ -615,22 +615,20 @@ print(weights[best].with_suffix(".md").read_text()[:1900])
 # %%
 exported = {row: load_model(path, study.device) for row, path in weights.items()}
 test_names = [case.case_id for case in cohort.test]
-predicted, refused = {}, {}
-for row, model in exported.items():
-    parts = (test_names, output / "predictions" / row, DICOM_AS)
-    predicted[row], refused[row] = predict_files(model, fingerprint, *parts)
+parts = (fingerprint, test_names, output / "predictions", DICOM_AS)
+predicted, refused = predict_files(exported, *parts)
 for name, error in {name: e for row in refused.values() for name, e in row.items()}.items():
     print(f"{name} was not predicted:\n{error}")
 
 # %% tags=["results"]
 full_size = max(scans.geometry.factors) == 1
+there = {row: list(done) for row, done in predicted.items() if test_names}
+scored = score_files(output / "predictions", fingerprint, there, DICOM_AS)
 lines = []
-for row in trainings if test_names else ():
-    there = [name for name in test_names if name not in refused[row]]
-    from_files, _ = score_files(output / "predictions" / row, fingerprint, there, DICOM_AS)
+for row, (from_files, _) in scored.items():
     table = cleaned[row]
     lines.append((row_name(row), number(table, 4), number(from_files["dice"], 4)))
-    if full_size and there == test_names:
+    if full_size and there[row] == test_names:
         assert np.isclose(table, from_files["dice"], atol=1e-3, equal_nan=True), row
 where = "from the table" if full_size else "from the table, downsampled scans"
 plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
@@ -646,9 +644,10 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 # %%
 groups = scan_groups(scans)
 others = [name for name in groups if name not in test_names]
-parts = (others, output / "predictions" / best, DICOM_AS)
-more_predicted, more_refused = predict_files(exported[best], fingerprint, *parts)
-predicted, not_predicted = predicted[best] | more_predicted, refused[best] | more_refused
+parts = (fingerprint, others, output / "predictions", DICOM_AS)
+more_predicted, more_refused = predict_files({best: exported[best]}, *parts)
+predicted = predicted[best] | more_predicted[best]
+not_predicted = refused[best] | more_refused[best]
 write_list(output / "predictions" / f"{best}.csv", predicted, groups, not_predicted)
 print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
 for name, error in not_predicted.items():

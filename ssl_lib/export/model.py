@@ -141,7 +141,11 @@ def predict_scan(
     """
     model = weights if isinstance(weights, ExportedModel) else load_model(weights)
     files = [scan] if isinstance(scan, (str, Path)) else scan
-    volume = read_scan([Path(file) for file in files])
+    return predict_volume(model, read_scan([Path(file) for file in files]), output)
+
+
+def predict_volume(model: ExportedModel, volume: Volume, output: str | Path) -> Predicted:
+    """Predict a scan that was read: see `predict_scan`."""
     label = model.segment(volume)
     names = model.config["class_names"]
     path = write_prediction(Path(output), label, volume, model.config["values"], names)

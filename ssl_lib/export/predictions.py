@@ -14,35 +14,44 @@ from jaxtyping import UInt8
 
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import Codes
-from ssl_lib.data.formats import prediction_name, read_volume
+from ssl_lib.data.formats import prediction_name, read_scan, read_volume
 from ssl_lib.data.reading import Volume
 from ssl_lib.evaluation.metrics import score_scan, summarise
-from ssl_lib.export.model import ExportedModel, Predicted, predict_scan
+from ssl_lib.export.model import ExportedModel, Predicted, predict_volume
 from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
 
 def predict_files(
-    model: ExportedModel,
+    models: Mapping[str, ExportedModel],
     fingerprint: Fingerprint,
     scans: Iterable[str],
     folder: str | Path,
     dicom: str = ".dcm",
-) -> tuple[dict[str, Predicted], dict[str, InputError]]:
-    """Predict scans of a folder into `folder/SCAN.nii.gz`, or the ending of the scan's own format,
-    for DICOM series `dicom` (see `formats.prediction_name`).
+) -> tuple[dict[str, dict[str, Predicted]], dict[str, dict[str, InputError]]]:
+    """Predict scans of a folder by the network of each row into `folder/ROW/SCAN.nii.gz`, or the
+    ending of the scan's own format, for DICOM series `dicom` (see `formats.prediction_name`). Each
+    scan is read once.
 
-    Returns what was predicted, and why the other scans could not be, by scan: one bad file, or one
-    label map that somebody has changed, does not stop the others.
+    Returns, by row and scan, what was predicted, and why the other scans could not be: one bad
+    file, or one label map that somebody has changed, does not stop the others.
     """
-    done, refused = {}, {}
+    done: dict[str, dict[str, Predicted]] = {row: {} for row in models}
+    refused: dict[str, dict[str, InputError]] = {row: {} for row in models}
     for scan in scans:
         files = fingerprint.listing.files(scan)
         try:
-            written = Path(folder) / prediction_name(scan, files[0], dicom)
-            done[scan] = predict_scan(model, files, written)
+            volume = read_scan(files)
+            name = prediction_name(scan, files[0], dicom)
         except InputError as error:
-            refused[scan] = error
+            for row in models:
+                refused[row][scan] = error
+            continue
+        for row, model in models.items():
+            try:
+                done[row][scan] = predict_volume(model, volume, Path(folder) / row / name)
+            except InputError as error:
+                refused[row][scan] = error
     return done, refused
 
 
@@ -101,29 +110,32 @@ def read_classes(
 
 
 def score_files(
-    folder: str | Path, fingerprint: Fingerprint, scans: Sequence[str], dicom: str = ".dcm"
-) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
-    """Scores of written predictions against the folder's label maps, read anew from both files
-    (those of DICOM series end in `dicom`).
+    folder: str | Path,
+    fingerprint: Fingerprint,
+    scans: Mapping[str, Sequence[str]],
+    dicom: str = ".dcm",
+) -> dict[str, tuple[Mapping[str, float], list[dict[str, Any]]]]:
+    """Scores of written predictions, `folder/ROW/SCAN.nii.gz`, against the folder's label maps,
+    read anew from the files (those of DICOM series end in `dicom`). `scans` names those of each
+    row.
 
-    Returns the means over scans and classes (`dice`, `jaccard`, `hd95` and `asd` in mm,
-    `empty_predictions`) and one entry for each scan and class, as a result file has them. Raises
-    `InputError` if a file is missing, does not lie on the voxels of its scan, or the scan has no
-    label map.
+    Returns for each row the means over scans and classes (`dice`, `jaccard`, `hd95` and `asd` in
+    mm, `empty_predictions`) and one entry for each scan and class, as a result file has them.
+    Raises `InputError` if a file is missing, does not lie on the voxels of its scan, or the scan
+    has no label map.
     """
-    per_case = []
-    for scan in scans:
-        if scan not in fingerprint.listing.labels:
+    per_case: dict[str, list[dict[str, Any]]] = {row: [] for row in scans}
+    listing, values = fingerprint.listing, fingerprint.values
+    for scan in dict.fromkeys(scan for names in scans.values() for scan in names):
+        if scan not in listing.labels:
             raise InputError(f"scan {scan!r} has no label map to be scored against")
-        listing = fingerprint.listing
         image = read_volume(listing.images[scan])
-        written = Path(folder) / prediction_name(scan, listing.images[scan], dicom)
-        predicted, truth = (
-            read_classes(file, image, fingerprint.values, listing.codes)
-            for file in (written, listing.labels[scan])
-        )
-        n_classes = len(fingerprint.values)
-        for score in score_scan(predicted, truth, n_classes=n_classes, spacing=image.spacing):
-            entry = asdict(score)
-            per_case.append({"id": scan, "class": entry.pop("class_index"), **entry})
-    return summarise(per_case), per_case
+        truth = read_classes(listing.labels[scan], image, values, listing.codes)
+        name = prediction_name(scan, listing.images[scan], dicom)
+        for row in (row for row, names in scans.items() if scan in names):
+            found = read_classes(Path(folder) / row / name, image, values, listing.codes)
+            scores = score_scan(found, truth, n_classes=len(values), spacing=image.spacing)
+            for score in scores:
+                entry = asdict(score)
+                per_case[row].append({"id": scan, "class": entry.pop("class_index"), **entry})
+    return {row: (summarise(entries), entries) for row, entries in per_case.items()}

@@ -80,10 +80,21 @@ def test_the_exported_network_predicts_what_the_trained_one_did(made, tmp_path):
         np.testing.assert_array_equal(loaded.segment(read_nifti(case.path)), before[case.case_id])
 
 
+def predict(made, names, folder):
+    """What the exported network predicts into `folder/row`, and what it refuses."""
+    parts = {"row": load_model(made.path)}, made.scans.fingerprint, names, folder
+    return tuple(of["row"] for of in predict_files(*parts))
+
+
+def score(made, names, folder):
+    """Means and entries of what was predicted there."""
+    return score_files(folder, made.scans.fingerprint, {"row": names})["row"]
+
+
 def test_scores_of_the_written_files_are_those_of_the_result(made, tmp_path):
     names = [case.case_id for case in made.scans.cohort.test]
-    predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
-    means, entries = score_files(tmp_path, made.scans.fingerprint, names)
+    predict(made, names, tmp_path)
+    means, entries = score(made, names, tmp_path)
     row = made.result["rows"]["supervised_few"]
     assert row["dice"] > 0.3, "the organ is found, so that scores say something"
     assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
@@ -129,7 +140,7 @@ def test_the_card_says_what_a_stranger_must_know(made):
 
 def test_the_list_says_who_was_learnt_from(made, tmp_path):
     groups = scan_groups(made.scans)
-    done, _ = predict_files(load_model(made.path), made.scans.fingerprint, ["a00", "u00"], tmp_path)
+    done, _ = predict(made, ["a00", "u00"], tmp_path)
     lines = write_list(tmp_path / "list.csv", done, groups).read_text().splitlines()
     assert lines[0] == "scan,group,class 1 (ml),class 2 (ml),careful"
     assert lines[2].startswith("u00,unlabelled,")
@@ -173,11 +184,11 @@ def test_a_label_map_by_hand_or_corrected_by_hand_is_never_replaced(made, scan, 
             predict_scan(made.path, scan, output)
         assert output.read_bytes() == corrected
     name = made.scans.cohort.test[0].case_id
-    (tmp_path / f"{name}.nii.gz").write_bytes(b"mine")
-    names = [name, "u00"]
-    done, refused = predict_files(load_model(made.path), made.scans.fingerprint, names, tmp_path)
+    (tmp_path / "row").mkdir()
+    (tmp_path / "row" / f"{name}.nii.gz").write_bytes(b"mine")
+    done, refused = predict(made, [name, "u00"], tmp_path)
     assert set(done) == {"u00"} and set(refused) == {name}, "the others go on"
-    assert (tmp_path / f"{name}.nii.gz").read_bytes() == b"mine"
+    assert (tmp_path / "row" / f"{name}.nii.gz").read_bytes() == b"mine"
     lines = write_list(tmp_path / "list.csv", done, {}, refused).read_text().splitlines()
     assert lines[2].startswith(f'{name},outside,,,"not predicted: ')
 
@@ -319,11 +330,11 @@ def test_networks_that_cannot_be_described_are_not_exported(made, tmp_path):
 
 def test_written_files_are_scored_only_where_they_lie_on_their_scan(made, tmp_path):
     fingerprint, name = made.scans.fingerprint, made.scans.cohort.test[0].case_id
-    write_oriented(tmp_path / f"{name}.nii.gz", organ(0, (24, 22, 19))[1])
+    write_oriented(tmp_path / "row" / f"{name}.nii.gz", organ(0, (24, 22, 19))[1])
     with pytest.raises(InputError, match="shape"):
-        score_files(tmp_path, fingerprint, [name])
+        score_files(tmp_path, fingerprint, {"row": [name]})
     with pytest.raises(InputError, match="no label map"):
-        score_files(tmp_path, fingerprint, ["u00"])
+        score_files(tmp_path, fingerprint, {"row": ["u00"]})
     image = read_nifti(fingerprint.listing.images[name])
     with pytest.raises(InputError, match="the value 2"):
         read_classes(fingerprint.listing.labels[name], image, (0, 1))
@@ -362,8 +373,8 @@ def test_slices_and_values_with_gaps_go_the_whole_way(tmp_path):
     done = trained(tmp_path, scans)
     assert scans.cohort.dimensions == 2
     names = [case.case_id for case in scans.cohort.test]
-    predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
-    means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
+    predicted, _ = predict(done, names, tmp_path / "out")
+    means, _ = score(done, names, tmp_path / "out")
     row = done.result["rows"]["supervised_few"]
     assert row["dice"] > 0.05, "slices without organ cost much; what is found must lie right"
     assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9)
@@ -377,8 +388,8 @@ def test_shrunk_volumes_are_predicted_at_their_own_size(tmp_path, monkeypatch):
     done = trained(tmp_path, scans, iterations=80)
     names = [case.case_id for case in scans.cohort.test]
     assert scans.geometry.factors == (2, 2, 2)
-    predicted, _ = predict_files(load_model(done.path), scans.fingerprint, names, tmp_path / "out")
-    means, _ = score_files(tmp_path / "out", scans.fingerprint, names)
+    predicted, _ = predict(done, names, tmp_path / "out")
+    means, _ = score(done, names, tmp_path / "out")
     assert predicted[names[0]].label.shape == scans.fingerprint.properties[names[0]].shape
     (case,) = scans.cohort.test
     small = done.study.predict(done.network, [case])[case.case_id]

@@ -99,12 +99,13 @@ def trained_and_written(folder: Path, out: Path, dicom: str = ".dcm") -> dict[st
         result=result,
     )
     model, names = load_model(weights), [case.case_id for case in scans.cohort.test]
-    where = names, out / "predictions", dicom
-    predicted, refused = predict_files(model, scans.fingerprint, *where)
+    where = scans.fingerprint, names, out, dicom
+    predicted, refused = (of["predictions"] for of in predict_files({"predictions": model}, *where))
     assert not refused, refused
-    again, _ = predict_files(model, scans.fingerprint, *where)
-    assert set(again) == set(names), "its own files are replaced"
-    means, _ = score_files(out / "predictions", scans.fingerprint, names, dicom)
+    again, _ = predict_files({"predictions": model}, *where)
+    assert set(again["predictions"]) == set(names), "its own files are replaced"
+    scored = score_files(out, scans.fingerprint, {"predictions": names}, dicom)
+    means, _ = scored["predictions"]
     row = result["rows"]["supervised_few"]
     if max(scans.geometry.factors) == 1:
         assert means == pytest.approx({key: row[key] for key in means}, abs=1e-9, nan_ok=True)
