@@ -21,15 +21,8 @@ from jaxtyping import Float, Shaped, UInt8
 
 from ssl_lib.data.dicom_seg import read_seg, refuse_seg, seg_file, segment_label, segment_labels
 from ssl_lib.data.dicom_series import patient_id
-from ssl_lib.data.folder_files import (
-    Codes,
-    Finding,
-    Findings,
-    Listing,
-    list_folder,
-    refuse_together,
-    some,
-)
+from ssl_lib.data.findings import Finding, Findings, refuse_together, some
+from ssl_lib.data.folder_files import Codes, Listing, list_folder
 from ssl_lib.data.formats import on_stored_grid, read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
 from ssl_lib.data.patients import guess_patients

@@ -14,8 +14,9 @@ import numpy as np
 
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
+from ssl_lib.data.findings import some, told
 from ssl_lib.data.fingerprint import Fingerprint, read_label
-from ssl_lib.data.folder_files import NOT_READ, Listing, some, told
+from ssl_lib.data.folder_files import NOT_READ, Listing
 from ssl_lib.data.formats import read_scan
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.scan_files import ScanStore

@@ -23,23 +23,25 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ssl_lib.data.dicom_frames import holds_frames
-from ssl_lib.data.label_names import (
-    ELSEWHERE,
-    NO_IMAGE,
-    SECOND,
-    SEVERAL,
-    Matching,
-    label_maps_among,
-    match_names,
+from ssl_lib.data.findings import Findings, refuse_together, some, told
+from ssl_lib.data.label_names import label_maps_among
+from ssl_lib.data.pairing import (
+    NUMBERED,
+    match_files,
+    name_of,
+    of_a_scan,
+    stated_pairs,
+    tell_matches,
 )
-from ssl_lib.data.suffixes import READ, SUFFIXES, format_of, holds_dicom, suffix_of
+from ssl_lib.data.suffixes import MOST_LOOKED_AT, READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
 
 OTHER_FORMATS = (
@@ -61,90 +63,8 @@ TEST_MARK = "_imagesTs"
 IGNORED = "ignore"
 """The label, in dataset.json, of voxels that nobody outlined (nnU-Net)."""
 
-Weight = Literal["excluded", "warning", "note"]
 Codes = Mapping[tuple[int, int, int] | str, int]
 """What stands for a value: colours of pictures, labels of segments."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a file: excluded, to be looked at (a warning), or only a note."""
-
-    weight: Weight
-    file: str
-    problem: str
-    expected: str = ""
-    fix: str = ""
-
-    def __str__(self) -> str:
-        more = [f"expected: {self.expected}"] if self.expected else []
-        more += [f"fix: {self.fix}"] if self.fix else []
-        return f"{self.file}: {self.problem}" + (f" ({'; '.join(more)})" if more else "")
-
-
-@dataclass
-class Findings:
-    """What is found about the files of a folder; whatever a reader refuses is excluded."""
-
-    folder: Path
-    found: list[Finding] = field(default_factory=list)
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Note an `InputError` instead of raising it."""
-        try:
-            yield
-        except InputError as error:
-            self.exclude(error.where, error.problem, error.expected, error.fix)
-
-    def exclude(
-        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
-    ) -> None:
-        """A file that cannot be used."""
-        self.found.append(Finding("excluded", self.name_of(path), problem, expected, fix))
-
-    def warn(
-        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
-    ) -> None:
-        """A file that is used, although it should be looked at."""
-        self.found.append(Finding("warning", self.name_of(path), problem, expected, fix))
-
-    def note(
-        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
-    ) -> None:
-        """Something that asks for nothing."""
-        self.found.append(Finding("note", self.name_of(path), problem, expected, fix))
-
-    def name_of(self, path: str | Path | None) -> str:
-        """A file as messages call it: by its path inside the folder."""
-        if isinstance(path, Path) and path.is_relative_to(self.folder):
-            return printable(path.relative_to(self.folder).as_posix())
-        return printable(path)
-
-
-def some(names: Sequence[str], most: int = 6) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def told(findings: Collection[Finding]) -> list[str]:
-    """A line for each kind of finding, with every file that it was found in."""
-    alike: dict[Finding, list[str]] = {}
-    for one in findings:
-        alike.setdefault(replace(one, file=""), []).append(one.file)
-    return [str(replace(one, file=", ".join(files))) for one, files in alike.items()]
-
-
-def refuse_together(folder: Path, findings: Collection[Finding], problem: str = "") -> InputError:
-    """One refusal for a folder that tells all findings and all files."""
-    count = len(findings)
-    problem = problem or f"{count} file{'s' if count > 1 else ''} in this folder cannot be used"
-    return InputError(
-        problem + "".join(f"\n    {line}" for line in told(findings)),
-        where=folder,
-        fix="fix or remove these files",
-    )
 
 
 @dataclass(frozen=True)
@@ -183,9 +103,18 @@ class Listing:
         """The files of a scan: one, or one for each of its channels."""
         return list(dict(sorted(self.channels.get(scan, {0: self.images[scan]}).items())).values())
 
+    def scan_called(self, name: str) -> str:
+        """The scan of that name, or that whose label map has it; else the name itself."""
+        return name if name in self.images else scans_by_label(self.labels).get(name, name)
+
     def patient_of(self, scan: str) -> str:
         """The patient of a scan: as the table says, as its name suggests, else the scan itself."""
         return self.patients.get(scan, self.guessed.get(scan, scan))
+
+
+def scans_by_label(labels: Mapping[str, Path]) -> dict[str, str]:
+    """Each scan by the name of its label map's file."""
+    return {name_of(path.name): scan for scan, path in labels.items()}
 
 
 def folder_at(path: str) -> Path | None:
@@ -210,7 +139,7 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     _tell_other_folders(folder, folders, findings)
     parts = {part: _files(path, findings, part) for part, path in folders.items()}
     description = _description(folder / "dataset.json", tables)
-    _match(parts, _stated_pairs(description), findings)
+    patterns = match_files(parts, dict(stated_pairs(description)), findings)
     by_channel = _channels_in(parts, description)
     channels, test_channels = (
         _by_scan(parts[part], findings, by_channel) for part in ("imagesTr", "imagesTs")
@@ -224,8 +153,10 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
     )
     if not images:
         raise _no_scan(folder, findings)
-    labels = _of_a_scan(labels, images, findings)
-    test_labels = _of_a_scan(test_labels, test_images, findings)
+    labels = of_a_scan(labels, images, findings)
+    test_labels = of_a_scan(test_labels, test_images, findings)
+    tell_matches(patterns, images, labels, findings)
+    tell_matches(patterns, test_images, test_labels, findings)
     ids = {scan: scan + TEST_MARK if scan in images else scan for scan in test_images}
     for scan, called in ids.items():
         if called != scan:
@@ -237,14 +168,15 @@ def list_folder(folder: Path, findings: Findings) -> Listing:
                 f"rename one of the two; if it is one patient, name {called} in patients.csv",
             )
     every = {**images, **{ids[scan]: path for scan, path in test_images.items()}}
-    patients = _patients(folder / "patients.csv", every, tables)
+    every_label = {**labels, **{ids[s]: path for s, path in test_labels.items()}}
+    patients = _patients(folder / "patients.csv", every, every_label, tables)
     wrong = [one for one in tables.found if one.weight == "excluded"]
     if wrong:
         raise refuse_together(folder, wrong)
     findings.found += tables.found
     return Listing(
         images={**{ids[scan]: path for scan, path in test_images.items()}, **images},
-        labels={**{ids[s]: p for s, p in test_labels.items() if s in ids}, **labels},
+        labels=every_label,
         test=tuple(ids.values()),
         patients=patients,
         description=description,
@@ -280,19 +212,22 @@ def _refuse_misspelt(folder: Path) -> None:
 NOT_READ = "and is not read"
 KINDS = {
     "nifti": "NIfTI files", "itk": ".mha or .nrrd files", "dicom": "DICOM files",
-    "picture": "pictures",
+    "picture": "pictures", "other": "files that may be scans",
 }  # fmt: skip
 
 
 def _tell_other_folders(folder: Path, read: Mapping[str, Path], findings: Findings) -> None:
     """Name further folders with scans: by a warning where label maps may lie in them."""
-    sure = (folder / "labelsTr") == read["labelsTr"] and read["labelsTr"].is_dir()
+    labels = read["labelsTr"]
+    sure = labels == folder / "labelsTr" and any(map(_is_read, labels.glob("[!.]*")))
+    say = findings.note if sure else findings.warn
     for path in sorted(folder.glob("[!.]*")):
         if path.name in (*KNOWN, SPLITS) or path in read.values() or not path.is_dir():
             continue
-        inside = {format_of(p) for p in path.glob("[!.]*") if p.is_file()}
+        files = [one for one in islice(path.rglob("[!.]*"), MOST_LOOKED_AT) if one.is_file()]
+        inside: set[str | None] = {format_of(one) for one in files}
+        inside |= {"other"} if any(map(_may_hold_a_scan, files)) else set()
         kinds = [words for kind, words in KINDS.items() if kind in inside]
-        say = findings.note if sure else findings.warn
         for words in kinds[:1]:
             say(path, f"holds {words}, {NOT_READ}", ", ".join(PARTS))
 
@@ -304,8 +239,10 @@ def _folder_of(folder: Path, part: str, findings: Findings) -> Path:
     """
     named = folder / part
     usual = ALSO_CALLED.get(part, ())
-    found = sorted(p for p in folder.glob("[!.]*") if p.name.lower() in usual and _has_files(p))
-    if _has_files(named) or not found:
+    found = sorted(p for p in folder.glob("[!.]*") if p.name.lower() in usual and _holds_some(p))
+    if named.is_symlink() and not named.exists():
+        found = [named]
+    elif _holds_some(named) or not found:
         return named
     if len(found) > 1:
         names = printable(" and ".join(path.name for path in found))
@@ -322,14 +259,17 @@ def _folder_of(folder: Path, part: str, findings: Findings) -> Path:
             expected=f"a folder, read as {part}",
             fix="rename or remove it",
         )
-    empty = f", for {part} is empty" if named.is_dir() else ""
+    empty = f": {part} holds nothing that is read" if named.is_dir() else ""
     findings.note(found[0], f"is read as {part}{empty}")
     return found[0]
 
 
-def _has_files(path: Path) -> bool:
-    """True for all but an empty folder and what is not there: a broken link must be told."""
-    return (any(path.glob("[!.]*")) if path.is_dir() else path.exists()) or path.is_symlink()
+def _holds_some(path: Path) -> bool:
+    """True for a folder with a file that may be a scan, or a folder, in it, and for all that is no
+    folder: it must be told."""
+    if not path.is_dir():
+        return path.exists() or path.is_symlink()
+    return any(p.is_dir() or suffix_of(p.name) or _may_hold_a_scan(p) for p in path.glob("[!.]*"))
 
 
 def _refuse_unreadable(folder: Path) -> None:
@@ -349,20 +289,20 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     deeper = [path for name in names for path in folder.glob(f"*/{name}")]
     deeper += folder.glob("*/*/imagesTr")
     inside = sorted({path.parent.relative_to(folder).as_posix() for path in deeper})
-    files = {name[: len(name) - len(suffix_of(name))]: name for name in there if suffix_of(name)}
-    maps = label_maps_among(files)
+    files = [name for name in there if suffix_of(name)]
+    among = label_maps_among({name_of(name) for name in files})
+    maps = [name for name in files if name_of(name) in among or name.lower().endswith(SLICER)]
     trouble = [one for one in findings.found if one.weight != "note"]
     fix = "put the scans there"
     if inside:
         fix = f"give the path of a folder inside it: {printable(', '.join(inside[:6]))}"
     elif maps:
-        example = printable(files[next(iter(maps))])
         fix = (
             f"move its {len(files) - len(maps)} scans into imagesTr/, and its {len(maps)} label"
-            f" maps, such as {example}, into labelsTr/"
+            f" maps, such as {printable(maps[0])}, into labelsTr/"
         )
     elif files:
-        nifti = sum(name.lower().endswith(SUFFIXES["nifti"]) for name in files.values())
+        nifti = sum(name.lower().endswith(SUFFIXES["nifti"]) for name in files)
         fix = (
             f"move its {nifti} NIfTI files into imagesTr/"
             if nifti
@@ -378,98 +318,6 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
         expected="imagesTr/NAME.nii.gz",
         fix=fix,
     )
-
-
-def _stated_pairs(description: Mapping[str, Any]) -> dict[str, str]:
-    """Label maps and their scans, by names without endings, as dataset.json lists them under
-    "training": [{"image": ..., "label": ...}, ...]."""
-    listed = description.get("training")
-    return {
-        _name_of(label): _name_of(image)
-        for entry in (listed if isinstance(listed, list) else ())
-        if isinstance(entry, Mapping)
-        and isinstance(label := entry.get("label"), str)
-        and isinstance(image := entry.get("image"), str)
-    }
-
-
-def _name_of(path: str) -> str:
-    """The last part of a path, without its ending."""
-    name = path.replace("\\", "/").rsplit("/", 1)[-1]
-    return name[: len(name) - len(suffix_of(name))]
-
-
-ONE_EACH = "one label map for each scan"
-ON_MATCHING = {
-    NO_IMAGE: ("one name for an image and its label map", "give the two one name"),
-    ELSEWHERE: (
-        "label maps of imagesTr in labelsTr, those of imagesTs in labelsTs",
-        "move it to the other folder of label maps",
-    ),
-    SECOND: (ONE_EACH, "remove one of the two"),
-    SEVERAL: (ONE_EACH, "merge them into one file, or remove all but one"),
-}
-"""What is expected of a label map, and how to fix it, by what is wrong with its name."""
-
-
-def _match(
-    parts: dict[str, dict[str, Path]], stated: Mapping[str, str], findings: Findings
-) -> None:
-    """Give every label map the name of its scan. What is matched by more than its name is told;
-    label maps among the scans, and those that belong to none or to several, are excluded."""
-    for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
-        scans, maps = parts[images], parts[labels]
-        for name, scan in label_maps_among(scans).items():
-            findings.exclude(
-                scans[name],
-                f"is it the label map of {scans[scan].name}? It lies among the scans",
-                f"scans in {images}, label maps in {labels}",
-                f"move it to {labels}, or give the scan another name",
-            )
-            del scans[name]
-        matches = {name: NUMBERED.match(name) for name in scans}
-        known = {found[1]: scans[name] for name, found in matches.items() if found} | scans
-        other = parts["imagesTs" if images == "imagesTr" else "imagesTr"]
-        matching = match_names(known, maps, stated, other)
-        for name, problem in matching.problems.items():
-            expected, fix = ON_MATCHING.get(problem, ("one scan for each label map", "rename it"))
-            findings.exclude(maps[name], problem, expected, fix)
-        _tell_matches(matching, known, maps, findings)
-        parts[labels] = {
-            matching.scan_of.get(name, name): path
-            for name, path in maps.items()
-            if name not in matching.problems
-        }
-
-
-def _tell_matches(
-    matching: Matching,
-    scans: Mapping[str, Path],
-    maps: Mapping[str, Path],
-    findings: Findings,
-) -> None:
-    """A line for each way in which label maps are called, with an example."""
-    alike: dict[str, list[str]] = {}
-    for name, pattern in matching.patterns.items():
-        alike.setdefault(pattern, []).append(name)
-    for pattern, names in alike.items():
-        image = scans[matching.scan_of[names[0]]].name
-        count = f"{len(names)} label map{'s' if len(names) > 1 else ''}"
-        findings.warn(
-            maps[names[0]].parent,
-            f"{count} called {printable(pattern)} {'are' if len(names) > 1 else 'is'} matched by"
-            f" name: {printable(maps[names[0]].name)} to {printable(image)}",
-            "one name for an image and its label map",
-        )
-
-
-def _of_a_scan(
-    labels: Mapping[str, Path], images: Mapping[str, Path], findings: Findings
-) -> dict[str, Path]:
-    """The label maps whose scan is there; the others are excluded."""
-    for name in sorted(labels.keys() - images.keys()):
-        findings.exclude(labels[name], NO_IMAGE, *ON_MATCHING[NO_IMAGE])
-    return {name: path for name, path in labels.items() if name in images}
 
 
 def _files(folder: Path, findings: Findings, part: str) -> dict[str, Path]:
@@ -567,10 +415,6 @@ def _may_hold_a_scan(path: Path) -> bool:
     return name.endswith(OTHER_FORMATS) or "." not in name
 
 
-NUMBERED = re.compile(r"(.+)_(\d{4})$")
-"""NAME_0001: a second channel of a scan (nnU-Net), or a folder's own numbering."""
-
-
 def _channels_in(
     parts: Mapping[str, Mapping[str, Path]], description: Mapping[str, Any]
 ) -> frozenset[str]:
@@ -649,7 +493,9 @@ def _has_first(channels: Mapping[int, Path], findings: Findings) -> bool:
     return 0 in channels
 
 
-def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dict[str, str]:
+def _patients(
+    path: Path, images: Mapping[str, Path], labels: Mapping[str, Path], findings: Findings
+) -> dict[str, str]:
     """The table of scans and patients; without the file, an empty one.
 
     Its columns may be parted by commas, semicolons or tabs, and stand beside others.
@@ -678,7 +524,7 @@ def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dic
         if len(row) != len(heads):
             findings.exclude(path, f"line {number} has {len(row)} cells, not {len(heads)}", form)
             continue
-        scan, patient = _scan_name(row[places[0]], images), row[places[1]]
+        scan, patient = _scan_name(row[places[0]], images, labels), row[places[1]]
         patient = unicodedata.normalize("NFC", patient)
         if not patient:
             findings.exclude(path, f"names no patient for the scan {scan!r} (line {number})", form)
@@ -695,18 +541,19 @@ def _patients(path: Path, images: Mapping[str, Path], findings: Findings) -> dic
     return patients
 
 
-def _scan_name(cell: str, images: Mapping[str, Path]) -> str:
+def _scan_name(cell: str, images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
     """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, the
     leading zeros that a spreadsheet takes away, or the name of the scan's label map."""
-    cell = unicodedata.normalize("NFC", cell).replace("\\", "/").rsplit("/", 1)[-1]
-    cell = cell[: len(cell) - len(suffix_of(cell))]
+    cell = name_of(cell)
     if cell in images:
         return cell
+    named = scans_by_label(labels)
+    if cell in named:
+        return named[cell]
     if cell.isdecimal():
         same = [name for name in images if name.isdecimal() and int(name) == int(cell)]
         return same[0] if len(same) == 1 else cell
-    near = match_names(images, [cell]).scan_of
-    return near.get(cell, cell.removesuffix("_0000"))
+    return cell.removesuffix("_0000")
 
 
 def _description(path: Path, findings: Findings) -> dict[str, Any]:
@@ -721,6 +568,7 @@ def _description(path: Path, findings: Findings) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise _Wrong("it holds no table of names and values")
         content["values"], content["ignored"] = None, None
+        _refuse_two_scans(stated_pairs(content))
         content["colours"] = _stated_colours(content.get("labels"))
         if content["colours"]:
             content["labels"] = {name: i for i, name in enumerate(content["labels"])}
@@ -752,6 +600,15 @@ def _description(path: Path, findings: Findings) -> dict[str, Any]:
         findings.exclude(path, "cannot be used: a number in it is none", form)
         return {}
     return content
+
+
+def _refuse_two_scans(pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise `_Wrong` for a label map that is stated for two scans, or two for one."""
+    for ends, words in ((0, "the label map {!r} for two scans"), (1, "two label maps of {!r}")):
+        twice = Counter(pair[ends] for pair in dict.fromkeys(pairs))
+        for name, count in twice.items():
+            if count > 1:
+                raise _Wrong(f'"training" names {words.format(name)}')
 
 
 NO_ORGAN = ("unlabelled", "unlabeled", "void", "unknown", "undefined", "dont care", "don't care")

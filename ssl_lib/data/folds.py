@@ -17,7 +17,6 @@ from pathlib import Path
 from ssl_lib.data.cohort import Case, Cohort, SealedLabels, known_label
 from ssl_lib.data.folder import DRAWN
 from ssl_lib.data.folder_files import SPLITS
-from ssl_lib.data.label_names import match_names
 from ssl_lib.utils.errors import InputError
 
 
@@ -96,8 +95,6 @@ def _as_split(
         raise refuse(
             f"it has {len(splits)} folds, FOLDS is {n_folds}", f"set FOLDS = {len(splits)}"
         )
-    ids = [case.case_id for case in known]
-    splits = [[match_names(ids, [name]).scan_of.get(name, name) for name in one] for one in splits]
     fold_of: dict[str, int] = {}
     for case in known:
         places = [place for place, names in enumerate(splits) if case.case_id in names]

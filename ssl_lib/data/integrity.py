@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssl_lib.data.findings import Finding, some
 from ssl_lib.data.fingerprint import ScanProperties, median_spacing
-from ssl_lib.data.folder_files import Finding, Listing, some
+from ssl_lib.data.folder_files import Listing
 from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
 from ssl_lib.data.reading import MM_PER_UNIT

@@ -10,9 +10,10 @@ from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data import download
 from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampled
+from ssl_lib.data.findings import Finding, told
 from ssl_lib.data.fingerprint import take_fingerprint
 from ssl_lib.data.folder import folder_cohort
-from ssl_lib.data.folder_files import Finding, folder_at, told
+from ssl_lib.data.folder_files import folder_at
 from ssl_lib.data.own_scans import open_own_scans
 from ssl_lib.data.phantom import CLASS_NAMES, phantom_cohort
 from ssl_lib.data.published import PUBLISHED, PublishedSet

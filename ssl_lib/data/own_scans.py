@@ -10,9 +10,10 @@ from ssl_lib.config import LARGEST_SIDE, SCANS_AT_MOST, check_choice
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.download import data_folder
 from ssl_lib.data.example_folder import EXAMPLE, write_example_folder
+from ssl_lib.data.findings import refuse_together
 from ssl_lib.data.fingerprint import Fingerprint, take_fingerprint
 from ssl_lib.data.folder import folder_cohort
-from ssl_lib.data.folder_files import folder_at, refuse_together
+from ssl_lib.data.folder_files import folder_at
 from ssl_lib.data.folds import leave_patients_out, read_splits
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.utils.errors import InputError
@@ -70,7 +71,9 @@ def open_own_scans(
     )
     if not folds:
         return OwnScans(found, cohort, geometry)
-    everything, parts = leave_patients_out(cohort, folds, read_splits(found.folder))
+    splits, named = read_splits(found.folder), found.listing.scan_called
+    splits = splits and [[named(name) for name in names] for names in splits]
+    everything, parts = leave_patients_out(cohort, folds, splits)
     return OwnScans(found, everything, geometry, parts)
 
 

@@ -723,9 +723,14 @@ def test_a_label_map_among_the_scans_is_no_scan(folder, behind):
             shutil.copy(path.with_name("made.nii.gz"), path)
         path.with_name("made.nii.gz").unlink()
     found, _ = through_every_door(folder)
-    assert f"imagesTr/case_008{behind}{ending}: is" in said(found, "excluded")
+    excluded = said(found, "excluded")
+    words = "is a segmentation" if ending == ".nrrd" else "lies among the scans"
+    assert f"imagesTr/case_008{behind}{ending}: {words}" in excluded
     assert set(found.listing.images) == {*NAMES, "test_1", "test_2"}
-    assert found.listing.labels["case_008"].parent.name == "labelsTr", "the other one is its own"
+    if ending == ".nrrd":
+        assert found.listing.labels["case_008"].parent.name == "labelsTr"
+    else:
+        assert f"labelsTr/case_008{behind}{ending}: has the name of a file in imagesTr" in excluded
 
 
 def test_numbered_scans_and_channels_may_have_marked_label_maps(folder):
@@ -751,6 +756,31 @@ def test_pairs_that_dataset_json_states_come_first(folder):
     (folder / "dataset.json").write_text(json.dumps(listed))
     found, _ = through_every_door(folder)
     assert set(found.listing.labels) == set(NAMES[:6])
+    assert "6 label maps are matched as dataset.json states" in said(found, "warning")
+    listed["training"].append({"image": "case_007.nii.gz", "label": "case_001_of_ours.nii.gz"})
+    (folder / "dataset.json").write_text(json.dumps(listed))
+    assert "names the label map 'case_001_of_ours' for two scans" in refused(folder)
+
+
+def test_stated_pairs_of_training_scans_say_nothing_of_test_scans(folder):
+    made(folder, NAMES, tests=NAMES[:2])
+    renamed(folder, "labelsTs", "{}_seg".format)
+    pairs = [{"image": "imagesTr/case_001.nii.gz", "label": "labelsTr/case_002_seg.nii.gz"}]
+    (folder / "dataset.json").write_text(json.dumps({"training": pairs}))
+    found, _ = through_every_door(folder)
+    for name in NAMES[:2]:
+        assert found.listing.labels[f"{name}_imagesTs"].name == f"{name}_seg.nii.gz"
+
+
+def test_a_label_map_of_another_name_than_its_scan_of_channels_is_told_with_the_first(folder):
+    for number in range(6):
+        image, label = organ(number)
+        for channel in range(2):
+            write_oriented(folder / "imagesTr" / f"c{number}_{channel:04}.nii.gz", image + channel)
+        write_oriented(folder / "labelsTr" / f"c{number}_seg.nii.gz", label)
+    found, _ = through_every_door(folder)
+    assert "c0_seg.nii.gz to c0_0000.nii.gz" in said(found, "warning")
+    assert len(found.listing.labels) == 6
 
 
 def test_tables_may_name_the_label_maps(folder):
@@ -778,7 +808,7 @@ def test_usual_names_of_the_training_folders_are_read_and_told(folder, images, l
     found, other = through_every_door(folder)
     assert other.content_hash == cohort.content_hash
     notes = said(found, "note")
-    assert f"{images}: is read as imagesTr, for imagesTr is empty" in notes
+    assert f"{images}: is read as imagesTr: imagesTr holds nothing that is read" in notes
     assert f"{labels}: is read as labelsTr" in notes and "not read" not in notes
 
 
@@ -805,16 +835,21 @@ def test_a_folder_that_may_hold_the_outlines_is_named_by_a_warning_and_by_the_re
 
 
 @pytest.mark.parametrize(
-    ("link", "problem"), [(True, "a link to what is not there"), (False, "a file")]
+    ("part", "name"),
+    [("labelsTr", "labels"), ("labelsTr", "labelsTr"), ("imagesTs", "imagesTs")],
 )
-def test_a_usual_name_that_is_no_folder_is_refused(folder, link, problem):
+def test_a_link_to_no_folder_is_refused(folder, part, name):
+    made(folder)
+    (folder / part).rename(folder / "moved")
+    (folder / name).symlink_to(folder / "gone")
+    assert f"{name}: is a link to what is not there" in refused(folder)
+
+
+def test_a_file_with_the_name_of_a_folder_is_refused(folder):
     made(folder)
     (folder / "labelsTr").rename(folder / "moved")
-    if link:
-        (folder / "labels").symlink_to(folder / "gone")
-    else:
-        (folder / "labels").write_text("")
-    assert f"is {problem}" in refused(folder)
+    (folder / "labels").write_text("")
+    assert "labels: is a file" in refused(folder)
 
 
 def test_where_the_scans_are_is_told_where_there_are_none(folder):
