@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl_lib.notebook.source import read_parameters
 from ssl_lib.reports.card import duration
-from ssl_lib.reports.index import stored_results, write_index
+from ssl_lib.reports.index import OWN, stored_results, write_index
 from ssl_lib.reports.outcome import read_executed
 from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.render import PageData, write_page
@@ -81,6 +81,8 @@ def _run_all(
     print(f"{counted(len(jobs), 'run')} in {duration(time.monotonic() - started)}: ", end="")
     print(", ".join(f"{states[state]} {state}" for state in STATES), end="; ")
     print(f"{counted(len(pages), 'page')}, {failed or 'none'} with a failure: {index}")
+    if (folders.pages / OWN).is_file():
+        print(f"pages about your own scans: {(folders.pages / OWN).relative_to(folders.root)}")
     return failed
 
 

@@ -40,7 +40,7 @@ from ssl_lib.reports.render import (
 )
 from ssl_lib.reports.terms import with_anchors
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import notebook_number
+from ssl_lib.utils.names import notebook_number, of_a_folder
 from ssl_lib.utils.provenance import git_commit, package_versions
 
 Result = Mapping[str, Any]
@@ -99,10 +99,16 @@ class Board:
     lines: list[Line]
 
 
+OWN = "own.html"
+"""The index of pages about folders of one's own. Git passes it by, as it does these pages: names of
+scans and pictures of patients are not to be published by mistake."""
+
+
 def write_index(pages_dir: Path, results_dir: Path) -> Path:
     """Write the index anew, and the links between the pages; returns the path of the index.
 
-    A broken result file is named on it.
+    Pages about folders of scans stand on `OWN`, beside it, and nothing of them on the index. A
+    broken result file is named on both.
     """
     link_pages(pages_dir, _name)
     results, problems = stored_results(results_dir)
@@ -110,14 +116,30 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
         rows = read_rows(results_dir)
     except InputError as error:
         rows, problems = [], [*problems, error.problem]
+    write_glossary(pages_dir)
+    for own in (True, False):
+        wanted = [result for result in results if of_a_folder(result["dataset"]) == own]
+        cards = _cards(pages_dir, wanted, own)
+        shown = [row for row in rows if of_a_folder(row["dataset"]) == own]
+        if cards or not own:
+            _write(pages_dir, own, cards, shown, problems)
+        else:
+            (pages_dir / OWN).unlink(missing_ok=True)
+    return pages_dir / "index.html"
+
+
+def _write(
+    pages_dir: Path, own: bool, cards: list[Card], rows: Sequence[Result], problems: Sequence[str]
+) -> None:
     html = (
         environment()
         .get_template("index.html.j2")
         .render(
-            cards=_cards(pages_dir, results),
-            opening=_opening(pages_dir),
-            overview=overview(rows),
-            findings=_findings(rows),
+            own=own,
+            cards=cards,
+            opening=Markup("") if own else _opening(pages_dir),
+            overview=None if own else overview(rows),
+            findings=([], []) if own else _findings(rows),
             verdicts={mark: verdict for verdict, mark in VERDICT_MARKERS.items()},
             margin=MARGINS["dice"],
             boards=boards(rows),
@@ -128,9 +150,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
         )
     )
     check_page(html)
-    write_text(pages_dir / "index.html", html)
-    write_glossary(pages_dir)
-    return pages_dir / "index.html"
+    write_text(pages_dir / (OWN if own else "index.html"), html)
 
 
 def write_glossary(pages_dir: Path) -> None:
@@ -228,10 +248,12 @@ def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         return [], []
 
 
-def _cards(pages_dir: Path, results: Sequence[Result]) -> list[Card]:
-    """A card for each notebook that has a page, in the order of their names."""
+def _cards(pages_dir: Path, results: Sequence[Result], own: bool) -> list[Card]:
+    """A card for each notebook that has a page, in the order of their names; on each card pages of
+    the profile `smoke` come last. `own` are pages about folders, else all others."""
     pages = [(path, read_page_data(path)) for path in sorted(pages_dir.glob("*/*.html"))]
-    known = [(path, page) for path, page in pages if page is not None]
+    known = [(path, page) for path, page in pages if page and of_a_folder(page.dataset) == own]
+    known.sort(key=lambda pair: (pair[1].notebook, pair[1].profile == "smoke"))
     return [
         _card(list(group), pages_dir, results)
         for _, group in groupby(known, lambda pair: pair[1].notebook)
@@ -243,12 +265,13 @@ def _card(
 ) -> Card:
     (path, page), number = pages[0], notebook_number(pages[0][1].notebook)
     entries = [_entry(*pair, pages_dir, results) for pair in pages]
+    last_first = sorted((one for _, one in reversed(pages)), key=lambda one: one.profile == "smoke")
     return Card(
         number=number,
         title=page.title,
         claim=read_claim(path),
         time=read_time(path),
-        thumbnail=next((page.thumbnail for _, page in reversed(pages) if page.thumbnail), ""),
+        thumbnail=next((page.thumbnail for page in last_first if page.thumbnail), ""),
         compared=row_name(HEADLINES[number]) if number in HEADLINES else "",
         entries=entries,
     )

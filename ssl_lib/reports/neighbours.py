@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ssl_lib.notebook.files import write_text
 from ssl_lib.reports.render import PageData, read_page_data
-from ssl_lib.utils.names import notebook_number
+from ssl_lib.utils.names import notebook_number, of_a_folder
 
 _LINKS = re.compile(r'(<nav class="neighbours"[^\n]*</nav>\n)?(?=<footer>\n  <p>Written from)')
 Page = tuple[Path, PageData]
@@ -38,6 +38,10 @@ def link_pages(pages_dir: Path, name_of: Callable[[PageData], str]) -> list[Path
 
 
 def _links(own: Page, pages: Sequence[Page], name_of: Callable[[PageData], str]) -> str:
+    """The links of a page. Published ones lead to published ones: not to a folder of one's own, nor
+    to a page whose numbers mean nothing."""
+    if not _private(own[1]):
+        pages = [one for one in pages if one[0] == own[0] or not _private(one[1])]
     notebooks = sorted({page.notebook for _, page in pages})
     place = notebooks.index(own[1].notebook)
     before, after = notebooks[:place][-1:], notebooks[place + 1 :][:1]
@@ -59,6 +63,10 @@ def _nearest(own: Page, notebook: str, pages: Sequence[Page]) -> Page:
         return tuple(getattr(one[1], key) != getattr(own[1], key) for key in keys)
 
     return min((one for one in pages if one[1].notebook == notebook), key=unlike)
+
+
+def _private(page: PageData) -> bool:
+    return page.profile == "smoke" or of_a_folder(page.dataset)
 
 
 def _title(page: PageData) -> str:

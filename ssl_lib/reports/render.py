@@ -31,7 +31,7 @@ from ssl_lib.reports.thumbnail import thumbnail
 TEMPLATES = Path(__file__).parent / "templates"
 
 _TAG = re.compile(r"<[^>]*>")
-_CLAIM = re.compile(r"<p><strong>(.*?)</strong></p>", re.DOTALL)
+_CLAIM = re.compile(r"<p><strong>((?:(?!</p>).)*)</strong></p>", re.DOTALL)
 _TIME = re.compile(r"about (\d+)\s+minutes\s+to\s+read,\s+(\d+)\s+with\s+the\s+tasks")
 _TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
 _PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)

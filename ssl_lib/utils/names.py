@@ -37,6 +37,12 @@ def safe_name(dataset: str) -> str:
     return f"{name or 'scans'}-{digest}"
 
 
+def of_a_folder(name: str) -> bool:
+    """Whether a name was made by `safe_name` of a folder's path: of scans that are somebody's own,
+    and no part of what is published here."""
+    return bool(re.search(r"-[0-9a-f]{6}$", name))
+
+
 def notebook_number(notebook: str) -> str:
     """The number that a notebook's name begins with, "00" or "00b"; "" for a name without one."""
     number = notebook.partition("_")[0]

@@ -23,6 +23,9 @@ from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
 from ssl_lib.reports.outputs import last_writes, outputs_html
 from ssl_lib.reports.render import PageData, read_page_data, unbroken, write_page
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.names import safe_name
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PARAMETERS = """\
 # %% [markdown]
@@ -562,7 +565,7 @@ def test_times_are_for_people(seconds: float, text: str) -> None:
 # --- the index
 
 
-def store_result(root: Path, seed: int, dice: float) -> None:
+def store_result(root: Path, seed: int, dice: float, dataset: str = "phantom") -> None:
     cohort = phantom_cohort(4, dimensions=2, max_scans=12)
     per_case = [
         {"id": case.case_id, "class": 1, "dice": dice, "jaccard": 0.5, "hd95": 2.0, "asd": 1.0}
@@ -575,7 +578,7 @@ def store_result(root: Path, seed: int, dice: float) -> None:
     }
     result = build_result(
         notebook="00_x",
-        dataset="phantom",
+        dataset=dataset,
         cohort=cohort,
         n_labelled=4,
         seed=seed,
@@ -619,6 +622,36 @@ def test_the_pages_of_a_notebook_share_a_card_with_its_claim(tmp_path: Path) -> 
     assert html.count("<article") == 1 and "<p>Few &amp; good labels.</p>" in html
     assert "5 minutes to read, 12 with the tasks" in html
     assert all(f'href="00_x/phantom-quick-n{n}.html"' in html for n in (1, 4))
+
+
+def test_pages_about_folders_stand_on_a_list_of_their_own(tmp_path: Path) -> None:
+    """What is somebody's own is on no page that git knows, and git passes its files by."""
+    store_result(tmp_path, seed=0, dice=0.5)
+    store_result(tmp_path, seed=0, dice=0.5, dataset="/home/anna/scans")
+    own = safe_name("/home/anna/scans")
+    named, mine, smoke = (
+        tmp_path / "00_x" / f"{name}.html"
+        for name in ("phantom-quick-n4", f"{own}-quick-n4", "phantom-smoke-n4")
+    )
+    write_page([write_executed(tmp_path / "a.ipynb")], named, [], tmp_path)
+    text = named.read_text()
+    mine.write_text(text.replace('"dataset": "phantom"', f'"dataset": "{own}"'))
+    smoke.write_text(text.replace('"profile": "quick"', '"profile": "smoke"'))
+    index.write_index(tmp_path, tmp_path / "results")
+    first, other = ((tmp_path / name).read_text() for name in ("index.html", index.OWN))
+    assert own not in first and own not in named.read_text() and own in other
+    assert f"00_x/{mine.name}" in other and f"00_x/{named.name}" not in other
+    assert f"00_x/{smoke.name}" in first and smoke.name not in named.read_text()
+    assert named.name in mine.read_text(), "one's own page leads to the others"
+    kept = [f"reports/00_x/{own}-quick-n4.html", f"reports/results/rows/{own}-quick-n4-1/a.json",
+            "reports/own.html", "scans/imagesTr/a.nii.gz"]  # fmt: skip
+    if (ROOT / ".git").exists():
+        asked = ["git", "check-ignore", *kept]
+        ignored = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ignored.stdout.split() == kept
+    mine.unlink()
+    index.write_index(tmp_path, tmp_path / "results")
+    assert not (tmp_path / index.OWN).exists()
 
 
 def test_a_card_compares_the_notebooks_row_with_the_control(tmp_path: Path) -> None:

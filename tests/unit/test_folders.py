@@ -341,6 +341,21 @@ def test_the_fit_names_the_flip_that_undoes_a_flip(axes):
     assert better_fit(*corner, np.quantile(image, (0.01, 0.99))) is None
 
 
+@pytest.mark.parametrize("spoil", [lambda v: np.swapaxes(v, 0, 1), lambda v: np.flip(v, 0)])
+def test_an_organ_that_is_faint_beside_air_is_found_by_its_rim(spoil):
+    """As in CT: of all variance that of air against body is nearly everything."""
+    place = np.stack(np.meshgrid(*(np.arange(40),) * 2, np.arange(12), indexing="ij"))
+    body = ((place[:2] - 19.5) ** 2).sum(0) < 17**2
+    label = (((place[:2] - np.array([11, 20])[:, None, None, None]) ** 2).sum(0) < 5**2) & (
+        abs(place[2] - 6) < 4
+    )
+    noise = np.random.default_rng(0).normal(0, 20, body.shape)
+    image = (np.where(body, 40.0, -1000.0) + 90 * label + noise).astype(np.float32)
+    limits, label = np.quantile(image, (0.01, 0.99)), label.astype(np.uint8)
+    assert better_fit(image, label, limits) is None
+    assert better_fit(image, np.ascontiguousarray(spoil(label)), limits) is not None
+
+
 def test_labels_that_a_header_scaled_and_many_classes_are_label_maps(folder):
     made(folder)
     blocks = np.arange(24)[:, None, None] // 2 * 11 + np.arange(22)[None, :, None] // 2
