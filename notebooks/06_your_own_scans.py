@@ -122,14 +122,14 @@ from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.data.formats import prediction_name, read_volume
 from ssl_lib.data.reading import as_image
 from ssl_lib.evaluation.next_scan import next_scans
-from ssl_lib.evaluation.post_processing import choose_post_processing
+from ssl_lib.evaluation.post_processing import FEWEST_SCANS, choose_post_processing
 from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import row_name
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
-from ssl_lib.notebook.own_tables import doors_table, next_scan_table
+from ssl_lib.notebook.own_tables import doors_table, fits_table, next_scan_table
 from ssl_lib.notebook.own_tables import post_processing_table, suspicious_table
 from ssl_lib.notebook.tables import number, plain_table, row_table
 from ssl_lib.notebook.viewer import Scan, look_through
@@ -207,13 +207,19 @@ findings_table(fingerprint.findings)
 #   millimetres. If somebody's tool wrote the array of one orientation with the affine of another,
 #   the two lie mirrored to each other, and left becomes right. A label map whose header disagrees
 #   with that of its image is excluded. Where both agree and still the label map would suit the grey
-#   levels much better when flipped, or with two axes exchanged, you are told.
+#   levels much better when flipped, or with two axes exchanged, you are told. Not always:
+#   the table below counts. Look at the outlines, too.
 # - **The same scan twice.** On both sides of a split it is tested on what it has learnt.
 # - **One patient, several scans.** Names such as `p07_a` and `p07_b`, or `sub-07_ses-1` and
 #   `sub-07_ses-2`, are taken for one patient and kept on one side. A guess is a guess:
 #   `patients.csv` decides.
 # - **Padding.** CT scanners fill the corners with values far below air. Scans are standardised by
 #   their own mean and deviation, so such corners squeeze all tissue into a narrow range.
+
+# %% tags=["results"]
+fits = Path("reports/validation/06_mirrored_label_maps.json")
+if fits.is_file():
+    display(fits_table(json.loads(fits.read_text())))
 
 # %% [markdown]
 # **Task 1. From voxels to millimetres.** (Where code is asked for, replace the body and run both
@@ -380,17 +386,17 @@ check(
 # scores are on the voxels of each scan. Slices that are learnt singly are resampled within their
 # plane only. The voxel size stands in the settings of every result and in the exported network.
 #
-# And an organ must be met at all. Where organs fill less than a hundredth of the median labelled
+# An organ must be met at all. Where organs fill less than a hundredth of the median labelled
 # scan, a third of the labelled patches is placed so that each holds one (nnU-Net's share). Whether
-# that pays on your scans was not measured here: `overrides={"foreground": 0.0}` of `Study.open`
+# that pays on your scans was not measured: `overrides={"foreground": 0.0}` of `Study.open`
 # trains without it.
 
 # %% tags=["results"]
 kind = "volumes, in 3D" if cohort.dimensions == 3 else "single slices, in 2D"
 print(f"learnt as {kind}; axes divided by {scans.geometry.factors}; patches of {settings.patch}")
 sizes = settings.spacing and " x ".join(f"{size:.3g}" for size in settings.spacing)
-unit = f"{cohort.spacing_unit} for the network"
-print(f"resampled to {sizes} {unit}" if sizes else "one voxel size: nothing is resampled")
+unit = "mm" if cohort.spacing_unit == "mm" else "pixels"
+print(f"resampled to {sizes} {unit} for the network" if sizes else "nothing is resampled")
 print(f"channels: {', '.join(cohort.channel_names)}")
 print(f"share of labelled patches that must hold an organ: {settings.foreground:.2f}")
 
@@ -573,12 +579,14 @@ ask(
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
 judged = {row: tested.rows[row]["dice"] for row in trainings} if FOLDS else validation
-best = max(judged, key=lambda row: np.nan_to_num(judged[row], nan=-1.0))
-kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
 ranking = sorted(judged, key=lambda row: -np.nan_to_num(judged[row], nan=-1.0))
+kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
+few = count < FEWEST_SCANS and "recommended" in judged
+best = "recommended" if few else ranking[0]
 lines = [(row_name(row), number(judged[row])) for row in ranking]
-display(plain_table(("Row", f"{kind} Dice"), lines))
-print(f"{row_name(best)} is used from here on ({count} scans).")
+display(plain_table(("Row", f"{kind} Dice"), lines, f"Scans: {count}."))
+why = "too few scans to choose" if few else "the first"
+print(f"{row_name(best)} is used from here on ({why}).")
 
 # %% [markdown]
 # **Answer.** The table ranks, the intervals say how far to believe it, and the choice was made
@@ -690,8 +698,7 @@ look_through(
 )
 
 # %% [markdown]
-# Move through the scan: look for islands far from the organ, slices that end too early, and left
-# and right.
+# Look for islands far from the organ, slices that end too early, and left and right.
 
 # %% [markdown]
 # **Every test scan.** Press *Worst*: does it fail in every row?
@@ -764,9 +771,12 @@ else:
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
     agreed = {one.case_id: one.rows for one in watched}
-    following = next_scans(agreed, cohort.unlabelled, cohort.labelled, count=5)
+    without = [c for c in cohort.unlabelled if c.case_id not in fingerprint.listing.labels]
+    following = next_scans(agreed, without, cohort.labelled, count=5)
     lines = [(name, number(agreed[name])) for name in following]
     display(plain_table(("To be labelled next", "agreement of the rows (Dice)"), lines))
+    if not following:
+        print("Every usable scan has a label map: training may see more of them (N_LABELLED).")
 
 # %% [markdown]
 # The first is the scan with the least agreement. The others are taken from the fifteen with the
@@ -787,15 +797,17 @@ if experiment.is_file():
 # %% [markdown]
 # ## How does nnU-Net take over?
 #
-# Labelled scans, and the unlabelled ones on which the rows agree most with their predictions, as a
-# data set that nnU-Net reads:
+# Every label map but those of the test scans, and the predictions of scans without one on which the
+# rows agree most, as a data set that nnU-Net reads:
 
 # %%
+outlined = fingerprint.listing.labels
 agreed = {one.case_id: one.rows for one in watched if one.case_id in predicted}
+agreed = {name: value for name, value in agreed.items() if name not in outlined}
 level = np.nanmedian(list(agreed.values())) if len(trainings) > 1 and agreed else np.inf
 pseudo = {name: predicted[name].path for name, value in agreed.items() if value >= level}
 if cohort.spacing_unit == "mm":
-    labelled = [case.case_id for case in cohort.labelled]
+    labelled = [name for name in outlined if name not in test_names]
     parts = (fingerprint, labelled, pseudo, cohort.class_names)
     print(write_nnunet_dataset(output / "nnunet", 1, "mine", *parts))
     print(f"{len(labelled)} labelled scans, {len(pseudo)} with pseudo-labels")
@@ -804,7 +816,7 @@ if cohort.spacing_unit == "mm":
 # %% [markdown]
 # ## How is tomorrow's scan predicted?
 #
-# Without this notebook. One function, or one line in a terminal:
+# One function, or one line in a terminal:
 #
 # ```
 # python -m ssl_lib.export WEIGHTS.safetensors SCAN.nii.gz OUTPUT.nii.gz
@@ -828,7 +840,6 @@ print(done.path)
 # It warns where the scan differs from those it was trained on: in voxel size, in orientation, in
 # grey levels. It refuses what cannot work: a file of another kind, weights that were changed,
 # another number of channels, a single slice for a network of volumes, voxels that are not numbers.
-# It cannot know whether the organ is there at all.
 
 # %% [markdown]
 # ## What decides in practice?

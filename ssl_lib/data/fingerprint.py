@@ -159,6 +159,9 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     for scan in listing.images:
         with findings.collected():
             properties[scan] = _look_at(listing, scan, findings)
+    for scan in listing.labels.keys() - properties.keys():
+        image = listing.images[scan].name
+        findings.note(listing.labels[scan], f"is not used, for its image {image} cannot be used")
     _exclude_scouts(listing, properties, findings)
     if not properties:
         excluded = [one for one in findings.found if one.weight == "excluded"]

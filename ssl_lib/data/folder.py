@@ -18,6 +18,7 @@ from ssl_lib.data.findings import some, told
 from ssl_lib.data.fingerprint import Fingerprint, read_label
 from ssl_lib.data.folder_files import NOT_READ, Listing
 from ssl_lib.data.formats import read_scan
+from ssl_lib.data.pairing import MATCHED
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.spacing import sizes_text
@@ -51,6 +52,7 @@ def folder_cohort(
     """
     whole, listing, alone = _split_with_patients(fingerprint, n_labelled, split_seed)
     split = cap(whole, max_scans)
+    left = len(whole.all) - len(split.all)
     missing = _missing_classes(fingerprint, split)
     shapes = [fingerprint.properties[scan].shape for scan in split.all]
     limit = largest_side if fingerprint.axis is None else None
@@ -62,10 +64,16 @@ def folder_cohort(
     excluded = [one.file for one in fingerprint.excluded]
     named = some(excluded, MOST_NAMED)
     sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
+    sentences += [
+        f"{one.file}: {one.problem}."
+        for one in fingerprint.findings
+        if one.weight == "note" and f" {MATCHED} " in one.problem
+    ]
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
     common = _common_spacing(fingerprint, geometry, largest_side)
     sentences.append(_caveat(listing, whole, geometry, _resampling(fingerprint, common)))
+    sentences += [f"Only {len(split.all)} of {len(whole.all)} scans are used."] if left else []
     share = _organ_share(fingerprint, split)
     sentences += [SMALL_ORGANS.format(share)] if share < SMALL else []
     caveat = " ".join(sentences)

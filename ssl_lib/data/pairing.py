@@ -36,6 +36,7 @@ ON_MATCHING = {
     NUMBERED_MAP: (ONE_EACH, "if it is the only one, give it the name of its scan"),
 }
 """What is expected of a label map, and how to fix it, by what is wrong with its name."""
+MATCHED = "matched"
 AS_STATED = "as dataset.json states"
 
 
@@ -112,11 +113,7 @@ def tell_matches(
         example = printable(f"{first.name} to {images[scans[0]].name}")
         how = AS_STATED if pattern == AS_STATED else "by name"
         maps += "" if pattern == AS_STATED else f" called {printable(pattern)}"
-        findings.warn(
-            first.parent,
-            f"{maps} {are} matched {how}: {example}",
-            "one name for an image and its label map",
-        )
+        findings.note(first.parent, f"{maps} {are} {MATCHED} {how}: {example}")
 
 
 def of_a_scan(

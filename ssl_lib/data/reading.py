@@ -325,10 +325,14 @@ def only_classes(label: Integer[np.ndarray, "*space"], n_classes: int, path: Pat
 def same_shape(image: tuple[int, ...], label: tuple[int, ...], path: Path | None) -> None:
     """Raise `InputError` if image and label differ in shape."""
     if image != label:
+        turned = sorted(image) == sorted(label)
         raise InputError(
             f"the label has the shape {label}, its image {image}",
             where=path,
-            fix="is it the label of another scan?",
+            expected=f"the shape of its image, {image}",
+            fix="are its axes in another order? export it again with the geometry of the image"
+            if turned
+            else "is it the label of another scan?",
         )
 
 

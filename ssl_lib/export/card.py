@@ -7,7 +7,9 @@ from html import escape
 from typing import Any
 
 from ssl_lib.data.spacing import sizes_text
+from ssl_lib.evaluation.post_processing import FEWEST_SCANS
 from ssl_lib.methods import row_name
+from ssl_lib.utils.words import counted
 
 
 def model_card(config: Mapping[str, Any], file_name: str) -> str:
@@ -73,7 +75,7 @@ def _training(config: Mapping[str, Any]) -> str:
         f"Channels, in this order: {', '.join(config.get('channels', ['image']))}.",
         f"Shown to the network {shown}, {_windows(config)}"
         + ("." if max(geometry["factors"]) == 1 else f", downsampled by {downsampled}.")
-        + _resampling(config["inference"].get("spacing")),
+        + _resampling(config["inference"].get("spacing"), unit),
         f"Licence of the data: {config['licence']}. Source: {config['citation']}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -87,12 +89,12 @@ def _windows(config: Mapping[str, Any]) -> str:
     )
 
 
-def _resampling(spacing: list[float] | None) -> str:
+def _resampling(spacing: list[float] | None, unit: str) -> str:
     if spacing is None:
         return ""
     return (
-        f" Voxel sizes differ: every scan is resampled to {sizes_text(spacing)} mm for the network,"
-        " and its probabilities back to its own voxels."
+        f" Every scan is resampled to {sizes_text(spacing)} {unit} for the network, and its"
+        " probabilities back to its own voxels."
     )
 
 
@@ -123,9 +125,11 @@ def _post_processing(config: Mapping[str, Any]) -> str:
     names = [config["class_names"][index] for index in stored.get("largest_component", [])]
     count = stored.get("validation_scans")
     kind = "folds' test" if config["scores"].get("folds") else "validation"
-    on = "" if count is None else f" Chosen on {count} {kind} scans."
+    on = "" if count is None else f" Chosen on {counted(count, f'{kind} scan')}."
     if not names:
-        return f"- None: label maps are those of the network.{on}"
+        few = count is not None and count < FEWEST_SCANS
+        why = f" {counted(count or 0, f'{kind} scan')}: too few to choose." if few else on
+        return f"- None: label maps are those of the network.{why}"
     lines = [
         f"Only the largest connected component is kept of: {', '.join(names)}.{on}",
         f"Test Dice with it: {_number(stored.get('test_dice'))}. The scores above are without.",

@@ -144,6 +144,9 @@ CHECKS: dict[str, Check] = {
     "training.spacing": lambda value: _numbers(value) and len(value) == 3 and min(value) > 0,
     "training.orientations": _texts,
     "training.grey": lambda value: _numbers(value) and len(value) == 2,
+    "training.darkest": lambda value: value is ... or (_numbers(value) and len(value) == 2),
+    "training.brightest": lambda value: value is ... or (_numbers(value) and len(value) == 2),
+    "training.shape": lambda value: value is ... or _spacing(value),
     "scores": lambda value: isinstance(value, dict),
     "post_processing": lambda value: value is ... or _post_processing(value),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -93,7 +93,14 @@ def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, A
             min(one.quantiles[0] for one in properties),
             max(one.quantiles[-1] for one in properties),
         ],
+        "darkest": _range(one.quantiles[0] for one in properties),
+        "brightest": _range(one.quantiles[-1] for one in properties),
     }
+
+
+def _range(values: Iterable[float]) -> list[float]:
+    found = list(values)
+    return [min(found), max(found)]
 
 
 def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import replace_own
 from ssl_lib.utils.errors import InputError
 
-SPACING_RATIO = 1.5
+SPACING_RATIO, SIZE_RATIO, SHIFT = 1.5, 2.0, 0.25
+"""What is warned of: voxel sizes and lengths of scans that differ by more than these factors, grey
+levels by more than this share of their range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,9 @@ class ExportedModel:
                 f"has {count} channel{'s' if count > 1 else ''}",
                 where=volume.path,
                 expected=f"{len(names)}: {', '.join(names)}, as the weights were trained on",
-                fix="name the files of all channels in this order: WEIGHTS SCAN_0000 SCAN_0001 ..."
+                fix="save the picture in RGB colours"
+                if volume.unit == "pixel" and len(names) == 3
+                else "name the files of all channels in this order: WEIGHTS SCAN_0000 SCAN_0001 ..."
                 " OUTPUT"
                 if len(names) > 1
                 else "give a scan with one channel, or weights for several",
@@ -237,17 +241,46 @@ def _warnings(
         said.append("its header states no orientation: left and right are a guess")
     if geometry.axis is not None and own.argmax() != geometry.axis and own.max() > 2 * own.min():
         said.append("its slices run along another axis than those of the training scans")
+    said += _other_size(volume, training)
     low, high = np.nanquantile(sampled(volume.voxels), (0.01, 0.99))
     if (
         high < training["grey"][0]
         or low > training["grey"][1]
         or (low < -200 <= training["grey"][0])
+        or _shifted(low, high, training)
     ):
         said.append(
             f"its grey levels run from {low:.4g} to {high:.4g}, those of the training scans from"
             f" {training['grey'][0]:.4g} to {training['grey'][1]:.4g}: is it another modality?"
         )
     return said
+
+
+def _other_size(volume: Volume, training: Mapping[str, Any]) -> list[str]:
+    """A warning if the scan is much longer or shorter than the median of the training scans."""
+    if "shape" not in training:
+        return []
+    usual = np.sort(np.multiply(training["shape"], training["spacing"]))
+    own = np.sort(np.multiply(volume.voxels.shape, volume.spacing))
+    if np.maximum(own / usual, usual / own).max() <= SIZE_RATIO:
+        return []
+    unit = "pixels" if volume.unit == "pixel" else "mm"
+    mine = sizes_text(np.multiply(volume.voxels.shape, volume.spacing))
+    theirs = sizes_text(np.multiply(training["shape"], training["spacing"]))
+    return [
+        f"it measures {mine} {unit}, the median training scan {theirs}: organs may have another"
+        " size in it, or lie outside what was learnt"
+    ]
+
+
+def _shifted(low: float, high: float, training: Mapping[str, Any]) -> bool:
+    """Whether the grey levels begin or end far from those of all training scans, by more than a
+    quarter of their whole range; files that do not state these ranges are passed by."""
+    far = SHIFT * (training["grey"][1] - training["grey"][0])
+    pairs = [(low, training.get("darkest")), (high, training.get("brightest"))]
+    return any(
+        not known[0] - far <= level <= known[1] + far for level, known in pairs if known is not None
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,9 +37,11 @@ def write_nnunet_dataset(
 ) -> Path:
     """Write `parent/DatasetNNN_NAME`, ready for `nnUNetv2_plan_and_preprocess`; returns its path.
 
-    `labelled` are scans by case id, whose label maps are taken from the folder; `pseudo` maps
-    further scans to the files of their predictions. All are written with their axes to the right,
-    front and top, image and label map on the same voxels. Which scans carry pseudo-labels stands in
+    Where the grey levels are Hounsfield units the only channel is called "CT", by which nnU-Net
+    chooses how to normalise. `labelled` are scans by case id, whose label maps are taken from the
+    folder; `pseudo` maps further scans to the files of their predictions. All are written with
+    their axes to the right, front and top, image and label map on the same voxels. Which scans
+    carry pseudo-labels stands in
     `dataset.json`. Unchanged files of an earlier choice of scans are removed. Raises `InputError`
     for a number or a name that nnU-Net does not take, for
     pictures, and for a file that would be replaced though it was changed.
@@ -64,7 +66,10 @@ def write_nnunet_dataset(
         (folder / "labelsTr").mkdir(exist_ok=True)
         write_new_label_map(folder / "labelsTr" / f"{file_name}.nii.gz", label, volume.affine)
     marked = names[len(labelled) :]
-    replace_own(folder / "dataset.json", _description(len(channels), class_names, names, marked))
+    kinds = [f"channel_{channel}" for channel in range(len(channels))]
+    if len(kinds) == 1 and all(_is_ct(fingerprint, case) for case in cases):
+        kinds = ["CT"]
+    replace_own(folder / "dataset.json", _description(kinds, class_names, names, marked))
     return folder
 
 
@@ -99,12 +104,21 @@ def _nifti(image: Shaped[np.ndarray, "x y z"], affine: Float[np.ndarray, "4 4"])
     return gzip.compress(file.to_bytes(), compresslevel=3, mtime=0)
 
 
+AIR = -500
+"""Grey levels below it are air in Hounsfield units."""
+
+
+def _is_ct(fingerprint: Fingerprint, case: str) -> bool:
+    """Whether a scan looks like CT: a hundredth of its voxels or more is air."""
+    return fingerprint.properties[case].quantiles[0] < AIR
+
+
 def _description(
-    channels: int, class_names: Sequence[str], names: Sequence[str], marked: Sequence[str]
+    channels: Sequence[str], class_names: Sequence[str], names: Sequence[str], marked: Sequence[str]
 ) -> bytes:
     """`dataset.json`; nnU-Net passes keys by that it does not know."""
     content = {
-        "channel_names": {str(channel): f"channel_{channel}" for channel in range(channels)},
+        "channel_names": {str(number): kind for number, kind in enumerate(channels)},
         "labels": {word: index for index, word in enumerate(("background", *class_names[1:]))},
         "numTraining": len(names),
         "file_ending": ".nii.gz",

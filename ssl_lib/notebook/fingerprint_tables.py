@@ -51,7 +51,7 @@ def description_table(fingerprint: Fingerprint) -> HTML:
 def _resampling(fingerprint: Fingerprint) -> str:
     common = fingerprint.common_spacing
     if common is None:
-        return "their own: nothing is resampled"
+        return "their own"
     sizes = [f"{size:.4g}" for axis, size in enumerate(common) if axis != fingerprint.axis]
     return f"{', '.join(sizes)} mm, all scans resampled; predictions back on their own voxels"
 

@@ -97,6 +97,17 @@ def doors_table(trial: Mapping[str, Any]) -> HTML:
     return plain_table(("Door", "test Dice", "minus built in"), lines, caption)
 
 
+def fits_table(trial: Mapping[str, Any]) -> HTML:
+    """What was stored by trials/06_mirrored_label_maps.py: one line a set, right label maps that
+    were doubted, and spoilt ones that were found."""
+    lines = []
+    for name, one in trial["sets"].items():
+        found, tried = (sum(pair[place] for pair in one["found"].values()) for place in (0, 1))
+        lines.append((name, f"{one['doubted']} of {one['label_maps']}", f"{found} of {tried}"))
+    caption = "Is a flipped or turned label map found? Public sets, every label map."
+    return plain_table(("Set", "right ones doubted", "spoilt ones found"), lines, caption)
+
+
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:
     """What was stored by trials/06_which_scan_next.py: one line a rule, the mean test Dice of each
     seed, and the gain over the random choices with its interval."""

@@ -309,6 +309,19 @@ def test_a_lone_value_that_some_maps_hold_is_asked_about(folder):
     assert "the value 255 stands in" in said(found, "warning")
 
 
+def test_the_label_map_of_a_broken_image_is_named(folder):
+    made(folder)
+    (folder / "imagesTr" / "case_001.nii.gz").write_bytes(b"")
+    found, _ = through_every_door(folder)
+    assert "labelsTr/case_001.nii.gz: is not used, for its image" in said(found, "note")
+
+
+def test_axes_in_another_order_are_said_where_shapes_differ(folder):
+    made(folder)
+    changed(folder, "labelsTr", lambda v, n: np.ascontiguousarray(np.swapaxes(v, 0, 2)))
+    assert "are its axes in another order?" in refused(folder)
+
+
 def test_outlines_on_every_fourth_slice_are_a_warning(folder):
     made(folder, shape=(24, 22, 40))
     changed(folder, "labelsTr", lambda v, n: (v * (np.arange(40) % 4 == 0)).astype(np.uint8))
@@ -694,14 +707,15 @@ def test_label_maps_with_a_word_in_their_name_are_matched_and_told(
     made(folder)
     for part, form in (("imagesTr", image), ("labelsTr", label)):
         renamed(folder, part, form.format)
-    found, _ = through_every_door(folder)
+    found, cohort = through_every_door(folder)
     pairs = {
         found.listing.images[scan].name: path.name for scan, path in found.listing.labels.items()
     }
     training = {f"{image.format(n)}.nii.gz": f"{label.format(n)}.nii.gz" for n in NAMES[:6]}
     assert training.items() <= pairs.items() and len(pairs) == 6 + 2
     told = f"6 label maps called {pattern} are matched by name: {label.format(NAMES[0])}.nii.gz to"
-    assert told in said(found, "warning") and told in capsys.readouterr().err
+    assert told in said(found, "note") and told in cohort.caveat
+    assert told in capsys.readouterr().err
     assert found.excluded == ()
 
 
@@ -771,7 +785,7 @@ def test_pairs_that_dataset_json_states_come_first(folder):
     (folder / "dataset.json").write_text(json.dumps(listed))
     found, _ = through_every_door(folder)
     assert set(found.listing.labels) == set(NAMES[:6])
-    assert "6 label maps are matched as dataset.json states" in said(found, "warning")
+    assert "6 label maps are matched as dataset.json states" in said(found, "note")
     listed["training"].append({"image": "case_007.nii.gz", "label": "case_001_of_ours.nii.gz"})
     (folder / "dataset.json").write_text(json.dumps(listed))
     assert "names the label map 'case_001_of_ours' for two scans" in refused(folder)
@@ -794,7 +808,7 @@ def test_a_label_map_of_another_name_than_its_scan_of_channels_is_told_with_the_
             write_oriented(folder / "imagesTr" / f"c{number}_{channel:04}.nii.gz", image + channel)
         write_oriented(folder / "labelsTr" / f"c{number}_seg.nii.gz", label)
     found, _ = through_every_door(folder)
-    assert "c0_seg.nii.gz to c0_0000.nii.gz" in said(found, "warning")
+    assert "c0_seg.nii.gz to c0_0000.nii.gz" in said(found, "note")
     assert len(found.listing.labels) == 6
 
 
