@@ -260,8 +260,8 @@ def _other_size(volume: Volume, training: Mapping[str, Any]) -> list[str]:
     """A warning if the scan is much longer or shorter than the median of the training scans."""
     if "shape" not in training:
         return []
-    usual = np.sort(np.multiply(training["shape"], training["spacing"]))
-    own = np.sort(np.multiply(volume.voxels.shape, volume.spacing))
+    usual = np.multiply(training["shape"], training["spacing"])
+    own = np.multiply(volume.voxels.shape, volume.spacing)
     if np.maximum(own / usual, usual / own).max() <= SIZE_RATIO:
         return []
     unit = "pixels" if volume.unit == "pixel" else "mm"

@@ -168,6 +168,30 @@ def test_the_choice_of_post_processing_stands_in_the_result_and_in_the_weights(r
         assert records[row]["validation_scans"] < 3, "so nothing is chosen"
 
 
+def test_no_outline_of_an_expert_is_replaced_or_asked_for_again(ran):
+    """Labels that are sealed for training are labels all the same."""
+    outlined = ran.names["fingerprint"].listing.labels
+    sealed = {case.case_id for case in ran.names["cohort"].unlabelled} & set(outlined)
+    assert sealed, "training saw two of them only"
+    (folder,) = (ran.root / "out").glob("*/nnunet/Dataset001_mine")
+    written = {p.name.removesuffix(".nii.gz"): p for p in (folder / "labelsTr").glob("*.nii.gz")}
+    tests = {case.case_id for case in ran.names["cohort"].test}
+    assert set(outlined) - tests <= set(written) and not tests & set(written)
+    for name in set(outlined) - tests:
+        mine, theirs = (
+            nibabel.as_closest_canonical(nibabel.load(path))
+            for path in (written[name], outlined[name])
+        )
+        np.testing.assert_array_equal(np.asarray(mine.dataobj), np.asarray(theirs.dataobj))
+    assert not set(ran.names["following"]) & set(outlined)
+
+
+def test_too_few_validation_scans_choose_nothing(ran):
+    """Not even the row: the recommended one is used, where it was trained."""
+    assert ran.names["few"] is False, "it was not trained here"
+    assert len(ran.names["cohort"].validation) < 3
+
+
 def test_the_scan_whose_label_is_missing_is_an_unlabelled_one(ran):
     cohort = ran.names["cohort"]
     groups = {case.case_id: name for name, cases in cohort.groups.items() for case in cases}

@@ -350,6 +350,8 @@ def test_written_files_are_scored_only_where_they_lie_on_their_scan(made, tmp_pa
         ({"orientation": "LAS"}, None, "stored as LAS"),
         ({}, lambda image: image * 100, "another modality"),
         ({}, lambda image: image - 1000, "another modality"),
+        ({}, lambda image: image + 60, "another modality"),
+        ({}, lambda image: np.tile(image, (3, 1, 1)), "it measures"),
     ],
 )
 def test_differences_from_the_training_scans_are_said(made, tmp_path, options, change, words):

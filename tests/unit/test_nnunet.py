@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,19 @@ def test_it_holds_what_nnu_net_asks_for(scans, tmp_path):
             np.testing.assert_allclose(getattr(first, place)(), getattr(second, place)(), atol=1e-5)
         found = set(np.unique(SimpleITK.GetArrayFromImage(second)))
         assert found <= set(about["labels"].values()) and len(found) > 1
+
+
+def test_ct_is_called_so_for_nnu_net_normalises_by_that_name(scans, tmp_path):
+    def kinds(found):
+        folder = written(replace(scans, fingerprint=found), tmp_path)
+        return json.loads((folder / "dataset.json").read_text())["channel_names"]
+
+    air = {
+        scan: replace(one, quantiles=(-1000.0, *one.quantiles[1:]))
+        for scan, one in scans.fingerprint.properties.items()
+    }
+    assert kinds(scans.fingerprint) == {"0": "channel_0"}
+    assert kinds(replace(scans.fingerprint, properties=air)) == {"0": "CT"}
 
 
 def test_it_is_written_again_but_never_over_a_corrected_label_map(scans, tmp_path):
