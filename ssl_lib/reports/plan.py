@@ -263,8 +263,8 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
                 given = {k: v for k, v in wanted.items() if k in defaults and v is not None}
                 check_parameters(script, given)
                 choice = (dataset, profile, n_labelled, draw, seed)
-                named = {"folds": folds, "methods": methods}
-                jobs.append(Job(script, *choice, tuple(given.items()), **named))
+                parameters = tuple(given.items())
+                jobs.append(Job(script, *choice, parameters, folds=folds, methods=methods))
     return jobs
 
 
