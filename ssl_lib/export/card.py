@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_lib.data.spacing import sizes_text
 from ssl_lib.methods import row_name
+from ssl_lib.utils.words import counted
 
 
 def model_card(config: Mapping[str, Any], file_name: str) -> str:
@@ -65,7 +66,7 @@ def _training(config: Mapping[str, Any]) -> str:
     unit = training.get("unit", "mm")
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
-        f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
+        f" {counted(training['labelled'], 'scan')} with labels, {training['unlabelled']} without.",
         f"Median voxel {sizes_text(training['spacing'])} {unit}, median scan"
         f" {sizes_text(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
@@ -108,7 +109,8 @@ def _scores(config: Mapping[str, Any]) -> str:
         if folds
         else " Nothing was selected on these scans."
     )
-    lines = [f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}.{how}"]
+    on = counted(scores["n_scans"], "test scan")
+    lines = [f"- Dice {_number(scores['dice'])} on {on}, {between}.{how}"]
     lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
     if max(config["geometry"]["factors"]) > 1:
         lines.append("- Measured on downsampled scans.")
@@ -123,7 +125,7 @@ def _post_processing(config: Mapping[str, Any]) -> str:
     names = [config["class_names"][index] for index in stored.get("largest_component", [])]
     count = stored.get("validation_scans")
     kind = "folds' test" if config["scores"].get("folds") else "validation"
-    on = "" if count is None else f" Chosen on {count} {kind} scans."
+    on = "" if count is None else f" Chosen on {counted(count, f'{kind} scan')}."
     if not names:
         return f"- None: label maps are those of the network.{on}"
     lines = [
