@@ -11,6 +11,8 @@
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #
+# make reports NOTEBOOKS=06 DATASET=path/to/folder FOLDS=5 METHODS="mean_teacher bcp"
+#                own scans: every labelled scan tested once, in 5 folds; these methods trained
 # make reports DATASET=hippocampus PROFILE=quick NOTEBOOKS="00" SEEDS="0 1 2" N_LABELLED=4 FORCE=1
 # make reports SEEDS="0 1 2" N_LABELLED="2 4 8" JOBS=2                   two runs at a time, here
 # make reports SEEDS="0 1 2" N_LABELLED="2 4 8" SCHEDULER=tcp://host:8786   on a Dask cluster
@@ -22,6 +24,7 @@ PROFILE ?=
 NOTEBOOKS ?=
 SEEDS ?=
 N_LABELLED ?=
+FOLDS ?=
 METHODS ?=
 DRAWS ?=
 SETTINGS ?=
@@ -56,7 +59,8 @@ NEWS := @jupyterlab/apputils-extension:announcements
 reports: $(READY)
 	$(BIN)/python -m ssl_lib.reports --datasets "$(DATASET)" --profile "$(PROFILE)" \
 		--notebooks "$(NOTEBOOKS)" --seeds "$(SEEDS)" --n-labelled "$(N_LABELLED)" \
-		--draws "$(DRAWS)" --jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
+		--draws "$(DRAWS)" --folds "$(FOLDS)" --methods "$(METHODS)" \
+		--jobs "$(JOBS)" --scheduler "$(SCHEDULER)" $(if $(FORCE),--force)
 
 rows: $(READY)
 	$(BIN)/python -m ssl_lib.reports.rows $(if $(DATASET),--dataset "$(DATASET)") \

@@ -107,6 +107,7 @@ from scipy.stats import spearmanr
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import counted
 from ssl_lib.figures import show
 from ssl_lib.export.model import export_model, load_model, other_seeds, predict_scan
 from ssl_lib.export.nnunet import write_nnunet_dataset
@@ -178,7 +179,7 @@ else:
 # %% tags=["predict"]
 count = len(fingerprint.excluded)
 ask(
-    f"{len(fingerprint.listing.images)} images in this folder are usable. How many files are not?",
+    f"{counted(len(fingerprint.listing.images), 'image')} can be used. How many files cannot?",
     options=("None", "One or two", "Three or more"),
     answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
     because=f"It is {count}. The table of the next section names each one.",
@@ -657,7 +658,7 @@ more_predicted, more_refused = predict_files({best: exported[best]}, *parts)
 predicted = predicted[best] | more_predicted[best]
 not_predicted = refused[best] | more_refused[best]
 write_list(output / "predictions" / f"{best}.csv", predicted, groups, not_predicted)
-print(f"{len(predicted)} label maps in {output / 'predictions' / best}")
+print(f"{counted(len(predicted), 'label map')} in {output / 'predictions' / best}")
 for name, error in not_predicted.items():
     print(f"{name} ({groups[name]}) was not predicted:\n{error}")
 for name, one in predicted.items():
@@ -810,7 +811,7 @@ if cohort.spacing_unit == "mm":
     labelled = [name for name in outlined if name not in test_names]
     parts = (fingerprint, labelled, pseudo, cohort.class_names)
     print(write_nnunet_dataset(output / "nnunet", 1, "mine", *parts))
-    print(f"{len(labelled)} labelled scans, {len(pseudo)} with pseudo-labels")
+    print(f"{counted(len(labelled), 'labelled scan')}, {len(pseudo)} with pseudo-labels")
     print("nnUNetv2_plan_and_preprocess -d 1 --verify_dataset_integrity")
 
 # %% [markdown]

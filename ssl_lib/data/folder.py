@@ -24,6 +24,7 @@ from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.spacing import sizes_text
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
+from ssl_lib.utils.words import counted
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
 DRAWN = "Drawn by us from the labelled scans:"
@@ -156,7 +157,7 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
         every = [one for one in fingerprint.properties.values() if one.classes]
         found = sum(one.foreground > 0 for one in every)
         raise InputError(
-            f"none of the {len(labelled)} labelled training scans ({which}) holds anything but"
+            f"no labelled training scan of {len(labelled)} ({which}) holds anything but"
             f" background: nothing can be learnt from them; {found} of the {len(every)} label maps"
             " of the folder hold a class",
             where=fingerprint.folder,
@@ -165,7 +166,7 @@ def _missing_classes(fingerprint: Fingerprint, split: Split) -> str:
             " (N_LABELLED)",
         )
     return (
-        f"None of the {len(labelled)} labelled training scans ({which}) holds"
+        f"No labelled training scan of {len(labelled)} ({which}) holds"
         f" {', '.join(missing)}: what they do not show cannot be learnt."
     )
 
@@ -276,7 +277,7 @@ def folder_split(folder: Path, listing: Listing, n_labelled: int | None, seed: i
     n_labelled = max(1, len(pool)) if n_labelled is None else n_labelled
     if not 1 <= n_labelled <= len(pool):
         raise InputError(
-            f"{n_labelled} labelled scans were asked for; of {len(labelled)} in labelsTr,"
+            f"asked for: {counted(n_labelled, 'labelled scan')}; of {len(labelled)} in labelsTr,"
             f" {len(labelled) - len(pool)} are held out and {len(pool)} remain for training",
             where=folder,
             expected=f"1 to {len(pool)}" if pool else "label maps of more patients in labelsTr",
@@ -296,19 +297,20 @@ def _share(share: float, scans: Sequence[str]) -> int:
 
 def _caveat(listing: Listing, split: Split, geometry: Geometry, resampling: str) -> str:
     """The decisions on this folder in words."""
-    test = "" if listing.scored_test else f"{len(split.test)} test scans (labelsTs has none) and "
-    sentences = [f"{DRAWN} {test}{len(split.validation)} validation scans."]
+    held = counted(len(split.test), "test scan")
+    test = "" if listing.scored_test else f"{held} (labelsTs has none) and "
+    sentences = [f"{DRAWN} {test}{counted(len(split.validation), 'validation scan')}."]
     if listing.guessed:
         sentences.append("Patients are guessed from the names of scans; patients.csv decides.")
     elif not listing.patients:
         sentences.append("Each scan is taken for a patient of its own (there is no patients.csv).")
     lost = set(listing.training) - set(split.all)
     if lost:
-        sentences.append(f"{len(lost)} unlabelled scans of held-out patients are not used.")
+        sentences.append(f"Not used: {counted(len(lost), 'unlabelled scan')} of held-out patients.")
     unscored = len(listing.test) - len(listing.scored_test)
     if unscored:
         sentences.append(
-            f"{unscored} scans of imagesTs without a label map are neither learnt nor scored."
+            f"Neither learnt nor scored: {counted(unscored, 'scan')} of imagesTs without label map."
         )
     if geometry.dimensions == 2:
         sentences.append("Slices are thick or few: they are learnt singly, in 2D.")

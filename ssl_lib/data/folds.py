@@ -131,7 +131,7 @@ def _rank(patient: str) -> str:
 def _refuse(n_folds: int, n_patients: int) -> None:
     if isinstance(n_folds, bool) or not isinstance(n_folds, int) or not 2 <= n_folds <= n_patients:
         raise InputError(
-            f"{n_folds!r} folds were asked for; {n_patients} patients have a labelled scan",
+            f"{n_folds!r} folds were asked for; patients with a labelled scan: {n_patients}",
             where="FOLDS",
             expected=f"0 for one held-out set, or 2 to {n_patients}",
         )

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import class_dice, nan_mean
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import counted
 
 FEWEST_SCANS = 3
 """With fewer validation scans nothing is chosen: one scan would decide."""
@@ -67,7 +68,8 @@ def choose_post_processing(
     """
     if predicted.keys() != truths.keys():
         raise InputError(
-            f"{len(predicted)} predictions and {len(truths)} label maps of validation scans",
+            f"{counted(len(predicted), 'prediction')} of validation scans and"
+            f" {counted(len(truths), 'label map')}",
             expected="one of each for every scan",
         )
     everything = tuple(range(1, n_classes))

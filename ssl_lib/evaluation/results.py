@@ -28,7 +28,7 @@ from ssl_lib.evaluation.metrics import SCORES, score_scan, summarise
 from ssl_lib.evaluation.result_form import ROW_FILE_KEYS, check_result, check_row_file, parsed
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import ROWS, draw_suffix, safe_name
+from ssl_lib.utils.names import ROWS, draw_suffix, folds_suffix, safe_name
 from ssl_lib.utils.provenance import device_name, git_commit, package_versions, peak_memory_bytes
 
 SMOKE = "A smoke run: its numbers mean nothing."
@@ -109,9 +109,9 @@ def build_result(
 
 
 def result_path(results_dir: Path | str, result: Mapping[str, Any]) -> Path:
-    """A notebook's file: one for notebook, dataset, profile, labelled scans and seed."""
-    draw = draw_suffix(result.get("labelled_draw", 0))
-    name = f"{{dataset}}-{{profile}}-n{{n_labelled}}{draw}-seed{{seed}}.json".format(**result)
+    """A notebook's file: one for notebook, dataset, profile, labelled scans, folds and seed."""
+    which = draw_suffix(result.get("labelled_draw", 0)) + folds_suffix(result.get("folds", 0))
+    name = f"{{dataset}}-{{profile}}-n{{n_labelled}}{which}-seed{{seed}}.json".format(**result)
     return Path(results_dir) / str(result["notebook"]) / name
 
 

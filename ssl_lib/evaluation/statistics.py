@@ -33,6 +33,11 @@ class Interval:
     n_scans: int
     n_seeds: int
 
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval; one scan has a mean alone."""
+        return not (np.isnan(self.low) or np.isnan(self.high))
+
 
 @dataclass(frozen=True, eq=False)
 class ScanScores:

@@ -67,7 +67,7 @@ def _training(config: Mapping[str, Any]) -> str:
     unit = training.get("unit", "mm")
     lines = [
         f"`{config['dataset']}` (content {config['cohort_hash']}):"
-        f" {training['labelled']} scans with labels, {training['unlabelled']} without.",
+        f" {counted(training['labelled'], 'scan')} with labels, {training['unlabelled']} without.",
         f"Median voxel {sizes_text(training['spacing'])} {unit}, median scan"
         f" {sizes_text(training['shape'])} voxels (right, front, top). {stored}",
         f"Grey levels from {training['grey'][0]:.4g} to {training['grey'][1]:.4g} (1st and 99th"
@@ -110,7 +110,8 @@ def _scores(config: Mapping[str, Any]) -> str:
         if folds
         else " Nothing was selected on these scans."
     )
-    lines = [f"- Dice {_number(scores['dice'])} on {scores['n_scans']} test scans, {between}.{how}"]
+    on = counted(scores["n_scans"], "test scan")
+    lines = [f"- Dice {_number(scores['dice'])} on {on}, {between}.{how}"]
     lines += [f"- {name}: Dice {_number(dice)}" for name, dice in scores["by_class"].items()]
     if max(config["geometry"]["factors"]) > 1:
         lines.append("- Measured on downsampled scans.")

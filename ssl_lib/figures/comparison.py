@@ -35,6 +35,7 @@ from ssl_lib.figures.style import (
     row_look,
     two_lines,
 )
+from ssl_lib.figures.ticks import set_round_ticks
 from ssl_lib.methods import ROW_NAMES, row_name, row_words
 from ssl_lib.utils.errors import InputError
 
@@ -60,9 +61,9 @@ def row_comparison(
     figure = new_figure(height=0.6 * len(rows) + 1.3)
     ax, right = figure.subplots(1, 2, width_ratios=(2.4, 1), sharey=True)
     everything = {row: scan_scores(results, row, score) for row in rows}
+    intervals = {row: bootstrap_interval(one.values) for row, one in everything.items()}
     _points(ax, everything)
-    for place, row in enumerate(rows):
-        interval = bootstrap_interval(everything[row].values)
+    for place, (row, interval) in enumerate(intervals.items()):
         _mean(ax, place, interval)
         right.text(
             0,
@@ -75,14 +76,14 @@ def row_comparison(
     better = "higher" if score in ("dice", "jaccard") else "lower"
     quantity = SCORE_NAMES[score] + ("" if unit == "fraction" else f" ({unit})")
     ax.set(xlabel=f"{quantity} of each test scan, {better} is better", ylabel="")
-    ax.locator_params(axis="x", nbins=6)
+    set_round_ticks(ax)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     names = [two_lines(row_name(row), 24) for row in rows]
     ax.set_yticks(range(len(rows)), names, color=INK, fontsize=9)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
-    _seed_legend(figure, results)
+    _seed_legend(figure, results, any(one.known for one in intervals.values()))
     title = fill(f"mean, and difference to {row_words(reference)}", 22)
     right.set_title(title, loc="left", fontsize=8.5)
     return marked(figure, results)
@@ -191,7 +192,7 @@ def _mean(ax: Axes, place: int, interval: Interval) -> None:
     ax.plot(interval.mean, place + 0.14, "D", color=INK, markersize=7, markeredgecolor="white")
 
 
-def _seed_legend(figure: Figure, results: Sequence[Mapping[str, Any]]) -> None:
+def _seed_legend(figure: Figure, results: Sequence[Mapping[str, Any]], bars: bool) -> None:
     """Which marker is which seed, and what the diamond is."""
     seeds = sorted({result["seed"] for result in results})
     look: dict[str, Any] = {"color": QUIET, "linestyle": "", "markersize": 5}
@@ -199,7 +200,8 @@ def _seed_legend(figure: Figure, results: Sequence[Mapping[str, Any]]) -> None:
         Line2D([], [], marker=MARKERS[i % len(MARKERS)], label=f"a scan, seed {seed}", **look)
         for i, seed in enumerate(seeds)
     ]
-    mean = Line2D([], [], color=INK, marker="D", linewidth=2.6, label="mean, 95 % interval")
+    label = "mean, 95 % interval" if bars else "mean"
+    mean = Line2D([], [], color=INK, marker="D", linewidth=2.6 * bars, label=label)
     figure.legend(handles=[*handles, mean], loc="outside lower center", ncols=4)
 
 
@@ -220,7 +222,8 @@ def _verdict(
     if row != reference and any(reference in result["rows"] for result in results):
         paired = paired_difference(results, row, reference, score)
         gap = bootstrap_interval(paired.values)
-        lines.append(f"{gap.mean:+.{digits}f} ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})")
+        between = f" ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})" if gap.known else ""
+        lines.append(f"{gap.mean:+.{digits}f}{between}")
     return "\n".join(lines).replace("-", "−")
 
 

@@ -74,7 +74,8 @@ def forest(
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
-    right.set_title("difference [95 % interval]\ncorrected p, verdict", loc="left", fontsize=8.5)
+    brackets = " [95 % interval]" * any(one.interval.known for one in comparisons)
+    right.set_title(f"difference{brackets}\ncorrected p, verdict", loc="left", fontsize=8.5)
     return marked(figure, results)
 
 
@@ -86,7 +87,9 @@ def difference_text(one: Comparison) -> str:
     """
     gap = one.interval
     digits = 3 if abs(gap.mean) < 1 else 2
-    interval = f"{gap.mean:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+    interval = f"{gap.mean:+.{digits}f}"
+    if gap.known:
+        interval += f" [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
     p = "p < 0.001" if one.adjusted < 0.001 else f"p = {one.adjusted:.3f}"
     few = one.verdict in ("better", "worse") and one.adjusted >= LEVEL
     words = f"{one.verdict} on average" if few else one.verdict

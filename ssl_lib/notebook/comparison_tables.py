@@ -198,6 +198,8 @@ def _interval(interval: Interval, digits: int, sign: str = "") -> str:
     """As `interval_text`, with a number of digits."""
     if digits == 3:
         return interval_text(interval, sign)
+    if not interval.known:
+        return number(interval.mean, digits, sign)
     low, high = (number(end, digits, sign) for end in (interval.low, interval.high))
     return f"{number(interval.mean, digits, sign)} [{low}, {high}]"
 

@@ -13,6 +13,7 @@ from ssl_lib.evaluation.post_processing import FEWEST_SCANS, PostProcessing
 from ssl_lib.evaluation.watching import Watched
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.tables import number, plain_table
+from ssl_lib.utils.words import counted
 
 
 def post_processing_table(chosen: Mapping[str, PostProcessing], class_names: Sequence[str]) -> HTML:
@@ -30,7 +31,7 @@ def post_processing_table(chosen: Mapping[str, PostProcessing], class_names: Seq
         if index > 0
     ]
     count = min((one.n_scans for one in chosen.values()), default=0)
-    caption = f"Mean Dice on {count} validation scans."
+    caption = f"Mean Dice on {counted(count, 'validation scan')}."
     if count < FEWEST_SCANS:
         caption += f" Fewer than {FEWEST_SCANS}: nothing is chosen."
     return plain_table(("Row and class", "as predicted", "largest", "choice"), lines, caption)
@@ -67,7 +68,8 @@ def suspicious_table(watched: Sequence[Watched], class_names: Sequence[str]) -> 
         )
         for one in watched[:SUSPICIOUS]
     ]
-    caption = f"{len(lines)} of {len(watched)} unlabelled scans, the most suspicious first."
+    count = counted(len(watched), "unlabelled scan")
+    caption = f"{len(lines)} of {count}, the most suspicious first."
     return plain_table(heads, lines, caption)
 
 

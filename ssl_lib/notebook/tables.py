@@ -62,8 +62,10 @@ def row_table(
     )
     seeds = sorted({r["seed"] for r in results})
     which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    has = any(bootstrap_interval(scan_scores(results, row).values).known for row in present)
+    brackets = "; in brackets 95 % intervals over scans" if has else "; one scan has no interval"
     caption = (
-        f"<caption>{smoke_note(results)} {which}; in brackets 95 % intervals over scans. "
+        f"<caption>{smoke_note(results)} {which}{brackets}. "
         f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
         "have. Seconds: those of the fastest seed.</caption>"
     )
@@ -284,6 +286,9 @@ def number(value: float, digits: int = 3, sign: str = "") -> str:
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:
-    """The mean and, in brackets, its interval, which no line break parts."""
+    """The mean and, in brackets, its interval, which no line break parts; the mean alone where
+    there is no interval."""
+    if not interval.known:
+        return number(interval.mean, 3, sign)
     low, high = number(interval.low, 3, sign), number(interval.high, 3, sign)
     return f"{number(interval.mean, 3, sign)} [{low},\u00a0{high}]"

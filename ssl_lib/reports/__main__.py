@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ssl_lib.config import PROFILES
+from ssl_lib.data.findings import some
 from ssl_lib.notebook.source import read_parameters
 from ssl_lib.reports.card import duration
 from ssl_lib.reports.index import OWN, stored_results, write_index
@@ -19,7 +22,7 @@ from ssl_lib.reports.plan import Folders, Job, Request, plan
 from ssl_lib.reports.render import PageData, write_page
 from ssl_lib.reports.renew import renew_pages
 from ssl_lib.reports.run import Ran, executed_path, run_job, store_outputs
-from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.errors import InputError, printable
 from ssl_lib.utils.names import safe_name
 from ssl_lib.utils.words import counted
 
@@ -63,7 +66,7 @@ def _run_all(
     try:
         with closing(_runs(jobs, folders, options, several)) as runs:
             for ran in runs:
-                states[_say(ran)] += 1
+                states[_say(ran, folders)] += 1
                 page = _page_of(ran.job)
                 begun.setdefault(page, []).append(ran)
                 if len(begun[page]) == asked[page]:
@@ -102,13 +105,27 @@ def _runs(
         yield run_job(job, folders, **again)
 
 
-def _say(ran: Ran) -> str:
-    """Print how a run ended; returns that in a word."""
+def _say(ran: Ran, folders: Folders) -> str:
+    """Print how a run ended, and which files it left out; returns the former in a word."""
     state = "unchanged" if ran.skipped else "failed" if ran.failure else "ok"
     shown = "FAILED" if ran.failure else state
     took = "" if ran.skipped else duration(ran.seconds)
     print(f"{ran.job.notebook}  {ran.job.run_name}  {shown}  {took}".rstrip(), flush=True)
+    excluded = _excluded(ran.job, folders) if state == "ok" else []
+    if excluded:
+        named = printable(some(excluded, 3))
+        print(f"    {counted(len(excluded), 'file')} excluded, see the page: {named}", flush=True)
     return state
+
+
+def _excluded(job: Job, folders: Folders) -> list[str]:
+    """The files that a run did not use, as its result names them; a damaged result names none."""
+    path = job.result_path(folders.results)
+    try:
+        lines = json.loads(path.read_text(encoding="utf-8"))["excluded"] if path else []
+        return list(dict.fromkeys(line.partition(": ")[0] for line in lines))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _write_and_say(ran: Sequence[Ran], folders: Folders, options: argparse.Namespace) -> PageData:
@@ -134,16 +151,20 @@ def _write_page_of(ran: Sequence[Ran], folders: Folders) -> tuple[Path, PageData
     executed = [one.executed for one in ran]
     executed += [path for path in sorted(others) if path not in executed and _went_well(path)]
     page = folders.pages / job.notebook / f"{job.page_name}.html"
-    results = [
-        result
-        for result in stored_results(folders.results)[0]
-        if result["notebook"] == job.notebook
+    results = [r for r in stored_results(folders.results)[0] if _is_result_of(r, job)]
+    return page, write_page(executed, page, results, folders.notebooks)
+
+
+def _is_result_of(result: Mapping[str, Any], job: Job) -> bool:
+    """Whether a result is of the same notebook, cohort and profile, whatever its seed."""
+    return (
+        result["notebook"] == job.notebook
         and result["dataset"] == safe_name(job.dataset)
         and result["profile"] == job.profile
-        and result["n_labelled"] == job.n_labelled
+        and result.get("folds", 0) == job.folds
+        and (job.folds > 0 or result["n_labelled"] == job.n_labelled)
         and result.get("labelled_draw", 0) == job.draw
-    ]
-    return page, write_page(executed, page, results, folders.notebooks)
+    )
 
 
 def _went_well(executed: Path) -> bool:
@@ -164,9 +185,12 @@ def _store_default_run(ran: Sequence[Ran]) -> None:
             "N_LABELLED": job.n_labelled,
             "LABELLED_DRAW": job.draw,
             "SEED": job.seed,
+            "FOLDS": job.folds,
         }
         defaults = read_parameters(job.script)
-        is_default = all(defaults.get(name, value) == value for name, value in asked.items())
+        is_default = not job.methods and all(
+            defaults.get(name, value) == value for name, value in asked.items()
+        )
         if is_default and one.failure is None:
             print(f"    outputs stored in {store_outputs(one).name}")
 
@@ -180,6 +204,21 @@ def _request(options: argparse.Namespace) -> Request:
         draws=_whole_numbers(options.draws, "--draws"),
         seeds=_whole_numbers(options.seeds, "--seeds"),
         data_dir=options.data_dir or None,
+        folds=_folds(options.folds),
+        methods=tuple(options.methods.replace(",", " ").split()),
+    )
+
+
+def _folds(text: str) -> int | None:
+    """The number of folds; None if none is given. Raises `InputError` for what is no number."""
+    if not text.strip():
+        return None
+    if text.strip().isdecimal() and int(text) != 1:
+        return int(text)
+    raise InputError(
+        f"--folds is {text!r}",
+        expected="a whole number from 2, or 0 for one held-out set",
+        fix="5 is usual; with few patients as many as there are patients with a label map",
     )
 
 
@@ -224,10 +263,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--notebooks", default="", help='beginnings of names, such as "00 02" (default: all)')
     add("--datasets", default="", help="names of data sets, or the path of a folder of scans")
-    add("--profile", default="", help="smoke, quick, gpu or paper")
+    add("--profile", default="", help=f"one of {', '.join(PROFILES)}")
     add("--n-labelled", default="", help='numbers of labelled scans, such as "4 8"')
     add("--draws", default="", help="choices of the labelled scans (0: the data set's own)")
     add("--seeds", default="", help='seeds, such as "0 1 2"')
+    add("--folds", default="", help="test every labelled scan once, in so many folds over patients;"
+        " --n-labelled does not count then (notebooks with FOLDS: 06)")  # fmt: skip
+    add("--methods", default="", help='methods to train, such as "mean_teacher bcp" (notebooks'
+        " with METHODS: 06); each choice has a page of its own")  # fmt: skip
     add("--data-dir", default="", help="where downloaded data lie")
     add("--force", action="store_true", help="repeat runs that have not changed")
     add("--jobs", default="", help="how many runs at a time on this machine (default: 1)")

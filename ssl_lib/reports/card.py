@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_lib.data.published import PUBLISHED, counted_by
+from ssl_lib.utils.words import counted
 
 Result = Mapping[str, Any]
 
@@ -40,6 +41,8 @@ def _terms(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _labelled(notes: Mapping[str, Any]) -> str:
     """How many are labelled, in the unit of the data set's split."""
     number, unit = notes.get("n_labelled", "?"), counted_by(str(notes.get("dataset")))
+    if folds := notes.get("folds", 0):
+        return f"each labelled {unit} tested once, in {folds} folds"
     draw = notes.get("labelled_draw", 0)
     return f"{number} labelled {unit}{'s' * (number != 1)}" + (f", draw {draw}" if draw else "")
 
@@ -77,10 +80,10 @@ def _has_seed(notes: Mapping[str, Any]) -> bool:
 
 
 def _seed_facts(notes: Mapping[str, Any], results: Sequence[Result]) -> list[tuple[str, str]]:
-    return [
-        ("Seed shown", str(notes.get("seed", "?"))),
-        ("Seeds run by it", ", ".join(str(r["seed"]) for r in results) or "none"),
-    ]
+    """Which seed the page shows, and of which runs are stored: "0 (of 3 runs: 0, 1, 2)"."""
+    seeds = sorted({int(result["seed"]) for result in results})
+    of = f" (of {counted(len(seeds), 'run')}: {', '.join(map(str, seeds))})" if seeds else ""
+    return [("Seed shown", f"{notes.get('seed', '?')}{of}")]
 
 
 def _result_of(notes: Mapping[str, Any], results: Sequence[Result]) -> Result | None:

@@ -235,4 +235,4 @@ def _check_workers(client: Client, address: str) -> None:
 
 def _study(job: Job) -> tuple:
     """What the runs have in common that share warm-ups and baselines."""
-    return job.dataset, job.profile, job.n_labelled, job.draw, job.seed
+    return job.dataset, job.profile, job.n_labelled, job.draw, job.folds, job.seed

@@ -173,8 +173,9 @@ def cell(one: Comparison | None) -> str:
     """A difference with its interval and verdict; a dash where it was not measured."""
     if one is None:
         return "–"
-    interval = f"[{one.interval.low:+.3f}, {one.interval.high:+.3f}]"
-    return f"{VERDICT_MARKERS[one.verdict]} {one.interval.mean:+.3f} {interval}".replace("-", "−")
+    gap = one.interval
+    between = f" [{gap.low:+.3f}, {gap.high:+.3f}]" if gap.known else ""
+    return f"{VERDICT_MARKERS[one.verdict]} {gap.mean:+.3f}{between}".replace("-", "−")
 
 
 def main() -> None:

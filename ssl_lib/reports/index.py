@@ -284,11 +284,23 @@ def _run(page: Mapping[str, Any]) -> tuple:
 
 
 def _name(page: PageData) -> str:
-    return cohort_name(page.dataset, page.n_labelled, page.profile, page.labelled_draw)
+    name = cohort_name(page.dataset, page.n_labelled, page.profile, page.labelled_draw)
+    if page.folds:
+        name = f"{page.dataset}, in {page.folds} folds"
+        name += "" if page.profile == "quick" else f", {page.profile}"
+    return f"{name}, {page.methods.replace(' ', ', ')}" if page.methods else name
+
+
+def _is_of(result: Result, page: PageData) -> bool:
+    """Whether a result is of a page's notebook and cohort; folds train on all labelled scans."""
+    if result["notebook"] != page.notebook or result.get("folds", 0) != page.folds:
+        return False
+    like = {**result, "n_labelled": page.n_labelled} if page.folds else result
+    return _run(like) == _run(vars(page))
 
 
 def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result]) -> Entry:
-    own = [r for r in results if r["notebook"] == page.notebook and _run(r) == _run(vars(page))]
+    own = [r for r in results if _is_of(r, page)]
     found = _difference(own, HEADLINES.get(notebook_number(page.notebook), ""))
     return Entry(
         page=page,

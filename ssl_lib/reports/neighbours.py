@@ -59,7 +59,7 @@ def _nearest(own: Page, notebook: str, pages: Sequence[Page]) -> Page:
     """The page of that notebook that has most in common with this one."""
 
     def unlike(one: Page) -> tuple[bool, ...]:
-        keys = ("dataset", "profile", "n_labelled", "labelled_draw")
+        keys = ("dataset", "profile", "n_labelled", "labelled_draw", "folds", "methods")
         return tuple(getattr(one[1], key) != getattr(own[1], key) for key in keys)
 
     return min((one for one in pages if one[1].notebook == notebook), key=unlike)

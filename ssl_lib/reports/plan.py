@@ -17,7 +17,13 @@ from typing import Any
 
 from ssl_lib.notebook.source import check_parameters, read_parameters
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.names import draw_suffix, notebook_number, safe_name
+from ssl_lib.utils.names import (
+    draw_suffix,
+    folds_suffix,
+    methods_suffix,
+    notebook_number,
+    safe_name,
+)
 
 READS_FOLDERS = "EXCLUDE_BROKEN"
 """A notebook with this parameter reads folders of scans and leaves out what cannot be used."""
@@ -64,11 +70,16 @@ class Request:
     draws: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
     data_dir: str | None = None
+    folds: int | None = None
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook with one set of parameters. `parameters` are those that are passed to it."""
+    """One notebook with one set of parameters. `parameters` are those that are passed to it.
+
+    With `folds` no number of labelled scans counts; `methods` are empty for the notebook's own.
+    """
 
     script: Path
     dataset: str
@@ -78,6 +89,8 @@ class Job:
     seed: int
     parameters: tuple[tuple[str, Any], ...]
     data_hash: str = ""
+    folds: int = 0
+    methods: str = ""
 
     @property
     def notebook(self) -> str:
@@ -87,13 +100,22 @@ class Job:
     @property
     def page_name(self) -> str:
         """The name of the page, without its ending; all seeds share it."""
-        named = f"{safe_name(self.dataset)}-{self.profile}-n{self.n_labelled}"
-        return named + draw_suffix(self.draw)
+        return self._named(f"-n{self.n_labelled}", methods_suffix(self.methods))
 
     @property
     def run_name(self) -> str:
-        """The name of this run, without an ending; also that of its result file."""
+        """The name of this run, without an ending."""
         return f"{self.page_name}-seed{self.seed}"
+
+    def result_path(self, results: Path) -> Path | None:
+        """The notebook's result file of this seed, None if there is none; runs with other methods
+        write the same one. Folds train on every labelled scan, however many these are."""
+        name = f"{self._named('-n*' if self.folds else f'-n{self.n_labelled}')}-seed{self.seed}"
+        return next(iter(sorted((results / self.notebook).glob(f"{name}.json"))), None)
+
+    def _named(self, labelled: str, methods: str = "") -> str:
+        begins = f"{safe_name(self.dataset)}-{self.profile}{labelled}{draw_suffix(self.draw)}"
+        return begins + folds_suffix(self.folds) + methods
 
     @property
     def only_reads(self) -> bool:
@@ -113,6 +135,7 @@ def plan(request: Request, folders: Folders) -> list[Job]:
     if request.profile is not None and request.profile not in PROFILES:
         raise InputError(f"unknown profile {request.profile!r}", expected=", ".join(PROFILES))
     scripts = find_notebooks(request.notebooks, folders.notebooks)
+    _refuse_unused(request, scripts)
     jobs = list(dict.fromkeys(j for script in scripts for j in _jobs_of(script, request, folders)))
     if not jobs:
         raise InputError(
@@ -187,8 +210,15 @@ def usable_data(job: Job, folders: Folders) -> str:
     if READS_FOLDERS in defaults:
         from ssl_lib.data.own_scans import open_own_scans
 
-        strict = {"exclude_broken": bool(defaults[READS_FOLDERS])}
-        own = open_own_scans(job.dataset, job.profile, job.n_labelled, where, **strict)
+        strict = bool(defaults[READS_FOLDERS])
+        own = open_own_scans(
+            job.dataset,
+            job.profile,
+            job.n_labelled,
+            where,
+            exclude_broken=strict,
+            folds=job.folds,
+        )
         settings_for(job.profile, own.cohort)
         return own.content_hash
     cohort = open_cohort(job.dataset, job.profile, job.n_labelled, where).with_draw(job.draw)
@@ -210,11 +240,13 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
 
     defaults = read_parameters(script)
     profile = request.profile or str(defaults.get("PROFILE", "quick"))
+    folds, methods = _folds(request, defaults), _methods(request, defaults)
     jobs = []
     for dataset in request.datasets or (str(defaults.get("DATASET", "phantom")),):
         if READS_FOLDERS in defaults and dataset in DATASETS:
             continue  # named data sets are for the other notebooks
-        counts = request.n_labelled or (int(defaults.get("N_LABELLED", 4)),)
+        counts = () if folds else request.n_labelled
+        counts = counts or (int(defaults.get("N_LABELLED", 4)),)
         for n_labelled, draw in product(counts, _draws(request, defaults)):
             for seed in _seeds(request, defaults):
                 wanted = {
@@ -225,12 +257,61 @@ def _jobs_of(script: Path, request: Request, folders: Folders) -> list[Job]:
                     "SEED": seed,
                     "DATA_DIR": request.data_dir,
                     "RESULTS_DIR": folders.results_name,
+                    "FOLDS": folds or None,
+                    "METHODS": methods or None,
                 }
                 given = {k: v for k, v in wanted.items() if k in defaults and v is not None}
                 check_parameters(script, given)
                 choice = (dataset, profile, n_labelled, draw, seed)
-                jobs.append(Job(script, *choice, tuple(given.items())))
+                parameters = tuple(given.items())
+                jobs.append(Job(script, *choice, parameters, folds=folds, methods=methods))
     return jobs
+
+
+def _refuse_unused(request: Request, scripts: Sequence[Path]) -> None:
+    """Raises `InputError` where folds or methods are asked for and no notebook takes any."""
+    for name, asked in (("FOLDS", request.folds), ("METHODS", " ".join(request.methods))):
+        if asked and not any(name in read_parameters(script) for script in scripts):
+            known = sorted(scripts[0].parent.glob("*.py"))
+            able = [script.stem for script in known if name in read_parameters(script)]
+            chosen = ", ".join(script.stem for script in scripts)
+            raise InputError(
+                f"{name} is {asked}, and {chosen} has no such parameter",
+                expected=f"{name} for a notebook that has it: {', '.join(able) or 'none has'}",
+                fix=f"add NOTEBOOKS={notebook_number(able[0]) or able[0]}, or leave {name} out"
+                if able
+                else f"leave {name} out",
+            )
+
+
+def _folds(request: Request, defaults: Mapping[str, Any]) -> int:
+    """The number of folds, 0 for none and for a notebook that knows none."""
+    if "FOLDS" not in defaults:
+        return 0
+    return int(defaults["FOLDS"]) if request.folds is None else request.folds
+
+
+def _methods(request: Request, defaults: Mapping[str, Any]) -> str:
+    """The methods asked for, each once, in the order of all tables; "" for the notebook's own.
+
+    Raises `InputError` for an unknown one.
+    """
+    from ssl_lib.methods import METHODS
+
+    if not request.methods or "METHODS" not in defaults:
+        return ""
+    for name in request.methods:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=1)
+            raise InputError(
+                f"there is no method {name!r}",
+                expected=f"some of {', '.join(METHODS)}",
+                fix=f"did you mean {near[0]}?" if near else "",
+            )
+    own = set(str(defaults["METHODS"]).split())
+    return (
+        "" if own == set(request.methods) else " ".join(m for m in METHODS if m in request.methods)
+    )
 
 
 def _draws(request: Request, defaults: Mapping[str, Any]) -> tuple[int, ...]:
@@ -250,7 +331,7 @@ def _seeds(request: Request, defaults: Mapping[str, Any]) -> tuple[int, ...]:
 def _cohort_key(job: Job) -> tuple:
     data_dir = dict(job.parameters).get("DATA_DIR")
     reads_folders = READS_FOLDERS in read_parameters(job.script)
-    choice = (job.dataset, job.n_labelled, job.draw, job.profile)
+    choice = (job.dataset, job.n_labelled, job.draw, job.profile, job.folds)
     return *choice, data_dir, job.only_reads, reads_folders
 
 

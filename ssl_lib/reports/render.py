@@ -74,6 +74,8 @@ class PageData:
     when: str
     thumbnail: str
     labelled_draw: int = 0
+    folds: int = 0
+    methods: str = ""
 
 
 def write_page(
@@ -200,6 +202,8 @@ def _page_data(shown: Run, runs: Sequence[Run], title: str, failures: Sequence[s
         when=str(notes.get("when", "")),
         thumbnail=thumbnail(shown.notebook),
         labelled_draw=int(notes.get("labelled_draw", 0)),
+        folds=int(notes.get("folds", 0)),
+        methods=str(notes.get("methods", "")),
     )
 
 

@@ -79,9 +79,9 @@ def execute(
     """Execute a job into the file `executed`, in the project's folder, whatever is there already.
 
     A notebook begins with what earlier runs stored. If this run replaced such a row by another
-    score, it is executed once more, so that the page's beginning and end speak of the same rows;
-    the trainings are found again. The file appears when the run has ended: after a kill there is
-    the one before, or none.
+    score, or trained other rows than the run before, it is executed once more, so that the page's
+    beginning and end speak of the same rows; the trainings are found again. The file appears when
+    the run has ended: after a kill there is the one before, or none.
     `environment` are further variables of the kernel. Never raises for a failing notebook.
     """
     started, when = time.monotonic(), datetime.now(UTC)
@@ -97,11 +97,21 @@ def execute(
 
 def _stored_scores(job: Job, folders: Folders) -> dict[Path, str]:
     """The Dice of every stored row that a run of the job may replace, as text (it may be NaN, and a
-    file may be damaged: the overview names it)."""
-    n_labelled = "*" if job.n_labelled is None else job.n_labelled
+    file may be damaged: the overview names it), and which rows its own result names."""
+    n_labelled = "*" if job.folds else job.n_labelled
     cohort = f"{safe_name(job.dataset)}-{job.profile}-n{n_labelled}-*"
     files = (folders.results / ROWS).glob(f"{cohort}/*.json")
-    return {file: _dice_of(file) for file in files}
+    found = {file: _dice_of(file) for file in files}
+    own = job.result_path(folders.results)
+    return found if own is None else {**found, own: _rows_of(own)}
+
+
+def _rows_of(file: Path) -> str:
+    """The rows that a notebook's result names, as text."""
+    try:
+        return " ".join(sorted(json.loads(file.read_text(encoding="utf-8"))["rows"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "not readable"
 
 
 def _dice_of(file: Path) -> str:
@@ -173,6 +183,8 @@ def _noted(
         profile=job.profile,
         n_labelled=job.n_labelled,
         labelled_draw=job.draw,
+        folds=job.folds,
+        methods=job.methods,
         seed=job.seed,
         parameters=dict(job.parameters),
         seconds=seconds,
@@ -257,7 +269,7 @@ class Stamp:
     def __init__(self, job: Job, folders: Folders) -> None:
         self._path = folders.build / "stamps" / job.notebook / f"{job.run_name}.json"
         self._executed = executed_path(job, folders)
-        self._result = folders.results / job.notebook / f"{job.run_name}.json"
+        self._job, self._results = job, folders.results
         self._digest = digest(job, folders)
 
     def is_valid(self) -> bool:
@@ -266,7 +278,7 @@ class Stamp:
             return False
         try:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
-            result_there = self._result.exists() or not stored["result"]
+            result_there = self._has_result() or not stored["result"]
             return stored["digest"] == self._digest and result_there
         # whatever a damaged note makes the reader stumble over, it says nothing
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -274,9 +286,12 @@ class Stamp:
 
     def write(self) -> None:
         """Say that the run succeeded."""
-        content = {"digest": self._digest, "result": self._result.exists()}
+        content = {"digest": self._digest, "result": self._has_result()}
         write_text(self._path, json.dumps(content))
 
     def remove(self) -> None:
         """Say that the run has to be repeated."""
         self._path.unlink(missing_ok=True)
+
+    def _has_result(self) -> bool:
+        return self._job.result_path(self._results) is not None

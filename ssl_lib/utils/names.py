@@ -59,6 +59,22 @@ def draw_suffix(labelled_draw: int) -> str:
     return f"-draw{labelled_draw}" if labelled_draw else ""
 
 
+def folds_suffix(folds: int) -> str:
+    """What a file's name says of the number of folds: nothing without any."""
+    return f"-folds{folds}" if folds else ""
+
+
+def methods_suffix(methods: str) -> str:
+    """What a file's name says of methods other than the notebook's own: nothing of the latter.
+
+    A long list is told by its first name and a hash of all.
+    """
+    name = "-".join(methods.split())
+    if len(name) > 60:
+        name = f"{methods.split()[0]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"-only-{name}" if name else ""
+
+
 def _is_path(dataset: str) -> bool:
     """Whether a dataset is a folder: by a separator in its name, or because it is there."""
     if dataset in NAMED:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -12,12 +13,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from ssl_lib.config import PROFILES
 from ssl_lib.data.phantom import phantom_cohort
-from ssl_lib.evaluation.results import build_result, write_result
+from ssl_lib.evaluation.results import build_result, result_path, write_result
 from ssl_lib.notebook.source import paired, sync
 from ssl_lib.reports import __main__ as command
 from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
-from ssl_lib.reports.card import duration, run_facts
+from ssl_lib.reports.card import _seed_facts, duration, run_facts
 from ssl_lib.reports.markdown import Markdown
 from ssl_lib.reports.mathml import FormulaError, formula_html, to_mathml
 from ssl_lib.reports.outputs import last_writes, outputs_html
@@ -162,6 +164,133 @@ def test_another_draw_of_the_labelled_scans_has_a_page_and_a_result_of_its_own(
     assert own.data_hash != other.data_hash
     with pytest.raises(InputError, match="LABELLED_DRAW was given -1"):
         plan.plan(plan.Request(draws=(-1,)), folders)
+
+
+def with_folds_and_methods(project: Path) -> Path:
+    script = project / "notebooks" / "00_good.py"
+    more = 'FOLDS = 0  # parts\nMETHODS = "supervised_few mean_teacher"  # rows\nSEED = 0'
+    script.write_text(script.read_text().replace("SEED = 0", more))
+    return script
+
+
+def test_folds_and_methods_are_passed_and_have_pages_and_stamps_of_their_own(project: Path) -> None:
+    script = with_folds_and_methods(project)
+    (script.parent / "01_without.py").write_text(PARAMETERS.format(name="01_without"))
+    folders = plan.Folders(project)
+    plain = plan.plan(plan.Request(), folders)
+    folded = plan.plan(plan.Request(folds=3, n_labelled=(2, 4)), folders)
+    chosen = plan.plan(plan.Request(methods=("bcp", "aau", "bcp")), folders)
+    assert [job.run_name for job in (*plain[:1], *folded[:1], *chosen[:1])] == [
+        "phantom-quick-n4-seed0",
+        "phantom-quick-n4-folds3-seed0",
+        "phantom-quick-n4-only-bcp-aau-seed0",
+    ]
+    assert len(folded) == 3, "the number of labelled scans counts for the other notebook alone"
+    assert dict(folded[0].parameters)["FOLDS"] == 3
+    assert dict(chosen[0].parameters)["METHODS"] == "bcp aau"
+    assert chosen[1] == plain[1], "a notebook without methods is what it was"
+    digests = {plan.digest(job, folders) for job in (plain[0], folded[0], chosen[0])}
+    assert len(digests) == 3
+    same = plan.Request(folds=0, methods=("mean_teacher", "supervised_few"))
+    assert plan.plan(same, folders) == plain
+
+
+def test_many_methods_have_a_name_of_bounded_length(project: Path) -> None:
+    with_folds_and_methods(project)
+    folders, several = plan.Folders(project), ("mean_teacher", "bcp", "umct", "aau", "dsaif")
+    names = {
+        plan.plan(plan.Request(methods=methods), folders)[0].page_name
+        for methods in (
+            (*several, "recommended", "soft_labels"),
+            (*several, "recommended", "ua_mt"),
+        )
+    }
+    assert len(names) == 2 and all(len(name) < 80 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folds", "1"], "--folds is '1'"),
+        (["--folds", "three"], "a whole number from 2"),
+        (["--methods", "men_teacher"], "did you mean mean_teacher?"),
+    ],
+)
+def test_bad_folds_and_methods_are_one_message(project, capsys, arguments, message) -> None:
+    with_folds_and_methods(project)
+    assert report(project, *arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and message in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [(["--folds", "3"], "FOLDS"), (["--methods", "bcp"], "METHODS")]
+)
+def test_folds_and_methods_that_no_notebook_takes_are_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], name: str
+) -> None:
+    assert report(project, *arguments) == 2
+    assert "00_good has no such parameter" in capsys.readouterr().err
+    script = with_folds_and_methods(project)
+    (script.parent / "01_without.py").write_text(PARAMETERS.format(name="01_without"))
+    assert report(project, "--notebooks", "01", *arguments) == 2
+    told = capsys.readouterr().err
+    assert f"{name} for a notebook that has it: 00_good" in told and "NOTEBOOKS=00" in told
+
+
+def test_the_help_names_every_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        report(Path(), "--help")
+    told = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(PROFILES) in told and "--folds" in told and "--methods" in told
+
+
+def test_the_terminal_names_files_that_a_run_left_out(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = plan.Folders(project)
+    (job,) = plan.plan(plan.Request(), folders)
+    ran = run.Ran(job, run.executed_path(job, folders), False, 1.0, None)
+    result = folders.results / "00_good" / f"{job.run_name}.json"
+    result.parent.mkdir(parents=True)
+    for excluded, told in (
+        ([], ""),
+        (["a.nii: is damaged (fix: it)"], "    1 file excluded, see the page: a.nii\n"),
+        (
+            [f"{name}: bad" for name in "abbcde"],
+            "    5 files excluded, see the page: a, b, c and 2 more\n",
+        ),
+    ):
+        result.write_text(json.dumps({"rows": {}, "excluded": excluded}))
+        assert command._say(ran, folders) == "ok"
+        assert capsys.readouterr().out == f"00_good  {job.run_name}  ok  1 s\n{told}"
+    result.write_text("{")
+    assert command._say(ran, folders) == "ok" and "excluded" not in capsys.readouterr().out
+
+
+def test_the_result_of_folds_has_a_name_of_its_own(project: Path) -> None:
+    with_folds_and_methods(project)
+    folders = plan.Folders(project)
+    (job,) = plan.plan(plan.Request(folds=3), folders)
+    assert job.result_path(folders.results) is None
+    told = {"dataset": "phantom", "profile": "quick", "notebook": "00_good", "seed": 0}
+    for folds, name in ((0, "phantom-quick-n9-seed0"), (3, "phantom-quick-n9-folds3-seed0")):
+        path = result_path(folders.results, {**told, "n_labelled": 9, "folds": folds})
+        assert path.stem == name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert job.result_path(folders.results) == path
+
+
+def test_the_run_card_tells_seeds_in_words() -> None:
+    def seed_line(*seeds: int) -> str:
+        return dict(_seed_facts({"seed": 0}, [{"seed": seed} for seed in seeds]))["Seed shown"]
+
+    assert [seed_line(), seed_line(0), seed_line(2, 0, 1)] == [
+        "0",
+        "0 (of 1 run: 0)",
+        "0 (of 3 runs: 0, 1, 2)",
+    ]
 
 
 def test_empty_options_mean_the_notebooks_own_values() -> None:

@@ -127,7 +127,7 @@ def test_the_card_says_what_a_stranger_must_know(made):
     card = made.path.with_suffix(".md").read_text()
     row = made.result["rows"]["supervised_few"]
     for words in (
-        f"Dice {row['dice']:.3f} on 1 test scans",
+        f"Dice {row['dice']:.3f} on 1 test scan,",
         "no interval",
         "1 x 1.5 x 2 mm",
         "3 scans with labels",

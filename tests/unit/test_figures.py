@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,8 +20,10 @@ from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
 from ssl_lib.figures.style import row_look
+from ssl_lib.figures.ticks import round_ticks
 from ssl_lib.figures.training import shaded_looks
 from ssl_lib.methods import METHODS, ROW_NAMES
+from ssl_lib.notebook.interactive.scans import _ticks
 from ssl_lib.utils.errors import InputError
 
 NAMES = ("background", "square", "spot")
@@ -202,6 +205,48 @@ def test_rows_stand_in_their_order_with_paired_differences():
     shown = texts(figure)
     assert "+0.030 (+0.030 to +0.030)" in shown and "−0.020 (−0.020 to −0.020)" in shown
     assert "(4 empty)" in shown and "a scan, seed 1" in shown
+
+
+def test_one_test_scan_leaves_interval_and_bracket_away():
+    one = result(0, GAINS)
+    for row in one["rows"].values():
+        row["per_case"] = row["per_case"][:1]
+    shown = texts(figures.row_comparison([one]))
+    assert "+0.030" in shown and "nan" not in shown and " to " not in shown
+    assert "95 % interval" not in shown and "mean" in shown
+    assert "mean, 95 % interval" in texts(figures.row_comparison([result(0, GAINS)]))
+
+
+def test_scores_that_are_nearly_alike_have_different_numbers_on_the_axis():
+    for values in ((0.0, 0.012), (0.0473, 0.047325), (0.99, 0.99), (0.9994, 1.0), (0.0, 0.0)):
+        ticks, digits = round_ticks(*values)
+        labels = {f"{tick:.{digits}f}" for tick in ticks}
+        assert 1 < len(labels) == len(ticks) <= 4 and ticks == sorted(ticks), values
+        assert ticks[0] <= min(values) and max(values) <= ticks[-1]
+    assert round_ticks(0, 1) == ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1)
+
+
+def test_the_dots_of_nearly_equal_scores_have_readable_numbers():
+    one = result(0, {"supervised_strong": 0.0, "bcp": 0.00002})
+    for row in one["rows"].values():
+        first = row["per_case"][0]["dice"]
+        row["per_case"] = [{**entry, "dice": first} for entry in row["per_case"]]
+    figure = figures.row_comparison([one])
+    figure.canvas.draw()
+    shown = [label for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert 1 < len({label.get_text() for label in shown}) == len(shown) <= 4
+    boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert figure.axes[0].xaxis.get_offset_text().get_text() == ""
+
+
+def test_the_interactive_dots_have_an_axis_within_0_and_1():
+    for values in ([1.0, 1.0], [0.0], [0.99, 1.0], [None], [0.0473, 0.0474]):
+        found, known = _ticks(values), [value for value in values if value is not None]
+        ticks, digits = found["ticks"], found["digits"]
+        assert 0 <= ticks[0] < ticks[-1] <= 1
+        assert not known or ticks[0] <= min(known) <= max(known) <= ticks[-1]
+        assert len({f"{tick:.{digits}f}" for tick in ticks}) == len(ticks)
 
 
 def test_undefined_distances_are_counted_and_have_their_unit():

@@ -397,7 +397,7 @@ def test_a_class_that_no_labelled_scan_holds_is_told_before_training(folder):
     made(folder)
     changed(folder, "labelsTr", lambda v, n: np.minimum(v, 1) if n < 3 else v)
     _, cohort = through_every_door(folder, 2)
-    assert "None of the 2 labelled training scans" in cohort.caveat and "class 2" in cohort.caveat
+    assert "No labelled training scan of 2 (" in cohort.caveat and "class 2" in cohort.caveat
     _, cohort = through_every_door(folder, 5)
     assert "None of the" not in cohort.caveat
 

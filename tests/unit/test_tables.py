@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import SMOKE, build_result, write_result
+from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.figures import forest, row_comparison, style
 from ssl_lib.notebook.tables import (
     gain_table,
+    interval_text,
     measured_table,
     number,
     plain_table,
@@ -87,6 +89,27 @@ def test_difference_is_paired_and_seeds_are_counted() -> None:
     assert strong[-1] == teacher[-1] == "7"
     assert teacher[4] == "4.00", "the undefined distance is left out of the mean"
     assert teacher[-2] == "2", "empty predictions add up over seeds"
+
+
+def with_one_scan(result: dict) -> dict:
+    rows = {name: {**row, "per_case": row["per_case"][:1]} for name, row in result["rows"].items()}
+    return {**result, "rows": rows}
+
+
+def test_one_test_scan_has_numbers_without_intervals() -> None:
+    html = row_table([with_one_scan(stored(0))]).data
+    strong, teacher = cells(html)
+    assert "[" not in html and "undefined" not in strong[1] and "nan" not in html
+    assert teacher[2] == "+0.050" and "one scan has no interval" in html
+    assert "one scan" not in row_table([stored(0)]).data
+
+
+def test_an_interval_is_in_brackets_where_there_is_one() -> None:
+    nan = math.nan
+    assert interval_text(Interval(0.99, nan, nan, 1, 1)) == "0.990"
+    assert interval_text(Interval(0.042, nan, nan, 1, 1), "+") == "+0.042"
+    assert interval_text(Interval(nan, nan, nan, 0, 1)) == "undefined"
+    assert interval_text(Interval(0.5, 0.4, 0.6, 3, 1)) == "0.500 [0.400,\u00a00.600]"
 
 
 def test_questions_are_answered_in_a_table_and_in_sentences() -> None:

@@ -1,5 +1,5 @@
 kinds.scans = (stage, data, ui) => {
-  const {scans, rows, ticks, colours, judged, far} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
+  const {scans, rows, ticks, digits, colours, judged, far} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
   let scan, width = 0, dots = [], labels = [], views = [], shape = "";
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
@@ -82,7 +82,7 @@ kinds.scans = (stage, data, ui) => {
     chart.setAttribute("viewBox", `0 0 ${width} ${foot + 34}`);
     chart.replaceChildren(
       svg("rect", {y: mine.value * BAND - 2, width, height: BAND, fill: INK, opacity: 0.08}),
-      ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: INK, opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(2), MIDDLE)]),
+      ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: INK, opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(digits), MIDDLE)]),
       text(width / 2, foot + 31, "Dice", MIDDLE), ...labels.flat(),
       svg("polyline", {points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: INK}),
       ...rows.flatMap(drawMean), ...dots.map(mark), ring, ...(own ? [move(chosen, own)] : []));

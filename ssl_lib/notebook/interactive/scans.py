@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 from matplotlib.markers import MarkerStyle
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from scipy import ndimage
 
@@ -22,6 +21,7 @@ from ssl_lib.figures.scans import RIGHT, WRONG, prediction_grid
 from ssl_lib.figures.slices import shared_window, slicing_axis
 from ssl_lib.figures.style import INK, row_look, row_marker
 from ssl_lib.figures.surfaces import DIVERGING
+from ssl_lib.figures.ticks import round_ticks
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.interactive.page import Lossy, class_colours, packed, show_interactive
 from ssl_lib.notebook.interactive.slices import ShownSlice, all_slices, shown_slice
@@ -69,7 +69,7 @@ def scans(
     data = {
         "scans": pictures,
         "rows": found,
-        "ticks": _ticks([value for one in found for value in (*one["dice"], *one["mean"])]),
+        **_ticks([value for one in found for value in (*one["dice"], *one["mean"])]),
         "chosen": rows.index(row),
         "reference": _reference(rows, row, against),
         "names": list(class_names),
@@ -123,12 +123,13 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, Any]) -> dict[str,
 def _caption(shown: int, of: int, result: Mapping[str, Any]) -> str:
     """What the marks are: how many scans, whose mean, which seed."""
     count = f"all {of}" if shown == of else f"the first {shown} of {of}"
+    mean = f"Diamond and bar: the mean of all {of} with its 95 % interval."
+    count, mean = ("the only", "Diamond: its Dice.") if of == 1 else (count, mean)
     words = (
-        f"{smoke_note([result])} Small marks: {count} test scans, seed "
+        f"{smoke_note([result])} Small marks: {count} test scan{'s' * (of != 1)}, seed "
         f"{result['seed']} alone (tables take all stored seeds, and may differ in sign); click "
-        "one, or use the arrow keys. The line joins the same scan in all rows. Diamond and bar: "
-        f"the mean of all {of} with its 95 % interval. Dice is of whole scans, a picture "
-        "shows one slice."
+        f"one, or use the arrow keys. The line joins the same scan in all rows. {mean} "
+        "Dice is of whole scans, a picture shows one slice."
     )
     return words.strip()
 
@@ -247,11 +248,12 @@ def _clip(pictures: Sequence[Mapping[str, Any]]) -> float:
     return round_up(max(float(np.percentile(together, 95)) if together.size else 0.0, least))
 
 
-def _ticks(values: Sequence[float | None]) -> list[float]:
-    """Where the axis of Dice has its lines: around all values, at most six."""
+def _ticks(values: Sequence[float | None]) -> dict[str, Any]:
+    """Where the axis of Dice has its lines, around all values, and the digits of their numbers."""
     known = [value for value in values if value is not None] or [0.0, 1.0]
-    ticks = np.round(MaxNLocator(5).tick_values(min(known), max(known)), 4)
-    return ticks.tolist() if ticks[-1] <= 1 else [*ticks[ticks < 1].tolist(), 1.0]
+    ticks, digits = round_ticks(min(known), max(known))
+    within = [tick for tick in ticks if 0 <= tick <= 1]
+    return {"ticks": within if len(within) > 1 else [0.0, 1.0], "digits": digits}
 
 
 def _mark(marker: str) -> str:
