@@ -55,7 +55,7 @@ class Slice:
         """
         picture = volume if self.axis is None else np.take(volume, self.index, axis=self.axis)
         picture = picture.T if self._is_turned else picture
-        return picture[::-1] if self.axes else picture
+        return np.ascontiguousarray(picture[::-1]) if self.axes else picture
 
     def words(self, shape: Sequence[int]) -> str:
         """Which slice of how many, counted from 1; nothing where there is only one."""
