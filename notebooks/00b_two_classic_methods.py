@@ -623,7 +623,7 @@ scan = next(scan for scan in cohort.test if scan.case_id == name)
 
 # %% tags=["figure"]
 differ = (maps[0][name] != maps[1][name]).astype(np.uint8)
-cut = choose_slice(scan.image, differ)
+cut = choose_slice(scan.image, differ, axes=scan.axes)
 both = {"dsaif_ablation": tuple(cut.of(one[name]) for one in maps)}
 shared = {"dsaif_ablation": error_overlap(maps[0][name], maps[1][name], truths[name])}
 shown = (cut.of(scan.image), cut.of(truths[name]), both, shared, cohort.class_names)

@@ -462,7 +462,7 @@ def effect(image, kind, area, simplify):
 
 # %%
 scan = cohort.unlabelled[0]
-picture = choose_slice(scan.image).of(scan.image)
+picture = choose_slice(scan.image, axes=scan.axes).of(scan.image)
 volume = subject(0, 3, 2026).image  # the phantom in 3D, whatever the cohort is
 T = 4  # in a slice and in a volume
 steps = {"B: only children": (1, True), "A: small ones": (T, False), "A, then B": (T, True)}
@@ -545,7 +545,7 @@ def filtered(image, area):
 
 
 area, known = area_threshold(settings.patch), cohort.labelled[0]
-cut = choose_slice(known.image, known.label)
+cut = choose_slice(known.image, known.label, axes=known.axes)
 shown, organ = cut.of(known.image), cut.of(known.label)
 figure = figures.filtered_views(
     shown, filtered(shown, area), label=organ, class_names=cohort.class_names
@@ -943,7 +943,7 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR, error_overlap=ove
 # %% tags=["figure"]
 scan = cohort.test[0]
 truth = cohort.sealed.open(scan.case_id, "teaching picture")
-cut = choose_slice(scan.image, truth)
+cut = choose_slice(scan.image, truth, axes=scan.axes)
 maps = {}
 for row in ("supervised_pair_ensemble", "dsaif_ablation", "dsaif"):
     networks = students(trained[pairs[row]].networks)

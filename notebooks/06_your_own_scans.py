@@ -102,6 +102,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from IPython.display import Markdown
 from scipy.stats import spearmanr
 
 from ssl_lib import figures
@@ -709,14 +710,13 @@ parts = (tested.cases, tested.truths, tested.predicted, result, cohort.class_nam
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
 interactive.scans(*parts, row=best, alt=ALT_SCANS)
 
-# %% [markdown]
-# **The first in 3D.** Does it err at its ends or sides?
-
 # %% tags=["widget"]
 ALT_SURFACE = "Surfaces of predictions in 3D, coloured by the distance to the true surface."
 tried = tested.cases[0]
 solids = {row: tested.predicted[row][tried.case_id] for row in ("supervised_strong", best)}
-interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT_SURFACE)
+if min(tried.image.shape) > 1:  # a single slice has no surface
+    display(Markdown("**The first in 3D.** Does it err at its ends or sides?"))
+    interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT_SURFACE)
 
 
 # %% [markdown]
@@ -731,7 +731,8 @@ interactive.surface(cohort, tried, tested.truths[tried.case_id], solids, alt=ALT
 # %% tags=["figure"]
 ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."
 if cohort.unlabelled:
-    show(figures.snapshot_signs(trainings, cohort.n_classes), alt=ALT_SIGNS)
+    name = study.snapshot_case.case_id
+    show(figures.snapshot_signs(trainings, name, cohort.n_classes), alt=ALT_SIGNS)
 
 # %% [markdown]
 # Of all unlabelled scans the final networks are compared, before post-processing. Each sign ranks

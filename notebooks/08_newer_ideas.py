@@ -441,7 +441,7 @@ if revealed:
     shown_scan = revealed[0]
     truth = cohort.sealed.open(shown_scan.case_id, "teaching picture")
     q = study.probabilities(networks.student, shown_scan).cpu().numpy()
-    place = choose_slice(shown_scan.image, truth)
+    place = choose_slice(shown_scan.image, truth, axes=shown_scan.axes)
     confidence_map, wrong_map = place.of(q.max(axis=0)), place.of(q.argmax(axis=0) != truth)
 
 

@@ -34,7 +34,10 @@ PURPOSES: tuple[str, ...] = (
 class Case:
     """One scan: a volume, or the stack of slices (first axis) of a 2D task.
 
-    `image` is its first channel, `further` are the others, if it has several.
+    `image` is its first channel, `further` are the others, if it has several. `axes` says where the
+    axes of the arrays run: "x" to the right, "y" to the front, "z" to the top of the patient, such
+    as "zxy" for a stack of axial slices; "" where it is not known. Pictures are upright by it, and
+    nothing else depends on it.
     """
 
     case_id: str
@@ -44,6 +47,7 @@ class Case:
     label: UInt8[np.ndarray, "*space"] | None = None
     path: Path | None = None
     further: Float32[np.ndarray, "channel *space"] | None = None
+    axes: str = ""
 
     @property
     def channels(self) -> list[Float32[np.ndarray, "*space"]]:

@@ -181,7 +181,7 @@ def _read(fingerprint: Fingerprint, listing: Listing, scan: str) -> Case:
     image, *others = volume.images()
     further = np.stack(others) if others else None
     patient = listing.patient_of(scan)
-    return Case(scan, patient, image, volume.spacing, label, volume.path, further)
+    return Case(scan, patient, image, volume.spacing, label, volume.path, further, axes="xyz")
 
 
 def _sealed(

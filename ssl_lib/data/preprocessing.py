@@ -107,7 +107,8 @@ class Geometry:
         spacing = self.turned_sizes(case.spacing)
         image, *others = map(self.turned, case.channels)
         further = np.stack(others) if others else None
-        return replace(case, image=image, label=label, spacing=spacing, further=further)
+        axes = case.axes and case.axes[self.axis] + case.axes.replace(case.axes[self.axis], "")
+        return replace(case, image=image, label=label, spacing=spacing, further=further, axes=axes)
 
     def classes(
         self, probabilities: Float32[Tensor, "class *space"], shape: Sequence[int]

@@ -23,7 +23,16 @@ from ssl_lib.figures.slices import (
     shared_window,
     slicing_axis,
 )
-from ssl_lib.figures.style import BLUE, QUIET, VERMILLION, WIDTH, YELLOW, house_style, new_figure
+from ssl_lib.figures.style import (
+    BLUE,
+    QUIET,
+    VERMILLION,
+    WIDTH,
+    YELLOW,
+    house_style,
+    new_figure,
+    shortened,
+)
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.words import counted
@@ -31,13 +40,16 @@ from ssl_lib.utils.words import counted
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION
 
 
+NAME_SIZE = 7
+"""Points of the case ids above the pictures of a cohort."""
 FAR_APART = 3.0
 """Scans are drawn in windows of their own if the widest is this many times the narrowest."""
 
 
 @house_style()
 def cohort_grid(cohort: Cohort, n: int = 5) -> Figure:
-    """Up to `n` labelled scans with their outlines, then as many unlabelled and test scans.
+    """Up to `n` labelled scans with their outlines, then as many unlabelled and test scans, each
+    below its case id.
 
     Middle slices, one window for all, unless the scanners' grey levels lie so far apart that some
     would be black (`FAR_APART`). Labels of unlabelled and test scans stay sealed.
@@ -51,13 +63,16 @@ def cohort_grid(cohort: Cohort, n: int = 5) -> Figure:
     window = None if max(spans) > FAR_APART * min(spans) else shared
     axis = slicing_axis(case.image for case in cases)
     columns = max(len(group) for group in groups.values())
-    figure = new_figure(height=len(groups) * (WIDTH - 1.1) / columns * _ratio(cases, axis) + 0.4)
+    wide = (WIDTH - 1.1) / columns
+    figure = new_figure(height=len(groups) * (wide * _ratio(cases, axis) + 0.14) + 0.4)
     axes = figure.subplots(len(groups), columns, squeeze=False)
     for row, (name, group) in enumerate(groups.items()):
         for ax in axes[row]:
             ax.set_axis_off()
         for ax, case in zip(axes[row], group, strict=False):
             _show_case(ax, case, window, axis, case.label)
+            title = shortened(case.case_id, wide - 0.06, NAME_SIZE)
+            ax.set_title(title, fontsize=NAME_SIZE, fontweight="normal", color=QUIET, pad=2)
         axes[row, 0].text(
             -0.08,
             0.5,
@@ -93,19 +108,20 @@ def prediction_grid(
     axes = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
     for row, case in zip(axes, cases, strict=True):
         truth = truths[case.case_id]
-        cut = choose_slice(case.image, truth, axis)
+        cut = choose_slice(case.image, truth, axis, case.axes)
         picture, aspect = cut.of(case.image), cut.aspect(case.spacing)
         overlay(row[0], picture, cut.of(truth), window=window, aspect=aspect)
         place = cut.words(case.image.shape)
-        row[0].set_xlabel(f"{case.case_id}\n{place}".rstrip(), fontsize=8.5, color=QUIET)
+        name = shortened(case.case_id, WIDTH / columns - 0.2, 8.5)
+        row[0].set_xlabel(f"{name}\n{place}".rstrip(), fontsize=8.5, color=QUIET)
         for ax, maps in zip(row[1:], predictions.values(), strict=True):
             found = maps[case.case_id]
             overlay(ax, picture, cut.of(truth), cut.of(found), window=window, aspect=aspect)
             dice = mean_dice(found, truth, len(class_names))
             ax.set_xlabel(f"Dice {dice:.2f}" + "\nof all slices" * bool(place), fontsize=8.5)
     wrap = max(9, 78 // columns)
-    for ax, name in zip(axes[0], ["Truth", *map(row_name, predictions)], strict=True):
-        ax.set_title(fill(name, wrap), fontsize=8.5)
+    for ax, title in zip(axes[0], ["Truth", *map(row_name, predictions)], strict=True):
+        ax.set_title(fill(title, wrap), fontsize=8.5)
     _legend(figure, class_legend(class_names, kinds=("truth", "prediction")))
     return figure
 
@@ -152,7 +168,7 @@ def snapshot_strip(
     call organ; background called background is left out. Confident: at least `threshold`.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))
-    cut = choose_slice(case.image, truth)
+    cut = choose_slice(case.image, truth, axes=case.axes)
     picture, aspect = cut.of(case.image), cut.aspect(case.spacing)
     panels = len(chosen) + 2
     columns = min(panels, 4)
@@ -260,7 +276,7 @@ def _show_case(
     label: UInt8[np.ndarray, "*space"] | None,
 ) -> None:
     """The middle slice with its outlines; without a window the scan's own one."""
-    cut = choose_slice(case.image, axis=axis)
+    cut = choose_slice(case.image, axis=axis, axes=case.axes)
     picture = cut.of(case.image)
     outline = None if label is None else cut.of(label)
     overlay(ax, picture, outline, window=window, aspect=cut.aspect(case.spacing))
@@ -268,7 +284,7 @@ def _show_case(
 
 def _ratio(cases: Sequence[Case], axis: int | None) -> float:
     """Height over width of the tallest picture."""
-    cuts = [choose_slice(case.image, axis=axis) for case in cases]
+    cuts = [choose_slice(case.image, axis=axis, axes=case.axes) for case in cases]
     shapes = [cut.of(case.image).shape for cut, case in zip(cuts, cases, strict=True)]
     aspects = [cut.aspect(case.spacing) for cut, case in zip(cuts, cases, strict=True)]
     return max(h / w * aspect for (h, w), aspect in zip(shapes, aspects, strict=True))

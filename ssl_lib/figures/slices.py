@@ -1,7 +1,8 @@
 """From a scan to one 2D picture: which slice, which grey window, which outlines.
 
 Every figure goes through here, so that 2D stacks and 3D volumes are shown alike and all scans of a
-figure share one window and level.
+figure share one window and level. `Slice` alone says how a slice is turned: upright where the axes
+of a scan are known (`Case.axes`), else as it is stored.
 """
 
 from __future__ import annotations
@@ -29,17 +30,32 @@ LINE_STYLES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Slice:
-    """Where a scan is cut: position `index` along `axis`; 2D arrays have `axis` None."""
+    """Where a scan is cut: position `index` along `axis`; 2D arrays have `axis` None.
+
+    `axes` are those of the scan (`Case.axes`), "" if they are not known.
+    """
 
     axis: int | None
     index: int = 0
+    axes: str = ""
+
+    @property
+    def _is_turned(self) -> bool:
+        """Whether the first axis of the stored slice runs from left to right in the picture."""
+        if not self.axes:
+            return self.axis not in (0, None)
+        first, second = (name for at, name in enumerate(self.axes) if at != self.axis)
+        return first < second
 
     def of(self, volume: Shaped[np.ndarray, "*space"]) -> Shaped[np.ndarray, "row column"]:
-        """The picture: rows and columns as stored; cuts along y or z show x from left to right."""
-        if self.axis is None:
-            return volume
-        picture = np.take(volume, self.index, axis=self.axis)
-        return picture if self.axis == 0 else picture.T
+        """The picture, upright as in the slice viewer if the axes are known: the right of the
+        patient on the right (of a sagittal slice the front), the front above (else the top).
+
+        Otherwise rows and columns as stored; cuts along y or z show x from left to right.
+        """
+        picture = volume if self.axis is None else np.take(volume, self.index, axis=self.axis)
+        picture = picture.T if self._is_turned else picture
+        return np.ascontiguousarray(picture[::-1]) if self.axes else picture
 
     def words(self, shape: Sequence[int]) -> str:
         """Which slice of how many, counted from 1; nothing where there is only one."""
@@ -50,7 +66,7 @@ class Slice:
     def pixel(self, spacing: Sequence[float]) -> tuple[float, float]:
         """Height and width of a pixel, in the unit of the spacing."""
         row, column = (step for axis, step in enumerate(spacing) if axis != self.axis)
-        return (row, column) if self.axis in (0, None) else (column, row)
+        return (column, row) if self._is_turned else (row, column)
 
     def aspect(self, spacing: Sequence[float]) -> float:
         """Height of a pixel over its width."""
@@ -71,21 +87,22 @@ def choose_slice(
     image: Shaped[np.ndarray, "*space"],
     label: UInt8[np.ndarray, "*space"] | None = None,
     axis: int | None = None,
+    axes: str = "",
 ) -> Slice:
     """The middle slice; with a label, of the slices in the organ's middle half that with most
-    classes, and of those the one nearest to the organ's middle."""
+    classes, and of those the one nearest to the organ's middle. `axes` as in `Slice`."""
     axis = slicing_axis([image]) if axis is None else axis
     if axis is None or image.ndim == 2:
-        return Slice(None)
+        return Slice(None, axes=axes)
     if label is None or not label.any():
-        return Slice(axis, image.shape[axis] // 2)
+        return Slice(axis, image.shape[axis] // 2, axes)
     others = tuple(other for other in range(label.ndim) if other != axis)
     first, last = np.flatnonzero(label.any(axis=others))[[0, -1]]
     quarter, middle = (last - first) // 4, (first + last) / 2
     near = np.arange(first + quarter, last - quarter + 1)
     shown = np.take(label, near, axis)
     classes = sum((shown == k).any(axis=others).astype(int) for k in np.unique(label[label > 0]))
-    return Slice(axis, int(near[np.lexsort((-np.abs(near - middle), classes))[-1]]))
+    return Slice(axis, int(near[np.lexsort((-np.abs(near - middle), classes))[-1]]), axes)
 
 
 def shared_window(images: Iterable[Float[np.ndarray, "*space"]]) -> tuple[float, float]:

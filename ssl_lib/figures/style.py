@@ -19,7 +19,9 @@ from IPython.display import display
 from jaxtyping import UInt8
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial import cKDTree
@@ -168,6 +170,18 @@ def two_lines(name: str, most: int = 26) -> str:
         return name
     middle = min(spaces, key=lambda at: abs(at - len(name) / 2))
     return name[:middle] + "\n" + name[middle + 1 :]
+
+
+@house_style()
+def shortened(words: str, inches: float, size: float) -> str:
+    """Words of that type size with their middle left out, as far as they are wider."""
+    renderer, font = RendererAgg(1, 1, DPI), FontProperties(size=size)
+    for kept in range(len(words), 2, -1):
+        gap = "" if kept == len(words) else "…"
+        shown = words[: (kept + 1) // 2] + gap + words[len(words) - kept // 2 :]
+        if renderer.get_text_width_height_descent(shown, font, False)[0] <= DPI * inches:
+            return shown
+    return words[:2]
 
 
 def marked(figure: Figure, results: Sequence[Mapping[str, Any]]) -> Figure:

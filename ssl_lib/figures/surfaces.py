@@ -67,6 +67,12 @@ class Surface:
     vertices: Float[np.ndarray, "vertex 3"]
     triangles: Int[np.ndarray, "triangle 3"]
 
+    def along(self, axes: Sequence[int]) -> Surface:
+        """The same surface with its axes in another order, still anticlockwise from outside."""
+        mirrors = np.linalg.det(np.eye(3)[list(axes)]) < 0
+        corners = self.triangles[:, ::-1] if mirrors else self.triangles
+        return Surface(self.vertices[:, list(axes)], corners)
+
 
 def surfaces_of(
     labels: Sequence[Label], n_classes: int, spacing: Sequence[float], stack: bool = False

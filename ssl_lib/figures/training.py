@@ -21,10 +21,12 @@ from ssl_lib.figures.style import (
     ROW_COLOURS,
     SCALAR_MAP,
     VERMILLION,
+    WIDTH,
     house_style,
     new_figure,
     row_look,
     row_marker,
+    shortened,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
@@ -193,13 +195,15 @@ def _scalar_colours(count: int) -> list[tuple[float, ...]]:
 
 
 @house_style()
-def snapshot_signs(trainings: Mapping[str, Any], n_classes: int) -> Figure:
-    """The pseudo-label of one unlabelled scan over the iterations, one line a row: left the share
-    of foreground in %, right the number of connected components, all classes together.
+def snapshot_signs(trainings: Mapping[str, Any], scan: str, n_classes: int) -> Figure:
+    """The pseudo-label of one unlabelled scan, which the title names, over the iterations, one line
+    a row: left the share of foreground in %, right the number of connected components, all classes
+    together.
 
     `trainings` maps a row to an object with `snapshots`, each with `iteration` and `label`.
     """
-    figure = new_figure(height=2.7 + 0.2 * -(-len(trainings) // 2))
+    figure = new_figure(height=3.0 + 0.2 * -(-len(trainings) // 2))
+    figure.suptitle(shortened(f"Scan {scan}", WIDTH - 0.4, 10), fontsize=10)
     shares, parts = figure.subplots(1, 2)
     for row, training in trainings.items():
         steps = [snapshot["iteration"] for snapshot in training.snapshots]

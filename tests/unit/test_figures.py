@@ -85,6 +85,44 @@ def test_cohort_grid_names_and_counts_its_rows_and_shares_one_window(cohort):
     assert len([ax for ax in figure.axes if ax.images]) == 6
 
 
+@pytest.mark.parametrize("columns", [1, 4, 9])
+@pytest.mark.parametrize("length", [3, 9, 60])
+def test_cohort_grid_names_every_scan_and_no_name_runs_into_another(columns, length):
+    shape = (1, 16, 18)
+    names = [f"W{'m' * (length - 3)}_{n}" for n in range(columns)]
+    cases = {
+        group: [case(f"{group[0]}{name}", shape) for name in names]
+        for group in ("labelled", "unlabelled", "validation", "test")
+    }
+    about = {"name": "toy", "class_names": NAMES, "spacing_unit": "mm", "licence": "-"}
+    cohort = seal(**cases, **about, dimensions=2, citation="-")
+    figure = figures.cohort_grid(cohort, n=columns)
+    figure.draw_without_rendering()
+    titles = [ax.title for ax in figure.axes if ax.images]
+    shown = [
+        one.case_id for group in ("labelled", "unlabelled", "test") for one in cohort.groups[group]
+    ]
+    for title, name in zip(titles, shown, strict=True):
+        start, gap, end = title.get_text().partition("…")
+        assert name.startswith(start) and name.endswith(end) and (gap or start == name)
+        assert not gap or length > 9 or columns > 4
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    for row in range(3):
+        places = boxes[row * columns : (row + 1) * columns]
+        assert all(one.x1 + 2 < two.x0 for one, two in pairwise(places))
+
+
+def test_a_long_name_stays_in_the_column_of_its_scan():
+    name = "the_first_scan_of_" * 5
+    one, truth = case(name, (1, 16, 18)), {name: label((1, 16, 18))}
+    figure = figures.prediction_grid([one], truth, {"bcp": truth, "aau": truth}, NAMES)
+    figure.draw_without_rendering()
+    box = figure.axes[0].xaxis.label.get_window_extent()
+    assert box.x0 >= 0 and box.x1 < figure.axes[1].get_window_extent().x0
+    assert "…" in figure.axes[0].get_xlabel()
+
+
 def test_predictions_carry_the_dice_of_the_whole_scan(cohort):
     true = truths(cohort)
     predictions = {

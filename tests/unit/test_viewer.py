@@ -32,6 +32,7 @@ from ssl_lib.notebook.viewer.cuts import (
     outline,
 )
 from ssl_lib.notebook.viewer.page import pack
+from ssl_lib.notebook.viewer.words import level_texts, window_texts
 from ssl_lib.reports.offline import external_references
 from ssl_lib.reports.render import TEMPLATES
 from ssl_lib.utils.errors import InputError
@@ -137,6 +138,42 @@ def test_one_bright_voxel_does_not_darken_the_scan():
     image[3, 3, 3] = 1e6
     _, low, high = Scan(image, (1, 1, 1)).greys
     assert low == pytest.approx(image.min()) and high < 250
+
+
+def ct_scan(bright: float, padding: float = -1000) -> Scan:
+    """A body with an organ between air and bone, in Hounsfield units."""
+    image = np.full((24, 22, 20), padding, np.float32)
+    image[:, 2:] = -1000
+    image[4:20, 4:18] = 30
+    image[8:14, 8:14] = 90
+    image[15:18, 8:14] = bright
+    return Scan(image, SPACING)
+
+
+@pytest.mark.parametrize("padding", [-1000, -3024])
+@pytest.mark.parametrize("bright", [90, 700, 1500, 2900, 30000])
+def test_a_ct_scan_opens_in_the_window_of_soft_tissue(bright, padding):
+    scan = ct_scan(bright, padding)
+    first = scan.first_look()
+    assert window_texts(scan)[first.window - 1] == "400"
+    assert level_texts(scan)[first.level] == "40"
+    steps, low, high = scan.greys
+    assert low <= -1000 and high >= min(bright, 2900), "air and bone have levels of their own"
+    greys = grey_table(first)[steps]
+    assert greys[9, 9, 9] - greys[5, 5, 5] > 25, "organs differ"
+    assert greys[0, 10, 0] == 0 and greys[16, 9, 9] >= greys[9, 9, 9]
+    widget = live_widget({"": scan}, **WORDS)
+    values = [one.value for one in widget.children[-2].children]
+    assert values[3:5] == [first.window, first.level]
+
+
+def test_other_scans_open_in_their_own_range():
+    image = ct_scan(700).image + 520  # air, and yet no Hounsfield units
+    scan = Scan(image, SPACING)
+    _, low, high = scan.greys
+    first = scan.first_look()
+    assert not scan.is_ct and (low, high) == (image.min(), image.max())
+    assert first.window > 90, "nearly all of it"
 
 
 def test_grey_levels_are_said_as_they_are():

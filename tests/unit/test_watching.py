@@ -108,7 +108,9 @@ def test_the_figure_shows_what_the_snapshots_hold():
         for step, label in enumerate(usual().values())
     ]
     trainings = {row: SimpleNamespace(snapshots=frames) for row in ("bcp", "mean_teacher")}
-    shares, parts = figures.snapshot_signs(trainings, 3).axes
+    figure = figures.snapshot_signs(trainings, "scan_07", 3)
+    assert "scan_07" in figure.get_suptitle()
+    shares, parts = figure.axes
     assert len(shares.lines) == len(parts.lines) == 2
     np.testing.assert_allclose(shares.lines[0].get_ydata(), 100 * 256 / 1920)
     assert list(parts.lines[1].get_ydata()) == [2] * 6

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ def shown_slice(
     axis: int | None = None,
 ) -> ShownSlice:
     """The slice of `choose_slice`, its grey levels as bytes over `window` (default: its own)."""
-    return _at(case, choose_slice(case.image, truth, axis), window)
+    return _at(case, choose_slice(case.image, truth, axis, case.axes), window)
 
 
 def all_slices(
@@ -62,11 +61,9 @@ def all_slices(
 ) -> list[ShownSlice]:
     """Every slice of a scan along `axis` (default: as `choose_slice`), as `shown_slice` shows one;
     of a 2D image the only one."""
-    axis = choose_slice(case.image, axis=axis).axis
-    places = (
-        [Slice(axis)] if axis is None else map(partial(Slice, axis), range(case.image.shape[axis]))
-    )
-    return [_at(case, cut, window) for cut in places]
+    middle = choose_slice(case.image, axis=axis, axes=case.axes)
+    count = 1 if middle.axis is None else case.image.shape[middle.axis]
+    return [_at(case, replace(middle, index=index), window) for index in range(count)]
 
 
 def _at(case: Case, cut: Slice, window: tuple[float, float] | None) -> ShownSlice:

@@ -34,7 +34,7 @@ kinds.surface = (stage, data, ui) => {
 
   // --- two pictures, turned together
 
-  const BARE = data.stack ? [0, 0, 1, 1, 0, 0, 0, 1, 0] : [-1, 0, 0, 0, 0, 1, 0, 1, 0], START = ui.turned(0.5, 0.4, BARE);
+  const BARE = data.stands ? [-1, 0, 0, 0, 0, 1, 0, 1, 0] : [0, 0, 1, 1, 0, 0, 0, 1, 0], START = ui.turned(0.5, 0.4, BARE);
   let view = START, waiting = false;
   const pictures = [0, 1].map((side) => {
     const picture = ui.solid({radius: data.radius, flat: data.stack}), {canvas} = picture;

@@ -97,6 +97,7 @@ class _Shown:
     names: Sequence[str]
     unit: str
     stack: bool
+    stands: bool
     spacing: Sequence[float]
     step: float
     rows: Mapping[str, _Row]
@@ -104,20 +105,32 @@ class _Shown:
 
     @classmethod
     def of(cls, cohort: Cohort, case: Case, truth: Label, maps: Mapping[str, Label]) -> _Shown:
-        """Surfaces on one grid, and for each row the distances and scores of each class."""
+        """Surfaces on one grid, and for each row the distances and scores of each class.
+
+        Where the axes of the scan are known, surfaces lie along the patient's: x, y, z.
+        """
         stack, count = cohort.dimensions == 2, cohort.n_classes
-        (true, *others), step = surfaces_of([truth, *maps.values()], count, case.spacing, stack)
+        order = [case.axes.index(name) for name in "xyz"] if case.axes else [0, 1, 2]
+        sizes = [case.spacing[axis] for axis in order]
+        labels = [truth, *maps.values()]
+        found_surfaces, step = surfaces_of(labels, count, case.spacing, stack)
+        true, *others = ([one.along(order) for one in parts] for parts in found_surfaces)
+        solid = truth.transpose(order)
         rows = {
             key: _Row(
                 surfaces,
-                [_distances(found == k, truth == k, case.spacing) for k in range(1, count)],
+                [
+                    _distances(found.transpose(order) == k, solid == k, sizes)
+                    for k in range(1, count)
+                ],
                 score_scan(found, truth, n_classes=count, spacing=case.spacing),
             )
             for (key, found), surfaces in zip(maps.items(), others, strict=True)
         }
         unit = "voxels" if cohort.spacing_unit == "voxel" else cohort.spacing_unit
         names = list(cohort.class_names)
-        return cls(case.case_id, names, unit, stack, case.spacing, step, rows, true)
+        stands = not stack or bool(case.axes)
+        return cls(case.case_id, names, unit, stack, stands, case.spacing, step, rows, true)
 
     @property
     def clip(self) -> float:
@@ -141,6 +154,7 @@ class _Shown:
             "radius": space.radius,
             "fine": FINE,
             "stack": self.stack,
+            "stands": self.stands,
             "note": self.note(),
         }
 

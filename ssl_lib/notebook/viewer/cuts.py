@@ -5,6 +5,7 @@ All arithmetic from voxel to pixel is in whole numbers, so that `viewer.js` draw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -40,6 +41,10 @@ TOTAL_WIDTH, MOST_HEIGHT = 1440, 840  # pixels of all views together; twice what
 LINE, HALO, DASH = 2, 4, 6  # pixels: outline, its dark rim, dashes
 THIN, GAP = 2, 14  # pixels: half a line of the cross, half the hole in its middle
 STEPS = 100  # positions of the sliders of window and level
+LOWEST = -1024.0  # Hounsfield units
+AIR = -500.0  # Hounsfield units; a scan whose percentile 1 lies below is taken for CT
+CT_WINDOW, CT_LEVEL = 400.0, 40.0  # of soft tissue
+CT_STEPS = (10.0, 20.0, 25.0, 40.0)  # of the sliders of a CT scan; the window is a multiple of each
 COLOURS = [tuple(bytes.fromhex(colour[1:])) for colour in CLASS_COLOURS]
 LINE_BIT, HALO_BIT, WHITE_BIT, CROSS_BIT = 8, 16, 32, 64  # above the three bits of a class
 COLOUR_OF_CLASS = np.array([0, *(1 + index % len(COLOURS) for index in range(255))], np.uint8)
@@ -101,16 +106,23 @@ class Scan:
                 )
 
     @cached_property
+    def is_ct(self) -> bool:
+        """Whether the grey levels are taken for Hounsfield units: there is air among them."""
+        return bool(np.percentile(np.asarray(self.image, np.float32), 1) < AIR)
+
+    @cached_property
     def greys(self) -> tuple[UInt8[np.ndarray, "x y z"], float, float]:
         """The image in 256 steps, and the grey levels of the first and the last of them.
 
         They reach from percentile 0.05 to 99.95, and beyond by half: single voxels that are far
-        brighter do not take the steps away from all others.
+        brighter do not take the steps away from all others. Of a CT scan see `_ct_range`.
         """
         image = np.asarray(self.image, np.float32)
         low, high = (float(value) for value in np.percentile(image, (0.05, 99.95)))
         spare = (high - low) / 2
         low, high = max(low - spare, float(image.min())), min(high + spare, float(image.max()))
+        if self.is_ct:
+            low, high = _ct_range(low, high)
         scale = 255 / (high - low) if high > low else 0.0
         steps = np.clip((image - low) * scale + 0.5, 0, 255).astype(np.uint8)
         return steps, low, high if high > low else low + 1
@@ -132,9 +144,12 @@ class Scan:
         return int(x), int(y), height
 
     def first_look(self) -> Look:
-        """Window and level that show the grey levels from percentile 0.5 to 99.5."""
+        """Window and level that show the grey levels from percentile 0.5 to 99.5, of a CT scan
+        those of soft tissue: between air and bone organs would all be of one grey."""
         _, low, high = self.greys
-        black, white = ((grey - low) / (high - low) for grey in shared_window([self.image]))
+        soft = (CT_LEVEL - CT_WINDOW / 2, CT_LEVEL + CT_WINDOW / 2)
+        shown = soft if self.is_ct else shared_window([self.image])
+        black, white = ((grey - low) / (high - low) for grey in shown)
         window = round(STEPS * (white - black))
         return Look(min(max(window, 1), STEPS), round(STEPS * (white + black) / 2))
 
@@ -147,6 +162,19 @@ class Scan:
             (max(round(width * scale), 1), max(round(height * scale), 1))
             for width, height in zip(widths, heights, strict=True)
         ]
+
+
+def _ct_range(low: float, high: float) -> tuple[float, float]:
+    """Grey levels of a CT scan in the finest `CT_STEPS` that hold them: window and level of soft
+    tissue are positions of the sliders. Padding below air is shown as the lowest of them, and what
+    is brighter than bone as the highest, so that organs keep their grey steps."""
+    for step in CT_STEPS:
+        below = math.ceil((CT_LEVEL - max(low, LOWEST)) / step)
+        first = CT_LEVEL - below * step
+        last = first + STEPS * step
+        if last >= max(high, CT_LEVEL + CT_WINDOW / 2):
+            break
+    return first, last
 
 
 def grey_table(look: Look) -> UInt8[np.ndarray, "256"]:
