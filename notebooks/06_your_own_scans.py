@@ -116,6 +116,7 @@ from ssl_lib.export.output import output_folder
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.watching import agreement, watch_scans
 from ssl_lib.notebook.source import work_in_project
+from ssl_lib.data.findings import some
 from ssl_lib.data.own_scans import how_much_to_believe, open_own_scans, scan_groups
 
 # %% tags=["setup"]
@@ -325,10 +326,10 @@ check(
 
 # %%
 lines = [
-    (group, len(cases), cases[0].case_id if cases else "–")
+    (group, len(cases), some([case.case_id for case in cases], 20) or "–")
     for group, cases in cohort.groups.items()
 ]
-display(plain_table(("Group", "scans", "the first"), lines))
+display(plain_table(("Group", "scans", "which"), lines))
 print(f"Classes: {', '.join(cohort.class_names)}.\n{cohort.caveat}")
 
 # %% tags=["figure"]

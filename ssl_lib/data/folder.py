@@ -301,7 +301,8 @@ def _caveat(listing: Listing, split: Split, geometry: Geometry, resampling: str)
     test = "" if listing.scored_test else f"{held} (labelsTs has none) and "
     sentences = [f"{DRAWN} {test}{counted(len(split.validation), 'validation scan')}."]
     if listing.guessed:
-        sentences.append("Patients are guessed from the names of scans; patients.csv decides.")
+        stated = "Those of patients.csv aside, patients" if listing.patients else "Patients"
+        sentences.append(f"{stated} are guessed from the names of scans; patients.csv decides.")
     elif not listing.patients:
         sentences.append("Each scan is taken for a patient of its own (there is no patients.csv).")
     lost = set(listing.training) - set(split.all)
