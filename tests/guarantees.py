@@ -23,9 +23,9 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
     ),
     "Folders as people have them work as meant or say what to change; a scan, a label map by hand"
     " or a corrected prediction is never replaced": (
-        "test_folders", "test_label_names", "test_fingerprint", "test_export", "test_your_own_scans", "test_formats",
-        "test_dicom", "test_channels", "test_spacing", "test_small_organs", "test_folds", "test_upright",
-        "test_post_processing",
+        "test_folders", "test_label_names", "test_fingerprint", "test_export",
+        "test_your_own_scans", "test_formats", "test_dicom", "test_channels", "test_spacing",
+        "test_small_organs", "test_folds", "test_upright", "test_post_processing",
     ),
     "No hidden label is reached by training, and no patient is in two splits": (
         "test_no_peeking", "test_cohorts", "test_sources",
