@@ -209,7 +209,7 @@ def test_given_test_scans_are_the_test_set(folder):
     write_nifti(folder / "labelsTs" / "t1.nii.gz", tiny_label())
     cohort = load_cohort(str(folder), 3)
     assert ids(cohort.test) == ["t1"]
-    assert "1 scans of imagesTs without a label map" in cohort.caveat
+    assert "1 scan of imagesTs without label map" in cohort.caveat
 
 
 def test_image_names_may_end_in_a_channel_number(folder):

@@ -78,7 +78,7 @@ def test_two_voxel_sizes_go_the_whole_way(folder, tmp_path, write):
     stored = " ".join(map(json.dumps, results))
     assert json.dumps({"spacing": list(settings)})[1:-1] in stored, "it stands in the result"
     card = (tmp_path / "supervised_few.md").read_text()
-    assert "every scan is resampled to" in card
+    assert "Every scan is resampled to" in card
     model = load_model(tmp_path / "supervised_few.safetensors")
     assert model.config["inference"]["spacing"] == list(settings)
     coarse = predict_scan(model, folder / "imagesTr" / "a02.nii.gz", tmp_path / "a02.nii.gz")
