@@ -1099,13 +1099,14 @@ print(f"recommended: {member('recommended')}")
 # The first line of the table is the row `recommended` of the registry: notebook 06 trains it by
 # default. The rule reads no test score. (The candidates are older than the rule, and test scores of
 # some had been seen.) Here are those of the chosen row, against labels only and against the mean
-# teacher:
+# teacher; and of a cohort that had no say in the choice, left atria:
 
 # %% tags=["results"]
+scored = {**runs, "LA, 4 scans": read_rows(RESULTS_DIR, "la2018", "evening", 4)}
 lines = []
-for name in runs:
+for name in scored:
     for reference in ("supervised_strong", "mean_teacher"):
-        for one in compare_rows(runs[name], [("recommended", reference)]):
+        for one in compare_rows(scored[name], [("recommended", reference)]):
             words = (interval_text(one.interval, "+"), WORDS[one.verdict], one.interval.n_seeds)
             lines.append((f"{name}: minus {row_words(reference)}", *words))
 plain_table(("What", "Dice gained", "in words", "seeds"), lines, "Test scans, paired.")
