@@ -1,5 +1,5 @@
 kinds.scans = (stage, data, ui) => {
-  const {scans, rows, ticks, digits, colours, judged, far} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
+  const {scans, rows, ticks, digits = 2, colours, judged, far} = data, BAND = 56, EDGE = 12, INK = "currentColor", MIDDLE = {"text-anchor": "middle"}, {svg} = ui;
   let scan, width = 0, dots = [], labels = [], views = [], shape = "";
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
