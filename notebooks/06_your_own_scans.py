@@ -649,8 +649,9 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 # full resolution.
 #
 # The chosen row now predicts every other usable scan, those without any label included. The list
-# beside the files says for each scan to which group it belongs (a network is flattered by scans it
-# has learnt from), the volume of each class in millilitres, and what to be careful about.
+# beside the files says for each scan to which group it belongs (`outside`: none; a network is
+# flattered by scans it has learnt from), the volume of each class in millilitres, and what to be
+# careful about.
 
 # %%
 groups = scan_groups(scans)

@@ -92,6 +92,8 @@ def assert_whole(folder: Path) -> None:
             name = str(path.relative_to(folder / "hippocampus"))
             expected = hashlib.sha256(CONTENT[name]).hexdigest()
             assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
+        elif path.name == "patients.csv":
+            assert path.read_text().startswith("scan,patient\n") and path.read_text().endswith("\n")
         else:
             assert path.suffix == ".py", f"an unknown file: {path}"
 
