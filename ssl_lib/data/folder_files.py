@@ -103,9 +103,10 @@ class Listing:
         """The files of a scan: one, or one for each of its channels."""
         return list(dict(sorted(self.channels.get(scan, {0: self.images[scan]}).items())).values())
 
-    def scan_called(self, name: str) -> str:
-        """The scan of that name, or that whose label map has it; else the name itself."""
-        return name if name in self.images else scans_by_label(self.labels).get(name, name)
+    def scans_called(self, names: Sequence[str]) -> list[str]:
+        """The scan of each name, or that whose label map has it; else the name itself."""
+        by_label = scans_by_label(self.labels)
+        return [name if name in self.images else by_label.get(name, name) for name in names]
 
     def patient_of(self, scan: str) -> str:
         """The patient of a scan: as the table says, as its name suggests, else the scan itself."""
@@ -520,11 +521,12 @@ def _patients(
         return {}
     places = heads.index("scan"), heads.index("patient")
     patients: dict[str, str] = {}
+    by_label = scans_by_label(labels)
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(heads):
             findings.exclude(path, f"line {number} has {len(row)} cells, not {len(heads)}", form)
             continue
-        scan, patient = _scan_name(row[places[0]], images, labels), row[places[1]]
+        scan, patient = _scan_name(row[places[0]], images, by_label), row[places[1]]
         patient = unicodedata.normalize("NFC", patient)
         if not patient:
             findings.exclude(path, f"names no patient for the scan {scan!r} (line {number})", form)
@@ -541,15 +543,14 @@ def _patients(
     return patients
 
 
-def _scan_name(cell: str, images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
+def _scan_name(cell: str, images: Mapping[str, Path], by_label: Mapping[str, str]) -> str:
     """The id that a cell of patients.csv means: with or without a folder, an ending, a channel, the
     leading zeros that a spreadsheet takes away, or the name of the scan's label map."""
     cell = name_of(cell)
     if cell in images:
         return cell
-    named = scans_by_label(labels)
-    if cell in named:
-        return named[cell]
+    if cell in by_label:
+        return by_label[cell]
     if cell.isdecimal():
         same = [name for name in images if name.isdecimal() and int(name) == int(cell)]
         return same[0] if len(same) == 1 else cell

@@ -71,8 +71,8 @@ def open_own_scans(
     )
     if not folds:
         return OwnScans(found, cohort, geometry)
-    splits, named = read_splits(found.folder), found.listing.scan_called
-    splits = splits and [[named(name) for name in names] for names in splits]
+    splits = read_splits(found.folder)
+    splits = splits and [found.listing.scans_called(names) for names in splits]
     everything, parts = leave_patients_out(cohort, folds, splits)
     return OwnScans(found, everything, geometry, parts)
 
