@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,7 +151,14 @@ def _write(
         )
     )
     check_page(html)
-    write_text(pages_dir / (OWN if own else "index.html"), html)
+    path = pages_dir / (OWN if own else "index.html")
+    if not path.is_file() or _undated(path.read_text(encoding="utf-8")) != _undated(html):
+        write_text(path, html)
+
+
+def _undated(html: str) -> str:
+    """An index without the line that says when, and by which commit, it was written."""
+    return re.sub(r"<div><dt>(written|commit)</dt><dd>[^<]*</dd></div>", "", html)
 
 
 def write_glossary(pages_dir: Path) -> None:

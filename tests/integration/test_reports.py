@@ -779,8 +779,10 @@ def test_pages_about_folders_stand_on_a_list_of_their_own(tmp_path: Path) -> Non
         ignored = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ignored.stdout.split() == kept
     mine.unlink()
+    written = (tmp_path / "index.html").stat().st_mtime_ns
     index.write_index(tmp_path, tmp_path / "results")
     assert not (tmp_path / index.OWN).exists()
+    assert (tmp_path / "index.html").stat().st_mtime_ns == written, "nothing new: not written"
 
 
 def test_a_card_compares_the_notebooks_row_with_the_control(tmp_path: Path) -> None:
