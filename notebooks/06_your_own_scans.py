@@ -579,16 +579,22 @@ ask(
 # test scans, or its score there is no longer honest. Validation scans are for that. (Folds have
 # none: there the pooled scores choose, as in nnU-Net, and the first score is a little too good.)
 
+
+# %% tags=["definition"]
+def row_to_use(ranking, count):
+    """The first row of a ranking; with too few scans to choose, the recommended one, if trained."""
+    few = count < FEWEST_SCANS and "recommended" in ranking
+    return ("recommended", "too few scans to choose") if few else (ranking[0], "the first")
+
+
 # %% tags=["results"]
 validation = {row: training.validation[-1][1] for row, training in trainings.items()}
 judged = {row: tested.rows[row]["dice"] for row in trainings} if FOLDS else validation
 ranking = sorted(judged, key=lambda row: -np.nan_to_num(judged[row], nan=-1.0))
 kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
-few = count < FEWEST_SCANS and "recommended" in judged
-best = "recommended" if few else ranking[0]
+best, why = row_to_use(ranking, count)
 lines = [(row_name(row), number(judged[row])) for row in ranking]
 display(plain_table(("Row", f"{kind} Dice"), lines, f"Scans: {count}."))
-why = "too few scans to choose" if few else "the first"
 print(f"{row_name(best)} is used from here on ({why}).")
 
 # %% [markdown]

@@ -93,7 +93,6 @@ def fetch_files(
     which no mirror delivered, or when the folder cannot be written to.
     """
     with _alone_in(folder), _session(workers) as session:
-        _write_tables(entry, folder, paths)
         for path in wrong_files(entry, folder, paths):
             kept = set_aside(folder / path, folder / "quarantine", Path(path).name)
             say(f"{path}: wrong sha256, moved to {kept}, fetched again")
@@ -105,17 +104,18 @@ def fetch_files(
             problems = take_from_archive(entry, folder, list(failures), quarantine, session)
             failures = {path: [*failures[path], problem] for path, problem in problems.items()}
         wrong_files(entry, folder, missing)
+        _write_tables(entry, folder)
     if failures:
         _refuse(entry, failures, len(missing), unreachable=all(one.dead for one in mirrors))
 
 
-def _write_tables(entry: PublishedSet, folder: Path, paths: Sequence[str]) -> None:
+def _write_tables(entry: PublishedSet, folder: Path) -> None:
     """Write `patients.csv` and `dataset.json` beside NIfTI files: the folder can then be opened as
     one's own scans are (notebook 06), with its patients kept together. A file that somebody has
     changed stays."""
     own = [path for path in entry.hashes if path.endswith(".nii.gz")]
-    there = [path for path in own if path in paths or (folder / path).exists()]
-    scans = sorted({Path(path).name.removesuffix(".nii.gz") for path in there})
+    there = [Path(path).name for path in own if (folder / path).exists()]
+    scans = sorted({name.removesuffix(".nii.gz") for name in there})
     about = {
         "labels": {name: value for value, name in enumerate(entry.class_names)},
         "licence": entry.licence,

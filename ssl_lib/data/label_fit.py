@@ -35,8 +35,8 @@ class Fit:
 
 AS_IT_IS = Fit((0, 1, 2), ())
 LEAST_AROUND = 0.35
-"""What a changed label map has to explain around the organ. With less, right label maps of organs
-with little contrast would be doubted (trials/06_mirrored_label_maps.py)."""
+"""What a changed label map has to explain around the organ: set so that no right label map of the
+public sets is doubted, on those sets themselves (trials/06_mirrored_label_maps.py counts)."""
 
 Explained = Callable[[Fit], float]
 

@@ -82,6 +82,8 @@ def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, A
     trained = study.cohort.labelled + study.cohort.unlabelled
     properties = [fingerprint.properties[case.case_id] for case in trained]
     spacings = np.array([one.spacing for one in properties])
+    darkest = _range(one.quantiles[0] for one in properties)
+    brightest = _range(one.quantiles[-1] for one in properties)
     return {
         "labelled": len(study.cohort.labelled),
         "unlabelled": len(study.cohort.unlabelled),
@@ -89,12 +91,9 @@ def _training_description(study: Study, fingerprint: Fingerprint) -> dict[str, A
         "unit": fingerprint.unit,
         "shape": np.median([one.shape for one in properties], axis=0).tolist(),
         "orientations": sorted({one.orientation for one in properties}),
-        "grey": [
-            min(one.quantiles[0] for one in properties),
-            max(one.quantiles[-1] for one in properties),
-        ],
-        "darkest": _range(one.quantiles[0] for one in properties),
-        "brightest": _range(one.quantiles[-1] for one in properties),
+        "grey": [darkest[0], brightest[1]],
+        "darkest": darkest,
+        "brightest": brightest,
     }
 
 

@@ -98,17 +98,18 @@ class ExportedModel:
 
     def _refuse_other_channels(self, volume: Volume) -> None:
         names, count = self.config.get("channels", ["image"]), 1 + len(volume.further)
+        fix = "give a scan with one channel, or weights for several"
+        if volume.unit == "pixel" and len(names) == 3:
+            fix = "save the picture in RGB colours"
+        elif len(names) > 1:
+            order = "WEIGHTS SCAN_0000 SCAN_0001 ... OUTPUT"
+            fix = f"name the files of all channels in this order: {order}"
         if count != len(names):
             raise InputError(
                 f"has {count} channel{'s' if count > 1 else ''}",
                 where=volume.path,
                 expected=f"{len(names)}: {', '.join(names)}, as the weights were trained on",
-                fix="save the picture in RGB colours"
-                if volume.unit == "pixel" and len(names) == 3
-                else "name the files of all channels in this order: WEIGHTS SCAN_0000 SCAN_0001 ..."
-                " OUTPUT"
-                if len(names) > 1
-                else "give a scan with one channel, or weights for several",
+                fix=fix,
             )
 
     def warnings(self, volume: Volume) -> list[str]:
@@ -265,11 +266,9 @@ def _other_size(volume: Volume, training: Mapping[str, Any]) -> list[str]:
     if np.maximum(own / usual, usual / own).max() <= SIZE_RATIO:
         return []
     unit = "pixels" if volume.unit == "pixel" else "mm"
-    mine = sizes_text(np.multiply(volume.voxels.shape, volume.spacing))
-    theirs = sizes_text(np.multiply(training["shape"], training["spacing"]))
     return [
-        f"it measures {mine} {unit}, the median training scan {theirs}: organs may have another"
-        " size in it, or lie outside what was learnt"
+        f"it measures {sizes_text(own)} {unit}, the median training scan {sizes_text(usual)}:"
+        " organs may have another size in it, or lie outside what was learnt"
     ]
 
 

@@ -41,10 +41,9 @@ def write_nnunet_dataset(
     chooses how to normalise. `labelled` are scans by case id, whose label maps are taken from the
     folder; `pseudo` maps further scans to the files of their predictions. All are written with
     their axes to the right, front and top, image and label map on the same voxels. Which scans
-    carry pseudo-labels stands in
-    `dataset.json`. Unchanged files of an earlier choice of scans are removed. Raises `InputError`
-    for a number or a name that nnU-Net does not take, for
-    pictures, and for a file that would be replaced though it was changed.
+    carry pseudo-labels stands in `dataset.json`. Unchanged files of an earlier choice of scans are
+    removed. Raises `InputError` for a number or a name that nnU-Net does not take, for pictures,
+    and for a file that would be replaced though it was changed.
     """
     folder = Path(parent) / _dataset_name(number, name)
     listing, cases = fingerprint.listing, (*labelled, *pseudo)

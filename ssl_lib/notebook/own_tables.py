@@ -106,7 +106,10 @@ def fits_table(trial: Mapping[str, Any]) -> HTML:
     for name, one in trial["sets"].items():
         found, tried = (sum(pair[place] for pair in one["found"].values()) for place in (0, 1))
         lines.append((name, f"{one['doubted']} of {one['label_maps']}", f"{found} of {tried}"))
-    caption = "Is a flipped or turned label map found? Public sets, every label map."
+    caption = (
+        "Is a flipped or turned label map found? Every label map of public sets, on which the"
+        " check's threshold was set so that no right one is doubted."
+    )
     return plain_table(("Set", "right ones doubted", "spoilt ones found"), lines, caption)
 
 
