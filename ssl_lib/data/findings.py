@@ -11,6 +11,9 @@ from typing import Literal
 from ssl_lib.utils.errors import InputError, printable
 
 Weight = Literal["excluded", "warning", "note"]
+Topic = Literal["", "matched", "unread"]
+"""What some findings are about that are told elsewhere, too: label maps matched to scans of another
+name, and folders that are not read."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Finding:
     problem: str
     expected: str = ""
     fix: str = ""
+    topic: Topic = ""
 
     def __str__(self) -> str:
         more = [f"expected: {self.expected}"] if self.expected else []
@@ -51,16 +55,26 @@ class Findings:
         self.found.append(Finding("excluded", self.name_of(path), problem, expected, fix))
 
     def warn(
-        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
+        self,
+        path: str | Path | None,
+        problem: str,
+        expected: str = "",
+        fix: str = "",
+        topic: Topic = "",
     ) -> None:
         """A file that is used, although it should be looked at."""
-        self.found.append(Finding("warning", self.name_of(path), problem, expected, fix))
+        self.found.append(Finding("warning", self.name_of(path), problem, expected, fix, topic))
 
     def note(
-        self, path: str | Path | None, problem: str, expected: str = "", fix: str = ""
+        self,
+        path: str | Path | None,
+        problem: str,
+        expected: str = "",
+        fix: str = "",
+        topic: Topic = "",
     ) -> None:
         """Something that asks for nothing."""
-        self.found.append(Finding("note", self.name_of(path), problem, expected, fix))
+        self.found.append(Finding("note", self.name_of(path), problem, expected, fix, topic))
 
     def name_of(self, path: str | Path | None) -> str:
         """A file as messages call it: by its path inside the folder."""

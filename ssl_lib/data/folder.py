@@ -16,9 +16,8 @@ from ssl_lib.data.cohort import Case, Cohort, seal
 from ssl_lib.data.downsampling import downsampling_factors, downsampling_note
 from ssl_lib.data.findings import some, told
 from ssl_lib.data.fingerprint import Fingerprint, read_label
-from ssl_lib.data.folder_files import NOT_READ, Listing
+from ssl_lib.data.folder_files import Listing
 from ssl_lib.data.formats import read_scan
-from ssl_lib.data.pairing import MATCHED
 from ssl_lib.data.preprocessing import Geometry
 from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.spacing import sizes_text
@@ -66,9 +65,7 @@ def folder_cohort(
     named = some(excluded, MOST_NAMED)
     sentences = [f"Excluded because they cannot be used: {named}."] if excluded else []
     sentences += [
-        f"{one.file}: {one.problem}."
-        for one in fingerprint.findings
-        if one.weight == "note" and f" {MATCHED} " in one.problem
+        f"{one.file}: {one.problem}." for one in fingerprint.findings if one.topic == "matched"
     ]
     sentences += [alone] if alone else []
     sentences += [missing] if missing else []
@@ -134,7 +131,7 @@ def _can_be_split(listing: Listing, folder: Path, seed: int) -> bool:
 
 def _too_little(fingerprint: Fingerprint, error: InputError) -> InputError:
     """The refusal of a split, with the files that were excluded before and folders not read."""
-    unread = [one for one in fingerprint.findings if one.problem.endswith(NOT_READ)]
+    unread = [one for one in fingerprint.findings if one.topic == "unread"]
     lost = [*fingerprint.excluded, *unread]
     if not lost:
         return error

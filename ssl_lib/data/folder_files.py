@@ -210,7 +210,6 @@ def _refuse_misspelt(folder: Path) -> None:
             )
 
 
-NOT_READ = "and is not read"
 KINDS = {
     "nifti": "NIfTI files", "itk": ".mha or .nrrd files", "dicom": "DICOM files",
     "picture": "pictures", "other": "files that may be scans",
@@ -230,7 +229,7 @@ def _tell_other_folders(folder: Path, read: Mapping[str, Path], findings: Findin
         inside |= {"other"} if any(map(_may_hold_a_scan, files)) else set()
         kinds = [words for kind, words in KINDS.items() if kind in inside]
         for words in kinds[:1]:
-            say(path, f"holds {words}, {NOT_READ}", ", ".join(PARTS))
+            say(path, f"holds {words}, and is not read", ", ".join(PARTS), topic="unread")
 
 
 def _folder_of(folder: Path, part: str, findings: Findings) -> Path:

@@ -36,7 +36,6 @@ ON_MATCHING = {
     NUMBERED_MAP: (ONE_EACH, "if it is the only one, give it the name of its scan"),
 }
 """What is expected of a label map, and how to fix it, by what is wrong with its name."""
-MATCHED = "matched"
 AS_STATED = "as dataset.json states"
 
 
@@ -113,7 +112,7 @@ def tell_matches(
         example = printable(f"{first.name} to {images[scans[0]].name}")
         how = AS_STATED if pattern == AS_STATED else "by name"
         maps += "" if pattern == AS_STATED else f" called {printable(pattern)}"
-        findings.note(first.parent, f"{maps} {are} {MATCHED} {how}: {example}")
+        findings.note(first.parent, f"{maps} {are} matched {how}: {example}", topic="matched")
 
 
 def of_a_scan(
