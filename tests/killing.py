@@ -114,7 +114,7 @@ def some(events: Sequence[str], count: int) -> list[Moment]:
     drawn: list[Moment] = []
     for turn in range(count):
         if turn % 2:
-            drawn.append({"moment": draw.choice(opened), "limit_bytes": draw.choice([0, 300])})
+            drawn.append({"moment": draw.choice(opened), "limit_bytes": draw.choice([0, 20])})
         else:
             drawn.append({"moment": draw.randrange(len(events))})
     return drawn
