@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nbformat
 import papermill
@@ -34,6 +36,8 @@ from ssl_lib.utils.names import ROWS, safe_name
 
 KERNEL = "ssl_lib_report"
 KERNEL_ENVIRONMENT = {"SSL_STATIC": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+CELLS: Mapping[str, Any] = {"desc": "    cells", "leave": False, "disable": None}
+"""A line of progress while a notebook runs, in a terminal only, and gone when it has ended."""
 PAPERMILL_BANNER = "papermill-error-cell-tag"  # cells that papermill adds; the page has its own
 
 
@@ -215,7 +219,7 @@ def _execute(
                 parameters=dict(job.parameters),
                 kernel_name=KERNEL,
                 cwd=str(folders.root),
-                progress_bar=False,
+                progress_bar=dict(CELLS) if parent_process() is None else False,
                 autosave_cell_every=0,
                 execution_timeout=timeout,
                 config=_connection(folder),
