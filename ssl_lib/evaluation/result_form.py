@@ -17,6 +17,8 @@ from ssl_lib.utils.errors import InputError
 
 Kind = type | tuple[type, ...]
 NUMBER = (int, float)
+STORED = ("dice", "hd95", "asd")
+"""Scores in a row's file; the Jaccard index is Dice / (2 - Dice)."""
 
 # Every key of a result file and the type of its value.
 KEYS: dict[str, Kind] = {
@@ -77,14 +79,37 @@ def check_result(result: Any, where: Path | str | None = None) -> None:
 def check_row_file(content: Any, where: Path | str) -> None:
     """Refuses, with an `InputError` naming `where`, what is not the file of one row."""
     _check_keys(content, {"row": str, "per_case": dict, **ROW_FILE_KEYS}, where, "the row's file")
-    sizes = {len(values) for values in content["per_case"].values() if isinstance(values, list)}
-    if len(sizes) != 1 or not {"id", "class", *SCORES} <= content["per_case"].keys():
-        raise InputError("per_case is no table of scores", where=where)
-    if not all(isinstance(name, str) for name in content["per_case"]["id"]):
-        raise InputError("an id in per_case is no word", where=where)
+    table = content["per_case"]
+    _check_table(table, {"id", "class", *STORED}, _length(table.get("id")), where, "per_case")
+    for name, part in content.items():
+        if isinstance(part, Mapping) and "per_case" in part:
+            what = f"per_case of {name}"
+            _check_table(part["per_case"], {*STORED}, len(table["id"]), where, what)
     missing = sorted(ROW_KEYS.keys() - content.keys())
     if missing:
         raise InputError(f"the row's file lacks {', '.join(missing)}", where=where)
+
+
+def _check_table(columns: Any, needed: set[str], length: int, where: Path | str, what: str) -> None:
+    """A table's columns are there and equally long, and hold what they should."""
+    if not isinstance(columns, Mapping) or not needed <= columns.keys():
+        raise InputError(
+            f"{what} is no table of scores", where=where, expected=", ".join(sorted(needed))
+        )
+    for name, values in columns.items():
+        if _length(values) != length:
+            raise InputError(f"{name} in {what} has no {length} values", where=where)
+        kinds = {"id": str, "class": int}.get(name, (int, float, type(None)))
+        wrong = [v for v in values if not isinstance(v, kinds) or isinstance(v, bool)]
+        most = 1 if name in ("dice", "jaccard") else math.inf
+        if not wrong and name in STORED:
+            wrong = [v for v in values if v is not None and not 0 <= v <= most]
+        if wrong:
+            raise InputError(f"{name} in {what} holds {wrong[0]!r:.60}", where=where)
+
+
+def _length(values: Any) -> int:
+    return len(values) if isinstance(values, list) else -1
 
 
 def parsed(text: str) -> Any:

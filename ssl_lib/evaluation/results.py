@@ -25,7 +25,13 @@ from jaxtyping import UInt8
 
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.evaluation.metrics import SCORES, score_scan, summarise
-from ssl_lib.evaluation.result_form import ROW_FILE_KEYS, check_result, check_row_file, parsed
+from ssl_lib.evaluation.result_form import (
+    ROW_FILE_KEYS,
+    STORED,
+    check_result,
+    check_row_file,
+    parsed,
+)
 from ssl_lib.utils.atomic import write_atomically
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import ROWS, draw_suffix, folds_suffix, safe_name
@@ -33,6 +39,10 @@ from ssl_lib.utils.provenance import device_name, git_commit, package_versions, 
 
 SMOKE = "A smoke run: its numbers mean nothing."
 """What stands beside the numbers of the profile `smoke`: it only proves that every cell runs."""
+PLACE = ("id", "class")
+"""Columns of a row's table of scores that say which scan and class a score is of."""
+DIGITS = 5
+"""Decimal places of these scores: of a fraction, a voxel or a millimetre."""
 PROVENANCE = ("peak_memory_bytes", "device", "versions", "commit")
 
 
@@ -233,29 +243,36 @@ def read_results(
 
 
 def packed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its scores of scans and classes as arrays: a quarter of the bytes."""
-    return {
-        key: _as_arrays(value)
-        if key == "per_case"
-        else packed(value)
-        if isinstance(value, Mapping) and "per_case" in value
-        else value
-        for key, value in row.items()
-    }
+    """A row with its scores of scans and classes as arrays: a seventh of the bytes.
+
+    The row's table says which scan and class each score is of; tables within it have the
+    same order. The Jaccard index of a scan is not written: it is Dice / (2 - Dice).
+    """
+    columns = _as_arrays(row["per_case"])
+    found = {**row, "per_case": columns}
+    for name, part in _parts(row):
+        inner = _as_arrays(part["per_case"])
+        same = {key for key in PLACE if inner[key] == columns[key]}
+        found[name] = {**part, "per_case": {k: v for k, v in inner.items() if k not in same}}
+    return found
 
 
 def unpacked(row: Mapping[str, Any]) -> dict[str, Any]:
     """The opposite of `packed`, with undefined scores as NaN."""
-    found = {}
-    for key, value in row.items():
-        if key == "per_case" and isinstance(value, Mapping):
-            value = _as_entries(value)
-        elif isinstance(value, Mapping) and "per_case" in value:
-            value = unpacked(value)
-        elif key in SCORES and value is None:
-            value = math.nan
-        found[key] = value
+    place = {key: row["per_case"][key] for key in PLACE}
+    found = {**_with_nan(row), "per_case": _as_entries(row["per_case"])}
+    for name, part in _parts(row):
+        found[name] = {**_with_nan(part), "per_case": _as_entries({**place, **part["per_case"]})}
     return found
+
+
+def _parts(row: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Scores of the same scans in another way: the largest component, other weights."""
+    return [(k, v) for k, v in row.items() if isinstance(v, Mapping) and "per_case" in v]
+
+
+def _with_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if k in SCORES and v is None else v for k, v in scores.items()}
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -266,19 +283,17 @@ def read_row(path: Path) -> dict[str, Any]:
 
 
 def _as_arrays(entries: Sequence[Mapping[str, Any]]) -> dict[str, list]:
-    columns = {key: [entry[key] for entry in entries] for key in ("id", "class", *SCORES)}
+    columns = {key: [entry[key] for entry in entries] for key in (*PLACE, *STORED)}
     return {
-        key: [round(v, 6) if isinstance(v, float) else v for v in values]
+        key: [round(v, DIGITS) if isinstance(v, float) else v for v in values]
         for key, values in columns.items()
     }
 
 
 def _as_entries(columns: Mapping[str, list]) -> list[dict[str, Any]]:
     rows = zip(*columns.values(), strict=True)
-    entries = [dict(zip(columns, row, strict=True)) for row in rows]
-    for entry in entries:
-        entry.update({key: math.nan for key in SCORES if entry.get(key, 0) is None})
-    return entries
+    entries = [_with_nan(dict(zip(columns, row, strict=True))) for row in rows]
+    return [{**entry, "jaccard": entry["dice"] / (2 - entry["dice"])} for entry in entries]
 
 
 def _wanted(**values: Any) -> dict[str, Any]:

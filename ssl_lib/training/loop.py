@@ -27,10 +27,10 @@ from ssl_lib.config import Schedule
 from ssl_lib.models.teacher import update_teacher
 from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
+from ssl_lib.training.heap import keep_freed_memory
+from ssl_lib.training.interrupt import Stopped, interrupts_noted
+from ssl_lib.training.threads import choose_threads
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.heap import keep_freed_memory
-from ssl_lib.utils.interrupt import Stopped, interrupts_noted
-from ssl_lib.utils.threads import choose_threads
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from ssl_lib.utils.heap import keep_freed_memory
+from ssl_lib.training.heap import keep_freed_memory
 
 FAULTS = """
 import resource, sys, torch
-from ssl_lib.utils.heap import keep_freed_memory
+from ssl_lib.training.heap import keep_freed_memory
 from ssl_lib.training.losses import segmentation_loss
 if sys.argv[1] == "kept":
     assert keep_freed_memory()

@@ -15,6 +15,7 @@ from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.example_folder import EXAMPLE
 from ssl_lib.data.load import DATASETS
 from ssl_lib.evaluation import results
+from ssl_lib.evaluation.metrics import SCORES
 from ssl_lib.evaluation.result_form import KEYS
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import NAMED
@@ -109,6 +110,27 @@ def test_what_is_written_is_read_back(cohort, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_scores_of_the_same_scans_in_another_way_are_read_back(cohort, tmp_path):
+    predictions = perfect(cohort)
+    predictions["t0"][:2] = 0
+    predictions["t1"][predictions["t1"] == 2] = 0
+    one, other = (results.score_cohort(p, cohort) for p in (predictions, perfect(cohort)))
+    written = {**one, "largest_component": other, "best_on_validation": {"iteration": 5, **one}}
+    result = build(cohort, written)
+    results.write_result(result, tmp_path)
+    text = results.row_path(tmp_path, result, "supervised_few").read_text()
+    assert text.count('"t0"') == 2, "a scan is named once for each class, not in each table"
+    (again,) = results.read_results(tmp_path)
+    row = again["rows"]["supervised_few"]
+    for name, scores in (("", one), ("largest_component", other), ("best_on_validation", one)):
+        found = row[name] if name else row
+        assert found["hd95"] == pytest.approx(scores["hd95"], nan_ok=True)
+        for entry, expected in zip(found["per_case"], scores["per_case"], strict=True):
+            expected.pop("empty_prediction", None)
+            numbers = {key: pytest.approx(expected[key], abs=1e-5, nan_ok=True) for key in SCORES}
+            assert entry == {**expected, **numbers}
+
+
 def test_a_failed_write_leaves_the_old_file(cohort, tmp_path, monkeypatch):
     result = build(cohort, results.score_cohort(perfect(cohort), cohort))
     path = results.write_result(result, tmp_path)
@@ -144,13 +166,21 @@ def test_selection(cohort, tmp_path):
         ("row", lambda text: text[: len(text) // 2], "cannot be read"),
         ("row", lambda text: "[1, 2]", "list"),
         ("row", lambda text: text.replace('"seed"', '"seeed"'), "lacks seed"),
-        ("row", lambda text: text.replace('"dice": [', '"dice": [0.5, '), "no table"),
+        ("row", lambda text: text.replace('"dice": [', '"dice": [0.5, '), "dice in per_case"),
+        (
+            "row",
+            lambda text: text.replace('"dice": [1.0', '"dice": [2'),
+            "dice in per_case holds 2",
+        ),
+        ("row", lambda text: text.replace('"dice": [1.0', '"dice": ["a"'), "holds 'a'"),
+        ("row", lambda text: text.replace('"per_case": {"dice"', '"per_case": {"mice"'), "largest"),
         ("row", lambda text: text.replace('"id": ["t0"', '"id": [0'), "per_case"),
         ("row", lambda text: text.replace('"units"', '"unit"'), "units"),
     ],
 )
 def test_a_malformed_file_is_named(cohort, tmp_path, file, damage, word):
-    result = build(cohort, results.score_cohort(perfect(cohort), cohort))
+    row = results.score_cohort(perfect(cohort), cohort)
+    result = build(cohort, {**row, "largest_component": row})
     path = results.write_result(result, tmp_path)
     if file == "row":
         path = results.row_path(tmp_path, result, "supervised_few")

@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from ssl_lib.utils import threads
+from ssl_lib.training import threads
 
 
 @pytest.fixture(autouse=True)

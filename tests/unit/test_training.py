@@ -20,10 +20,10 @@ from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch
+from ssl_lib.training.interrupt import Stopped, interrupts_noted
 from ssl_lib.training.loop import Moment, Schedule, StepOutput, Training, Watch, fit
 from ssl_lib.training.study import weights_hash
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.interrupt import Stopped, interrupts_noted
 
 CPU = torch.device("cpu")
 ALWAYS = -1.0  # seconds between checkpoints
