@@ -677,8 +677,8 @@ for name, one in predicted.items():
 # %% [markdown]
 # ## What does it look like?
 #
-# Three cuts through one voxel of the scan: front or top above, the right of the
-# patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
+# Three cuts through one voxel of the scan (of a picture, all of it): front or top above, the right
+# of the patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
 # move them. Window and level work as on a scanner: level is the grey level shown half bright,
 # window the range from black to white. The prediction was read from the written file; the truth,
 # where there is one, is the white line.
@@ -693,8 +693,8 @@ def opened(name):
     labels = (
         path and read_classes(path, volume, fingerprint.values, listing.codes) for path in files
     )
-    image = as_image(volume.voxels, volume.path, fill_nan=True)
-    return Scan(image, volume.spacing, *labels)
+    image = as_image(volume.shown, volume.path, fill_nan=True)
+    return Scan(image, volume.spacing, *labels, unit=volume.unit)
 
 
 # %% tags=["widget"]

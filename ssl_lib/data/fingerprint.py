@@ -473,7 +473,7 @@ def _classes(
     """Names and values of the classes; label maps with other values lose their labels.
 
     Without names in dataset.json, the classes are the values that at least two label maps use (or
-    the only one, if there is only one).
+    the only one, if there is only one); a single class is the foreground, whatever its value.
     """
     labelled = [scan for scan in properties if properties[scan].classes]
     uses = Counter(value for scan in labelled for value in properties[scan].classes)
@@ -482,7 +482,8 @@ def _classes(
         shared = any(n >= 2 for value, n in uses.items() if value > 0)
         least = 2 if shared and len(labelled) > 1 else 1
         values = tuple(sorted({0, *(value for value, n in uses.items() if n >= least)}))
-        names = ("background", *(f"class {value}" for value in values[1:]))
+        several = tuple(f"class {value}" for value in values[1:])
+        names = ("background", *(several if len(several) > 1 else ("foreground",) * len(several)))
         fix = "fix it; if it is a class, name all classes in dataset.json"
         expected = f"values that other label maps use, too: {', '.join(map(str, values))}"
     else:

@@ -67,6 +67,14 @@ class Volume:
             yield normalise(as_image(voxels, path, fill_nan=True))
 
     @property
+    def shown(self) -> Shaped[np.ndarray, "x y z"]:
+        """What a viewer of grey levels shows: the first channel, of a colour picture the mean of
+        red, green and blue."""
+        if self.unit == "mm" or not self.further:
+            return self.voxels
+        return np.mean([self.voxels, *(voxels for voxels, _ in self.further)], axis=0)
+
+    @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size along x, y and z in mm."""
         x, y, z = (float(round(s, 6)) for s in nibabel.affines.voxel_sizes(self.affine))

@@ -327,6 +327,13 @@ def test_values_with_gaps_are_classes_in_their_order(folder):
     assert set(np.unique(cohort.labelled[0].label)) == {0, 1, 2}
 
 
+def test_a_single_class_is_the_foreground_whatever_its_value(folder):
+    for label in (folder / "labelsTr").iterdir():
+        rewrite(label, lambda voxels: 255 * (voxels > 0).astype(np.uint8))
+    found = take_fingerprint(folder)
+    assert found.values == (0, 255) and found.class_names == ("background", "foreground")
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

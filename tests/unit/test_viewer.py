@@ -234,6 +234,27 @@ def test_it_opens_in_the_organ(seed, share):
     assert all(0 <= n < side for n, side in zip(scan.start(), label.shape, strict=True))
 
 
+def test_of_a_single_slice_only_that_cut_is_shown_and_a_picture_has_no_patient():
+    """Cuts along the other axes would be lines one pixel high; and a picture has no front."""
+    image, label = np.random.default_rng(0).random((20, 30, 1)), np.zeros((20, 30, 1), np.uint8)
+    label[5:9, 4:8] = 1
+    for unit, title, words in (
+        ("mm", "axial, z = 0", "y, to the front"), ("pixel", "picture", "y, upwards"),
+    ):  # fmt: skip
+        scan = Scan(image, (1, 1, 1), label, unit=unit)
+        assert [VIEWS[view].name for view in scan.shown] == ["axial"]
+        html = static_html({"": scan, "volume": organ_scan()}, **WORDS).split("<script")[0]
+        figures = re.findall(r"<figure( hidden)?>.*?<b>(.*?)</b>", html)
+        assert [hidden for hidden, _ in figures] == ["", " hidden", " hidden"]
+        assert figures[0][1] == title and words in html
+        assert ("front ↑" in html.split("</figure>")[0]) == (unit == "mm")
+        live = live_widget({"": scan}, **WORDS)
+        sliders = live.children[2].children[:3]
+        assert [slider.layout.display for slider in sliders] == [None, None, "none"]
+        assert sliders[1].description == words
+    assert organ_scan().shown == [0, 1, 2]
+
+
 # --- what cannot be shown
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8, UInt32
@@ -64,12 +64,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume with its voxel size in mm and, where there are any, true and predicted classes."""
+    """A volume with its voxel size in mm and, where there are any, true and predicted classes.
+
+    The `unit` of a picture is the pixel: it has no patient whose right and front could be named.
+    """
 
     image: Shaped[np.ndarray, "x y z"]
     spacing: Sequence[float]
     truth: UInt8[np.ndarray, "x y z"] | None = None
     prediction: UInt8[np.ndarray, "x y z"] | None = None
+    unit: Literal["mm", "pixel"] = "mm"
 
     def check(self, class_names: Sequence[str], where: str | None = None) -> None:
         """Raises `InputError` unless all parts fit each other and the names of the classes."""
@@ -153,11 +157,19 @@ class Scan:
         window = round(STEPS * (white - black))
         return Look(min(max(window, 1), STEPS), round(STEPS * (white + black) / 2))
 
+    @property
+    def shown(self) -> list[int]:
+        """Which of the `VIEWS` are shown: of a single slice only that one, no lines one voxel high;
+        three, or one."""
+        flat = [self.image.shape[view.axis] == 1 for view in VIEWS]
+        return [flat.index(True)] if sum(flat) == 1 else [0, 1, 2]
+
     def sizes(self) -> list[tuple[int, int]]:
         """Width and height of the three pictures in pixels, all in one scale."""
         mm = [n * size for n, size in zip(self.image.shape, self.spacing, strict=True)]
         widths, heights = ([mm[getattr(view, side)] for view in VIEWS] for side in ("across", "up"))
-        scale = min(TOTAL_WIDTH / sum(widths), MOST_HEIGHT / max(heights))
+        room = sum(widths[view] for view in self.shown), max(heights[view] for view in self.shown)
+        scale = min(TOTAL_WIDTH / room[0], MOST_HEIGHT / room[1])
         return [
             (max(round(width * scale), 1), max(round(height * scale), 1))
             for width, height in zip(widths, heights, strict=True)

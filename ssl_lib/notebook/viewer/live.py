@@ -19,6 +19,7 @@ from ssl_lib.notebook.viewer.words import (
     PREDICTION,
     TRUTH,
     WINDOW,
+    axes_words,
     legend_html,
     level_texts,
     place_text,
@@ -72,8 +73,10 @@ def live_widget(
         waiting[0] = True
         scan = scans[names.value]
         start, look = scan.start(), scan.first_look()
-        for slider, side, index in zip(axes, scan.image.shape, start, strict=True):
+        words = axes_words(scan)
+        for slider, side, index, text in zip(axes, scan.image.shape, start, words, strict=True):
             slider.max, slider.value, slider.disabled = side - 1, index, side == 1
+            slider.description, slider.layout.display = text, "none" if side == 1 else None
         window.options, level.options = _windows(scan), _levels(scan)
         window.value, level.value, fill.value = look.window, look.level, look.fill
         truth.disabled, prediction.disabled = scan.truth is None, scan.prediction is None
@@ -99,12 +102,13 @@ def live_widget(
 
 
 def first_picture(scan: Scan) -> bytes:
-    """The three cuts side by side, as they stand before anything is moved: a PNG file."""
-    sizes, start, look = scan.sizes(), scan.start(), scan.first_look()
+    """The cuts side by side, as they stand before anything is moved: a PNG file."""
+    start, look, every = scan.start(), scan.first_look(), scan.sizes()
+    sizes = [every[view] for view in scan.shown]
     height = max(high for _, high in sizes)
     row = np.full((height, sum(wide for wide, _ in sizes), 3), 255, np.uint8)
     left = 0
-    for view, (wide, high) in zip(VIEWS, sizes, strict=True):
+    for view, (wide, high) in zip((VIEWS[view] for view in scan.shown), sizes, strict=True):
         row[:high, left : left + wide] = draw_view(scan, view, (wide, high), start, look)
         left += wide
     return smaller_png(Image.fromarray(row).reduce(2))

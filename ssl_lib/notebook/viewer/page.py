@@ -40,13 +40,13 @@ from ssl_lib.notebook.viewer.cuts import (
     Scan,
 )
 from ssl_lib.notebook.viewer.words import (
-    AXES,
     FILL,
     FILLS,
     LEVEL,
     PREDICTION,
     TRUTH,
     WINDOW,
+    axes_words,
     layout,
     legend_html,
     level_texts,
@@ -134,7 +134,7 @@ def reduced(scan: Scan, factors: Sequence[int]) -> Scan:
     )
     image = block_means(np.asarray(scan.image, np.float32), factors)
     spacing = [size * factor for size, factor in zip(scan.spacing, factors, strict=True)]
-    return Scan(image, spacing, truth, prediction)
+    return Scan(image, spacing, truth, prediction, scan.unit)
 
 
 def mosaic(volume: UInt8[np.ndarray, "x y z"]) -> UInt8[np.ndarray, "row column"]:
@@ -187,7 +187,10 @@ def _data(name: str, packed: Packed) -> dict[str, Any]:
         "shape": scan.image.shape,
         "factors": packed.factors,
         "sizes": scan.sizes(),
-        "layout": layout(scan.sizes()),
+        "shown": scan.shown,
+        "picture": scan.unit == "pixel",
+        "axes": axes_words(scan),
+        "layout": layout(scan),
         "range": (low, high),
         "image": f"data:image/webp;base64,{b64encode(packed.webp).decode()}",
         "columns": mosaic_columns(scan.image.shape),
@@ -249,7 +252,10 @@ def _controls(identity: str, first: Mapping[str, Any]) -> str:
     look = first["look"]
     tops = [side - 1 for side in first["shape"]]
     sliders = [
-        *((axis, words, 0, top, 1) for axis, words, top in zip("xyz", AXES, tops, strict=True)),
+        *(
+            (axis, words, 0, top, 1)
+            for axis, words, top in zip("xyz", first["axes"], tops, strict=True)
+        ),
         (WINDOW, WINDOW, 1, STEPS, 1),
         (LEVEL, LEVEL, 0, STEPS, 1),
         (FILL, FILL, FILLS.start, FILLS[-1], FILLS.step),

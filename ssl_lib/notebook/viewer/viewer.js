@@ -105,13 +105,16 @@
     rules.views.forEach((view, i) => {
       [canvases[i].width, canvases[i].height] = scan.sizes[i];
       draw(canvases[i], view, scan, state);
-      const title = `${view[0]}, ${"xyz"[view[1]]} = ${texts["xyz"[view[1]]]}`;
+      const title = scan.picture ? "picture" : `${view[0]}, ${"xyz"[view[1]]} = ${texts["xyz"[view[1]]]}`;
       canvases[i].setAttribute("aria-label", `${`${rules.alt} ${scan.name}`.trim()} (${title})`);
       figures[i].querySelector("b").textContent = title;
+      figures[i].querySelector("span").textContent = scan.picture ? "" : view[4];
+      figures[i].hidden = !scan.shown.includes(i);
     });
     const place = state.point[0] + scan.shape[0] * (state.point[1] + scan.shape[1] * state.point[2]);
     const grey = low + scan.loaded.greys[place] / 255 * (high - low);
-    const words = [`x ${texts.x}, y ${texts.y}, z ${texts.z}`, `grey level ${Number(grey.toPrecision(3))}`];
+    const where = [...scan.shape.keys()].filter((axis) => scan.shape[axis] > 1).map((axis) => `${"xyz"[axis]} ${texts["xyz"[axis]]}`);
+    const words = [where.join(", "), `grey level ${Number(grey.toPrecision(3))}`];
     for (const name of ["truth", "prediction"]) {
       if (scan.loaded[name]) words.push(`${name}: ${rules.names[scan.loaded[name][place]]}`);
     }
@@ -124,6 +127,8 @@
     ["x", "y", "z"].forEach((name, axis) => {
       Object.assign(slider(name), {max: scan.shape[axis] - 1, disabled: scan.shape[axis] === 1});
       slider(name).value = scan.start[axis];
+      slider(name).previousElementSibling.textContent = scan.axes[axis];
+      slider(name).parentElement.hidden = scan.shape[axis] === 1;
     });
     for (const name of ["window", "level", "fill"]) slider(name).value = scan.look[name];
     for (const name of ["truth", "prediction"]) slider(name).disabled = !scan[name];

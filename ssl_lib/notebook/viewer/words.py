@@ -15,6 +15,7 @@ from ssl_lib.figures.style import class_colour
 from ssl_lib.notebook.viewer.cuts import STEPS, VIEWS, Look, Picture, Point, Scan, draw_view
 
 AXES = ("x, to the right", "y, to the front", "z, to the top")
+PICTURE_AXES = ("x, to the right", "y, upwards", "z")
 WINDOW, LEVEL, FILL, TRUTH, PREDICTION = "window", "level", "fill", "truth", "prediction"
 FILLS = range(0, 101, 5)
 
@@ -46,7 +47,8 @@ def place_text(scan: Scan, point: Point, class_names: Sequence[str], factors: Se
     steps, low, high = scan.greys
     where = ", ".join(
         f"{axis} {index * factor + factor // 2}"
-        for axis, index, factor in zip("xyz", point, factors, strict=True)
+        for axis, index, factor, side in zip("xyz", point, factors, steps.shape, strict=True)
+        if side > 1
     )
     words = [where, f"grey level {grey_text(low + steps[point] / 255 * (high - low))}"]
     for name, label in ((TRUTH, scan.truth), (PREDICTION, scan.prediction)):
@@ -54,8 +56,15 @@ def place_text(scan: Scan, point: Point, class_names: Sequence[str], factors: Se
     return " · ".join(words)
 
 
-def cut_text(view: int, index: int, factor: int = 1) -> str:
-    """The name of a cut: "axial, z = 12"."""
+def axes_words(scan: Scan) -> tuple[str, ...]:
+    """The labels of the three sliders that move the cuts."""
+    return PICTURE_AXES if scan.unit == "pixel" else AXES
+
+
+def cut_text(scan: Scan, view: int, index: int, factor: int = 1) -> str:
+    """The name of a cut: "axial, z = 12"; of a picture nothing more than that it is one."""
+    if scan.unit == "pixel":
+        return "picture"
     axis = VIEWS[view].axis
     return f"{VIEWS[view].name}, {'xyz'[axis]} = {index * factor + factor // 2}"
 
@@ -82,29 +91,34 @@ def views_html(
     kind: str = "PNG",
     factors: Sequence[int] = (1, 1, 1),
 ) -> str:
-    """The three cuts as pictures with their captions."""
+    """The three cuts as pictures with their captions; those that show nothing are hidden."""
     sizes = scan.sizes()
-    parts = [f'<div class="views" style="{layout(sizes)}">']
+    parts = [f'<div class="views" style="{layout(scan)}">']
     for number, (view, size) in enumerate(zip(VIEWS, sizes, strict=True)):
         picture = draw_view(scan, view, size, point, look)
-        title = cut_text(number, point[view.axis], factors[view.axis])
+        title = cut_text(scan, number, point[view.axis], factors[view.axis])
+        hidden = "" if number in scan.shown else " hidden"
+        words = "" if scan.unit == "pixel" else view.words
+        described = escape(f"{alt} ({title})")
         parts.append(
-            f'<figure><img src="{picture_uri(picture, kind)}" alt="{escape(f"{alt} ({title})")}"'
+            f'<figure{hidden}><img src="{picture_uri(picture, kind)}" alt="{described}"'
             f' width="{size[0]}" height="{size[1]}"><figcaption><b>{title}</b>'
-            f" <span>{view.words}</span></figcaption></figure>"
+            f" <span>{words}</span></figcaption></figure>"
         )
     return "".join([*parts, "</div>"])
 
 
-def layout(sizes: Sequence[tuple[int, int]]) -> str:
+def layout(scan: Scan) -> str:
     """Columns in proportion to the pictures, three on wide pages and two on narrow ones."""
-    first, second, third = (width for width, _ in sizes)
-    wide = " ".join(f"minmax(0,{width}fr)" for width in (first, second, third))
-    narrow = " ".join(f"minmax(0,{width}fr)" for width in (first, second))
-    share = min(100.0, 100 * third / (first + second))
+    sizes = scan.sizes()
+    widths = [sizes[view][0] for view in scan.shown]
+    wide, narrow = (
+        " ".join(f"minmax(0,{width}fr)" for width in some) for some in (widths, widths[:2])
+    )
+    share = min(100.0, 100 * widths[-1] / sum(widths[:2]))
     return (
         f"--wide:{wide};--narrow:{narrow};--third:{share:.1f}%;"
-        f"max-width:calc({(first + second + third) / 2:.0f}px + 1.2rem)"
+        f"max-width:calc({sum(widths) / 2:.0f}px + 1.2rem)"
     )
 
 
