@@ -43,6 +43,7 @@ from ssl_lib.data.pairing import (
 )
 from ssl_lib.data.suffixes import MOST_LOOKED_AT, READ, SUFFIXES, format_of, holds_dicom, suffix_of
 from ssl_lib.utils.errors import InputError, is_text, printable
+from ssl_lib.utils.words import counted
 
 OTHER_FORMATS = (
     ".dcm", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mnc", ".npy", ".npz", ".h5", ".hdf5",
@@ -298,22 +299,22 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
         fix = f"give the path of a folder inside it: {printable(', '.join(inside[:6]))}"
     elif maps:
         fix = (
-            f"move its {len(files) - len(maps)} scans into imagesTr/, and its {len(maps)} label"
-            f" maps, such as {printable(maps[0])}, into labelsTr/"
+            f"move its {counted(len(files) - len(maps), 'scan')} into imagesTr/, and its"
+            f" {counted(len(maps), 'label map')}, such as {printable(maps[0])}, into labelsTr/"
         )
     elif files:
         nifti = sum(name.lower().endswith(SUFFIXES["nifti"]) for name in files)
         fix = (
-            f"move its {nifti} NIfTI files into imagesTr/"
+            f"move its {counted(nifti, 'NIfTI file')} into imagesTr/"
             if nifti
-            else (f"move its {len(files)} scans into imagesTr/")
+            else f"move its {counted(len(files), 'image file')} into imagesTr/"
         )
     elif trouble:
         fix = "fix these:" + "".join(f"\n    {line}" for line in told(trouble))
     elif there:
         fix += f"; it holds {printable(', '.join(there[:6]))}"
     return InputError(
-        "there is no scan in this folder",
+        "there is no scan where scans are read from",
         where=folder,
         expected="imagesTr/NAME.nii.gz",
         fix=fix,

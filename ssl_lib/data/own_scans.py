@@ -16,6 +16,7 @@ from ssl_lib.data.folder import folder_cohort
 from ssl_lib.data.folder_files import folder_at
 from ssl_lib.data.folds import leave_patients_out, read_splits
 from ssl_lib.data.preprocessing import Geometry
+from ssl_lib.data.published import PUBLISHED
 from ssl_lib.utils.errors import InputError
 
 
@@ -91,7 +92,9 @@ def folder_of(dataset: str, data_dir: str | Path | None = None) -> Path:
         f"there is no folder {dataset!r:.200}",
         expected="a folder that holds imagesTr/ and labelsTr/, or images/ and labels/;"
         f" or {EXAMPLE} for an example",
-        fix="set DATASET to the path of your scans",
+        fix=f"{dataset} names a data set in other notebooks; set DATASET to the path of a folder"
+        if dataset in PUBLISHED
+        else "set DATASET to the path of your scans",
     )
 
 

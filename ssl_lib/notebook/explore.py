@@ -9,13 +9,16 @@ network and no library: the arrow keys move the slider, a few lines of script sh
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
+import math
 import os
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from itertools import count, product
@@ -36,8 +39,12 @@ if TYPE_CHECKING:
 Draw = Callable[..., Figure]
 WANTED_BYTES, MAX_BYTES = 200_000, 400_000
 MAX_FRAMES = 80
+SENDING = 0.3
+"""Seconds that a page takes to send a slider's last move once the kernel is free."""
 QUALITIES: tuple[tuple[int, int], ...] = (
-    (100, 80),
+    (160, 60),
+    (160, 40),
+    (130, 40),
     (100, 60),
     (80, 50),
     (70, 35),
@@ -147,13 +154,23 @@ def state_alt(
     """The description of one state: the caller's words, then the label and value of each slider
     whose value they do not name."""
     words = checked_alt(alt(**state) if callable(alt) else alt)
-    texts = {slider.label: value_text(state[name]) for name, slider in sliders.items()}
     place = ", ".join(
-        f"{label} {text}"
-        for label, text in texts.items()
-        if not (callable(alt) and re.search(rf"(?<![\w.]){re.escape(text)}(?!\.?\w)", words))
+        f"{slider.label} {value_text(state[name])}"
+        for name, slider in sliders.items()
+        if not (callable(alt) and _names(alt, name, slider, state))
     )
     return f"{words} ({place})" if place else words
+
+
+def _names(alt: Callable[..., str], name: str, slider: Slider, state: Mapping[str, Any]) -> bool:
+    """Whether the words depend on a slider and hold its value, in whatever form: 1, 1.0, 100 %."""
+    words, value = alt(**state), state[name]
+    if all(alt(**{**state, name: other}) == words for other in slider.values):
+        return False
+    if isinstance(value, str):
+        return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", words) is not None
+    numbers = [float(text) for text in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", words)]
+    return any(math.isclose(value, n) or math.isclose(100 * value, n) for n in numbers)
 
 
 def value_text(value: object) -> str:
@@ -269,9 +286,15 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
         picture.value = f'<img src="{uri}" alt="{escape(words)}" style="max-width:100%">'
         return png, words
 
-    def reset(_: object) -> None:
+    def start() -> None:
         for name, one in live.items():
             one.value = sliders[name].values[sliders[name].start_index]
+
+    def reset(_: object) -> None:
+        """At once, and again after a move that the page has not sent yet: it would undo it."""
+        start()
+        with suppress(RuntimeError):  # no event loop: nothing can come later
+            asyncio.get_running_loop().call_later(SENDING, start)
 
     back = ipywidgets.Button(description="Reset")
     back.on_click(reset)

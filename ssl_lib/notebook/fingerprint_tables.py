@@ -15,6 +15,10 @@ WEIGHTS = ("excluded", "warning", "note")
 MOST_FILES = 6
 
 
+LEFT = 'style="text-align:left"'
+"""Of cells that hold sentences: JupyterLab sets tables flush right."""
+
+
 def description_table(fingerprint: Fingerprint) -> HTML:
     """One line a property: scans, shapes, voxel sizes, orientations, grey levels, organ volumes."""
     properties, listing = list(fingerprint.properties.values()), fingerprint.listing
@@ -61,7 +65,7 @@ def findings_table(findings: Sequence[Finding]) -> HTML:
     if not findings:
         return HTML("<p>Nothing to report: every file can be used.</p>")
     head = "".join(
-        f'<th scope="col">{name}</th>'
+        f'<th scope="col" {LEFT}>{name}</th>'
         for name in ("What", "File", "Problem", "Expected", "How to fix it")
     )
 
@@ -73,7 +77,9 @@ def findings_table(findings: Sequence[Finding]) -> HTML:
     for (weight, problem, expected, fix), files in alike.items():
         more = [f"and {len(files) - MOST_FILES} more"] if len(files) > MOST_FILES else []
         cells = (weight, ", ".join(files[:MOST_FILES] + more), problem, expected, fix)
-        body += "<tr>" + "".join(f"<td>{escape(cell) or '–'}</td>" for cell in cells) + "</tr>"
+        body += (
+            "<tr>" + "".join(f"<td {LEFT}>{escape(cell) or '–'}</td>" for cell in cells) + "</tr>"
+        )
     return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
 

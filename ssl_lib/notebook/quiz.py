@@ -98,7 +98,8 @@ def ask(
         raise ValueError(f"the answer {answer!r} must be one of different options {list(options)}")
     if smoke_note(runs or ()):
         return Question(question, tuple(options), None, SMOKE)
-    measured = " (mean and 95 % interval over the stored runs of these parameters)"
+    given = "mean and 95 % interval" if "[" in because else "mean"
+    measured = f" ({given} over the stored runs of these parameters)"
     return Question(question, tuple(options), answer, because + measured * (runs is not None))
 
 

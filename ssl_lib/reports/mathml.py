@@ -12,6 +12,7 @@ from latex2mathml.converter import convert
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 PRIME = "\u2032"
 BARS = ("|", "\u2016")
+FUNCTIONS = ("log", "ln", "exp", "sin", "cos")
 CLOSING = (")", "]", "}", PRIME, *BARS)
 
 # What the converter does not know, said in a way that it does.
@@ -47,6 +48,7 @@ def to_mathml(latex: str, *, block: bool) -> str:
             raise FormulaError(f"{latex!r}: {element.text} is not understood")
     _lower_primes(root)
     _tighten(root)
+    _set_off_functions(root)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -83,6 +85,22 @@ def _tighten(root: ElementTree.Element) -> None:
                 element.attrib |= {"lspace": "0", "rspace": "0"}
             elif element.text == "\u2212" and _opens(previous):
                 element.set("form", "prefix")
+
+
+def _set_off_functions(root: ElementTree.Element) -> None:
+    """A thin space between the name of a function and what stands beside it without a bracket:
+    p log p, where the converter gives plogp."""
+    for row in list(root.iter()):
+        spaced: list[ElementTree.Element] = []
+        for element in row:
+            pair = [spaced[-1], element] if spaced else []
+            if any(one.text in FUNCTIONS for one in pair) and not any(
+                one.tag.endswith(("}mo", "}mspace")) for one in pair
+            ):
+                spaced.append(ElementTree.Element(f"{{{NAMESPACE}}}mspace", {"width": "0.17em"}))
+            spaced.append(element)
+        if len(spaced) > len(row) and row.tag.endswith(("}mrow", "}math", "}mtd", "}mstyle")):
+            row[:] = spaced
 
 
 def _opens(element: ElementTree.Element | None) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ssl_lib.config import Schedule
 from ssl_lib.models.teacher import update_teacher
@@ -186,7 +187,14 @@ class Loop:
         total, saved, worked = self.schedule.iterations, time.monotonic(), work_clock(self.device)
         before, pause = self.result.seconds - worked(), checkpoint_seconds
         quiet = bool(os.environ.get("SSL_STATIC"))
-        bar = tqdm(total=total, initial=self.iteration, desc=title, disable=quiet, leave=True)
+        bar = tqdm(
+            total=total,
+            initial=self.iteration,
+            desc=title,
+            disable=quiet,
+            leave=False,
+            file=sys.stdout if "ipykernel" in sys.modules else None,
+        )  # text and no widget: that would be an error message in the notebook opened again
         with bar, interrupts_noted() as interrupted:
             while self.iteration < total:
                 self.advance()
@@ -208,8 +216,7 @@ class Loop:
         if store is not None:
             checkpoint.save(store / "run.pt", self.state(finished=True))
             checkpoint.previous(store / "run.pt").unlink(missing_ok=True)
-        if quiet:
-            print(f"{title}: {total} iterations in {self.result.seconds:.0f} s")
+        print(f"{title}: {total} iterations in {self.result.seconds:.0f} s")
 
     def stop(self, store: Path | None, title: str) -> None:
         """Store where training stands, and raise `Stopped`."""

@@ -14,7 +14,7 @@ from matplotlib import rcParams
 from ssl_lib.figures import new_figure
 from ssl_lib.notebook import explore as module
 from ssl_lib.notebook import stored
-from ssl_lib.notebook.explore import Slider, explore, static_html, value_text
+from ssl_lib.notebook.explore import Slider, explore, state_alt, static_html, value_text
 from ssl_lib.notebook.interactive import page
 from ssl_lib.notebook.viewer import Scan
 from ssl_lib.notebook.viewer import static_html as viewer_html
@@ -83,6 +83,15 @@ def test_description_may_depend_on_the_state():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_value_is_named_once_in_whatever_form(number):
+    """1.0 names the share of 1 and no draw, whichever number the draw has."""
+    sliders = {"share": Slider("share", (0.5, 1.0)), "number": Slider("draw", (1, 2))}
+    state = {"share": 1.0, "number": number}
+    words = state_alt(lambda share, number: f"A threshold of {share:.1f}.", sliders, state)
+    assert words == f"A threshold of 1.0. (draw {number})"
+
+
 def test_frames_that_are_too_large_are_refused():
     noise = np.random.default_rng(0)
 

@@ -196,7 +196,7 @@ def test_a_folder_around_folders_of_scans_says_which_to_name(tmp_path):
 
 def test_scans_outside_of_their_folder_are_told(tmp_path):
     write_oriented(tmp_path / "a.nii.gz", organ(0)[0])
-    assert "move its 1 NIfTI files into imagesTr/" in refused(tmp_path)
+    assert "move its 1 NIfTI file into imagesTr/" in refused(tmp_path)
 
 
 # --- patients

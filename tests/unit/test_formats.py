@@ -266,7 +266,7 @@ def test_endings_in_capitals_are_read(folder):
 
 def test_scans_outside_of_their_folder_are_told(folder):
     write_itk(folder / "a.mha", organ(0)[0])
-    with pytest.raises(InputError, match="move its 1 scans into imagesTr/"):
+    with pytest.raises(InputError, match="move its 1 image file into imagesTr/"):
         take_fingerprint(folder)
 
 

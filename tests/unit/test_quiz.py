@@ -82,8 +82,11 @@ def test_an_answer_without_a_real_run_is_none(runs: list, words: str) -> None:
 
 
 def test_an_answer_from_runs_says_so() -> None:
-    page = parsed(ask("?", ["a", "b"], "a", "+0.2", runs=[{"profile": "quick"}]))
-    assert "+0.2 (mean and 95 % interval over the stored runs" in page.text
+    runs = [{"profile": "quick"}]
+    page = parsed(ask("?", ["a", "b"], "a", "+0.2 [+0.1, +0.3]", runs=runs))
+    assert "+0.2 [+0.1, +0.3] (mean and 95 % interval over the stored runs" in page.text
+    page = parsed(ask("?", ["a", "b"], "a", "+0.2", runs=runs))
+    assert "+0.2 (mean over the stored runs" in page.text
 
 
 @pytest.mark.parametrize(("options", "answer"), [(["a", "b"], "c"), (["a", "a"], "a")])

@@ -55,7 +55,7 @@ kinds.assumption = (stage, data, ui) => {
         ...points.flatMap(([x, y], i) => found[i] === classes[i] ? [] : [ui.svg("path", {fill: "none", stroke: "currentColor", "stroke-width": 1.4,
           d: `M${X(x) - 5} ${Y(y) - 5}l10 10m0 -10l-10 10`})]),
         ...points.flatMap(([x, y], i) => labelled[i] ? [ui.svg("circle", {cx: X(x), cy: Y(y), r: 9, fill: "none", stroke: "currentColor", "stroke-width": 2.5})] : []));
-      text.textContent = `${Math.round(100 * right)} % right`;
+      text.textContent = `${Math.round(100 * right)}\u00a0% right`;
       plot.setAttribute("aria-label", `${count} points, ${name}: ${text.textContent}`);
       return right;
     });

@@ -77,7 +77,7 @@ kinds.copy_paste = (stage, data, ui) => {
       const zones = [mask[v] ? "outside" : "inside", ...(near ? ["border"] : [])];
       for (const zone of zones) { sums[zone][1]++; if (label.values[v] === predicted.values[v]) sums[zone][0]++; }
     }
-    return Object.entries(sums).map(([zone, [correct, all]]) => `${zone} ${all < 20 ? "too few pixels" : `${Math.round(100 * correct / all)} %`}`).join(" · ");
+    return Object.entries(sums).map(([zone, [correct, all]]) => `${zone} ${all < 20 ? "too few pixels" : `${Math.round(100 * correct / all)}\u00a0%`}`).join(" · ");
   };
 
   // One colour scale for every state, from the strongest gradient of all down to a part of it; no
@@ -99,7 +99,7 @@ kinds.copy_paste = (stage, data, ui) => {
       mixtures[way].draw([{grey: image}, ...taught(parts[0], keeps === 1), ...taught(parts[1], gives === 1), edge]);
       const weights = [(keeps === 0 ? 1 : alpha) / (1 - share), (gives === 0 ? 1 : alpha) / share];
       said[way].textContent = `weight of a voxel (1: an even share): outside ${weights[0].toFixed(2)}, inside ${weights[1].toFixed(2)}`;
-      mixtures[way].say(`${WAYS[way]} mixture, box takes ${Math.round(100 * share)} % of the slice`);
+      mixtures[way].say(`${WAYS[way]} mixture, box takes ${Math.round(100 * share)}\u00a0% of the slice`);
       if (gradient) {
         beside[way].draw([{values: pullOf(mask, way, alpha), low: 0, high: 1, map: logarithmic}, edge]);
         besideTitles[way].textContent = "gradient at each voxel";
@@ -114,7 +114,7 @@ kinds.copy_paste = (stage, data, ui) => {
       beside[way].say(`${besideTitles[way].textContent} on the ${WAYS[way]} mixture, ${judged[way].textContent}`);
     }
     bar.hidden = none.hidden = !gradient;
-    line.textContent = `Drag the box in any picture. It takes ${Math.round(100 * share)} % of the slice. ` +
+    line.textContent = `Drag the box in any picture. It takes ${Math.round(100 * share)}\u00a0% of the slice. ` +
       `Pseudo-labels weigh α = ${alpha.toFixed(2)} as a region.`;
   };
 

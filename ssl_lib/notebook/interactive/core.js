@@ -37,6 +37,13 @@ window["ssl-core-VERSION"] ??= (() => {
     return {shape, values: array.values.subarray(start, start + size)};
   };
 
+  // Shares in whole percents that add up to 100: what rounding down leaves goes to the largest rests.
+  const percents = (shares) => {
+    const whole = shares.map((share) => Math.floor(100 * share + 1e-9)), rest = (k) => 100 * shares[k] - whole[k];
+    const left = Math.round(100 * shares.reduce((a, b) => a + b, 0)) - whole.reduce((a, b) => a + b, 0);
+    shares.map((_, k) => k).sort((a, b) => rest(b) - rest(a)).slice(0, left).forEach((k) => { whole[k]++; });
+    return whole;
+  };
   // Of each pixel 0 agreed background, 1 right, 2 wrong, 3 confidently wrong; and the shares of the
   // last three among the pixels that truth or label call organ.
   const judge = (label, confidence, truth, sure) => {
@@ -48,8 +55,8 @@ window["ssl-core-VERSION"] ??= (() => {
       counts[verdict[i] - 1]++;
     }
     const all = counts[0] + counts[1] + counts[2], shares = counts.map((n) => all ? n / all : 0);
-    const words = ["right", "wrong", "confidently wrong"];
-    const said = shares.map((share, k) => `${Math.round(100 * share)} % ${words[k]}`).join(" · ");
+    const words = ["right", "wrong, unsure", "confidently wrong"];
+    const said = percents(shares).map((percent, k) => `${percent}\u00a0% ${words[k]}`).join(" · ");
     return {verdict: {shape: truth.shape, values: verdict}, shares, words, said};
   };
 
@@ -94,8 +101,10 @@ window["ssl-core-VERSION"] ??= (() => {
   const choice = ({label, options, value = 0}, changed) => {
     const input = element("select", {}, ...options.map((text, i) => element("option", {value: i, selected: i === value}, text)));
     input.addEventListener("change", () => changed(Number(input.value)));
+    const row = labelled(label, input);
+    row.classList.toggle("long", options.some((text) => text.length > 24)); // a line of its own
     return {
-      row: labelled(label, input), input,
+      row, input,
       get value() { return Number(input.value); },
       set value(v) { input.value = v; },
     };
@@ -246,7 +255,7 @@ window["ssl-core-VERSION"] ??= (() => {
       return within.length < 2 ? [low, high] : within.length < 7 ? within : within.filter((v) => Math.log10(v) % 1 === 0);
     }
     const power = 10 ** Math.floor(Math.log10(high - low));
-    const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((one) => (high - low) / one <= 4.5);
+    const step = [0.2, 0.5, 1, 2, 5].map((part) => part * power).find((one) => (high - low) / one <= 4.5);
     for (let at = Math.ceil(low / step - 1e-9); at * step <= high + 1e-9; at++) found.push(at * step);
     return found;
   };

@@ -88,6 +88,8 @@ kinds.matching = (stage, data, ui) => {
   const reveal = () => {
     state[now].first ??= false;
     state[now].seen = true;
+    said.textContent = "";
+    hints.replaceChildren();
     draw();
   };
 
@@ -114,7 +116,7 @@ kinds.matching = (stage, data, ui) => {
   told.setAttribute("aria-live", "polite");
   stage.append(row, charts, element("div", {class: "wide"}, key, scale.row),
     element("div", {style: "display:flex;flex-wrap:wrap;gap:.4rem 1rem;margin-top:.6rem"}, ...(moved ? [pictures] : []), table),
-    ...(moved ? [ui.legend(judged.map((colour, k) => [colour, ["right", "wrong", "confidently wrong"][k]]).concat([["#fff", "truth", "white"]])),
+    ...(moved ? [ui.legend(judged.map((colour, k) => [colour, ["right", "wrong, unsure", "confidently wrong"][k]]).concat([["#fff", "truth", "white"]])),
       element("div", {class: "controls"}, element("div", {class: "wide"}, moved.row, ui.player(moved, draw)))] : []),
     element("div", {class: "controls"}, element("div", {class: "wide"}, pick.row),
       element("div", {class: "wide"}, ui.button("Check", check), ui.button("Show the answer", reveal), score)),

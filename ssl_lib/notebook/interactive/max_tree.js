@@ -91,10 +91,10 @@ kinds.max_tree = (stage, data, ui) => {
     now.change = {values: {shape: now.shape, values: change}, low: -limit, high: limit, map};
     shown[1].name.textContent = `${kind === "max" ? "Max" : "Min"}-tree, ${steps}`;
     shown[0].text.textContent = scan.words;
-    shown[1].text.textContent = `${mean((one) => one !== 0).toFixed(1)} % of pixels changed`;
+    shown[1].text.textContent = `${mean((one) => one !== 0).toFixed(1)}\u00a0% of pixels changed`;
     const inside = scan.organ ? [...change].filter((_, p) => scan.organ.values[p]) : [];
-    const organ = inside.length ? `, in the organ ${(inside.reduce((sum, one) => sum + Math.abs(one), 0) / inside.length / 2.55).toFixed(2)} %` : "";
-    shown[2].text.textContent = `mean change: ${(mean(Math.abs) / 255).toFixed(2)} %${organ}`;
+    const organ = inside.length ? `, in the organ ${(inside.reduce((sum, one) => sum + Math.abs(one), 0) / inside.length / 2.55).toFixed(2)}\u00a0%` : "";
+    shown[2].text.textContent = `mean change: ${(mean(Math.abs) / 255).toFixed(2)}\u00a0%${organ}`;
     const after = [steps === "B" ? "" : ` → ${pruned.large} after A`, steps === "A" ? "" : ` → ${pruned.left} after B`];
     counted.textContent = `Nodes: ${grown.nodes.length}${after.join("")}.`;
     paint();

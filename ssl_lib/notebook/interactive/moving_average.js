@@ -35,7 +35,7 @@ kinds.moving_average = (stage, data, ui) => {
     ...Array.from({length: 91}, (_, k) => 9000 + k * 10), ...Array.from({length: 18}, (_, k) => 9905 + k * 5)]
     .map((tenth) => Math.round(tenth)))].sort((a, b) => a - b).map((tenth) => tenth / 1e4);
   const low = Math.min(...student), high = Math.max(...student);
-  const percent = (share) => `${Number((100 * share).toPrecision(2))} %`;
+  const percent = (share) => `${Number((100 * share).toPrecision(2))}\u00a0%`;
   let wide = 600;
   const X = (t) => 34 + (wide - 48) * t / end, Y = (v) => 214 - 204 * (v - low) / (high - low || 1), FLOOR = 292;
   const chart = ui.svg("svg", {role: "img"});

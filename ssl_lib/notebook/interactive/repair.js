@@ -69,7 +69,7 @@ kinds.repair = (stage, data) => {
     const back = mean(own.map((index, i) => index === found.back[i]), painted);
     counted.textContent = `${count} px changed`;
     const differs = own.filter((index, i) => index !== found.back[i]).length;
-    undone.textContent = `${count ? `${Math.round(100 * back)} % of them undone` : "nothing to undo yet"}; ${differs} px differ from the scan's own map`;
+    undone.textContent = `${count ? `${Math.round(100 * back)}\u00a0% of them undone` : "nothing to undo yet"}; ${differs} px differ from the scan's own map`;
     means.textContent = `mean ${name}: ${digits(mean(values, painted))} changed, ${digits(mean(values, (i) => !painted(i)))} elsewhere`;
     third.firstChild.textContent = weighs ? `weight exp(−${gamma.value} U)` : "uncertainty U";
     left.say(`Label map to paint on: ${counted.textContent}. ${KEYS}`);

@@ -3,7 +3,7 @@ kinds.scans = (stage, data, ui) => {
   let scan, width = 0, dots = [], labels = [], views = [], shape = "";
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
-  const scores = ({dice, hd95, unit}, at) => `Dice ${number(dice[at])}${hd95[at] === null ? "" : `, 95HD ${hd95[at].toFixed(1)} ${unit}`}`;
+  const scores = ({dice, hd95, unit}, at) => `Dice ${number(dice[at])}${hd95[at] === null ? ", 95HD undefined" : `, 95HD ${hd95[at].toFixed(1)}\u00a0${unit}`}`;
   const difference = (at) => {
     const [one, other] = [mine, theirs].map(({value}) => rows[value].dice[at]);
     return one === null || other === null ? null : one - other;
@@ -51,7 +51,7 @@ kinds.scans = (stage, data, ui) => {
 
   const chart = svg("svg", {tabindex: 0, role: "application", "aria-label": data.keys, "data-lm-suppress-shortcuts": "true",
     style: "cursor:pointer;touch-action:pan-y"});
-  const text = (x, y, words, more) => svg("text", {x, y, style: "font-size:12px", ...more}, words);
+  const text = (x, y, words, more) => svg("text", {x, y, class: "above", style: "font-size:12px", ...more}, words);
   const circle = (r) => svg("circle", {r, fill: "none", stroke: INK});
   const move = (shown, {x, y}, size = 1) => { shown.setAttribute("transform", `translate(${x} ${y}) scale(${size})`); return shown; };
   const X = (dice) => EDGE + (width - 2 * EDGE) * (dice - ticks[0]) / (ticks.at(-1) - ticks[0]);
@@ -83,8 +83,8 @@ kinds.scans = (stage, data, ui) => {
     chart.replaceChildren(
       svg("rect", {y: mine.value * BAND - 2, width, height: BAND, fill: INK, opacity: 0.08}),
       ...ticks.flatMap((dice) => [svg("rect", {x: X(dice), width: 1, height: foot, fill: INK, opacity: 0.15}), text(X(dice), foot + 14, dice.toFixed(digits), MIDDLE)]),
-      text(width / 2, foot + 31, "Dice", MIDDLE), ...labels.flat(),
-      svg("polyline", {points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: INK}),
+      text(width / 2, foot + 31, "Dice", MIDDLE),
+      svg("polyline", {points: same.map(({x, y}) => `${x},${y}`).join(" "), fill: "none", stroke: INK}), ...labels.flat(),
       ...rows.flatMap(drawMean), ...dots.map(mark), ring, ...(own ? [move(chosen, own)] : []));
     hover();
   };
@@ -129,7 +129,7 @@ kinds.scans = (stage, data, ui) => {
   // The slider starts at the slice that a scan without others shows.
   const setDepth = () => {
     const {whole, words} = scans[scan];
-    depth.input.disabled = !whole;
+    depth.row.style.visibility = whole ? "" : "hidden";
     depth.input.max = whole ? whole.words.length - 1 : 1;
     depth.value = whole ? whole.words.indexOf(words) : 0;
   };
@@ -155,7 +155,7 @@ kinds.scans = (stage, data, ui) => {
     const gains = scans.map((_, at) => difference(at)).filter((value) => value !== null), mean = gains.reduce((a, b) => a + b, 0) / gains.length;
     const better = gains.filter((value) => value > 0).length, worse = gains.filter((value) => value < 0).length;
     said.textContent = mine.value === theirs.value ? `${place}. ${own}. Choose another row to compare with.`
-      : `${place}. ${own}; ${other}; difference ${number(difference(scan), "+")}. The first row is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
+      : `${place}. ${own}; ${other}; difference ${number(difference(scan), "+")}. ${rows[mine.value].name} is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
   };
   const draw = () => { drawChart(); drawScan(); };
   const choose = (at, r = mine.value) => { if (scan !== (scan = at ?? 0)) setDepth(); mine.value = r; draw(); };

@@ -123,7 +123,7 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, Any]) -> dict[str,
 def _caption(shown: int, of: int, result: Mapping[str, Any]) -> str:
     """What the marks are: how many scans, whose mean, which seed."""
     count = f"all {of}" if shown == of else f"the first {shown} of {of}"
-    mean = f"Diamond and bar: the mean of all {of} with its 95 % interval."
+    mean = f"Diamond and bar: the mean of all {of} with its 95\u00a0% interval."
     count, mean = ("the only", "Diamond: its Dice.") if of == 1 else (count, mean)
     words = (
         f"{smoke_note([result])} Small marks: {count} test scan{'s' * (of != 1)}, seed "

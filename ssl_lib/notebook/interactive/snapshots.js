@@ -1,6 +1,6 @@
 kinds.snapshots = (stage, data, ui) => {
   const {grey, truth, aspect, rows, names, colours, judged} = data;
-  const [height, width] = grey.shape, WORDS = ["right", "wrong", "confidently wrong"];
+  const [height, width] = grey.shape, WORDS = ["right", "wrong, unsure", "confidently wrong"];
   // Iterations differ between trainings: one slider over all of them, each row shows its last one.
   const times = [...new Set(rows.flatMap((row) => row.iterations))].sort((a, b) => a - b);
   const placeAt = (row, time) => row.iterations.findLastIndex((iteration) => iteration <= time);
@@ -21,7 +21,7 @@ kinds.snapshots = (stage, data, ui) => {
   const X = (time) => 34 + 258 * (time - times[0]) / (times.at(-1) - times[0] || 1), Y = (share) => 104 - 96 * share;
   const drawChart = ({row, chart}, sure, now) => {
     const curves = row.iterations.map((_, place) => judge(row, place, sure).shares);
-    chart.setAttribute("aria-label", `${row.name}: shares of right, wrong and confidently wrong pixels over training`);
+    chart.setAttribute("aria-label", `${row.name}: shares of right, unsure wrong and confidently wrong pixels over training`);
     chart.replaceChildren(
       ...[0, 0.5, 1].flatMap((share) => [
         ui.svg("line", {class: "axis", x1: 34, x2: 292, y1: Y(share), y2: Y(share)}),
@@ -54,11 +54,11 @@ kinds.snapshots = (stage, data, ui) => {
     if (i === undefined) { said.textContent = hint; return; }
     const at = i * width + j, place = Math.max(placeAt(row, times[moved.value]), 0);
     const label = ui.slice(row.label, filter.value, place).values[at], sure = ui.slice(row.confidence, place).values[at];
-    said.textContent = `${row.name}: ${names[label]}, ${Math.round(100 * sure)} % sure; truth: ${names[truth.values[at]]}`;
+    said.textContent = `${row.name}: ${names[label]}, ${Math.round(100 * sure)}\u00a0% sure; truth: ${names[truth.values[at]]}`;
   };
 
   const moved = ui.slider({label: "iteration", texts: times.map(String), value: times.length - 1}, draw);
-  const confident = ui.slider({label: "confident from", min: 50, max: 99, value: 90, words: (v) => `${v} %`}, draw);
+  const confident = ui.slider({label: "confident from", min: 50, max: 99, value: 90, words: (v) => `${v}\u00a0%`}, draw);
   const look = ui.choice({label: "colours show", options: ["right and wrong", "classes"]}, draw);
   const filter = ui.choice({label: "filter", options: data.filters}, draw);
   const key = ui.element("ul", {class: "legend"}), said = ui.line(false);

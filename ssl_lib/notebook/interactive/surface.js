@@ -12,7 +12,7 @@ const farther = (classes, than) => {
 kinds.surface = (stage, data, ui) => {
   const {rows, truth, names, unit, clip, fine} = data, {element} = ui, UNKNOWN = -32768, STEPS = 20, TRUTH = [240, 228, 66];
   const classes = names.slice(1), stops = data.map.map(ui.rgb), one = (colour) => Float32Array.from({length: 3}, (_, k) => colour[k]);
-  const long = (value) => `${Number(value.toPrecision(3))} ${unit}`, percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const long = (value) => `${Number(value.toPrecision(3))} ${unit}`, percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
   // Solids for `draw`: a vertex's step of 254 from -clip to clip; one colour where no distance is known.
   const solid = (part, k, colour) => {
@@ -115,7 +115,7 @@ kinds.surface = (stage, data, ui) => {
   const which = ui.choice({label: "class", options: ["all classes", ...classes]}, soon);
   const bar = element("div"), paint = () => bar.replaceChildren(ui.bar(colour, [`≤ −${long(clip)}, inside`, `0`, `≥ ${long(clip)}, outside`]));
   const slider = ui.slider({label: `farther than, ${unit}`, max: STEPS, value: data.near, words: (v) => String(Number((v * clip / STEPS).toPrecision(3)))}, () => { paint(); soon(); });
-  const zoom = ui.slider({label: "zoom", min: 50, max: 300, step: 10, value: 100, words: (v) => `${v} %`}, soon);
+  const zoom = ui.slider({label: "zoom", min: 50, max: 300, step: 10, value: 100, words: (v) => `${v}\u00a0%`}, soon);
   const wire = ui.tick({label: "wire frame of the truth (yellow)", checked: false}, soon);
   const line = ui.line();
   line.textContent = HELP;

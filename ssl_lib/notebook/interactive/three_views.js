@@ -2,7 +2,7 @@ kinds.three_views = (stage, data, ui) => {
   const {grey, factors, truth, organs, root, names, colours, views} = data, {element, svg} = ui;
   const shape = truth.shape, voxels = truth.values.length, classes = names.length, each = views.map((_, v) => v);
   const DASHES = [[], [6, 3], [2, 2.5], [8, 2, 2, 2]], MARK = "#F0E442";
-  const called = (v) => `view ${v + 1}`, percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+  const called = (v) => `view ${v + 1}`, percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
   // --- the method's formulas, at one voxel
 

@@ -39,7 +39,7 @@ kinds.wipe = (stage, data, ui) => {
   };
   ["pointerdown", "pointermove"].forEach((kind) => stack.addEventListener(kind, move));
 
-  const place = ui.slider({label: "handle", max: 100, value: 50, words: (v) => `${v} %`}, draw);
+  const place = ui.slider({label: "handle", max: 100, value: 50, words: (v) => `${v}\u00a0%`}, draw);
   const left = ui.choice({label: "left", options: maps, value: 0}, draw);
   const right = ui.choice({label: "right", options: maps, value: Math.min(1, truth)}, draw);
   const scan = ui.choice({label: "test scan", options: scans.map(({words}) => words)}, build);

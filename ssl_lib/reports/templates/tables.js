@@ -1,5 +1,6 @@
 // Tables with a column of numbers are sorted by their headings: up, down, and back as they were.
 document.querySelectorAll("table").forEach((table) => {
+  if (table.closest(".ssl-piece")) return; // part of an interactive figure
   const body = table.tBodies[0];
   const rows = body ? Array.from(body.rows) : [];
   const headings = table.tHead ? Array.from(table.tHead.rows[0].cells) : [];
