@@ -231,7 +231,8 @@ def _seeds(results: Sequence[Result], row: str) -> set[int]:
 
 
 def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
+    text = f"{value:+.3f}".replace("-", "−")
+    return text[1:] if round(value, 3) == 0 else text
 
 
 def _read(results: Sequence[Result], what: str, text: str) -> HTML:
