@@ -54,7 +54,7 @@ def class_gain_chart(
             gains = [class_gain(results, row, reference, index, score) for row in met]
             shift = 0.64 * ((number + 0.5) / len(classes) - 0.5)
             _marks(ax, gains, shift, index, names[index])
-        ax.set(xlabel=_quantity(results, met[0], score))
+        ax.set_xlabel(_quantity(results, met[0], score), fontsize=8.5)
         ax.locator_params(axis="x", nbins=4)
         ax.spines["left"].set_visible(False)
     names = [two_lines(row_name(row), 20) for row in met]
