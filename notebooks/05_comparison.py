@@ -99,6 +99,15 @@ from ssl_lib.evaluation.classes import classes_of
 from ssl_lib.evaluation.learning_curves import learning_curves
 from ssl_lib.notebook.comparison_tables import class_sentence, class_table, updates_sentence
 from ssl_lib.notebook.comparison_tables import variance_sentence, variance_table
+from ssl_lib.notebook.comparison_words import (
+    cost_table,
+    one_scan_sentence,
+    patients_sentence,
+    readings_sentence,
+    seconds_sentence,
+    watched_sentence,
+)
+from ssl_lib.utils.words import counted
 
 NOTEBOOK = "05_comparison"
 
@@ -114,10 +123,9 @@ def methods_alone(runs):
 work_in_project()  # relative paths start there, wherever the kernel was started
 everything = methods_alone(read_rows(RESULTS_DIR, profile=PROFILE))
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
-print(
-    f"Stored at the profile {PROFILE}: {len(everything)} (cohort and seed each); {len(results)} of"
-    f" them for {DATASET} with N_LABELLED={N_LABELLED}."
-)
+there = f"{counted(len(everything), 'run')}, each of one cohort and one seed"
+here = f"{len(results)} for {DATASET} with N_LABELLED={N_LABELLED}"
+print(f"Stored at the profile {PROFILE}: {there}; {here}.")
 
 # %% [markdown]
 # A method is represented by the network that its paper would test, one network each, so that an
@@ -200,7 +208,8 @@ ask(
 # ## Where does this end?
 #
 # With this picture: every test scan of every stored seed, for the baselines and the methods. The
-# honest opponent is the strong baseline. What all labels would bring is the last row.
+# honest opponent is the strong baseline. A row with all labels, where it is stored, is the last
+# one.
 
 # %% tags=["first-figure"]
 ALT_ROWS = "Dice of every test scan for the baselines and the methods, with means and intervals."
@@ -307,6 +316,11 @@ ALT_FOREST = "Differences to the strong baseline for each method, with intervals
 if against_strong:
     show(figures.forest(against_strong, margin=MARGINS["dice"], results=results), alt=ALT_FOREST)
 
+# %% tags=["results"]
+if against_strong:
+    display(one_scan_sentence(results, against_strong))
+    display(patients_sentence(results, against_strong))
+
 # %% [markdown]
 # **Task 2. The best of five.** Five methods without any effect; how often is at least one of them
 # "significant" at 0.05 without correction? Write `false_alarm(m)` for independent tests.
@@ -345,9 +359,9 @@ check(
 # Small dots are seeds: if they lie further apart than the bar is long, the luck of training weighs
 # more than the choice of test scans, and three seeds are few.
 #
-# **Try it.** Change the measure, and the cohort where several are stored. Distances are turned
-# round, so that right is always better. Does a method that gains Dice also gain in the worst places
-# (95HD)?
+# **Try it.** Change the measure, and the cohort where several are stored. Of a distance the figure
+# shows by how much it is *reduced*, so that right is always better. Does a method that gains Dice
+# also gain in the worst places (95HD)?
 
 # %%
 MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
@@ -363,7 +377,14 @@ def forest_of(measure, cohort=FIRST):
     """The forest of one measure and one cohort, against the strong baseline."""
     score = MEASURES[measure]
     made = compare_rows(cohorts[cohort], pairs, score=score)
-    return figures.forest(made, margin=MARGINS[score], quantity=measure, results=cohorts[cohort])
+    return figures.forest(made, margin=MARGINS[score], score=score, results=cohorts[cohort])
+
+
+# %% tags=["widget"]
+def said_of(measure, cohort=FIRST):
+    """What the forest of a measure shows, in words."""
+    gained = figures.gained_words(cohorts[cohort], MEASURES[measure])
+    return f"{gained}, each row against the strong baseline, {cohort}."
 
 
 # %% tags=["widget"]
@@ -374,13 +395,13 @@ if comparable:
     explore(
         forest_of,
         wanted_bytes=300_000,
-        alt=lambda measure, cohort=FIRST: f"{measure} minus that of the strong baseline, {cohort}.",
+        alt=said_of,
         **chosen,
     )
 
 # %% [markdown]
-# **Task 3.** Judge an interval. A method against the strong baseline: +0.001 Dice, 95 % interval
-# from -0.004 to +0.006. The margin is 0.01.
+# **Task 3.** Judge an interval. A method against the strong baseline: +0.005 Dice, 95 % interval
+# from +0.002 to +0.008. The margin is 0.01.
 
 # %% tags=["predict"]
 ask(
@@ -392,8 +413,8 @@ ask(
     ),
     answer="As good as equal",
     because=(
-        "The whole interval lies inside the margin. From -0.02 to +0.022 it would show "
-        "nothing, with the same mean."
+        "The gain is real, for the interval lies above zero. But the whole interval lies inside "
+        "the margin: too small to change a method for."
     ),
 )
 
@@ -505,28 +526,25 @@ if with_curve:
 #
 # Equal updates are not equal work. A second network, eight passes for an uncertainty, a filter: all
 # of it is in the seconds. They are those of each row's fastest stored seed, because other work on a
-# machine only adds to them; not all rows were trained on one machine at one time. Two rows that do
-# the same work, the strong baseline and all labels, show how far the seconds can be trusted.
+# machine only adds to them; not all rows were trained on one machine at one time. Trainings that do
+# the same work show how far the seconds can be trusted.
 
 # %% tags=["figure"]
 ALT_COST = "Mean Dice of each row against its seconds of training."
 if shown:
     show(figures.dice_against_seconds(results, shown), alt=ALT_COST)
 
-
 # %% tags=["results"]
-seconds = {row: seconds_of(results, row) for row in shown}
-times = [(row_name(row), f"{seconds[row] / seconds[shown[0]]:.1f}") for row in shown]
-if times:
-    words = f"Seconds of training, divided by those of {row_words(shown[0])}."
-    display(plain_table(("Row", "times as long"), times, words))
+if shown:
+    display(seconds_sentence(results))
+    display(cost_table(results, shown))
 
 # %% [markdown]
 # ## How few labels?
 #
-# Unlabelled scans should help most where labels are few. Lines join the means of the seeds. Rows
-# that were measured at fewer numbers of labels than others are left out. It takes two numbers of
-# labels at one profile.
+# Unlabelled scans should help most where labels are few. Lines join the means of the seeds; bars
+# reach from the worst seed to the best. Rows that were measured at fewer numbers of labels than
+# others are left out. It takes two numbers of labels at one profile.
 
 # %% tags=["figure"]
 of_dataset = [run for run in everything if run["dataset"] == DATASET]
@@ -557,27 +575,27 @@ for looks in (1, 2, 10, 20):
     print(f"best of {looks:2d} looks: {wobble[:, :looks].max(axis=1).mean():.3f}")
 
 # %% [markdown]
-# **Task 4.** Predict a number. A method stands still at 0.80; each look at the same test scans
-# wobbles with standard deviation 0.01, independently.
+# **Task 4.** Predict a number. Another method stands still at 0.70; its looks wobble with standard
+# deviation 0.02, independently.
 
 # %% tags=["predict"]
 ask(
-    "What does the best of two looks report, on average?",
+    "What does the best of five looks report, on average?",
     options=(
-        "0.800",
-        "0.806",
-        "0.820",
+        "0.702",
+        "0.723",
+        "0.740",
     ),
-    answer="0.806",
+    answer="0.723",
     because=(
-        "The larger of two normal numbers lies 0.56 standard deviations above their mean. "
-        "Twenty looks gain 0.019: more than most ideas."
+        "The largest of five normal numbers lies 1.16 standard deviations above their mean, "
+        "between the 0.56 of two and the 1.54 of ten."
     ),
 )
 
 # %% [markdown]
 # Real looks are alike (the network moves little between two of them, and the same scans judge it),
-# so less is gained. How much, the same trainings can tell, watched along the way: the last weights,
+# so less is gained. How much, trainings can tell that were watched on their way: the last weights,
 # those best on validation scans, and, **for this section and the next alone**, those best on the
 # test scans.
 
@@ -585,7 +603,8 @@ ask(
 SELECTION = Path(RESULTS_DIR).parent / "selection"
 watched_file = SELECTION / f"{DATASET}-{PROFILE}-n{N_LABELLED}.json"
 watched = watched_rows(results, shown_and_weak)
-if not watched and watched_file.exists():
+apart = not watched and watched_file.exists()
+if apart:
     watched = json.loads(watched_file.read_text())["trainings"]
 
 # %% tags=["figure"]
@@ -594,6 +613,10 @@ if watched:
     show(figures.checkpoint_choice(watched), alt=ALT_CHOICE)
 else:
     print("not watched yet: rows of the profile evening store a test curve")
+
+# %% tags=["results"]
+if watched:
+    display(watched_sentence(watched, results, apart))
 
 # %% tags=["results"]
 gains = {
@@ -634,19 +657,15 @@ else:
 # %% tags=["results"]
 if read_twice:
     display(reading_table(results, read_twice, BASELINES))
+    display(readings_sentence(results, shown_and_weak))
 
 # %% [markdown]
-# **How to read it.** Where the blue square lies far right of the diamond, the row's network is
-# right about the organ and wrong elsewhere, and a filter of three lines is worth as much as a
-# method. The other readings need runs of the profile `evening`, which stores them. Where a training
-# was much better half-way than at its end (circle), its pseudo-labels have probably fed on their
-# own mistakes; validation scans notice that as well as test scans do. A cross is what a paper would
-# have reported that looks at the test scans. How much of the way from the weak baseline to a method
-# is augmentation, the columns *minus* say.
+# The profile `evening` stores all readings, others only some.
 
 # %% [markdown]
 # **Task 5. How much was augmentation?** Write `share_of_augmentation(weak, strong, method)`: the
-# share of a method's gain over the weak baseline that the strong baseline has already.
+# share of a method's gain over the weak baseline that the strong baseline has already. The three
+# arguments are Dice; the check brings its own, so no stored weak baseline is needed.
 
 
 # %% tags=["exercise"]
@@ -739,9 +758,9 @@ if few:
 #
 # For every stored cohort, by one rule: of all methods that are better than the strong baseline, and
 # of which none is ahead by more than 0.01 Dice, the simplest that takes no more than 1.5 times as
-# long as the fastest. Simplest is the first in the order of all tables. Read the line that is
-# nearest to your own scans: as few labels, as many dimensions. Where no row is better, outline more
-# scans first.
+# long as the fastest *of these*. Simplest is the first in the order of all tables. Read the line
+# that is nearest to your own scans: as few labels, as many dimensions. Where no row is better,
+# outline more scans first.
 
 
 # %% tags=["results"]
@@ -764,8 +783,11 @@ lines = [
     (named(key[:2]), f"{len(runs[0]['parameters']['patch'])}D", key[2], *first_choice(runs))
     for key, runs in sorted(by_cohort.items())
 ]
-HEADS = ("Scans", "axes", "profile", "start with", "Dice gained", "times as long")
-plain_table(HEADS, lines, "Over the strong baseline, paired; 95 % intervals over scans.")
+HEADS = ("Scans", "axes", "profile", "start with", "Dice gained", "seconds")
+SAID = (
+    "Dice gained over the strong baseline, paired; 95 % intervals over scans. Seconds: divided by"
+)
+plain_table(HEADS, lines, f"{SAID} those of the strong baseline, fastest seed each.")
 
 # %% [markdown]
 # This is a summary of what was measured, on test scans like the rest of this page, and no choice:
@@ -853,8 +875,8 @@ plain_table(HEADS, lines, "Over the strong baseline, paired; 95 % intervals over
 #
 # **Limits.** Short schedules, small networks, few draws of the labelled scans or one, three seeds
 # at most. A method that needs a long schedule or a large volume had no chance here. The margins of
-# equivalence are our choice. The test treats scans as independent; two scans of one head are not
-# quite.
+# equivalence are our choice. Tests and intervals treat scans as independent; scans of one patient
+# are not, so such intervals are a little too narrow.
 #
 # ## References
 #

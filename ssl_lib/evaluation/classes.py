@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -18,15 +19,16 @@ SIGNS = {"dice": 1.0, "jaccard": 1.0, "hd95": -1.0, "asd": -1.0}
 
 @dataclass(frozen=True)
 class ClassGains:
-    """Mean gain over the reference of each class, for several rows together.
+    """Gain over the reference of each class, for several rows together.
 
     `over_next` is the gain of the class that gains most minus that of the next one, scan by scan;
-    None with one class.
+    None with one class. `leads` counts for each class the rows in which it gains most.
     """
 
     rows: tuple[str, ...]
     gains: dict[int, Interval]
     over_next: Interval | None
+    leads: Mapping[int, int]
 
     @property
     def order(self) -> list[int]:
@@ -63,29 +65,40 @@ def class_gain(
 def class_gains(
     results: Sequence[Result], rows: Sequence[str], reference: str, score: str = "dice"
 ) -> ClassGains:
-    """The gains of each class, averaged over seeds and rows in each scan, intervals over scans.
+    """The gains of each class: in each scan the mean over seeds and the median over rows, so that
+    one row alone decides nothing; intervals over scans.
 
     Rows that never meet the reference in a run are left out. Raises `InputError` if none does.
     """
     met = rows_beside(results, rows, reference)
-    table = {
-        index: _mean_gain(results, met, reference, index, score) for index in classes_of(results)
-    }
-    gains = {index: bootstrap_interval(values) for index, values in table.items()}
-    found = ClassGains(tuple(met), gains, None)
+    table = {index: _gains(results, met, reference, index, score) for index in classes_of(results)}
+    middle = {index: np.array([nan_median(scan) for scan in t.T]) for index, t in table.items()}
+    gains = {index: bootstrap_interval(values) for index, values in middle.items()}
+    leads = Counter(
+        max(table, key=lambda index: np.nan_to_num(nan_mean(table[index][place]), nan=-np.inf))
+        for place in range(len(met))
+    )
+    found = ClassGains(tuple(met), gains, None, leads)
     if len(gains) < 2 or any(np.isnan(gain.mean) for gain in gains.values()):
         return found
     first, second, *_ = found.order
-    return ClassGains(found.rows, gains, bootstrap_interval(table[first] - table[second]))
+    over_next = bootstrap_interval(middle[first] - middle[second])
+    return replace(found, over_next=over_next)
 
 
-def _mean_gain(
+def _gains(
     results: Sequence[Result], rows: Sequence[str], reference: str, index: int, score: str
-) -> Float[np.ndarray, " scan"]:
-    """For each scan the mean gain of the rows in one class; every row counts alike."""
+) -> Float[np.ndarray, "row scan"]:
+    """For each row and scan the gain in one class, mean over seeds."""
     tables = []
     for row in rows:
         found = paired_difference(results, row, reference, score, index)
         means = [nan_mean(scan) for scan in found.values.T]
         tables.append(dict(zip(found.identities, means, strict=True)))
-    return np.array([SIGNS[score] * nan_mean([t[name] for t in tables]) for name in tables[0]])
+    return SIGNS[score] * np.array([[t[name] for name in tables[0]] for t in tables])
+
+
+def nan_median(values: Float[np.ndarray, " row"]) -> float:
+    """The median of the values that are known; NaN without any."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")

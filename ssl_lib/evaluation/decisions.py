@@ -294,6 +294,13 @@ def selection_gain(training: Mapping[str, Any], kind: Choice) -> float:
     return training["test"][chosen[kind]] - training["test"][chosen["last"]]
 
 
+def median_training(trainings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The training whose gain by the best look at the test scans is the median of all (of two in
+    the middle the smaller): one to show, chosen by no extreme."""
+    ranked = sorted(trainings, key=lambda one: selection_gain(one, "test_best"))
+    return ranked[(len(ranked) - 1) // 2]
+
+
 def missing_rows(
     results: Sequence[Result], rows: Sequence[str], seeds: Sequence[int]
 ) -> Mapping[tuple[str, str, int], dict[tuple[int, ...], list[str]]]:

@@ -39,6 +39,7 @@ from ssl_lib.figures.leaderboard import (
     dice_by_labels,
     difference_text,
     forest,
+    gained_words,
     reading_choice,
 )
 from ssl_lib.figures.learning_curves import learning_curve_panels
@@ -105,6 +106,7 @@ __all__ = [
     "folder_overview",
     "forest",
     "fusion_strip",
+    "gained_words",
     "gains_by_labels",
     "house_style",
     "influence_maps",

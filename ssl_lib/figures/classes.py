@@ -20,6 +20,7 @@ from ssl_lib.figures.style import (
     house_style,
     marked,
     new_figure,
+    two_lines,
 )
 from ssl_lib.methods import row_name
 
@@ -51,22 +52,16 @@ def class_gain_chart(
             ax.axhspan(place - 0.5, place + 0.5, color=INK, alpha=0.05, linewidth=0)
         for number, index in enumerate(classes):
             gains = [class_gain(results, row, reference, index, score) for row in met]
-            shift = -0.14 + 0.58 * (number + 0.5) / len(classes)
+            shift = 0.64 * ((number + 0.5) / len(classes) - 0.5)
             _marks(ax, gains, shift, index, names[index])
-        ax.set(xlabel=_quantity(results, met[0], score), yticks=[])
+        ax.set_xlabel(_quantity(results, met[0], score), fontsize=8.5)
         ax.locator_params(axis="x", nbins=4)
         ax.spines["left"].set_visible(False)
-    for place, row in enumerate(met):
-        axes[0].text(
-            0,
-            place - 0.33,
-            row_name(row),
-            transform=axes[0].get_yaxis_transform(),
-            fontsize=9,
-            va="center",
-            in_layout=False,
-            bbox={"facecolor": "#f4f4f4" if place % 2 else "white", "linewidth": 0, "pad": 0.5},
-        )
+    names = [two_lines(row_name(row), 20) for row in met]
+    axes[0].set_yticks(range(len(met)), names, color=INK, fontsize=8.5)
+    for ax in axes:
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", visible=False)
     axes[0].set_ylim(len(met) - 0.5, -0.5)
     axes[-1].set_zorder(-1)
     handles, labels = axes[0].get_legend_handles_labels()

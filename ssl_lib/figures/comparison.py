@@ -33,6 +33,7 @@ from ssl_lib.figures.style import (
     marked,
     new_figure,
     row_look,
+    row_marker,
     two_lines,
 )
 from ssl_lib.figures.ticks import set_round_ticks
@@ -157,34 +158,24 @@ def _ordered_rows(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _points(ax: Axes, everything: Mapping[str, ScanScores]) -> None:
-    """One marker for each scan and seed of all rows, above the mean; the shape tells the seed."""
-    import seaborn  # brings pandas along: only where it draws
-
+    """One marker for each scan and seed of all rows, above the mean: the marker is that of the row
+    in every figure, hollow for a method without its idea; the height tells the seed."""
     seeds = sorted({seed for scores in everything.values() for seed in scores.seeds})
-    points: dict[str, list] = {"score": [], "place": [], "row": [], "seed": []}
+    heights = np.linspace(-0.32, -0.08, len(seeds)) if len(seeds) > 1 else [-0.18]
+    at = dict(zip(seeds, heights, strict=True))
     for place, (row, scores) in enumerate(everything.items()):
-        count = len(scores.seeds)
-        heights = np.linspace(-0.32, -0.08, count) if count > 1 else [-0.18]
-        for seed, values, height in zip(scores.seeds, scores.values, heights, strict=True):
-            points["score"] += values.tolist()
-            points["place"] += [place + height] * values.size
-            points["row"] += [row] * values.size
-            points["seed"] += [seed] * values.size
-    seaborn.scatterplot(
-        points,
-        x="score",
-        y="place",
-        hue="row",
-        palette={row: row_look(row)["color"] for row in everything},
-        style="seed",
-        style_order=seeds,
-        markers=[MARKERS[number % len(MARKERS)] for number in range(len(seeds))],
-        s=24,
-        alpha=0.5,
-        linewidth=0,
-        legend=False,
-        ax=ax,
-    )
+        look = row_look(row)
+        for seed, values in zip(scores.seeds, scores.values, strict=True):
+            ax.scatter(
+                values,
+                np.full(values.size, place + at[seed]),
+                s=24,
+                marker=row_marker(row),
+                facecolors=look["markerfacecolor"],
+                edgecolors=look["color"],
+                linewidths=0.8,
+                alpha=0.5,
+            )
 
 
 def _mean(ax: Axes, place: int, interval: Interval) -> None:
@@ -193,16 +184,14 @@ def _mean(ax: Axes, place: int, interval: Interval) -> None:
 
 
 def _seed_legend(figure: Figure, results: Sequence[Mapping[str, Any]], bars: bool) -> None:
-    """Which marker is which seed, and what the diamond is."""
-    seeds = sorted({result["seed"] for result in results})
-    look: dict[str, Any] = {"color": QUIET, "linestyle": "", "markersize": 5}
-    handles = [
-        Line2D([], [], marker=MARKERS[i % len(MARKERS)], label=f"a scan, seed {seed}", **look)
-        for i, seed in enumerate(seeds)
-    ]
+    """What a small marker is, which height is which seed, and what the diamond is."""
+    seeds = [str(seed) for seed in sorted({result["seed"] for result in results})]
+    words = f"a test scan; seeds {', '.join(seeds)} from top to bottom"
+    words = words if len(seeds) > 1 else f"a test scan, seed {seeds[0]}"
+    scan = Line2D([], [], color=QUIET, linestyle="", markersize=5, marker="o", label=words)
     label = "mean, 95 % interval" if bars else "mean"
     mean = Line2D([], [], color=INK, marker="D", linewidth=2.6 * bars, label=label)
-    figure.legend(handles=[*handles, mean], loc="outside lower center", ncols=4)
+    figure.legend(handles=[scan, mean], loc="outside lower center", ncols=2)
 
 
 def _verdict(
@@ -274,7 +263,7 @@ def gains_by_labels(
     ax = figure.subplots()
     ax.axhline(0, color=QUIET, linewidth=1)
     for place, (words, pair) in enumerate(pairs.items()):
-        shift = 0.16 * (place - (len(pairs) - 1) / 2)
+        shift = 0.06 * (place - (len(pairs) - 1) / 2)
         here = {n: [r for r in met[words] if r["n_labelled"] == n] for n in numbers}
         places = [number for number, runs in enumerate(here.values()) if runs]
         gaps = [

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, ScalarFormatter
 
 from ssl_lib.data.published import counted_by
 from ssl_lib.evaluation.decisions import (
     Choice,
     Comparison,
     chosen_looks,
+    median_training,
     readings,
     seconds_of,
     selection_gain,
 )
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.figures.style import (
     BLUE,
     FAINT,
@@ -48,14 +52,15 @@ def forest(
     comparisons: Sequence[Comparison],
     *,
     margin: float,
-    quantity: str = "Dice",
+    score: str = "dice",
     names: Sequence[str] | None = None,
     results: Results = (),
 ) -> Figure:
     """One line a comparison: a dot for each seed, the mean with its 95 % interval, the verdict.
 
     The grey band is the region of practical equivalence, plus and minus `margin`. `names` replaces
-    the names of the rows. `results`, where the comparisons come from, mark those of a smoke run.
+    the names of the rows. `results`, where the comparisons come from, mark those of a smoke run and
+    know the unit of `score`; the axis of a distance says by how much it is reduced.
     """
     if not comparisons:
         raise InputError("there is nothing to compare", fix="run more rows or seeds first")
@@ -68,15 +73,35 @@ def forest(
         _difference(ax, place, one)
         right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
     dots = "; dots: seeds" * any(one.interval.n_seeds > 1 for one in comparisons)
-    ax.set(xlabel=f"difference in {quantity}, right is better{dots}", ylim=(len(names) - 0.5, -0.6))
+    words = gained_words(results, score)
+    ax.set(xlabel=f"{words}, right is better{dots}", ylim=(len(names) - 0.5, -0.6))
     ax.locator_params(axis="x", nbins=5)
     ax.set_yticks(range(len(names)), [two_lines(name) for name in names], color=INK, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()
     brackets = " [95 % interval]" * any(one.interval.known for one in comparisons)
-    right.set_title(f"difference{brackets}\ncorrected p, verdict", loc="left", fontsize=8.5)
+    what = "reduced by" if score in DISTANCES else "difference"
+    right.set_title(f"{what}{brackets}\ncorrected p, verdict", loc="left", fontsize=8.5)
     return marked(figure, results)
+
+
+DISTANCES = ("hd95", "asd")
+"""Scores of which less is better."""
+
+
+def gained_words(results: Results, score: str) -> str:
+    """What a positive difference in a score is called, with the unit where results tell it: a
+    distance of a better row is smaller, so it is the reference minus the row."""
+    if score not in DISTANCES:
+        return f"difference in {SCORE_NAMES[score]}"
+    rows = (row for run in results for row in run["rows"].values())
+    unit = next((row["units"][score] for row in rows), "")
+    return f"{SCORE_NAMES[score]} reduced by" + f" ({_plural(unit)})" * bool(unit)
+
+
+def _plural(unit: str) -> str:
+    return "voxels" if unit == "voxel" else unit
 
 
 def difference_text(one: Comparison) -> str:
@@ -98,69 +123,79 @@ def difference_text(one: Comparison) -> str:
 
 @house_style()
 def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
-    """Mean Dice of each row, with its interval, against the seconds of its fastest training.
+    """Mean Dice of each row, with its interval, against the seconds of its fastest training, on a
+    logarithmic axis: rows take from one to many times as long.
 
-    Names stand beside their points on lines of their own, so that they never overlap.
+    Names stand beside the figure on lines of their own, so that they never overlap. A row of one
+    seed says so where others have more.
     """
     figure = new_figure(height=3.6)
     ax, legend = figure.subplots(1, 2, width_ratios=(1.9, 1))
-    for place, row in enumerate(rows):
+    found = {row: bootstrap_interval(scan_scores(results, row).values) for row in rows}
+    most = max(gap.n_seeds for gap in found.values())
+    for place, (row, gap) in enumerate(found.items()):
         marker = MARKERS[place % len(MARKERS)]
-        gap = bootstrap_interval(scan_scores(results, row).values)
-        seconds = seconds_of(results, row)
         reach = [[max(0.0, gap.mean - gap.low)], [max(0.0, gap.high - gap.mean)]]
         look = {key: value for key, value in row_look(row).items() if key != "linestyle"}
-        ax.errorbar(seconds, gap.mean, reach, marker=marker, capsize=3, markersize=8, **look)
-        legend.plot([], [], marker=marker, linestyle="", label=row_name(row), **look)
-    ax.set(xlabel="seconds of training, warm-up included", ylabel="Dice, mean over test scans")
-    ax.set_xlim(left=0)
+        ax.errorbar(
+            seconds_of(results, row),
+            gap.mean,
+            reach,
+            marker=marker,
+            capsize=3,
+            markersize=8,
+            **look,
+        )
+        name = two_lines(row_name(row)) + ", one seed" * (gap.n_seeds == 1 < most)
+        legend.plot([], [], marker=marker, linestyle="", label=name, **look)
+    ax.set(xlabel="seconds of training, warm-up included (logarithmic)")
+    ax.set(ylabel="Dice, mean over test scans", xscale="log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.minorticks_off()
+    ax.margins(x=0.1)
     legend.set_axis_off()
-    handles, labels = legend.get_legend_handles_labels()
-    legend.legend(handles, [two_lines(label) for label in labels], loc="center left", fontsize=8)
+    legend.legend(loc="center left", fontsize=8)
     return marked(figure, results)
 
 
+STEP = 0.012
+"""How far apart the rows of one number of labels stand, as a share of the way to the next number: a
+few pixels, so that a point is still read at its number."""
+
+
 @house_style()
-def dice_by_labels(results: Results, rows: Sequence[str]) -> Figure:
-    """Mean Dice of each row against the number of labelled scans; bars reach over all seeds."""
+def dice_by_labels(
+    results: Results, rows: Sequence[str], ceiling: str = "supervised_all"
+) -> Figure:
+    """Mean Dice of each row against the number of labelled scans; bars reach from the worst seed to
+    the best. The row `ceiling`, which has all labels whatever their number, is a line across."""
     numbers = sorted({result["n_labelled"] for result in results})
     figure = new_figure(height=3.6)
     ax = figure.subplots()
-    import seaborn  # brings pandas along: only where it draws
-
-    means = [
-        (str(n), row_name(row), dice)
-        for row in rows
-        for n in numbers
-        for dice in _seed_means([r for r in results if r["n_labelled"] == n], row)
-    ]
-    data = dict(zip(("labels", "row", "dice"), map(list, zip(*means, strict=True)), strict=True))
-    looks = {row_name(row): row_look(row) for row in rows}
-    shared = {
-        "data": data,
-        "x": "labels",
-        "y": "dice",
-        "order": [str(number) for number in numbers],
-        "hue": "row",
-        "hue_order": list(looks),
-        "palette": {name: look["color"] for name, look in looks.items()},
-        "ax": ax,
-    }
-    seaborn.pointplot(
-        **shared,
-        dodge=0.09 * (len(rows) - 1),
-        errorbar=("pi", 100),
-        markers=[row_marker(row) for row in rows],
-        linestyles=[look["linestyle"] for look in looks.values()],
-        linewidth=1.6,
-        legend=True,
-    )
-    if (legend := ax.get_legend()) is not None:
-        legend.remove()
+    lines = [row for row in rows if row != ceiling]
+    for place, row in enumerate(lines):
+        seeds = [_seed_means([r for r in results if r["n_labelled"] == n], row) for n in numbers]
+        there = [at for at, values in enumerate(seeds) if values]
+        means = np.array([nan_mean(seeds[at]) for at in there])
+        ends = np.array([[min(seeds[at]), max(seeds[at])] for at in there]).T
+        shift = STEP * (place - (len(lines) - 1) / 2)
+        ax.errorbar(np.array(there) + shift, means, np.abs(ends - means), linewidth=1.4,
+                    elinewidth=1, marker=row_marker(row), markersize=6, label=row_name(row),
+                    **row_look(row))  # fmt: skip
+    if ceiling in rows:
+        level = nan_mean([dice for n in numbers for dice in _seed_means(
+            [r for r in results if r["n_labelled"] == n], ceiling)])  # fmt: skip
+        colour = row_look(ceiling)["color"]
+        ax.axhline(level, color=colour, linestyle="--", label=row_name(ceiling))
     units = sorted({counted_by(result["dataset"]) for result in results})
-    ax.set(xlabel=f"labelled {' or '.join(units)}s", ylabel="Dice, mean over test scans")
-    ax.set_xlim(-0.5, len(numbers) - 0.5)
-    figure.legend(loc="outside lower center", ncols=2)
+    words = f"labelled {' or '.join(units)}s; bars: worst to best seed"
+    ax.set(xlabel=words, ylabel="Dice, mean over test scans")
+    ax.set_xticks(range(len(numbers)), [str(number) for number in numbers])
+    ax.set_xlim(-0.3, len(numbers) - 0.7)
+    named = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    order = sorted(named, key=lambda name: [row_name(row) for row in rows].index(name))
+    figure.legend([named[name] for name in order], order, loc="outside lower center", ncols=2)
     return marked(figure, results)
 
 
@@ -213,7 +248,8 @@ def reading_choice(results: Results, rows: Sequence[str], baselines: Sequence[st
 
 @house_style()
 def checkpoint_choice(trainings: Sequence[Mapping[str, Any]]) -> Figure:
-    """What choosing a checkpoint buys: one training's curves, and the gain for every row and seed.
+    """What choosing a checkpoint buys: the curves of the training with the median gain, and the
+    gain for every row and seed.
 
     `trainings` are those of `watched_rows`, or of a file in `reports/selection/`; gains are over
     the last weights.
@@ -221,7 +257,7 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, Any]]) -> Figure:
     rows = list(dict.fromkeys(str(one["row"]) for one in trainings))
     figure = new_figure(height=max(3.4, 0.9 + 0.42 * len(rows)))
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    _watched(left, trainings[0])
+    _watched(left, median_training(trainings))
     shifts: dict[Choice, float] = {"validation_best": -0.14, "test_best": 0.14}
     for kind, shift in shifts.items():
         words, marker, colour = CHOICES[kind]

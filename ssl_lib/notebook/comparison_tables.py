@@ -62,8 +62,8 @@ def _class_cell(results: Sequence[Result], row: str, score: str, index: int) -> 
 
 def class_sentence(results: Sequence[Result], rows: Sequence[str], names: Sequence[str]) -> HTML:
     """Which class gains most from the unlabelled scans, in Dice and in 95HD: the gains over the
-    strong baseline, averaged over the rows, and whether the first class is told apart from the
-    next one. A smoke run has no such sentence."""
+    strong baseline, their median over the rows, in how many rows that class is first, and whether
+    it is told apart from the next one. A smoke run has no such sentence."""
     if note := smoke_note(results):
         return read_from("figure", note)
     parts = [_gains_in_words(results, rows, names, score) for score in ("dice", "hd95")]
@@ -77,7 +77,7 @@ def _gains_in_words(
     digits = 3 if score == "dice" else 1
     each = [f"{names[k]} {_interval(found.gains[k], digits, '+')}" for k in found.order]
     count = len(found.rows)
-    whose = row_name(found.rows[0]) if count == 1 else f"mean of {count} rows"
+    whose = row_name(found.rows[0]) if count == 1 else f"median of {count} rows"
     begins = (
         f"Dice gained over the strong baseline ({whose} with unlabelled scans)"
         if score == "dice"
@@ -91,8 +91,9 @@ def _gains_in_words(
     ending = "" if told else ": not told apart"
     if found.gains[found.order[0]].mean <= 0:
         return f"{text} No class gains."
-    average = " on average over the rows" if count > 1 else ""
-    return f"{text} The {first} gains most{average}, {gap} more than the next class{ending}."
+    rows_led = found.leads.get(found.order[0], 0)
+    rows_too = f"; it gains most in {rows_led} of {count} rows" if count > 1 else ""
+    return f"{text} The {first} gains most, {gap} more than the next class{ending}{rows_too}."
 
 
 def updates_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_lib.data.published import PUBLISHED, counted_by
-from ssl_lib.utils.words import counted
 
 Result = Mapping[str, Any]
 
@@ -80,10 +79,12 @@ def _has_seed(notes: Mapping[str, Any]) -> bool:
 
 
 def _seed_facts(notes: Mapping[str, Any], results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Which seed the page shows, and of which runs are stored: "0 (of 3 runs: 0, 1, 2)"."""
+    """Which seed the page trained or loaded, which seeds the notebook was run with, and that tables
+    take more: "0 (runs of this notebook: 0, 1, 2); tables take all stored seeds of a row"."""
     seeds = sorted({int(result["seed"]) for result in results})
-    of = f" (of {counted(len(seeds), 'run')}: {', '.join(map(str, seeds))})" if seeds else ""
-    return [("Seed shown", f"{notes.get('seed', '?')}{of}")]
+    of = f" (runs of this notebook: {', '.join(map(str, seeds))})" if seeds else ""
+    seed = notes.get("seed", "?")
+    return [("Seed shown", f"{seed}{of}; tables take all stored seeds of a row")]
 
 
 def _result_of(notes: Mapping[str, Any], results: Sequence[Result]) -> Result | None:

@@ -24,6 +24,7 @@ from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import ablations, in_order, row_name, row_words
 from ssl_lib.notebook.files import write_text
+from ssl_lib.utils.words import counted
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
@@ -141,7 +142,7 @@ def _gain(read: Mapping[str, float], name: str) -> str:
     """What another reading adds to the last weights' Dice."""
     if name not in read:
         return "–"
-    return f"{read[name] - read['last weights']:+.3f}".replace("-", "−")
+    return signed(read[name] - read["last weights"])
 
 
 TABLES = {
@@ -154,13 +155,26 @@ TABLES = {
 
 
 def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
-    """The table's lines: the level of the strong baseline, then each row's difference to it."""
+    """The table's lines: the level of the strong baseline, how many seeds most rows have, then each
+    row's difference to the baseline. A row with fewer seeds says so."""
     columns = [differences(results) for results in stored.values()]
     levels = [nan_mean(scan_scores(results, STRONG).values) for results in stored.values()]
-    lines = [[row_name(STRONG), *(f"{level:.3f}" for level in levels)]]
+    most = [max(one.interval.n_seeds for one in column.values()) for column in columns]
+    lines = [
+        [row_name(STRONG), *(f"{level:.3f}" for level in levels)],
+        ["Seeds", *map(str, most)],
+    ]
     for row in (*METHODS, CEILING):
-        lines.append([row_name(row), *(cell(column.get(row)) for column in columns)])
+        made = [column.get(row) for column in columns]
+        cells = [cell(one) + _fewer(one, count) for one, count in zip(made, most, strict=True)]
+        lines.append([row_name(row), *cells])
     return lines
+
+
+def _fewer(one: Comparison | None, most: int) -> str:
+    """The number of seeds of a difference that has fewer than others."""
+    fewer = one is not None and one.interval.n_seeds < most
+    return f", {counted(one.interval.n_seeds, 'seed')}" if one is not None and fewer else ""
 
 
 def differences(results: Results) -> dict[str, Comparison]:
@@ -174,8 +188,14 @@ def cell(one: Comparison | None) -> str:
     if one is None:
         return "–"
     gap = one.interval
-    between = f" [{gap.low:+.3f}, {gap.high:+.3f}]" if gap.known else ""
-    return f"{VERDICT_MARKERS[one.verdict]} {gap.mean:+.3f}{between}".replace("-", "−")
+    between = f" [{signed(gap.low)}, {signed(gap.high)}]" if gap.known else ""
+    return f"{VERDICT_MARKERS[one.verdict]} {signed(gap.mean)}{between}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign; one that is zero at these digits has none."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
 
 
 def main() -> None:

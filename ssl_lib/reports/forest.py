@@ -8,7 +8,7 @@ from typing import Any
 
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.methods import in_order, is_exhibit, row_name
-from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences
+from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences, signed
 from ssl_lib.utils.words import counted
 
 BEST = "mean_teacher"
@@ -63,14 +63,14 @@ def overview(results: Sequence[Mapping[str, Any]]) -> Overview | None:
     bars = [
         Bar(
             row_name(row),
-            f"{one.interval.mean:+.3f}".replace("-", "−"),
+            signed(one.interval.mean),
             one.verdict,
             counted(one.interval.n_seeds, "seed") if one.interval.n_seeds < most else "",
             *(place(value) for value in (one.interval.mean, one.interval.low, one.interval.high)),
         )
         for row, one in ((row, found[row]) for row in in_order(found) if not is_exhibit(row))
     ]
-    left, right = (f"{value:+.2f}".replace("-", "−") for value in (low, high))
+    left, right = (signed(value, 2) for value in (low, high))
     return Overview(TWO_CORES["n_labelled"], numbers, bars, place(0.0), (left, right))
 
 

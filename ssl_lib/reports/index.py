@@ -120,8 +120,8 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
     write_glossary(pages_dir)
     for own in (True, False):
         wanted = [result for result in results if of_a_folder(result["dataset"]) == own]
-        cards = _cards(pages_dir, wanted, own)
         shown = [row for row in rows if of_a_folder(row["dataset"]) == own]
+        cards = _cards(pages_dir, wanted, shown, own)
         if cards or not own:
             _write(pages_dir, own, cards, shown, problems)
         else:
@@ -256,23 +256,28 @@ def _findings(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         return [], []
 
 
-def _cards(pages_dir: Path, results: Sequence[Result], own: bool) -> list[Card]:
+def _cards(
+    pages_dir: Path, results: Sequence[Result], rows: Sequence[Result], own: bool
+) -> list[Card]:
     """A card for each notebook that has a page, in the order of their names; on each card pages of
     the profile `smoke` come last. `own` are pages about folders, else all others."""
     pages = [(path, read_page_data(path)) for path in sorted(pages_dir.glob("*/*.html"))]
     known = [(path, page) for path, page in pages if page and of_a_folder(page.dataset) == own]
     known.sort(key=lambda pair: (pair[1].notebook, pair[1].profile == "smoke"))
     return [
-        _card(list(group), pages_dir, results)
+        _card(list(group), pages_dir, results, rows)
         for _, group in groupby(known, lambda pair: pair[1].notebook)
     ]
 
 
 def _card(
-    pages: Sequence[tuple[Path, PageData]], pages_dir: Path, results: Sequence[Result]
+    pages: Sequence[tuple[Path, PageData]],
+    pages_dir: Path,
+    results: Sequence[Result],
+    rows: Sequence[Result],
 ) -> Card:
     (path, page), number = pages[0], notebook_number(pages[0][1].notebook)
-    entries = [_entry(*pair, pages_dir, results) for pair in pages]
+    entries = [_entry(*pair, pages_dir, results, rows) for pair in pages]
     last_first = sorted((one for _, one in reversed(pages)), key=lambda one: one.profile == "smoke")
     return Card(
         number=number,
@@ -307,9 +312,21 @@ def _is_of(result: Result, page: PageData) -> bool:
     return _run(like) == _run(vars(page))
 
 
-def _entry(path: Path, page: PageData, pages_dir: Path, results: Sequence[Result]) -> Entry:
+def _entry(
+    path: Path,
+    page: PageData,
+    pages_dir: Path,
+    results: Sequence[Result],
+    rows: Sequence[Result],
+) -> Entry:
+    """A page on its card. The difference takes all stored seeds of the two rows on the page's
+    scans, as the page's tables do; where no row files hold both, the notebook's own runs."""
     own = [r for r in results if _is_of(r, page)]
-    found = _difference(own, HEADLINES.get(notebook_number(page.notebook), ""))
+    scans = {result["cohort_hash"] for result in own}
+    stored = [] if page.folds else [r for r in rows if r["cohort_hash"] in scans]
+    headline = HEADLINES.get(notebook_number(page.notebook), "")
+    found = _difference([r for r in stored if _run(r) == _run(vars(page))], headline)
+    found = found or _difference(own, headline)
     return Entry(
         page=page,
         link=path.relative_to(pages_dir).as_posix(),

@@ -24,7 +24,7 @@ from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.interactive.page import Piece
 from ssl_lib.notebook.interactive.wipe import Compared, wipe
-from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES
+from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES, signed
 from ssl_lib.training.study import Study
 
 FILE = ROOT / "reports" / "opening.json"
@@ -48,7 +48,7 @@ def opening(study: Study) -> Piece:
     cases = {case.case_id: case for case in study.cohort.test}
     scans = [
         Compared(
-            f"{label}, {gains[case]:+.2f}".replace("-", "−"),
+            f"{label}, {signed(gains[case])}",
             cases[case],
             truths[case],
             {words[name]: maps[name][case] for name in maps},
@@ -72,8 +72,8 @@ def _alt(gains: Sequence[float]) -> str:
         "A heart in MRI, segmented by a network that learnt from the labels of "
         f"{TWO_CORES['n_labelled']} patients (left), and by the mean teacher, which learnt from "
         f"these and from unlabelled scans (right). Of {len(gains)} test scans, those at the "
-        f"quartiles of the gain in Dice (seed 0; median {np.median(gains):+.2f}, mean "
-        f"{np.mean(gains):+.2f}). "
+        f"quartiles of the gain in Dice (seed 0; median {signed(float(np.median(gains)))}, mean "
+        f"{signed(float(np.mean(gains)))}). "
         f"Data: ACDC ({acdc.citation}), {acdc.licence}."
     )
 

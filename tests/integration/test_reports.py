@@ -287,9 +287,9 @@ def test_the_run_card_tells_seeds_in_words() -> None:
         return dict(_seed_facts({"seed": 0}, [{"seed": seed} for seed in seeds]))["Seed shown"]
 
     assert [seed_line(), seed_line(0), seed_line(2, 0, 1)] == [
-        "0",
-        "0 (of 1 run: 0)",
-        "0 (of 3 runs: 0, 1, 2)",
+        "0; tables take all stored seeds of a row",
+        "0 (runs of this notebook: 0); tables take all stored seeds of a row",
+        "0 (runs of this notebook: 0, 1, 2); tables take all stored seeds of a row",
     ]
 
 

@@ -242,7 +242,7 @@ def test_rows_stand_in_their_order_with_paired_differences():
     ]
     shown = texts(figure)
     assert "+0.030 (+0.030 to +0.030)" in shown and "−0.020 (−0.020 to −0.020)" in shown
-    assert "(4 empty)" in shown and "a scan, seed 1" in shown
+    assert "(4 empty)" in shown and "seeds 0, 1 from top to bottom" in shown
 
 
 def test_one_test_scan_leaves_interval_and_bracket_away():

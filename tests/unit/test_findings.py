@@ -40,6 +40,11 @@ def test_a_cell_says_verdict_mean_and_interval() -> None:
     one = Comparison("umct", "supervised_strong", interval, (), 0.01, 0.01, "worse")
     assert findings.cell(one) == "▼ −0.031 [−0.040, −0.020]"
     assert findings.cell(None) == "–"
+    assert [findings.signed(value) for value in (-0.0004, 0.0, 0.0006)] == [
+        "0.000",
+        "0.000",
+        "+0.001",
+    ]
 
 
 @pytest.mark.long
