@@ -134,8 +134,7 @@ def stored_results():
 # %%
 def gain(row, reference):
     """Paired difference in Dice of two rows over scans and stored seeds, with its interval."""
-    values = paired_difference(stored_results(), row, reference).values
-    return bootstrap_interval(values)
+    return bootstrap_interval(paired_difference(stored_results(), row, reference))
 
 
 # %%

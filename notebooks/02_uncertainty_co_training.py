@@ -152,8 +152,7 @@ def trials():
 # %%
 def gain(row, reference, results=None):
     """Paired difference in Dice of two rows over scans and stored seeds, with its interval."""
-    values = paired_difference(results or stored_results(), row, reference).values
-    return bootstrap_interval(values)
+    return bootstrap_interval(paired_difference(results or stored_results(), row, reference))
 
 
 EQUAL = f"It changes by less than {MARGINS['dice']:g}"

@@ -226,6 +226,21 @@ PUBLISHED: Mapping[str, PublishedSet] = {
 }
 
 
+def patient_of_case(dataset: str, case_id: str) -> str:
+    """The patient of a scan; the scan itself where patients are not known, or have one scan each.
+
+    ACDC has two heart phases of each patient, in the hippocampus set two halves of a head.
+    """
+    if dataset == "acdc":
+        return case_id.partition("_frame")[0]
+    return PUBLISHED[dataset].patient_of(case_id) if dataset == "hippocampus" else case_id
+
+
+def drawn_by(dataset: str) -> str:
+    """What intervals and tests draw: "patients", or "scans" where patients are not known."""
+    return "patients" if dataset in ("acdc", "hippocampus") else "scans"
+
+
 def counted_by(dataset: str) -> str:
     """What labelled scans of a data set are counted by: "patient" or "scan"."""
     return PUBLISHED[dataset].unit if dataset in PUBLISHED else "scan"

@@ -58,8 +58,9 @@ def class_gain(
     results: Sequence[Result], row: str, reference: str, index: int, score: str = "dice"
 ) -> Interval:
     """The paired gain of a row in one class, positive where it is better."""
-    values = paired_difference(results, row, reference, score, index).values
-    return bootstrap_interval(SIGNS[score] * values)
+    return bootstrap_interval(
+        paired_difference(results, row, reference, score, index).times(SIGNS[score])
+    )
 
 
 def class_gains(

@@ -18,6 +18,8 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.statistics import (
     Interval,
     Result,
+    ScanScores,
+    as_scan_scores,
     bootstrap_interval,
     paired_difference,
     scan_scores,
@@ -69,10 +71,10 @@ def compare_rows(
     for row, reference in pairs:
         if not _meet(results, row, reference):
             continue
-        values = sign * paired_difference(results, row, reference, score).values
-        interval = bootstrap_interval(values)
-        by_seed = tuple(nan_mean(seed) for seed in values)
-        p = signed_rank_p(values)
+        found = paired_difference(results, row, reference, score).times(sign)
+        interval = bootstrap_interval(found)
+        by_seed = tuple(nan_mean(seed) for seed in found.values)
+        p = signed_rank_p(found)
         verdict = practical_verdict(interval, margin)
         made.append(Comparison(row, reference, interval, by_seed, p, p, verdict))
     adjusted = holm([one.p for one in made])
@@ -149,19 +151,17 @@ def shortfalls(validation: ValidationDice) -> dict[str, dict[str, float]]:
     return dict(sorted(below.items(), key=lambda pair: (max(pair[1].values()), pair[0])))
 
 
-def signed_rank_p(differences: Float[np.ndarray, "*seed scan"]) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test over scans, seeds averaged first.
+def signed_rank_p(differences: ScanScores | Float[np.ndarray, "*seed scan"]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test over patients, seeds and scans averaged first.
 
-    NaN with fewer than two scans; 1 where no scan differs.
+    NaN with fewer than two patients; 1 where none differs.
     """
-    table = np.atleast_2d(np.asarray(differences, dtype=np.float64))
-    per_scan = np.array([nan_mean(column) for column in table.T])
-    per_scan = per_scan[~np.isnan(per_scan)]
-    if per_scan.size < 2:
+    sums, counts = as_scan_scores(differences).by_patient()
+    if counts.size < 2:
         return float("nan")
-    if not per_scan.any():
+    if not sums.any():
         return 1.0
-    return float(stats.wilcoxon(per_scan).pvalue)
+    return float(stats.wilcoxon(sums / counts).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,8 +1,10 @@
-"""Means with intervals over scans, and paired differences between two rows.
+"""Means with intervals over patients, and paired differences between two rows.
 
-The unit of evidence is the scan: scores are averaged over classes, then over seeds, and the
-bootstrap draws scans. The interval thus speaks of *other scans of the same kind* for networks
-trained on *these* labelled scans with *these* seeds. It does not cover another choice of the
+The unit of evidence is the patient: scores are averaged over classes, then over seeds, and the
+bootstrap draws patients with all their scans; where patients are not known, scans. Scans of one
+patient are alike: on ACDC, with two scans of each, intervals that draw scans are a quarter too
+narrow. The interval thus speaks of *other patients of the same kind* for networks trained on
+*these* labelled scans with *these* seeds. It does not cover another choice of the
 labelled scans, which with four of them can matter more than the method, and with one or two seeds
 it does not cover the luck of training.
 """
@@ -10,13 +12,14 @@ it does not cover the luck of training.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from ssl_lib.data.published import patient_of_case
 from ssl_lib.evaluation.metrics import SCORES, nan_mean
 from ssl_lib.utils.errors import InputError
 
@@ -25,7 +28,10 @@ Result = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval; `low` and `high` are NaN if fewer than two scans have a score."""
+    """A mean with its interval; `low` and `high` are NaN if fewer than two patients have a score.
+
+    Where patients are not known, each scan counts as one.
+    """
 
     mean: float
     low: float
@@ -41,26 +47,56 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class ScanScores:
-    """One score of one row: `values[seed, scan]`, the mean over the classes of that scan."""
+    """One score of one row: `values[seed, scan]`, the mean over the classes of that scan.
+
+    `patients` are those of the scans; where they are not known, each scan is one.
+    """
 
     identities: tuple[str, ...]
     seeds: tuple[int, ...]
     values: Float[np.ndarray, "seed scan"]
+    patients: tuple[str, ...]
+
+    def times(self, factor: float) -> ScanScores:
+        """The same with every score multiplied."""
+        return replace(self, values=factor * self.values)
+
+    def by_patient(self) -> tuple[Float[np.ndarray, " patient"], Float[np.ndarray, " patient"]]:
+        """For each patient the sum of the scores of its scans, mean over seeds, and how many scans
+        have a score; patients without any are left out."""
+        per_scan = np.array([nan_mean(column) for column in self.values.T])
+        known = ~np.isnan(per_scan)
+        places = {name: place for place, name in enumerate(dict.fromkeys(self.patients))}
+        place = np.array([places[name] for name in self.patients])[known]
+        counts = np.bincount(place, minlength=len(places)).astype(float)
+        sums = np.bincount(place, per_scan[known], minlength=len(places)).astype(float)
+        return sums[counts > 0], counts[counts > 0]
+
+
+def as_scan_scores(scores: ScanScores | Float[np.ndarray, "*seed scan"]) -> ScanScores:
+    """An array of scores as those of scans of different patients."""
+    if isinstance(scores, ScanScores):
+        return scores
+    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    names = tuple(map(str, range(table.shape[1])))
+    return ScanScores(names, tuple(range(len(table))), table, names)
 
 
 def bootstrap_interval(
-    scores: Float[np.ndarray, "*seed scan"],
+    scores: ScanScores | Float[np.ndarray, "*seed scan"],
     *,
     rng: np.random.Generator | None = None,
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """The mean over scans of the mean over seeds, with a bootstrap interval over scans.
+    """The mean over scans of the mean over seeds, with a bootstrap interval over patients.
 
     Without `rng` each call draws alike, so the same scores show the same interval on every page.
 
-    `scores` holds one row's scores, or the paired differences of two rows. A NaN is left out of its
-    scan's mean; a scan with NaN alone is left out.
+    `scores` holds one row's scores, or the paired differences of two rows; in an array every scan
+    counts as a patient. Patients are drawn with all their scans (the cluster bootstrap: A. Davison,
+    D. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). A NaN is left out of
+    its scan's mean; a scan with NaN alone is left out.
     The interval is the expanded percentile interval of Hesterberg, "What teachers should know about
     the bootstrap" (The American Statistician 69:371, 2015): percentiles are taken a little further
     out, so that few scans get the width of Student's t. Plain percentile and BCa intervals of ten
@@ -79,22 +115,30 @@ def bootstrap_interval(
     from them can know. So count the organs that were not found beside it. Paired differences are
     less skewed than scores and keep their 95 %.
     """
-    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    per_scan = np.array([nan_mean(column) for column in table.T])
-    per_scan = per_scan[~np.isnan(per_scan)]
-    n_scans, n_seeds = per_scan.size, table.shape[0]
-    mean = nan_mean(per_scan)
-    if n_scans < 2:
+    scores = as_scan_scores(scores)
+    sums, counts = scores.by_patient()
+    n_scans, n_seeds = int(counts.sum()), len(scores.values)
+    mean = float(sums.sum() / counts.sum()) if n_scans else float("nan")
+    if counts.size < 2:
         return Interval(mean, float("nan"), float("nan"), n_scans, n_seeds)
     found = stats.bootstrap(
-        (per_scan,),
-        np.mean,
+        (sums, counts),
+        _ratio_of_sums,
         n_resamples=resamples,
-        confidence_level=_expanded(level, n_scans),
+        confidence_level=_expanded(level, counts.size),
         method="percentile",
+        paired=True,
+        vectorized=True,
         rng=np.random.default_rng(0) if rng is None else rng,
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high), n_scans, n_seeds)
+
+
+def _ratio_of_sums(
+    sums: Float[np.ndarray, "*draw patient"], counts: Float[np.ndarray, "*draw patient"], axis: int
+) -> Float[np.ndarray, "*draw"]:
+    """The mean over all scans of the patients that were drawn."""
+    return sums.sum(axis) / counts.sum(axis)
 
 
 def scan_scores(
@@ -121,7 +165,10 @@ def scan_scores(
     if any(set(table) != set(identities) for table in tables.values()):
         raise InputError(f"row {row!r} was scored on different scans in different runs")
     values = np.array([[tables[seed][name] for name in identities] for seed in seeds])
-    return ScanScores(identities, seeds, values)
+    patients = tuple(
+        patient_of_case(str(results[0].get("dataset", "")), name) for name in identities
+    )
+    return ScanScores(identities, seeds, values, patients)
 
 
 def paired_difference(
@@ -146,7 +193,7 @@ def paired_difference(
     columns = [other.identities.index(name) for name in one.identities]
     mine = one.values[[one.seeds.index(seed) for seed in shared]]
     theirs = other.values[[other.seeds.index(seed) for seed in shared]][:, columns]
-    return ScanScores(one.identities, tuple(shared), mine - theirs)
+    return ScanScores(one.identities, tuple(shared), mine - theirs, one.patients)
 
 
 def _expanded(level: float, n: int) -> float:

@@ -104,7 +104,7 @@ def _range(values: Iterable[float]) -> list[float]:
 
 def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Test scores with their number of scans."""
-    interval = bootstrap_interval(scan_scores([result], row).values)
+    interval = bootstrap_interval(scan_scores([result], row))
     entries = result["rows"][row]["per_case"]
     by_class = {
         name: np.array([entry["dice"] for entry in entries if entry["class"] == index])

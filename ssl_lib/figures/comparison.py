@@ -62,7 +62,7 @@ def row_comparison(
     figure = new_figure(height=0.6 * len(rows) + 1.3)
     ax, right = figure.subplots(1, 2, width_ratios=(2.4, 1), sharey=True)
     everything = {row: scan_scores(results, row, score) for row in rows}
-    intervals = {row: bootstrap_interval(one.values) for row, one in everything.items()}
+    intervals = {row: bootstrap_interval(one) for row, one in everything.items()}
     _points(ax, everything)
     for place, (row, interval) in enumerate(intervals.items()):
         _mean(ax, place, interval)
@@ -210,7 +210,7 @@ def _verdict(
     lines[0] += f"  ({undefined} undefined)" * bool(undefined) + f"  ({empty} empty)" * bool(empty)
     if row != reference and any(reference in result["rows"] for result in results):
         paired = paired_difference(results, row, reference, score)
-        gap = bootstrap_interval(paired.values)
+        gap = bootstrap_interval(paired)
         between = f" ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})" if gap.known else ""
         lines.append(f"{gap.mean:+.{digits}f}{between}")
     return "\n".join(lines).replace("-", "−")
@@ -267,9 +267,7 @@ def gains_by_labels(
         here = {n: [r for r in met[words] if r["n_labelled"] == n] for n in numbers}
         places = [number for number, runs in enumerate(here.values()) if runs]
         gaps = [
-            bootstrap_interval(paired_difference(runs, *pair).values)
-            for runs in here.values()
-            if runs
+            bootstrap_interval(paired_difference(runs, *pair)) for runs in here.values() if runs
         ]
         means = np.array([gap.mean for gap in gaps])
         reach = np.abs(np.array([[gap.low, gap.high] for gap in gaps]).reshape(-1, 2).T - means)

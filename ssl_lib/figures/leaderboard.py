@@ -131,7 +131,7 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
     """
     figure = new_figure(height=3.6)
     ax, legend = figure.subplots(1, 2, width_ratios=(1.9, 1))
-    found = {row: bootstrap_interval(scan_scores(results, row).values) for row in rows}
+    found = {row: bootstrap_interval(scan_scores(results, row)) for row in rows}
     most = max(gap.n_seeds for gap in found.values())
     for place, (row, gap) in enumerate(found.items()):
         marker = MARKERS[place % len(MARKERS)]

@@ -54,8 +54,8 @@ def class_table(
 
 
 def _class_cell(results: Sequence[Result], row: str, score: str, index: int) -> str:
-    values = scan_scores(results, row, score, index).values
-    interval, undefined = bootstrap_interval(values), int(np.isnan(values).sum())
+    found = scan_scores(results, row, score, index)
+    interval, undefined = bootstrap_interval(found), int(np.isnan(found.values).sum())
     digits = 3 if score in ("dice", "jaccard") else 1
     return _interval(interval, digits) + (f", {undefined} undefined" if undefined else "")
 

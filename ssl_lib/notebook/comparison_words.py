@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.data.published import PUBLISHED
+from ssl_lib.data.published import drawn_by
 from ssl_lib.evaluation.decisions import (
     ORACLE,
     READINGS,
@@ -21,7 +21,6 @@ from ssl_lib.evaluation.decisions import (
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
-    Interval,
     Result,
     bootstrap_interval,
     paired_difference,
@@ -66,46 +65,27 @@ def _without_largest(results: Sequence[Result], one: Comparison) -> float:
 
 
 def patients_sentence(results: Sequence[Result], compared: Sequence[Comparison]) -> HTML:
-    """How wide an interval is where patients are drawn instead of scans, or why this cannot be
-    said."""
-    text = (
-        "Intervals and tests take every test scan as independent. Scans of one patient are not, "
-        "and then such intervals are a little too narrow."
-    )
+    """What intervals and tests draw, and how much narrower they would be if they drew scans."""
     dataset = str(results[0]["dataset"])
     best = max(compared, key=lambda one: one.interval.mean)
-    drawn = interval_by_patient(results, best.row, best.reference)
+    found = paired_difference(results, best.row, best.reference)
+    scans, patients = len(found.identities), len(set(found.patients))
     if dataset in ("phantom", "phantom_3d"):
-        text += " Here every scan is a subject of its own."
-    elif drawn is None:
-        text += " Which of these scans share a patient is not known."
-    elif drawn.known and drawn.n_scans < best.interval.n_scans:
-        text += (
-            f" Here {best.interval.n_scans} scans come from {drawn.n_scans} patients. The gain of "
-            f"the row {row_name(best.row)} is {interval_text(best.interval, '+')} where scans are "
-            f"drawn, {interval_text(drawn, '+')} where patients are drawn."
+        text = "Intervals and tests draw subjects: here every scan is a subject of its own."
+    elif drawn_by(dataset) == "scans":
+        text = (
+            "Intervals and tests draw scans: which of these share a patient is not known. Scans of "
+            "one patient are alike, and then such intervals are too narrow."
+        )
+    else:
+        by_scan = interval_text(bootstrap_interval(found.values), "+")
+        text = (
+            f"Intervals and tests draw patients with all their scans: these {scans} scans come "
+            f"from {patients} patients, and scans of one patient are alike. The gain of the row "
+            f"{row_name(best.row)} is {interval_text(best.interval, '+')}; drawn by scan its "
+            f"interval would be {by_scan}."
         )
     return _read(results, "scans", text)
-
-
-def interval_by_patient(results: Sequence[Result], row: str, reference: str) -> Interval | None:
-    """The paired gain in Dice with an interval that draws patients, each the mean of its scans;
-    `n_scans` counts patients. None for data of which patients are not known."""
-    patient_of = PATIENTS.get(str(results[0]["dataset"]))
-    if patient_of is None:
-        return None
-    found = paired_difference(results, row, reference)
-    scans: dict[str, list[float]] = {}
-    for name, values in zip(found.identities, found.values.T, strict=True):
-        scans.setdefault(patient_of(name), []).append(nan_mean(values))
-    return bootstrap_interval(np.array([nan_mean(values) for values in scans.values()]))
-
-
-PATIENTS = {
-    "acdc": lambda scan: scan.partition("_")[0],
-    "hippocampus": PUBLISHED["hippocampus"].patient_of,
-}
-"""The patient of a scan, by data set, where it is known."""
 
 
 def cost_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:

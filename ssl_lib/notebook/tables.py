@@ -62,7 +62,7 @@ def row_table(
     )
     seeds = sorted({r["seed"] for r in results})
     which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    has = any(bootstrap_interval(scan_scores(results, row).values).known for row in present)
+    has = any(bootstrap_interval(scan_scores(results, row)).known for row in present)
     brackets = "; in brackets 95 % intervals over scans" if has else "; one scan has no interval"
     caption = (
         f"<caption>{smoke_note(results)} {which}{brackets}. "
@@ -210,15 +210,15 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         return lambda row: number(nan_mean(scan_scores(results, row, name).values.ravel()), 2)
 
     def dice(row: str) -> str:
-        return interval_text(bootstrap_interval(scan_scores(results, row).values))
+        return interval_text(bootstrap_interval(scan_scores(results, row)))
 
     def difference(row: str) -> str:
         if row == reference or not any(
             row in r["rows"] and reference in r["rows"] for r in results
         ):
             return "–"
-        values = paired_difference(results, row, reference).values
-        return interval_text(bootstrap_interval(values), sign="+")
+        found = paired_difference(results, row, reference)
+        return interval_text(bootstrap_interval(found), sign="+")
 
     def of_rows(key: str, combine: Callable) -> Callable[[str], float]:
         return lambda row: combine(
@@ -276,8 +276,7 @@ def _over(results: Sequence[Result], row: str, reference: str) -> str:
     met = [r for r in results if row in r["rows"] and reference in r["rows"]]
     if row == reference or not met:
         return "–"
-    values = paired_difference(met, row, reference).values
-    return interval_text(bootstrap_interval(values), sign="+")
+    return interval_text(bootstrap_interval(paired_difference(met, row, reference)), sign="+")
 
 
 def number(value: float, digits: int = 3, sign: str = "") -> str:

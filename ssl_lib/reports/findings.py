@@ -84,12 +84,12 @@ def leading_table() -> str:
         "|---|---|---|---|---|",
     ]
     for row in in_order(row for result in results for row in result["rows"]):
-        dice, distance = (scan_scores(results, row, score).values for score in ("dice", "hd95"))
+        dice, distance = (scan_scores(results, row, score) for score in ("dice", "hd95"))
         largest = [r["rows"][row]["largest_component"]["dice"] for r in results if row in r["rows"]]
         interval = bootstrap_interval(dice)
         lines.append(
             f"| {row_name(row)} | {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] |"
-            f" {nan_mean(distance):.1f} | {nan_mean(largest):.3f} | {interval.n_seeds} |"
+            f" {nan_mean(distance.values):.1f} | {nan_mean(largest):.3f} | {interval.n_seeds} |"
         )
     return "\n".join(lines)
 
@@ -108,7 +108,7 @@ def reading_lines() -> str:
     lines = [[*heads, *(f"{name}: gain" for name in (*others, ORACLE))]]
     lines.append(["---"] * len(lines[0]))
     for row in in_order(row for result in results for row in result["rows"]):
-        interval = bootstrap_interval(scan_scores(results, row).values)
+        interval = bootstrap_interval(scan_scores(results, row))
         made = {one.reference: one for one in compare_rows(results, [(row, b) for b in BASELINES])}
         cells = [row_name(row), str(interval.n_seeds)]
         cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")

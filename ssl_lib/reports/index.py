@@ -198,7 +198,7 @@ def interval_of(results: Sequence[Result], row: str, score: str) -> Interval | N
         scores = scan_scores(results, row, score)
     except InputError:
         return None
-    return bootstrap_interval(scores.values)
+    return bootstrap_interval(scores)
 
 
 def with_interval(interval: Interval | None, digits: int) -> str:

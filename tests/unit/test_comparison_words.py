@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pytest
 
 from ssl_lib.evaluation.decisions import compare_rows, median_training
 from ssl_lib.figures import gained_words
 from ssl_lib.notebook.comparison_words import (
     cost_table,
-    interval_by_patient,
     one_scan_sentence,
     patients_sentence,
     readings_sentence,
@@ -58,17 +56,17 @@ def test_a_gain_that_one_scan_carries_is_named() -> None:
     assert "No row has a mean gain" in text(one_scan_sentence(runs, worse))
 
 
-def test_an_interval_that_draws_patients_is_wider_where_scans_of_one_are_alike() -> None:
+def test_it_says_what_intervals_draw_and_how_narrow_they_were_by_scan() -> None:
     gains = np.repeat([0.0, 0.1, 0.02, 0.2, 0.05, 0.0], 2)
     runs = [run({STRONG: [0.5] * 12, "bcp": (0.5 + gains).tolist()})]
-    (scans,) = compare_rows(runs, [("bcp", STRONG)])
-    patients = interval_by_patient(runs, "bcp", STRONG)
-    assert patients is not None and patients.n_scans == 6
-    assert patients.mean == pytest.approx(scans.interval.mean)
-    assert patients.high - patients.low > scans.interval.high - scans.interval.low
-    assert "12 scans come from 6 patients" in text(patients_sentence(runs, [scans]))
-    for dataset, said in (("phantom", "subject of its own"), ("la2018", "is not known")):
-        assert said in text(patients_sentence([runs[0] | {"dataset": dataset}], [scans]))
+    (patients,) = compare_rows(runs, [("bcp", STRONG)])
+    said = text(patients_sentence(runs, [patients]))
+    assert "these 12 scans come from 6 patients" in said
+    shown, by_scan = re.findall(r"\[\+([\d.]+),\s\+([\d.]+)\]", said)
+    assert float(by_scan[0]) > float(shown[0]) and float(by_scan[1]) < float(shown[1])
+    for dataset, words in (("phantom", "subject of its own"), ("la2018", "is not known")):
+        other = [runs[0] | {"dataset": dataset}]
+        assert words in text(patients_sentence(other, compare_rows(other, [("bcp", STRONG)])))
 
 
 def test_seconds_are_compared_between_trainings_of_the_same_work() -> None:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
+from ssl_lib.data.published import patient_of_case
+from ssl_lib.evaluation.statistics import (
+    ScanScores,
+    bootstrap_interval,
+    paired_difference,
+    scan_scores,
+)
 from ssl_lib.utils.errors import InputError
 
 # --- intervals on scores whose true mean is known
@@ -202,3 +208,52 @@ def test_rows_without_a_common_seed_are_refused():
     runs = [result(0, {"bcp": {"a": (1,)}}), result(1, {"few": {"a": (1,)}})]
     with pytest.raises(InputError, match="no seed"):
         paired_difference(runs, "bcp", "few")
+
+
+def of_patients(values: np.ndarray, patients: list[str]) -> ScanScores:
+    names = tuple(f"scan {place}" for place in range(len(patients)))
+    return ScanScores(names, (0,), np.atleast_2d(values), tuple(patients))
+
+
+def test_intervals_draw_patients_with_all_their_scans():
+    """Two alike scans of a patient tell no more than one: the interval is that of one of them."""
+    rng = np.random.default_rng(0)
+    alike = rng.normal(0.05, 0.1, 20)
+    twice = of_patients(np.repeat(alike, 2), [f"p{place // 2}" for place in range(40)])
+    drawn, single = bootstrap_interval(twice), bootstrap_interval(alike)
+    assert (drawn.mean, drawn.low, drawn.high) == pytest.approx(
+        (single.mean, single.low, single.high)
+    )
+    assert drawn.n_scans == 40
+    too_narrow = bootstrap_interval(twice.values)
+    assert too_narrow.high - too_narrow.low < 0.8 * (drawn.high - drawn.low)
+
+
+def test_intervals_over_patients_hold_the_truth_as_often_as_they_say():
+    """Scans of a patient share half of their variance; patients have one scan, two or three."""
+    sizes = np.array([1, 2, 3] * 6)
+    patients = [f"p{place}" for place, size in enumerate(sizes) for _ in range(size)]
+    places = np.repeat(np.arange(len(sizes)), sizes)
+
+    def draw(rng):
+        return rng.normal(0, 1, len(sizes))[places] + rng.normal(0, 1, len(places))
+
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        found = bootstrap_interval(of_patients(draw(rng), patients), resamples=400)
+        held += found.low <= 0 <= found.high
+    assert held / 300 == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "scan", "patient"),
+    [
+        ("acdc", "patient011_frame01", "patient011"),
+        ("hippocampus", "hippocampus_003", "pair 2"),
+        ("hippocampus", "hippocampus_004", "pair 2"),
+        ("phantom", "subject_004", "subject_004"),
+        ("scans-0a1b2c", "p07_a", "p07_a"),
+    ],
+)
+def test_patients_of_public_scans_are_known(dataset, scan, patient):
+    assert patient_of_case(dataset, scan) == patient

@@ -101,7 +101,7 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, Any]) -> dict[str,
 
     `order` holds the places of its scans from the lowest Dice to the highest.
     """
-    mean = bootstrap_interval(scan_scores([result], key).values)
+    mean = bootstrap_interval(scan_scores([result], key))
     dice, hd95 = (_by_class(result, key, score) for score in ("dice", "hd95"))
     scores = [_known(nan_mean(dice[name])) for name in shown]
     look, unit = row_look(key), result["rows"][key]["units"]["hd95"]
