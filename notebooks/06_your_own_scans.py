@@ -181,10 +181,12 @@ else:
 # %% tags=["predict"]
 count = len(fingerprint.excluded)
 ask(
-    f"{counted(len(fingerprint.listing.images), 'image')} can be used. How many files cannot?",
+    f"{counted(len(fingerprint.listing.images), 'image')} can be used. How many files have a fault "
+    "that excludes them?",
     options=("None", "One or two", "Three or more"),
     answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
-    because=f"It is {count}. The table of the next section names each one.",
+    because=f"It is {count}: the lines that the second table below calls excluded. Its warnings "
+    "and notes are not counted.",
 )
 
 # %% [markdown]
@@ -678,10 +680,10 @@ for name, one in predicted.items():
 # ## What does it look like?
 #
 # Three cuts through one voxel of the scan (of a picture, all of it): front or top above, the right
-# of the patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
-# move them. Window and level work as on a scanner: level is the grey level shown half bright,
-# window the range from black to white. The prediction was read from the written file; the truth,
-# where there is one, is the white line.
+# of the patient on the right. Thin lines show the other two cuts; sliders (in the report also a
+# click) move them. Window and level work as on a scanner: level is the grey level shown half
+# bright, window the range from black to white. The prediction was read from the written file; the
+# truth, where there is one, is the white line.
 
 
 # %%
@@ -719,7 +721,10 @@ ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions
 interactive.scans(*parts, row=best, alt=ALT_SCANS)
 
 # %% tags=["widget"]
-ALT_SURFACE = "Surfaces of predictions in 3D, coloured by the distance to the true surface."
+ALT_SURFACE = (
+    "Surfaces of predictions in 3D, coloured by the distance to the true surface. Where a share is "
+    "called farther, its parts lie farther from the truth than the slider's distance."
+)
 tried = tested.cases[0]
 solids = {row: tested.predicted[row][tried.case_id] for row in ("supervised_strong", best)}
 if min(tried.image.shape) > 1:  # a single slice has no surface
@@ -784,14 +789,17 @@ if cohort.unlabelled and len(trainings) > 1:
     without = [c for c in cohort.unlabelled if c.case_id not in fingerprint.listing.labels]
     following = next_scans(agreed, without, cohort.labelled, count=5)
     lines = [(name, number(agreed[name])) for name in following]
-    display(plain_table(("To be labelled next", "agreement of the rows (Dice)"), lines))
+    caption = f"{len(following)} of {counted(len(without), 'unlabelled scan')} without a label map."
+    heads = ("To be labelled next", "agreement of the rows (Dice)")
+    display(plain_table(heads, lines, caption))
     if not following:
         print("Every usable scan has a label map: training may see more of them (N_LABELLED).")
 
 # %% [markdown]
-# The first is the scan with the least agreement. The others are taken from the fifteen with the
-# least, each time the one most unlike (in a small image) those already labelled or taken. Is that
-# better than a random choice? Stored from the phantom (`trials/06_which_scan_next.py`):
+# Only scans without a label map are candidates. The first has the least agreement. The others are
+# taken from the fifteen with the least, each time the one most unlike (in a small image) those
+# labelled or taken. Is that better than a random choice? Stored from the phantom
+# (`trials/06_which_scan_next.py`):
 
 # %% tags=["results"]
 experiment = Path("reports/validation/06_which_scan_next.json")
@@ -799,10 +807,9 @@ if experiment.is_file():
     display(next_scan_table(json.loads(experiment.read_text())))
 
 # %% [markdown]
-# On the phantom, in short trainings, chosen scans beat random ones. The diversity rule added
-# nothing, and the seeds chose nearly the same scans: this is little more than one choice, and no
-# real data. If the rank correlation above is near 0 on your folder, or its p is large, label at
-# random. Networks of one family share mistakes: where they err together, they agree.
+# These were short trainings, and no real data. If the rank correlation above is near 0 on your
+# folder, or its p is large, label at random. Networks of one family share mistakes: where they err
+# together, they agree.
 
 # %% [markdown]
 # ## How does nnU-Net take over?
@@ -906,7 +913,9 @@ print(done.path)
 #
 # <details><summary>5. On which scans is the exported row chosen?</summary>
 #
-# On validation scans, by the last weights. Chosen on the test scans its score would flatter.
+# On validation scans, by the last weights. Chosen on the test scans its score would flatter. With
+# fewer than three validation scans nothing can be chosen: the recommended row is taken, if it was
+# trained, and the page says so. With folds the pooled scores choose.
 #
 # </details>
 #
