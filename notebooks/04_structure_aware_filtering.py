@@ -1265,7 +1265,7 @@ def gained(words):
 
 POINTS = {
     "the filters, one network": "The filters add to cross pseudo supervision",
-    "the area step": "The area step, which the released code adds to the abstract's filter, is worth",
+    "the area step": "The area step, which the abstract does not mention, adds",
     "two filters instead of one": "*Different* filters, against one for both networks",
     "filters instead of blurs": "Structure, against another loss of detail",
     "averaging two strong baselines": "Averaging two networks that saw no unlabelled scan",

@@ -32,13 +32,14 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
     row_look,
-    row_marker,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.words import counted, percent
 
 MISTAKES = (YELLOW, BLUE, VERMILLION)
 """Wrong in the first network, in the second, in both: no colours of the first four classes."""
+PLACES = "os^v<>PX"
+"""Markers of the lines of a figure, from top to bottom."""
 Picture = Float[np.ndarray, "row column"]
 Steps = Integer[np.ndarray, "edge 4"]
 """Pairs of neighbours: row and column of the first, row and column of the second."""
@@ -202,7 +203,7 @@ def pair_name(row: str) -> str:
 @house_style()
 def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -> Figure:
     """One line a pair of networks: overlap of their mistakes in every scan, mean and interval. Each
-    pair has its row's marker, hollow for an ablation, so that colour alone tells nothing.
+    pair has a marker of its own, hollow for an ablation, so that colour alone tells nothing.
 
     Below its name stands of how many seeds it is; a seed without any number does not count.
     """
@@ -213,7 +214,7 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
         places = np.broadcast_to(place + jitter, values.shape)
         look = {key: row_look(row)[key] for key in ("color", "markerfacecolor")}
-        ax.plot(values.ravel(), places.ravel(), row_marker(row), alpha=0.45, markersize=4.5,
+        ax.plot(values.ravel(), places.ravel(), PLACES[place % len(PLACES)], alpha=0.45, markersize=4.5,
                 linestyle="none", **look)  # fmt: skip
         found = bootstrap_interval(values)
         ax.plot([found.low, found.high], [place, place], color=INK, linewidth=2.4)

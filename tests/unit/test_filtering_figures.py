@@ -116,6 +116,7 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.texts] == ["0.350", "0.500"]
     assert sorted(ax.get_lines()[0].get_xdata()) == [0.2, 0.3, 0.4, 0.5]
+    assert ax.get_lines()[0].get_marker() != ax.get_lines()[3].get_marker()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [
         "Structure-aware filtering\n(DSAIF)\n2 seeds",
