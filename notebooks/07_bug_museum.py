@@ -143,7 +143,7 @@ ask(
     "How many of the nine defects are visible in the score?",
     options=("0 to 3", "4 to 6", "7 to 9"),
     answer=counted,
-    because=f"{count}; the section on the score names them",
+    because=f"Of the nine, {count} lose more than the margin; the section on the score names them",
     runs=stored_results(),
 )
 

@@ -214,8 +214,8 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
         places = np.broadcast_to(place + jitter, values.shape)
         look = {key: row_look(row)[key] for key in ("color", "markerfacecolor")}
-        ax.plot(values.ravel(), places.ravel(), PLACES[place % len(PLACES)], alpha=0.45, markersize=4.5,
-                linestyle="none", **look)  # fmt: skip
+        look |= {"marker": PLACES[place % len(PLACES)], "markersize": 4.5, "linestyle": "none"}
+        ax.plot(values.ravel(), places.ravel(), alpha=0.45, **look)
         found = bootstrap_interval(values)
         ax.plot([found.low, found.high], [place, place], color=INK, linewidth=2.4)
         ax.plot(found.mean, place, "D", color=INK, markersize=7)
