@@ -113,13 +113,14 @@ from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import read_results, smoke_note
-from ssl_lib.methods import METHODS, in_order
+from ssl_lib.methods import METHODS, in_order, row_name, row_words
+from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.tables import WORDS, constants_table, gain_table, interval_text
 from ssl_lib.notebook.tables import measured_table, plain_table, row_table
-from ssl_lib.utils.words import percent
+from ssl_lib.utils.words import counted, percent
 
 NOTEBOOK = "04_structure_aware_filtering"
 
@@ -179,13 +180,16 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
+ALT_ROWS = partial(
+    gains_caption,
     "Dice of every test scan for each row: supervised training, mean teacher, cross pseudo "
-    "supervision and DSAIF, single and averaged, with means, intervals and paired differences."
-)
+    "supervision and DSAIF, single and averaged, with means, intervals and paired differences.",
+    {"DSAIF over the strong baseline": ("dsaif", "supervised_strong"),
+     "its filters over cross pseudo supervision": ("dsaif", "dsaif_ablation")},
+)  # fmt: skip
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -196,7 +200,11 @@ else:
 # sealed; validation scans chose our settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = (
+    "Labelled scans with class outlines, unlabelled scans and test scans. Training sees the labels "
+    f"of {counted(len(cohort.labelled), 'scan')}, and "
+    f"{counted(len(cohort.unlabelled), 'scan')} without any."
+)
 show(figures.cohort_grid(cohort, n=6), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -389,7 +397,10 @@ def signal_tree(signal, kind):
 
 # %% tags=["figure"]
 trees = {"Max-tree": signal_tree(toy, "max"), "Min-tree": signal_tree(toy, "min")}
-ALT_TREES = "Nine pixels with their Max-tree and Min-tree, only children marked, and filtered."
+ALT_TREES = (
+    "Nine pixels with their Max-tree and Min-tree, only children marked, and filtered: each filter "
+    "flattens what the other keeps."
+)
 show(figures.signal_trees(toy, trees), alt=ALT_TREES)
 
 # %% [markdown]
@@ -610,7 +621,10 @@ def blur_like(image, version, dimensions):
 # %% tags=["figure"]
 bright = filtered(shown, area)["Max-filtered"]
 panels = {"scan": shown, "Max-filtered": bright, "blurred": blur_like(shown, bright, 2)}
-ALT_BLUR = "A slice, the same slice Max-filtered, and blurred with the same mean absolute change."
+ALT_BLUR = (
+    "A slice, the same slice Max-filtered, and blurred with the same mean absolute change: the "
+    "filter leaves an edge in its place or erases it, the blur softens all of them."
+)
 show(figures.filter_frame(panels), alt=ALT_BLUR)
 
 # %% [markdown]
@@ -881,8 +895,7 @@ trainings = {name: {**scored, **averaged}[name] for name in in_order([*scored, *
 
 # %% tags=["figure"]
 curves = {name: trainings[name] for name in ("dsaif_ablation", "dsaif_only_child", "dsaif")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
+show(figures.training_curves(curves, stored_results()), alt=curves_caption(curves))
 
 # %% [markdown]
 # The losses are sums over both networks, validation Dice is network 1's. Compare the *cross* loss
@@ -955,7 +968,9 @@ for row in ("supervised_pair_ensemble", "dsaif_ablation", "dsaif"):
     maps[row] = tuple(cut.of(study.predict(n, [scan])[scan.case_id]) for n in networks)
 of_scan = {row: overlap[row][scan.case_id] for row in maps}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
-show(figure, alt="For three pairs of networks: both answers and where one or both are wrong.")
+shares = "; ".join(f"{row_name(row)} {share:.2f}" for row, share in of_scan.items())
+ALT_ERRORS = "For three pairs of networks: both answers and where one or both are wrong."
+show(figure, alt=f"{ALT_ERRORS} Overlap of the two networks' mistakes in this scan: {shares}.")
 
 # %% [markdown]
 # The first test scan, not a chosen one; the number is the whole scan's. All test scans, with the
@@ -963,7 +978,13 @@ show(figure, alt="For three pairs of networks: both answers and where one or bot
 
 # %% tags=["figure"]
 compared = {row: values for row in pairs if not np.isnan(values := overlaps(row)).all()}
-show(figures.overlap_comparison(compared), alt="Overlap of mistakes in every test scan, by row.")
+means = {row: float(np.nanmean(values)) for row, values in compared.items()}
+ALT_OVERLAP = "Overlap of mistakes in every test scan, by row."
+if means:
+    lowest, highest = min(means, key=means.get), max(means, key=means.get)
+    ALT_OVERLAP += f" On average lowest in {row_words(lowest)} ({means[lowest]:.3f}), highest in "
+    ALT_OVERLAP += f"{row_words(highest)} ({means[highest]:.3f})."
+show(figures.overlap_comparison(compared), alt=ALT_OVERLAP)
 
 
 # %% tags=["results"]
@@ -1037,7 +1058,7 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 
 # %% [markdown]
 # **What did the filters change?** DSAIF stands beside *Cross pseudo supervision*, its
@@ -1342,7 +1363,11 @@ for name, (*_, bad) in compared.items():
 
 # %% tags=["figure", "thumbnail"]
 edges = {name: found[:2] for name, found in compared.items() if name != "blurred"}
-ALT_EDGES = "Strong borders between pixels: those that each filter kept over those it erased."
+shares = {name: len(kept) / max(1, len(kept) + len(gone)) for name, (kept, gone) in edges.items()}
+ALT_EDGES = (
+    "Strong borders between pixels: those that each filter kept over those it erased. Kept: "
+    + ", ".join(f"{percent(share)} ({name})" for name, share in shares.items()) + "."
+)  # fmt: skip
 show(figures.surviving_edges(whole, edges), alt=ALT_EDGES)
 
 # %% [markdown]

@@ -128,7 +128,8 @@ from ssl_lib.evaluation.next_scan import next_scans
 from ssl_lib.evaluation.post_processing import FEWEST_SCANS, choose_post_processing
 from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
-from ssl_lib.methods import row_name
+from ssl_lib.methods import row_name, row_words
+from ssl_lib.notebook.captions import curves_caption, gains_caption, signs_caption
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
@@ -167,11 +168,19 @@ def stored_results():
 # what the weights are. If the picture is missing, this folder was not run with these parameters
 # yet.
 
+
 # %% tags=["first-figure"]
-ALT_ROWS = "Dice of every test scan for each row, with means, intervals and paired differences."
+def alt_rows():
+    """What the picture of all rows says: who gains over the strong baseline."""
+    what = "Dice of every test scan for each row, with means, intervals and paired differences."
+    rows = {row for run in stored_results() for row in run["rows"]} - {"supervised_strong"}
+    pairs = {row_words(row): (row, "supervised_strong") for row in sorted(rows)}
+    return gains_caption(what, pairs, stored_results(), against="the strong baseline")
+
+
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=alt_rows())
 else:
     print("No stored run yet for these parameters; the section on ranking draws this picture.")
 
@@ -263,8 +272,10 @@ check(
 # The next figure shows all usable scans, those with a warning in another colour.
 
 # %% tags=["figure"]
+sides = [side for one in fingerprint.properties.values() for side in one.spacing]
 ALT_FOLDER = (
-    "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size."
+    "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size: from "
+    f"{min(sides):.3g} to {max(sides):.3g} {fingerprint.unit}."
 )
 show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 
@@ -335,7 +346,11 @@ display(plain_table(("Group", "scans", "which"), lines))
 print(f"Classes: {', '.join(cohort.class_names)}.\n{cohort.caveat}")
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = (
+    "Labelled scans with class outlines, unlabelled scans and test scans. Training sees the labels "
+    f"of {counted(len(cohort.labelled), 'scan')}, and "
+    f"{counted(len(cohort.unlabelled), 'scan')} without any."
+)
 show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -500,8 +515,7 @@ runs = [train_rows(fold) for fold in judges] if FOLDS else [trainings]
 tested = pool_tests(judges, runs)
 
 # %% tags=["figure"]
-ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=curves_caption(trainings))
 
 # %% [markdown]
 # ## One component or several?
@@ -549,7 +563,7 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=alt_rows())
 
 # %% tags=["results"]
 print(how_much_to_believe(len(tested.cases)))
@@ -742,10 +756,10 @@ if min(tried.image.shape) > 1:  # a single slice has no surface
 # of one unlabelled scan, so this figure shows that scan alone:
 
 # %% tags=["figure"]
-ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."
 if cohort.unlabelled:
     name = study.snapshot_case.case_id
-    show(figures.snapshot_signs(trainings, name, cohort.n_classes), alt=ALT_SIGNS)
+    words = signs_caption(trainings, cohort.n_classes)
+    show(figures.snapshot_signs(trainings, name, cohort.n_classes), alt=words)
 
 # %% [markdown]
 # Of all unlabelled scans the final networks are compared, before post-processing. Each sign ranks

@@ -88,6 +88,7 @@ from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.losses import cross_entropy, dice_squared_all, one_hot, segmentation_loss
 
 # %%
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -100,6 +101,7 @@ from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.methods import METHODS, ablations, base_row, in_order, row_name, row_words
 from ssl_lib.models.teacher import make_teacher
+from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.notebook.quiz import ask, check
 from ssl_lib.notebook.source import work_in_project
@@ -108,7 +110,7 @@ from ssl_lib.notebook.tables import reading_table, row_table
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.study import Study
-from ssl_lib.utils.words import percent
+from ssl_lib.utils.words import counted, percent
 
 NOTEBOOK = "08_newer_ideas"
 
@@ -158,10 +160,15 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = "Dice of every test scan for the baselines, each newer idea and its ablation."
+ALT_ROWS = partial(
+    gains_caption,
+    "Dice of every test scan for the baselines, each newer idea and its ablation.",
+    IDEAS,
+    against="its ablation",
+)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -329,7 +336,11 @@ worst = int(changed.argmax())
 cut = choose_slice(on_host(images, worst), on_host(stages["likeliest class"], worst))
 stages = {name: cut.of(on_host(label, worst)) for name, label in stages.items()}
 figure = figures.component_filter(cut.of(on_host(images, worst)), stages, cohort.class_names)
-show(figure, alt="A hard pseudo-label before and after the component filter.")
+ALT_FILTER = (
+    "A hard pseudo-label before and after the component filter, which changes "
+    f"{counted(int(changed[worst]), 'voxel')} of this patch."
+)
+show(figure, alt=ALT_FILTER)
 
 # %% [markdown]
 # This is the patch, of sixteen, where the filter changes most.
@@ -578,7 +589,11 @@ draws += [(on_host(views, number), on_host(view_labels, number)) for number in (
 figure = figures.augmentation_grid(
     draws, cohort.class_names, ["easy view", "harder view 1", "harder view 2"]
 )
-show(figure, alt="A patch with its pseudo-label, and two harder views that carry it along.")
+ALT_HARDER = (
+    "A patch with its pseudo-label, and two harder views that carry it along: grey levels change, "
+    "and a box of another patch is pasted with its labels."
+)
+show(figure, alt=ALT_HARDER)
 
 # %% [markdown]
 # **A toy.** Six channels of ones, each dropped with probability one half.
@@ -763,8 +778,12 @@ cut = choose_slice(on_host(patch), on_host(hard_labels(a)[0]))
 draws = [(on_host(patch), None)]
 draws += [(on_host(v), on_host(hard_labels(one)[0])) for v, one in zip(views, (a, b), strict=True)]
 figure = figures.augmentation_grid(draws, cohort.class_names, ["patch", "crop A", "crop B"])
-show(figure, alt="A patch and two crops of it with the network's predictions.")
 share = float(apart.sum() / both.sum())
+ALT_CROPS = (
+    "A patch and two crops of it with the network's predictions: where both show the same voxels, "
+    f"they differ by {share:.3f} in probability on average, only by their surroundings."
+)
+show(figure, alt=ALT_CROPS)
 print(f"both crops show {percent(float(both.float().mean()))} of the patch; there, they differ by")
 print(f"{share:.3f} in probability on average, {float(apart.max()):.2f} at most")
 
@@ -849,7 +868,11 @@ def adawac_step(networks, batch, moment, *, rate=8.0, strength=2.0, weight=1.0):
 gap = torch.linspace(-1, 1, 81)
 curves = {f"η = {rate:g}": adaptive_weights(gap, 0 * gap, rate).numpy() for rate in (0, 2, 8)}
 figure = figures.line_chart(gap.numpy(), curves, x="label's loss minus distance", y="weight w")
-show(figure, alt="The weight of the label's loss against the difference of both losses.")
+ALT_WEIGHTS = (
+    "The weight of the label's loss against the difference of both losses: the larger η, the more "
+    "suddenly the larger loss takes all of the weight."
+)
+show(figure, alt=ALT_WEIGHTS)
 
 # %% [markdown]
 # **A toy.** Three patches: label's loss and distance are (0.5, 0.25), (0.25, 0.25), (0.25, 0.5).
@@ -974,8 +997,7 @@ for name in TRAINED:
     trainings |= study.rows(METHODS[name].defined_by(globals()))
 
 # %% tags=["figure"]
-ALT_CURVES = "Losses and validation Dice of the trained rows over training."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=curves_caption(trainings))
 
 # %% [markdown]
 # Losses of different kinds have different heights; compare their shapes, and the validation Dice.
@@ -997,7 +1019,7 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 
 # %% [markdown]
 # **Do all rows fail on the same scan?** Press *Worst*, then go up and down with the arrow keys: is
