@@ -113,7 +113,7 @@ from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import read_results, smoke_note
-from ssl_lib.methods import METHODS, in_order, row_name, row_words
+from ssl_lib.methods import METHODS, in_order, row_words
 from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval
@@ -968,7 +968,8 @@ for row in ("supervised_pair_ensemble", "dsaif_ablation", "dsaif"):
     maps[row] = tuple(cut.of(study.predict(n, [scan])[scan.case_id]) for n in networks)
 of_scan = {row: overlap[row][scan.case_id] for row in maps}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
-shares = "; ".join(f"{row_name(row)} {share:.2f}" for row, share in of_scan.items())
+names = {row: row_words(row).removesuffix(", averaged") for row in pairs}
+shares = "; ".join(f"{names[row]} {share:.2f}" for row, share in of_scan.items())
 ALT_ERRORS = "For three pairs of networks: both answers and where one or both are wrong."
 show(figure, alt=f"{ALT_ERRORS} Overlap of the two networks' mistakes in this scan: {shares}.")
 
@@ -982,8 +983,8 @@ means = {row: float(np.nanmean(values)) for row, values in compared.items()}
 ALT_OVERLAP = "Overlap of mistakes in every test scan, by row."
 if means:
     lowest, highest = min(means, key=means.get), max(means, key=means.get)
-    ALT_OVERLAP += f" On average lowest in {row_words(lowest)} ({means[lowest]:.3f}), highest in "
-    ALT_OVERLAP += f"{row_words(highest)} ({means[highest]:.3f})."
+    ALT_OVERLAP += f" On average lowest in {names[lowest]} ({means[lowest]:.3f}), highest in "
+    ALT_OVERLAP += f"{names[highest]} ({means[highest]:.3f})."
 show(figures.overlap_comparison(compared), alt=ALT_OVERLAP)
 
 
