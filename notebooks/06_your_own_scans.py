@@ -128,7 +128,8 @@ from ssl_lib.evaluation.next_scan import next_scans
 from ssl_lib.evaluation.post_processing import FEWEST_SCANS, choose_post_processing
 from ssl_lib.evaluation.results import read_results, safe_name, write_result
 from ssl_lib.methods import METHODS as REGISTRY
-from ssl_lib.methods import row_name
+from ssl_lib.methods import row_name, row_words
+from ssl_lib.notebook.captions import curves_caption, gains_caption, signs_caption
 from ssl_lib.training.folds import pool_tests
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.fingerprint_tables import description_table, findings_table
@@ -167,11 +168,19 @@ def stored_results():
 # what the weights are. If the picture is missing, this folder was not run with these parameters
 # yet.
 
+
 # %% tags=["first-figure"]
-ALT_ROWS = "Dice of every test scan for each row, with means, intervals and paired differences."
+def alt_rows():
+    """What the picture of all rows says: who gains over the strong baseline."""
+    what = "Dice of every test scan for each row, with means, intervals and paired differences."
+    rows = {row for run in stored_results() for row in run["rows"]} - {"supervised_strong"}
+    pairs = {row_words(row): (row, "supervised_strong") for row in sorted(rows)}
+    return gains_caption(what, pairs, stored_results(), against="the strong baseline")
+
+
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=alt_rows())
 else:
     print("No stored run yet for these parameters; the section on ranking draws this picture.")
 
@@ -181,10 +190,12 @@ else:
 # %% tags=["predict"]
 count = len(fingerprint.excluded)
 ask(
-    f"{counted(len(fingerprint.listing.images), 'image')} can be used. How many files cannot?",
+    f"{counted(len(fingerprint.listing.images), 'image')} can be used. How many files have a fault "
+    "that excludes them?",
     options=("None", "One or two", "Three or more"),
     answer="None" if count == 0 else "One or two" if count < 3 else "Three or more",
-    because=f"It is {count}. The table of the next section names each one.",
+    because=f"It is {count}: the lines that the second table below calls excluded. Its warnings "
+    "and notes are not counted.",
 )
 
 # %% [markdown]
@@ -261,8 +272,10 @@ check(
 # The next figure shows all usable scans, those with a warning in another colour.
 
 # %% tags=["figure"]
+sides = [side for one in fingerprint.properties.values() for side in one.spacing]
 ALT_FOLDER = (
-    "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size."
+    "For each scan its grey levels from the 1st to the 99th percentile, and its voxel size: from "
+    f"{min(sides):.3g} to {max(sides):.3g} {fingerprint.unit}."
 )
 show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 
@@ -333,7 +346,11 @@ display(plain_table(("Group", "scans", "which"), lines))
 print(f"Classes: {', '.join(cohort.class_names)}.\n{cohort.caveat}")
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = (
+    "Labelled scans with class outlines, unlabelled scans and test scans. Training sees the labels "
+    f"of {counted(len(cohort.labelled), 'scan')}, and "
+    f"{counted(len(cohort.unlabelled), 'scan')} without any."
+)
 show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -498,8 +515,7 @@ runs = [train_rows(fold) for fold in judges] if FOLDS else [trainings]
 tested = pool_tests(judges, runs)
 
 # %% tags=["figure"]
-ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=curves_caption(trainings))
 
 # %% [markdown]
 # ## One component or several?
@@ -547,7 +563,7 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=alt_rows())
 
 # %% tags=["results"]
 print(how_much_to_believe(len(tested.cases)))
@@ -678,10 +694,10 @@ for name, one in predicted.items():
 # ## What does it look like?
 #
 # Three cuts through one voxel of the scan (of a picture, all of it): front or top above, the right
-# of the patient on the right. Thin lines show the other two cuts; sliders (in the report also a click)
-# move them. Window and level work as on a scanner: level is the grey level shown half bright,
-# window the range from black to white. The prediction was read from the written file; the truth,
-# where there is one, is the white line.
+# of the patient on the right. Thin lines show the other two cuts; sliders (in the report also a
+# click) move them. Window and level work as on a scanner: level is the grey level shown half
+# bright, window the range from black to white. The prediction was read from the written file; the
+# truth, where there is one, is the white line.
 
 
 # %%
@@ -719,7 +735,10 @@ ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions
 interactive.scans(*parts, row=best, alt=ALT_SCANS)
 
 # %% tags=["widget"]
-ALT_SURFACE = "Surfaces of predictions in 3D, coloured by the distance to the true surface."
+ALT_SURFACE = (
+    "Surfaces of predictions in 3D, coloured by the distance to the true surface. Where a share is "
+    "called farther, its parts lie farther from the truth than the slider's distance."
+)
 tried = tested.cases[0]
 solids = {row: tested.predicted[row][tried.case_id] for row in ("supervised_strong", best)}
 if min(tried.image.shape) > 1:  # a single slice has no surface
@@ -737,10 +756,10 @@ if min(tried.image.shape) > 1:  # a single slice has no surface
 # of one unlabelled scan, so this figure shows that scan alone:
 
 # %% tags=["figure"]
-ALT_SIGNS = "Foreground and components of one unlabelled scan's pseudo-label over the iterations."
 if cohort.unlabelled:
     name = study.snapshot_case.case_id
-    show(figures.snapshot_signs(trainings, name, cohort.n_classes), alt=ALT_SIGNS)
+    words = signs_caption(trainings, cohort.n_classes)
+    show(figures.snapshot_signs(trainings, name, cohort.n_classes), alt=words)
 
 # %% [markdown]
 # Of all unlabelled scans the final networks are compared, before post-processing. Each sign ranks
@@ -784,14 +803,17 @@ if cohort.unlabelled and len(trainings) > 1:
     without = [c for c in cohort.unlabelled if c.case_id not in fingerprint.listing.labels]
     following = next_scans(agreed, without, cohort.labelled, count=5)
     lines = [(name, number(agreed[name])) for name in following]
-    display(plain_table(("To be labelled next", "agreement of the rows (Dice)"), lines))
+    caption = f"{len(following)} of {counted(len(without), 'unlabelled scan')} without a label map."
+    heads = ("To be labelled next", "agreement of the rows (Dice)")
+    display(plain_table(heads, lines, caption))
     if not following:
         print("Every usable scan has a label map: training may see more of them (N_LABELLED).")
 
 # %% [markdown]
-# The first is the scan with the least agreement. The others are taken from the fifteen with the
-# least, each time the one most unlike (in a small image) those already labelled or taken. Is that
-# better than a random choice? Stored from the phantom (`trials/06_which_scan_next.py`):
+# Only scans without a label map are candidates. The first has the least agreement. The others are
+# taken from the fifteen with the least, each time the one most unlike (in a small image) those
+# labelled or taken. Is that better than a random choice? Stored from the phantom
+# (`trials/06_which_scan_next.py`):
 
 # %% tags=["results"]
 experiment = Path("reports/validation/06_which_scan_next.json")
@@ -799,10 +821,9 @@ if experiment.is_file():
     display(next_scan_table(json.loads(experiment.read_text())))
 
 # %% [markdown]
-# On the phantom, in short trainings, chosen scans beat random ones. The diversity rule added
-# nothing, and the seeds chose nearly the same scans: this is little more than one choice, and no
-# real data. If the rank correlation above is near 0 on your folder, or its p is large, label at
-# random. Networks of one family share mistakes: where they err together, they agree.
+# These were short trainings, and no real data. If the rank correlation above is near 0 on your
+# folder, or its p is large, label at random. Networks of one family share mistakes: where they err
+# together, they agree.
 
 # %% [markdown]
 # ## How does nnU-Net take over?
@@ -906,7 +927,9 @@ print(done.path)
 #
 # <details><summary>5. On which scans is the exported row chosen?</summary>
 #
-# On validation scans, by the last weights. Chosen on the test scans its score would flatter.
+# On validation scans, by the last weights. Chosen on the test scans its score would flatter. With
+# fewer than three validation scans nothing can be chosen: the recommended row is taken, if it was
+# trained, and the page says so. With folds the pooled scores choose.
 #
 # </details>
 #

@@ -143,7 +143,7 @@ ask(
     "How many of the nine defects are visible in the score?",
     options=("0 to 3", "4 to 6", "7 to 9"),
     answer=counted,
-    because=f"{count}; the section on the score names them",
+    because=f"Of the nine, {count} lose more than the margin; the section on the score names them",
     runs=stored_results(),
 )
 
@@ -158,7 +158,8 @@ ask(
 SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]
 ALT_ROWS = (
     "Dice of every test scan for the strong baseline, the sound mean teacher and nine exhibits, "
-    "with means, intervals and differences to the sound one."
+    "with means, intervals and differences to the sound one. "
+    f"{len(visible())} of the {len(EXHIBITS)} lose more than the margin."
 )
 if stored_results():
     show(
@@ -352,7 +353,8 @@ ask(
 pairs = [(key(letter), "mean_teacher") for letter in EXHIBITS]
 compared = compare_rows(stored_results(), pairs)
 titles = [f"{letter}: {EXHIBITS[letter].name}" for letter in EXHIBITS]
-ALT_SCORE = "Difference in Dice between each exhibit and the sound mean teacher, with intervals."
+worse = " ".join(visible()) or "none"
+ALT_SCORE = f"Dice of each exhibit minus the sound teacher's. More than the margin lose: {worse}."
 figure = figures.forest(compared, margin=MARGINS["dice"], names=titles, results=stored_results())
 show(figure, alt=ALT_SCORE)
 

@@ -19,9 +19,9 @@
 # the question of everybody who has scans and little time: which one shall I use?**
 #
 # Notebooks 01 to 04 take one method each and all of it. This one takes five ideas of later papers,
-# and one of our own, each in its shortest form, and puts them into one frame: the strong baseline,
-# one teacher, one schedule. So two rows differ by what one paper adds, and by nothing else of the
-# frame.
+# and two of our own (soft labels, alone and beside squared error), each in its shortest form, and
+# puts them into one frame: the strong baseline, one teacher, one schedule. So two rows differ by
+# one idea, and by nothing else of the frame.
 #
 # - **Time:** about three minutes on two CPU cores (`quick`); seconds for a test run (`smoke`).
 # - **Your time:** about 43 minutes to read, 79 with the tasks. **Words:** the
@@ -88,6 +88,7 @@ from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.losses import cross_entropy, dice_squared_all, one_hot, segmentation_loss
 
 # %%
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,18 +97,20 @@ from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.evaluation.decisions import compare_rows, shortfalls, validation_dice
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import read_results, read_rows
+from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.methods import METHODS, ablations, base_row, in_order, row_name, row_words
 from ssl_lib.models.teacher import make_teacher
+from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.notebook.quiz import ask, check
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.notebook.tables import WORDS, gain_table, interval_text, plain_table
+from ssl_lib.notebook.tables import WORDS, gain_table, in_sentences, interval_text, plain_table
 from ssl_lib.notebook.tables import reading_table, row_table
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.study import Study
+from ssl_lib.utils.words import counted, percent
 
 NOTEBOOK = "08_newer_ideas"
 
@@ -157,10 +160,15 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = "Dice of every test scan for the baselines, each newer idea and its ablation."
+ALT_ROWS = partial(
+    gains_caption,
+    "Dice of every test scan for the baselines, each newer idea and its ablation.",
+    IDEAS,
+    against="its ablation",
+)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -328,7 +336,11 @@ worst = int(changed.argmax())
 cut = choose_slice(on_host(images, worst), on_host(stages["likeliest class"], worst))
 stages = {name: cut.of(on_host(label, worst)) for name, label in stages.items()}
 figure = figures.component_filter(cut.of(on_host(images, worst)), stages, cohort.class_names)
-show(figure, alt="A hard pseudo-label before and after the component filter.")
+ALT_FILTER = (
+    "A hard pseudo-label before and after the component filter, which changes "
+    f"{counted(int(changed[worst]), 'voxel')} of this patch."
+)
+show(figure, alt=ALT_FILTER)
 
 # %% [markdown]
 # This is the patch, of sixteen, where the filter changes most.
@@ -443,6 +455,7 @@ if revealed:
     q = study.probabilities(networks.student, shown_scan).cpu().numpy()
     place = choose_slice(shown_scan.image, truth, axes=shown_scan.axes)
     confidence_map, wrong_map = place.of(q.max(axis=0)), place.of(q.argmax(axis=0) != truth)
+    organ_map = place.of(truth > 0)
 
 
 # %% tags=["widget"]
@@ -467,17 +480,19 @@ if revealed:
 
 # %%
 def dropped_by(threshold):
-    """Share of wrong voxels, and of right ones, whose confidence is not above a threshold."""
+    """Shares whose confidence is not above a threshold: of the wrong voxels, of the right ones, and
+    of the organ's right ones."""
     dropped = confidence_map <= threshold
-    return nan_mean(dropped[wrong_map]), nan_mean(dropped[~wrong_map])
+    kinds = (wrong_map, ~wrong_map, organ_map & ~wrong_map)
+    return [percent(nan_mean(dropped[kind]), 1) for kind in kinds]
 
 
 # %% tags=["results"]
 lines = []
 for threshold in (0.3, 0.5, 0.7, 0.8, 0.95) if revealed else ():
-    lines.append((f"{threshold:g}", *(f"{share:.1%}" for share in dropped_by(threshold))))
-HEADS = ("threshold", "wrong voxels dropped", "right voxels dropped")
-plain_table(HEADS, lines, "This slice of one scan.")
+    lines.append((f"{threshold:g}", *dropped_by(threshold)))
+HEADS = ("threshold", "wrong voxels dropped", "right voxels dropped", "right organ voxels dropped")
+plain_table(HEADS, lines, "This slice of one scan. Organ: all voxels that are no background.")
 
 # %% [markdown]
 # **Task 2. A threshold that acts.** Write `scale_for(top, slope)`: the `scale` with which the
@@ -574,7 +589,11 @@ draws += [(on_host(views, number), on_host(view_labels, number)) for number in (
 figure = figures.augmentation_grid(
     draws, cohort.class_names, ["easy view", "harder view 1", "harder view 2"]
 )
-show(figure, alt="A patch with its pseudo-label, and two harder views that carry it along.")
+ALT_HARDER = (
+    "A patch with its pseudo-label, and two harder views that carry it along: grey levels change, "
+    "and a box of another patch is pasted with its labels."
+)
+show(figure, alt=ALT_HARDER)
 
 # %% [markdown]
 # **A toy.** Six channels of ones, each dropped with probability one half.
@@ -759,9 +778,13 @@ cut = choose_slice(on_host(patch), on_host(hard_labels(a)[0]))
 draws = [(on_host(patch), None)]
 draws += [(on_host(v), on_host(hard_labels(one)[0])) for v, one in zip(views, (a, b), strict=True)]
 figure = figures.augmentation_grid(draws, cohort.class_names, ["patch", "crop A", "crop B"])
-show(figure, alt="A patch and two crops of it with the network's predictions.")
 share = float(apart.sum() / both.sum())
-print(f"both crops show {float(both.float().mean()):.0%} of the patch; there, they differ by")
+ALT_CROPS = (
+    "A patch and two crops of it with the network's predictions: where both show the same voxels, "
+    f"they differ by {share:.3f} in probability on average, only by their surroundings."
+)
+show(figure, alt=ALT_CROPS)
+print(f"both crops show {percent(float(both.float().mean()))} of the patch; there, they differ by")
 print(f"{share:.3f} in probability on average, {float(apart.max()):.2f} at most")
 
 # %% [markdown]
@@ -845,7 +868,11 @@ def adawac_step(networks, batch, moment, *, rate=8.0, strength=2.0, weight=1.0):
 gap = torch.linspace(-1, 1, 81)
 curves = {f"η = {rate:g}": adaptive_weights(gap, 0 * gap, rate).numpy() for rate in (0, 2, 8)}
 figure = figures.line_chart(gap.numpy(), curves, x="label's loss minus distance", y="weight w")
-show(figure, alt="The weight of the label's loss against the difference of both losses.")
+ALT_WEIGHTS = (
+    "The weight of the label's loss against the difference of both losses: the larger η, the more "
+    "suddenly the larger loss takes all of the weight."
+)
+show(figure, alt=ALT_WEIGHTS)
 
 # %% [markdown]
 # **A toy.** Three patches: label's loss and distance are (0.5, 0.25), (0.25, 0.25), (0.25, 0.5).
@@ -970,8 +997,7 @@ for name in TRAINED:
     trainings |= study.rows(METHODS[name].defined_by(globals()))
 
 # %% tags=["figure"]
-ALT_CURVES = "Losses and validation Dice of the trained rows over training."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+show(figures.training_curves(trainings, stored_results()), alt=curves_caption(trainings))
 
 # %% [markdown]
 # Losses of different kinds have different heights; compare their shapes, and the validation Dice.
@@ -993,7 +1019,7 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    show(figures.row_comparison(stored_results()), alt=ALT_ROWS(stored_results()))
 
 # %% [markdown]
 # **Do all rows fail on the same scan?** Press *Worst*, then go up and down with the arrow keys: is
@@ -1134,9 +1160,31 @@ ask(
 # %% [markdown]
 # ## When does it go wrong?
 #
-# **When the teacher is wrong and sure.** A threshold or a weight helps only where confidence tells
-# right from wrong; hard labels do not even ask. Compare in the table above how many wrong voxels
-# each threshold drops, and how many right ones it drops with them.
+# **When what is unsure is the organ.** A threshold drops voxels that are wrong, and with them right
+# ones of which the teacher is unsure. Of all right voxels these are few, for most are background.
+# But in the *organ* confidence may tell right from wrong badly. Then the filter takes away the
+# organ, and the unlabelled scans teach background more than anything else:
+
+# %% tags=["results"]
+for threshold in (0.7, 0.95) if revealed else ():
+    kept, (wrong, _, right) = confidence_map > threshold, dropped_by(threshold)
+    print(f"T = {threshold:g}: {wrong} of the wrong voxels go, {right} of the organ's right ones.")
+    shares = [percent(nan_mean(part), 1) for part in (organ_map, organ_map[kept])]
+    print("  The organ is {} of this slice, and {} of the voxels that are kept.".format(*shares))
+
+# %% tags=["results"]
+FILTERS = ("a threshold of 0.95", row_name("cw_bass"))
+filters = {words: compare_rows(stored_results(), [PARTS[words]]) for words in FILTERS}
+filters = {words: found[0] for words, found in filters.items() if found}
+if filters and not smoke_note(stored_results()):
+    print(f"The rows with such a filter, test scans. {in_sentences(filters)}")
+
+# %% [markdown]
+# CW-BASS's threshold lies between the two above. Where such a row loses, this is our reading: of
+# the organ its student is taught little but what the teacher is sure of already.
+#
+# **When the teacher is wrong and sure.** No threshold finds such voxels, and hard labels do not
+# even ask.
 #
 # **When an organ has several parts.** The largest component deletes the second kidney. Then take
 # the row without the filter, `hard_labels_ablation`.

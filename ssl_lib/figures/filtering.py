@@ -34,10 +34,12 @@ from ssl_lib.figures.style import (
     row_look,
 )
 from ssl_lib.methods import row_name
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, percent
 
 MISTAKES = (YELLOW, BLUE, VERMILLION)
 """Wrong in the first network, in the second, in both: no colours of the first four classes."""
+PLACES = "os^v<>PX"
+"""Markers of the lines of a figure, from top to bottom."""
 Picture = Float[np.ndarray, "row column"]
 Steps = Integer[np.ndarray, "edge 4"]
 """Pairs of neighbours: row and column of the first, row and column of the second."""
@@ -68,10 +70,11 @@ def signal_trees(
     for (left, right), (name, (tree, after)) in zip(axes, trees.items(), strict=True):
         _draw_signal(left, signal, FAINT)
         _draw_tree(left, tree)
-        left.set(title=f"{name}: {len(tree.level)} nodes", ylabel="grey level")
+        left.set(title=f"{name}: {counted(len(tree.level), 'node')}", ylabel="grey level")
         _draw_signal(right, signal, FAINT)
         right.stairs(after, np.arange(len(after) + 1) - 0.5, color=BLUE, linewidth=2, baseline=None)
-        right.set_title(f"filtered: {len(tree.level) - int(tree.removed.sum())} nodes left")
+        left_over = len(tree.level) - int(tree.removed.sum())
+        right.set_title(f"filtered: {counted(left_over, 'node')} left")
     figure.legend(handles=_tree_legend(), loc="outside lower center", ncols=4)
     return figure
 
@@ -140,7 +143,7 @@ def surviving_edges(image: Picture, edges: Mapping[str, tuple[Steps, Steps]]) ->
         _draw_borders(ax, kept, SKY, 1.5)
         share = len(kept) / max(len(kept) + len(erased), 1)
         ax.set_title(name)
-        ax.set_xlabel(f"{share:.0%} of {len(kept) + len(erased)} edges kept", fontsize=8.5)
+        ax.set_xlabel(f"{percent(share)} of {len(kept) + len(erased)} edges kept", fontsize=8.5)
     handles = [
         Line2D([], [], color=SKY, linewidth=2.2, label="kept, where it was"),
         Line2D([], [], color=VERMILLION, linewidth=1.4, label="erased"),
@@ -199,7 +202,8 @@ def pair_name(row: str) -> str:
 
 @house_style()
 def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -> Figure:
-    """One line a pair of networks: overlap of their mistakes in every scan, mean and interval.
+    """One line a pair of networks: overlap of their mistakes in every scan, mean and interval. Each
+    pair has a marker of its own, hollow for an ablation, so that colour alone tells nothing.
 
     Below its name stands of how many seeds it is; a seed without any number does not count.
     """
@@ -209,8 +213,9 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
     for place, (row, values) in enumerate(known.items()):
         jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
         places = np.broadcast_to(place + jitter, values.shape)
-        ax.plot(values.ravel(), places.ravel(), "o", color=row_look(row)["color"], alpha=0.35,
-                markersize=4)  # fmt: skip
+        look = {key: row_look(row)[key] for key in ("color", "markerfacecolor")}
+        look |= {"marker": PLACES[place % len(PLACES)], "markersize": 4.5, "linestyle": "none"}
+        ax.plot(values.ravel(), places.ravel(), alpha=0.45, **look)
         found = bootstrap_interval(values)
         ax.plot([found.low, found.high], [place, place], color=INK, linewidth=2.4)
         ax.plot(found.mean, place, "D", color=INK, markersize=7)

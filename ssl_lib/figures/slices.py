@@ -17,8 +17,9 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from ssl_lib.figures.style import INK, class_colour, house_style
+from ssl_lib.figures.style import FAINT, INK, class_colour, house_style
 
 HALO = [patheffects.withStroke(linewidth=2.0, foreground="#000000aa")]
 LINE_STYLES: dict[str, Any] = {
@@ -152,16 +153,19 @@ def overlay(
         _outline(ax, label, LINE_STYLES["truth"], None if prediction is None else "white")
 
 
-def class_legend(class_names: Sequence[str], *, kinds: Sequence[str] = ("truth",)) -> list[Line2D]:
-    """Legend handles: a line for each foreground class, and for each kind if there are several."""
-    handles = [
+def class_legend(
+    class_names: Sequence[str], *, kinds: Sequence[str] = ("truth",)
+) -> list[Line2D | Patch]:
+    """Legend handles: a line for each foreground class, and for each kind if there are several: of
+    what is judged a filled area with its border, of the truth a white line, as `overlay` draws."""
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color=class_colour(index), linewidth=2.4, label=name)
         for index, name in enumerate(class_names)
         if index > 0
     ]
     if len(kinds) > 1:
         handles += [
-            Line2D([], [], color=INK, linewidth=1.4, linestyle=LINE_STYLES[kind], label=kind)
+            Patch(fc=FAINT, ec=INK, linewidth=1.2, linestyle=LINE_STYLES[kind], label=kind)
             for kind in kinds
             if kind != "truth"
         ]

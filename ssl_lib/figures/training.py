@@ -42,11 +42,12 @@ def training_curves(
 
     `trainings` maps a row name to an object with `history` (a mapping with `iteration` and the loss
     terms for each logged iteration) and `validation` (pairs of iteration and Dice). Losses are
-    drawn faintly as logged and strongly as a running median. `stored` are results of several seeds:
-    a band reaches from the worst seed of a row to the best one.
+    drawn faintly as logged and strongly as a running median. Later rows have thinner lines, so that
+    one that coincides with another is seen on it. `stored` are results of several seeds: a band
+    reaches from the worst seed of a row to the best one.
     """
     histories = {row: training.history for row, training in trainings.items()}
-    looks = shaded_looks(list(trainings))
+    looks = nested(shaded_looks(list(trainings)))
     terms = _terms(histories)
     columns = 2 if len(terms) == 3 else min(len(terms) + 1, 3)
     rows = -(-(len(terms) + 1) // columns)
@@ -62,8 +63,7 @@ def training_curves(
     last = axes[len(terms)]
     for row, training in trainings.items():
         points = np.array(training.validation, dtype=float).reshape(-1, 2)
-        last.plot(*points.T, marker=row_marker(row), markersize=4, label=row_name(row),
-                  **looks[row])  # fmt: skip
+        last.plot(*points.T, marker=row_marker(row), label=row_name(row), **looks[row])
     words = "\n(band: stored seeds)" * _bands(last, stored, looks)
     last.set(title="validation Dice", xlabel=f"iteration{words}")
     figure.legend(
@@ -86,6 +86,16 @@ def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
             look |= {key: shade for key, value in look.items() if value == colour}
         looks[row] = look
     return {row: looks[row] for row in rows}
+
+
+def nested(looks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The looks with lines and markers from thick (the first row) to thin (the last, on top): where
+    rows coincide, as in a warm-up that they share, all of them are seen."""
+    thin = np.linspace(1, 0, len(looks)) if len(looks) > 1 else [0.4]
+    return {
+        row: {**look, "linewidth": 1.2 + 2.2 * one, "markersize": 3 + 3.5 * one}
+        for (row, look), one in zip(looks.items(), thin, strict=True)
+    }
 
 
 def _bands(
@@ -177,7 +187,7 @@ def _loss_line(ax: Axes, look: Mapping[str, Any], history: History, term: str) -
         return
     iterations, values = np.array(logged, dtype=float).T
     smooth = running_median(values)
-    line = {key: value for key, value in look.items() if key != "markerfacecolor"}
+    line = {key: value for key, value in look.items() if not key.startswith("marker")}
     ax.plot(iterations, values, color=look["color"], linewidth=0.6, alpha=0.15)
     ax.plot(iterations, smooth, **line)
 
@@ -197,20 +207,21 @@ def _scalar_colours(count: int) -> list[tuple[float, ...]]:
 @house_style()
 def snapshot_signs(trainings: Mapping[str, Any], scan: str, n_classes: int) -> Figure:
     """The pseudo-label of one unlabelled scan, which the title names, over the iterations, one line
-    a row: left the share of foreground in %, right the number of connected components, all classes
-    together.
+    a row, later ones thinner: left the share of foreground in %, right the number of connected
+    components, all classes together.
 
     `trainings` maps a row to an object with `snapshots`, each with `iteration` and `label`.
     """
     figure = new_figure(height=3.0 + 0.2 * -(-len(trainings) // 2))
     figure.suptitle(shortened(f"Scan {scan}", WIDTH - 0.4, 10), fontsize=10)
     shares, parts = figure.subplots(1, 2)
+    looks = nested(shaded_looks(list(trainings)))
     for row, training in trainings.items():
         steps = [snapshot["iteration"] for snapshot in training.snapshots]
         labels = [np.asarray(snapshot["label"]) for snapshot in training.snapshots]
         foreground = [100 * sum(class_shares(label, n_classes)) for label in labels]
         counts = [sum(count_components(label, n_classes)) for label in labels]
-        look = {"marker": "o", "markersize": 3.5, **row_look(row)}
+        look = {"marker": row_marker(row), **looks[row]}
         shares.plot(steps, foreground, label=row_name(row), **look)
         parts.plot(steps, counts, **look)
     shares.set(title="Foreground", xlabel="iteration", ylabel="% of all voxels")

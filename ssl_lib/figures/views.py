@@ -33,6 +33,7 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
 )
+from ssl_lib.utils.words import percent
 
 VIEW_COLOURS = (BLUE, VERMILLION, PURPLE, GREEN, ORANGE, SKY)
 REACH = 12
@@ -95,12 +96,12 @@ def view_opinions(
     window = shared_window([image])
     for ax, (title, label) in zip(axes[0], answers.items(), strict=False):
         overlay(ax, image, truth, label, window=window)
-        _name(ax, title, f"{(label != truth).mean():.1%} {OF_SLICE}")
+        _name(ax, title, f"{percent((label != truth).mean(), 1)} {OF_SLICE}")
     overlay(axes[1, 0], image, truth, together, window=window)
-    _name(axes[1, 0], "averaged", f"{(together != truth).mean():.1%} {OF_SLICE}")
+    _name(axes[1, 0], "averaged", f"{percent((together != truth).mean(), 1)} {OF_SLICE}")
     differ = (labels != labels[0]).any(axis=0)
     _mark(axes[1, 1], image, differ, BLUE)
-    _name(axes[1, 1], "views disagree", f"in {differ.mean():.1%} of this slice")
+    _name(axes[1, 1], "views disagree", f"in {percent(differ.mean(), 1)} of this slice")
     _mark(axes[1, 2], image, together != truth, VERMILLION)
     _name(axes[1, 2], "the average is wrong", _shared_part(together != truth, differ))
     handles = class_legend(class_names, kinds=("truth", "prediction"))
@@ -121,7 +122,7 @@ def uncertainty_maps(
         drawn = _scalar(column[0], uncertainty, top)
         _name(column[0], f"U of {title}")
         _mark(column[1], None, errors[title], VERMILLION)
-        _name(column[1], f"errors of {title}", f"{errors[title].mean():.1%} {OF_SLICE}")
+        _name(column[1], f"errors of {title}", f"{percent(errors[title].mean(), 1)} {OF_SLICE}")
     _scale(figure, drawn, axes[0].tolist(), top)
     return figure
 
@@ -139,7 +140,7 @@ def map_and_errors(
     drawn = _scalar(left, values, top)
     _name(left, title)
     _mark(right, None, errors, VERMILLION)
-    _name(right, "true errors", f"{errors.mean():.1%} {OF_SLICE}")
+    _name(right, "true errors", f"{percent(errors.mean(), 1)} {OF_SLICE}")
     _scale(figure, drawn, [left], top, "\nor more" if more else "")
     return figure
 
@@ -195,7 +196,7 @@ def fusion_strip(
     window = shared_window([image])
     for ax, (title, label) in zip(axes[1:], targets.items(), strict=True):
         overlay(ax, image, truth, label, kind="pseudo-label", window=window)
-        _name(ax, title, f"{(label != truth).mean():.1%} {OF_SLICE}")
+        _name(ax, title, f"{percent((label != truth).mean(), 1)} {OF_SLICE}")
     views = zip(VIEW_COLOURS, names, strict=False)
     patches = [Patch(color=colour, label=name) for colour, name in views]
     handles = [*patches, *class_legend(class_names)]
@@ -279,4 +280,4 @@ def _shared_part(errors: MaskPicture, differ: MaskPicture) -> str:
     """How much of the error lies where the views disagree."""
     if not errors.any():
         return "nowhere"
-    return f"{(errors & differ).sum() / errors.sum():.0%} of it where views disagree"
+    return f"{percent((errors & differ).sum() / errors.sum())} of it where views disagree"

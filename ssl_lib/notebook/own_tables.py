@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def fits_table(trial: Mapping[str, Any]) -> HTML:
 
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:
     """What was stored by trials/06_which_scan_next.py: one line a rule, the mean test Dice of each
-    seed, and the gain over the random choices with its interval."""
+    seed, and the gain over the random choices with its interval; below it in sentences."""
     seeds, gains = trial["settings"]["seeds"], trial["gain_over_random"]
     rules = list(dict.fromkeys(run["rule"] for run in trial["runs"]))
     lines = []
@@ -130,4 +131,35 @@ def next_scan_table(trial: Mapping[str, Any]) -> HTML:
         f"Test Dice of the strong baseline on the phantom, {labelled} labelled scans and {added}"
         " added by each rule; in brackets the 95 % interval over test scans."
     )
-    return plain_table(("Rule", *(f"seed {s}" for s in seeds), "over random"), lines, caption)
+    heads = ("Rule", *(f"seed {s}" for s in seeds), "over random")
+    table = plain_table(heads, lines, caption).data
+    return HTML(f"{table}<p><strong>Read from the table.</strong> {escape(_next_words(trial))}</p>")
+
+
+def _next_words(trial: Mapping[str, Any]) -> str:
+    """What the stored choices say: the rules against random choices, on average and seed by seed,
+    and how many different scans the rules took."""
+    dice = {
+        (run["rule"], run["seed"]): nan_mean(list(run["dice"].values())) for run in trial["runs"]
+    }
+    gains, seeds = trial["gain_over_random"], trial["settings"]["seeds"]
+    sentences = []
+    for rule, gain in gains.items():
+        draws = [(seed, draw) for draw, seed in dice if draw.startswith("random")]
+        ahead = [(seed, draw) for seed, draw in draws if dice[draw, seed] > dice[rule, seed]]
+        better = "more" if gain["low"] > 0 else "less" if gain["high"] < 0 else "not surely more"
+        such = "for example " * (len(ahead) > 1)
+        which = "".join(f" ({such}{draw} of seed {seed})" for seed, draw in ahead[:1])
+        sentences.append(
+            f"“{rule}”: on average {better} Dice than random choices"
+            f" ({number(gain['mean'], 3, '+')}); {len(ahead)} of {len(draws)} random choices"
+            f" did better{which}."
+        )
+    taken = [name for run in trial["runs"] if run["rule"] in gains for name in run["added"]]
+    return " ".join(
+        [
+            *sentences,
+            f"In {counted(len(seeds), 'seed')} the rules took {len(taken)} scans, of which"
+            f" {len(set(taken))} are different: these are few independent choices.",
+        ]
+    )

@@ -6,3 +6,8 @@ from __future__ import annotations
 def counted(number: int, thing: str) -> str:
     """A number with its thing, in the plural unless it is one: "1 seed", "3 seeds"."""
     return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in %, which no line break parts from its sign: 0.479 is "48 %"."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"

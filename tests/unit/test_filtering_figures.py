@@ -51,7 +51,7 @@ def chain() -> tuple[np.ndarray, SignalTree]:
 def test_the_signal_states_how_many_nodes_there_were_and_are() -> None:
     signal, tree = chain()
     figure = signal_trees(signal, {"Max-tree": (tree, signal * 0)})
-    assert titles(figure) == ["Max-tree: 3 nodes", "filtered: 1 nodes left"]
+    assert titles(figure) == ["Max-tree: 3 nodes", "filtered: 1 node left"]
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
     assert len(hollow) == 2 and len(to_png(figure)) < 200_000
 
@@ -72,12 +72,15 @@ def test_edges_lie_between_their_two_pixels_and_are_counted(picture) -> None:
     erased = np.array([[0, 0, 0, 1]])
     figure = surviving_edges(picture, {"Max-filtered": (kept, erased)})
     (ax,) = figure.axes
-    assert ax.get_xlabel() == "67% of 3 edges kept"
+    assert ax.get_xlabel() == "67\N{NO-BREAK SPACE}% of 3 edges kept"
     lines = [c for c in ax.collections if isinstance(c, LineCollection)]
     first, second = lines[1].get_segments()
     assert first.tolist() == [[3.5, 1.5], [3.5, 2.5]]  # x, y: upright between columns 3 and 4
     assert second.tolist() == [[4.5, 5.5], [5.5, 5.5]]
-    assert "0% of 0 edges" in surviving_edges(picture, {"": (kept[:0],) * 2}).axes[0].get_xlabel()
+    assert (
+        "0\N{NO-BREAK SPACE}% of 0 edges"
+        in surviving_edges(picture, {"": (kept[:0],) * 2}).axes[0].get_xlabel()
+    )
 
 
 def test_each_network_has_a_row_and_each_sample_its_version(picture) -> None:
@@ -113,6 +116,7 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.texts] == ["0.350", "0.500"]
     assert sorted(ax.get_lines()[0].get_xdata()) == [0.2, 0.3, 0.4, 0.5]
+    assert ax.get_lines()[0].get_marker() != ax.get_lines()[3].get_marker()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [
         "Structure-aware filtering\n(DSAIF)\n2 seeds",

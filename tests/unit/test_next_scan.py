@@ -75,6 +75,21 @@ def test_the_stored_trial_is_shown_as_it_was_measured():
         assert len(set(run["added"])) == expected
 
 
+def test_the_sentences_name_random_choices_that_did_better():
+    runs = [("a rule", 0.7, ["x"]), ("random 1", 0.8, ["y"]), ("random 2", 0.4, ["z"])]
+    gain = {"mean": 0.1, "low": -0.1, "high": 0.3}
+    trial = {
+        "settings": {"seeds": [0], "added": 1, "labelled": 2},
+        "runs": [{"seed": 0, "rule": r, "added": a, "dice": {"s": d}} for r, d, a in runs],
+        "gain_over_random": {"a rule": gain},
+    }
+    html = next_scan_table(trial).data
+    assert "on average not surely more Dice than random choices (+0.100)" in html
+    assert "1 of 2 random choices did better (random 1 of seed 0)" in html
+    trial["gain_over_random"]["a rule"] = gain | {"low": 0.05}
+    assert "on average more Dice" in next_scan_table(trial).data
+
+
 def test_the_stored_gain_is_that_of_the_stored_runs():
     trial = json.loads(FILE.read_text())
     dice = {

@@ -61,10 +61,13 @@ def test_opinions_count_errors_and_disagreement(scene) -> None:
     image, truth, answers = scene
     figure = view_opinions(image, truth, answers, answers["view 2"], CLASSES)
     assert labels_below(figure)[:5] == [
-        *(f"{share} wrong in this slice" for share in ("0.0%", "2.0%", "4.0%", "2.0%")),
-        "in 4.0% of this slice",
+        *(
+            f"{share}\N{NO-BREAK SPACE}% wrong in this slice"
+            for share in ("0.0", "2.0", "4.0", "2.0")
+        ),
+        "in 4.0\N{NO-BREAK SPACE}% of this slice",
     ]
-    assert labels_below(figure)[5] == "100% of it where views disagree"
+    assert labels_below(figure)[5] == "100\N{NO-BREAK SPACE}% of it where views disagree"
     four = answers | {"view 4": truth}
     assert len(view_opinions(image, truth, four, truth, CLASSES).axes) == 8
     assert len(to_png(figure)) < 200_000
@@ -76,7 +79,7 @@ def test_uncertainty_stands_above_true_errors_on_one_scale(scene) -> None:
     errors = {name: answer != truth for name, answer in answers.items()}
     figure = uncertainty_maps(uncertainties, errors)
     assert {ax.images[0].get_clim() for ax in figure.axes[:3]} == {(0.0, 0.03)}
-    wrong = [f"{share} wrong in this slice" for share in ("0.0%", "2.0%", "4.0%")]
+    wrong = [f"{share}\N{NO-BREAK SPACE}% wrong in this slice" for share in ("0.0", "2.0", "4.0")]
     assert labels_below(figure)[3:6] == wrong
 
 
@@ -84,7 +87,7 @@ def test_a_frame_keeps_the_scale_it_is_given(scene) -> None:
     _, truth, answers = scene
     figure = map_and_errors("U", np.zeros(truth.shape), answers["view 3"] != truth, top=0.2)
     assert figure.axes[0].images[0].get_clim() == (0.0, 0.2)
-    assert labels_below(figure)[1] == "4.0% wrong in this slice"
+    assert labels_below(figure)[1] == "4.0\N{NO-BREAK SPACE}% wrong in this slice"
     parts = (np.zeros(truth.shape), answers["view 3"] != truth)
     scales = [map_and_errors("U", *parts, top=0.2, more=more).axes[2] for more in (False, True)]
     ends = [scale.get_yticklabels()[-1].get_text() for scale in scales]
@@ -105,7 +108,7 @@ def test_a_fused_target_names_its_errors_and_every_view(scene) -> None:
     shares = np.full((3, 10, 20), 1 / 3)
     targets = {"taught to view 1": answers["view 3"]}
     figure = fusion_strip(shares, targets, image, truth, CLASSES, NAMES)
-    assert labels_below(figure) == ["white: equal", "4.0% wrong in this slice"]
+    assert labels_below(figure) == ["white: equal", "4.0\N{NO-BREAK SPACE}% wrong in this slice"]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NAMES, "pool", "muscle"]
 
