@@ -157,8 +157,8 @@ compared = compare_rows(stored_results(), OVER_TEACHER)
 better = [one.row for one in compared if one.verdict == "better"]
 ask(
     "Which of the two gains over the plain mean teacher?",
-    options=("UA-MT alone", "CPS alone", "Both", "None"),
-    answer=("None", *(f"{name} alone" for name in ("UA-MT", "CPS")), "Both")[
+    options=("UA-MT alone", "CPS alone", "Both", "Neither"),
+    answer=("Neither", *(f"{name} alone" for name in ("UA-MT", "CPS")), "Both")[
         ("ua_mt" in better) + 2 * ("dsaif_ablation" in better)
     ],
     because="; ".join(
@@ -423,7 +423,8 @@ grey, errors = cut.of(images[item, 0].cpu().numpy()), cut.of(wrong[item])
 figure = figures.uncertainty_panels(
     grey, parts, errors, {"entropy": cut.of(H[item])}, cohort.class_names
 )
-show(figure, alt="A validation slice, prediction and truth; its true errors and the entropy.")
+ALT_ERRORS = "Where the teacher is wrong on a validation slice, and where its entropy is high."
+show(figure, alt=ALT_ERRORS)
 
 # %% [markdown]
 # The slice with most errors. The entropy is high along borders, and in pieces that are no organ:
@@ -435,7 +436,8 @@ show(figure, alt="A validation slice, prediction and truth; its true errors and 
 def gated(share):
     """Which voxels teach with a threshold of that share of ln C, beside the true errors."""
     weight = (cut.of(H[item]) < share * math.log(cohort.n_classes)).astype(float)
-    return figures.map_and_errors(f"teaches, τ = {share:g} ln C", weight, errors)
+    names = ("teaches nothing", "teaches")
+    return figures.map_and_errors(f"the gate, τ = {share:g} ln C", weight, errors, names=names)
 
 
 # %% tags=["widget"]
@@ -656,7 +658,7 @@ def averaged_class(p, q):
 
 # %% tags=["exercise"]
 check(
-    "Can an average help?",
+    "The class of an average",
     averaged_class,
     [
         ("they agree", lambda f: f([0.1, 0.9], [0.4, 0.6]) == 1),
@@ -892,8 +894,8 @@ constants_table("ua_mt")
 # - Both names in a table say little without the plain mean teacher and, for a pair, without two
 #   supervised networks beside them.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. The network's dropout is light
-# (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are the published
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The network's dropout
+# is light (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are the published
 # ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released code has ln 2;
 # weight and decay are those of notebook 00.
 #
