@@ -894,10 +894,10 @@ constants_table("ua_mt")
 # - Both names in a table say little without the plain mean teacher and, for a pair, without two
 #   supervised networks beside them.
 #
-# **Limits.** Results on the phantom show mechanisms, not clinical performance. The network's dropout
-# is light (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are the published
-# ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released code has ln 2;
-# weight and decay are those of notebook 00.
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The network's
+# dropout is light (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are
+# the published ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released
+# code has ln 2; weight and decay are those of notebook 00.
 #
 # **Next:** notebook 01 pastes labelled and unlabelled scans into each other. Notebook 03 asks a
 # second network for the uncertainty, notebook 04 shows the two networks different versions of a

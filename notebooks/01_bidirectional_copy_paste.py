@@ -1320,10 +1320,10 @@ constants_table("bcp")
 #
 # **Limits.** Results on the phantom show mechanisms, not clinical performance. Our augmentation is
 # stronger than the released one, moves patches after they are cut and standardises them, our
-# batches are not halved, and Dice is the squared form with $s = 10^{-5}$ (except in the profile `paper`, which
-# takes everything as released, see the table above). The component filter suits organs of
-# one piece. $\alpha$, $\beta$ and the teacher's decay were not tuned here:
-# they are the paper's and the profile's.
+# batches are not halved, and Dice is the squared form with $s = 10^{-5}$ (except in the profile
+# `paper`, which takes everything as released, see the table above). The component filter suits
+# organs of one piece. $\alpha$, $\beta$ and the teacher's decay were not tuned here: they are the
+# paper's and the profile's.
 #
 # **Next:** notebook 02 trains several views of a volume that teach each other.
 #

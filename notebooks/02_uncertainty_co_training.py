@@ -1130,14 +1130,17 @@ show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% tags=["widget"]
 followed = study.snapshot_case
-ALT_SNAPSHOTS = "The predictions of view 1 for one unlabelled scan over training, in two rows."
+ALT_SNAPSHOTS = (
+    "The predictions of view 1 for one unlabelled scan over training, co-trained without weights "
+    "and with them: right, wrong, confidently wrong."
+)
 watched = {name: co_trained[name].snapshots for name in ("umct_ablation", "umct")}
 if revealed:
     hidden = cohort.sealed.open(followed.case_id, "teaching picture")
     interactive.snapshots(followed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
-# **And their uncertainty?** Co-training makes views agree. Does it make them right, or only alike?
+# **Right, or only alike?** Co-training makes views agree. Are their answers right more often?
 
 
 # %% tags=["results"]
@@ -1198,6 +1201,13 @@ def apart(name):
     return views, views.mean(), np.mean([run["rows"][f"{name}_ensemble"]["dice"] for run in runs])
 
 
+# %%
+def beside(dice, other):
+    """How far one Dice lies from another, as rounded in the table, in words."""
+    gap = round(float(dice), 3) - round(float(other), 3)
+    return f"{abs(gap):.3f} {'below' if gap < 0 else 'above'}"
+
+
 # %% tags=["results"]
 of_views = {name: apart(name) for name in every_view}
 lines = [
@@ -1209,14 +1219,16 @@ display(plain_table(("Row", "Dice of view 1, 2, ...", "mean", "averaged"), lines
 for name in ("umct_views_supervised", "umct"):
     views, mean, together = of_views[name]
     worst, best = 1 + views.argmin(), 1 + views.argmax()
-    print(f"{row_name(name)}: the average is {together - mean:+.3f} over the mean of its views,")
-    print(f"{together - views.max():+.3f} over the best one, view {best}. View {worst} is weakest:")
-    print(f"{np.ptp(views):.3f} below view {best}.")
+    print(f"{row_name(name)}: the average lies {beside(together, mean)} the mean of its views and")
+    print(f"{beside(together, views.max())} the best one, view {best}. The weakest, view {worst},")
+    print(f"lies {beside(views.min(), views.max())} view {best}.")
 
 # %% tags=["results"]
 before, after = of_views["umct_views_supervised"], of_views["umct"]
-print("Co-training changes Dice of each view by", *(f"{x:+.3f}" for x in after[0] - before[0]))
-print(f"and their mean by {after[1] - before[1]:+.3f}.")
+changes = np.round(after[0], 3) - np.round(before[0], 3)
+each = ", ".join(f"view {number} {x:+.3f}" for number, x in enumerate(changes, start=1))
+print(f"Co-training changes the Dice of {each}.")
+print(f"The mean of the views then lies {beside(after[1], before[1])} that without it.")
 
 # %% [markdown]
 # An average need not be better than its best member: a weak view pulls it down.
@@ -1402,7 +1414,9 @@ lines = [
 heads = ("Training", "largest U", "weighted minus plain", "views wrong", "targets wrong", "Dice")
 (*_, usual, usual_dice), (*_, errors, dice) = ends["As above"], ends[TURNED]
 print(f"{TURNED}: {errors:.1%} of the voxels of targets are wrong,")
-print(f"not {usual:.1%}, and the views end at {dice - usual_dice:+.3f} validation Dice.")
+print(
+    f"not {usual:.1%}; validation Dice ends {beside(dice, usual_dice)} that of the training above."
+)
 plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% [markdown]
@@ -1532,8 +1546,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #   *between* views, not by how well it draws borders.
 # - Two views cannot be weighted. Three can, and whether that pays is a row of its own.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. The views think at half
-# resolution and have fewer channels than the network of notebook 00. They start from random
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The views think at
+# half resolution and have fewer channels than the network of notebook 00. They start from random
 # weights, not from ImageNet. One number of passes and one dropout rate were used, and $\epsilon$
 # was not tuned. Views on strongly anisotropic scans are not equally good; nothing here tells the
 # fusion so, except their uncertainty.

@@ -86,6 +86,7 @@ def uncertainty_panels(
     """A scan with label maps above; below, the true errors and every map of uncertainty.
 
     Each uncertainty has its own scale, from 0 to its largest value here, which stands under it.
+    The legend takes the cell that is left empty below, if there is one.
     """
     columns = max(1 + len(labels), 1 + len(scores))
     figure = new_figure(2 * (WIDTH / columns * np.divide(*image.shape) + 0.35) + 0.5)
@@ -102,9 +103,12 @@ def uncertainty_panels(
     for ax, (title, values) in zip(lower[1:], scores.items(), strict=False):
         draw_uncertainty(ax, values, float(values.max()))
         ax.set_title(title)
-        ax.set_xlabel(f"0 to {values.max():.2f}", fontsize=8.5)
+        ax.set_xlabel(f"dark 0, bright {values.max():.2f}", fontsize=8.5)
     handles = [*class_legend(class_names), Patch(color=VERMILLION, label="wrong")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    if columns > 1 + len(scores):
+        lower[-1].legend(handles=handles, loc="center", fontsize=8.5)
+    else:
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure
 
 

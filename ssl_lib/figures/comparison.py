@@ -243,7 +243,7 @@ def _draw_level(
     end = worth if reached else numbers[-1]
     ax.plot([n_labelled, end], [level, level], color=SKY, linestyle="--")
     if reached:
-        ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
+        ax.vlines(worth, 0, level, color=SKY, linestyle=":")  # down to the axis
     text = (
         f"worth {worth:.0f} labelled {unit}{'s' * (round(worth) != 1)}"
         if reached
@@ -251,8 +251,14 @@ def _draw_level(
     )
     if worth == numbers[0]:
         text = f"worth at most {numbers[0]}"
-    ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)
-    ax.margins(y=0.12)
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    ax.annotate(
+        text, (n_labelled, level), xytext=(0, 12), textcoords="offset points", color=INK,
+        ha="center", bbox=ground, zorder=5,
+    )  # fmt: skip
+    low, high = min(*means, level), max(*means, level)
+    room = 0.15 * max(high - low, 0.01)
+    ax.set_ylim(low - room, high + room)
 
 
 @house_style()

@@ -144,8 +144,10 @@ def ramp_curve(
     curves: Mapping[str, Float[np.ndarray, " step"]],
     iterations: Float[np.ndarray, " step"] | None = None,
     mark: int | None = None,
+    x: str = "iteration",
 ) -> Figure:
-    """The weight of the unlabelled loss over training, one line a name; `mark` points at a step."""
+    """The weight of the consistency over training, one line a name where there are several; `mark`
+    points at a step, and `x` names the axis."""
     figure = new_figure(height=2.6)
     ax = figure.subplots()
     colours = _scalar_colours(len(curves))
@@ -155,9 +157,11 @@ def ramp_curve(
         ax.plot(steps, weights, color=colour, linestyle=style, label=name)
     if mark is not None:
         ax.axvline(mark, color=VERMILLION, linewidth=1.2, linestyle="--")
-        ax.annotate(f"iteration {mark}", (mark, 0.02), xytext=(4, 0), textcoords="offset points")
-    ax.set(xlabel="iteration", ylabel="weight of the unlabelled loss", ylim=(0, None))
-    ax.legend(loc="upper left")
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        ax.annotate(f"iteration {mark}", (mark, 0.5), xytext=(4, 0), **place)
+    ax.set(xlabel=x, ylabel="weight of the consistency", ylim=(0, None))
+    if len(curves) > 1:
+        ax.legend(loc="upper left")
     return figure
 
 

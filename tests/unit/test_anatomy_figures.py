@@ -68,7 +68,7 @@ def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:
     figure = uncertainty_panels(score, labels, wrong, {"U": score, "entropy": 2 * score}, CLASSES)
     assert titles(figure)[:4] == ["scan", *labels]
     assert titles(figure)[4:7] == ["true errors", "U", "entropy"]
-    assert figure.axes[6].get_xlabel() == "0 to 2.00"
+    assert figure.axes[6].get_xlabel() == "dark 0, bright 2.00"
     assert np.array_equal(figure.axes[4].images[0].get_array(), wrong)
 
 

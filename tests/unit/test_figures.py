@@ -314,7 +314,8 @@ def test_worth_in_labels_is_read_off_the_logarithmic_axis():
 def test_toys_name_their_lines():
     series = np.linspace(0, 1, 30)
     assert "decay 0.9, remembers about 10 steps" in texts(figures.ema_toy(series, {0.9: series}))
-    assert "Gaussian" in texts(figures.ramp_curve({"Gaussian": series**2}, mark=10))
+    ramps = {"Gaussian": series**2, "straight": series}
+    assert "Gaussian" in texts(figures.ramp_curve(ramps, mark=10))
 
 
 @pytest.mark.parametrize("axis", range(3))
