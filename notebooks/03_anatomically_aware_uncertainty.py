@@ -577,6 +577,8 @@ autoencoder, repairing = train_autoencoder(
     **how,
     validate=lambda network: repair_report(study, network, validation_maps)["repaired"],
 )
+
+# %% tags=["results"]
 weights, others = (
     sum(part.numel() for part in autoencoder.parameters() if (part.ndim > 1) == wanted)
     for wanted in (True, False)
@@ -1002,6 +1004,8 @@ print("Errors in the 4 % most uncertain voxels of the slice above:", end=" ")
 print(", ".join(f"{name} {share:.0%}" for name, share in here.items()) + ".")
 print("AUROC of ordinary errors over all test scans:", end=" ")
 print(", ".join(f"{name} {area:.3f}" for name, area in everywhere.items()) + ".")
+
+# %% tags=["results"]
 there, best = (max(found, key=found.get) for found in (here, everywhere))
 if there != best:
     print(f"On that slice {there} is best, over all scans {best}: one picture decides nothing.")

@@ -60,6 +60,7 @@ def label_maps(maps: Mapping[str, LabelPicture], class_names: Sequence[str]) -> 
 def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) -> Figure:
     """One column a map: what the autoencoder is shown, what it returns, and U, cut to where one of
     the maps has an organ."""
+    top = max(float(uncertainty.max()) for *_, uncertainty in columns.values())
     inner = _around_organ([label for shown, back, _ in columns.values() for label in (shown, back)])
     columns = {
         title: (shown[inner], back[inner], uncertainty[inner])
@@ -69,7 +70,6 @@ def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) 
     side = (WIDTH - 1.1) / len(columns)
     figure = new_figure(3 * side * np.divide(*first.shape) + 0.95)
     axes = figure.subplots(3, len(columns), squeeze=False)
-    top = max(float(uncertainty.max()) for *_, uncertainty in columns.values())
     for column, (title, (shown, back, uncertainty)) in zip(axes.T, columns.items(), strict=True):
         draw_map(column[0], shown)
         draw_map(column[1], back)
