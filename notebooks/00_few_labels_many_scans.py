@@ -140,7 +140,7 @@ def measured_winner():
 # %% tags=["predict"]
 winner, because = measured_winner() if stored_results() else ("", "")
 ask(
-    f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
+    f"With N_LABELLED\u00a0=\u00a0{N_LABELLED}, what adds more Dice?",
     options=("Strong augmentation", "The unlabelled scans"),
     answer=winner,
     because=because,
@@ -156,13 +156,10 @@ ask(
 # makes its own.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row, from supervised training with few labels to "
-    "supervised training with all labels, with means, intervals and paired differences."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -931,7 +928,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% [markdown]
 # **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest

@@ -174,13 +174,10 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for the strong baseline, the mean teacher, UA-MT, and cross pseudo "
-    "supervision with one network and averaged, with means and intervals."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -647,7 +644,7 @@ plain_table(("On all test scans", "share"), lines)
 # **How to read it.** Only where they disagree can they teach each other anything. A mistake that
 # both make is a pseudo-label for both, and the cross loss of it is small: nobody tells them.
 #
-# **Task 5. Can an average help?** Write `averaged_class(p, q)`: the class of the mean of two
+# **Task 5. The class of an average.** Write `averaged_class(p, q)`: the class of the mean of two
 # networks' probabilities, each a list. Who wins where they disagree?
 
 
@@ -697,7 +694,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% tags=["results"]
 PAIRS = {

@@ -158,7 +158,8 @@ if stored_results():
     answer = verdict(change)
     because = f"BCP without pasting minus BCP: {interval_text(change, '+')}"
 ask(
-    f"What happens to the Dice with N_LABELLED = {N_LABELLED} when the pasting is removed?",
+    f"What happens to the Dice with N_LABELLED\u00a0=\u00a0{N_LABELLED} "
+    "when the pasting is removed?",
     options=("It falls", EQUAL, "It cannot be told", "It rises"),
     answer=answer,
     because=because,
@@ -172,14 +173,10 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, BCP, its "
-    "pre-training alone, BCP in one direction and BCP without copy-paste, with means, intervals "
-    "and paired differences."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -1074,7 +1071,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% [markdown]
 # **Which scans gain, which lose?** BCP stands beside its *ablation*, the row without pasting. Press

@@ -172,7 +172,8 @@ if stored_results():
     loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
 ask(
-    f"What happens to the Dice with N_LABELLED = {N_LABELLED} when every view counts the same?",
+    f"What happens to the Dice with N_LABELLED\u00a0=\u00a0{N_LABELLED} "
+    "when every view counts the same?",
     options=("It falls", EQUAL, "It cannot be told", "It rises"),
     answer=answer,
     because=because,
@@ -188,15 +189,13 @@ ask(
 # partner of the last row is the third; what averaging alone gives is measured further down.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan: supervised training, mean teacher, flat views with labels only, "
-    "co-training with and without uncertainty; means, intervals and paired differences."
-)
 SHOWN = ("supervised_strong", "mean_teacher", "umct_views_supervised_ensemble",
          "umct_ablation_ensemble", "umct_ensemble")  # fmt: skip
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
+    runs = stored_results()
+    alt = figures.row_message(runs, rows=SHOWN)
+    show(figures.row_comparison(runs, rows=SHOWN), alt=alt)
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -1187,7 +1186,9 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
+    runs = stored_results()
+    alt = figures.row_message(runs, rows=SHOWN)
+    show(figures.row_comparison(runs, rows=SHOWN), alt=alt)
 
 # %% [markdown]
 # **And the other views?**

@@ -12,6 +12,7 @@ from ssl_lib.figures.comparison import (
     gains_by_labels,
     label_curve,
     row_comparison,
+    row_message,
     worth_in_labels,
 )
 from ssl_lib.figures.copy_paste import (
@@ -130,6 +131,7 @@ __all__ = [
     "repairs_by_maps",
     "row_comparison",
     "row_look",
+    "row_message",
     "shared_window",
     "show",
     "signal_trees",

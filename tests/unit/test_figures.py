@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib import pyplot, rcParams
+from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
@@ -151,6 +152,23 @@ def test_augmentation_shows_every_draw(cohort):
     figure = figures.augmentation_grid(draws, NAMES)
     assert len([ax for ax in figure.axes if ax.images]) == 7
     assert "original" in texts(figure) and len(grey_limits(figure)) == 1
+
+
+def test_the_caption_of_rows_names_the_best_without_all_labels():
+    runs = [result(seed, {**GAINS, "supervised_all": 0.2}) for seed in range(2)]
+    said = figures.row_message(runs)
+    assert "copy-paste (BCP)”: +0.030" in said and said.endswith("to “Strong baseline”.")
+    assert "BCP" not in figures.row_message(runs, rows=["supervised_strong", "supervised_few"])
+
+
+def test_of_two_classes_the_inner_one_has_its_border_on_top():
+    for wall, pool in ((1, 2), (2, 1)):
+        label = np.zeros((12, 12), np.uint8)
+        label[2:10, 2:10], label[4:8, 4:8] = wall, pool
+        ax = figures.new_figure(2).subplots()
+        figures.overlay(ax, np.zeros((12, 12)), label)
+        last = ax.collections[-1].get_edgecolor()[0]
+        assert to_hex(last) == figures.class_colour(pool).lower()
 
 
 def test_snapshots_separate_wrong_from_confidently_wrong(cohort):
