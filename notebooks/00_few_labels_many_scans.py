@@ -181,7 +181,7 @@ caption = f"Classes: {', '.join(cohort.class_names)}. {cohort.caveat}"
 plain_table(("Group", "scans", "the first is"), groups, caption)
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -802,8 +802,8 @@ for name in SHOWN:
 
 # %% tags=["figure"]
 mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
-ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(trainings, stored_results())
+show(figure, alt=figures.curves_message(trainings))
 
 # %% [markdown]
 # The supervised loss of the row with few labels and no augmentation falls lowest. Compare it
@@ -856,7 +856,10 @@ looks = [iteration for iteration, _ in tried["warm-up and ramp"].validation]
 lines = {
     words: np.interp(looks, *np.transpose(training.validation)) for words, training in tried.items()
 }
-ALT_EARLY = "Validation Dice of a mean teacher with warm-up and ramp, and of one with neither."
+last = (training.validation[-1][1] for training in tried.values())
+ALT_EARLY = "Validation Dice ends at {:.3f} with warm-up and ramp, at {:.3f} with neither.".format(
+    *last
+)
 figure = figures.line_chart(looks, lines, x="iteration", y="validation Dice")
 show(figure, alt=ALT_EARLY)
 

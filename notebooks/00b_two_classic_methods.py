@@ -626,7 +626,8 @@ cut = choose_slice(scan.image, differ, axes=scan.axes)
 both = {"dsaif_ablation": tuple(cut.of(one[name]) for one in maps)}
 shared = {"dsaif_ablation": error_overlap(maps[0][name], maps[1][name], truths[name])}
 shown = (cut.of(scan.image), cut.of(truths[name]), both, shared, cohort.class_names)
-show(figures.error_maps(*shown), alt="A test slice, both predictions, and who is wrong where.")
+ALT_MISTAKES = "Who is wrong where on a test slice: a mistake of both is corrected by neither."
+show(figures.error_maps(*shown), alt=ALT_MISTAKES)
 
 # %% tags=["results"]
 first, second, true = (np.concatenate([one[n].ravel() for n in truths]) for one in (*maps, truths))
@@ -681,8 +682,8 @@ check(
 
 # %% tags=["figure"]
 shown = {row: trainings[row] for row in ("mean_teacher", "ua_mt", "dsaif_ablation")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(shown, stored_results())
+show(figure, alt=figures.curves_message(shown))
 
 # %% [markdown]
 # The losses of CPS are sums over two networks. Scores of the **last** weights on the test scans,

@@ -187,7 +187,7 @@ else:
 # sealed; validation scans chose our settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -963,8 +963,8 @@ bcp, without = trainings["bcp"], trainings["bcp_ablation"]
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("supervised_strong", "bcp_ablation", "bcp")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(shown, stored_results())
+show(figure, alt=figures.curves_message(shown))
 
 # %% [markdown]
 # The names of the loss terms say who is judged: *supervised* in the pre-training, then *labelled*

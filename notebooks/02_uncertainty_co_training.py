@@ -206,7 +206,7 @@ else:
 # sealed; validation scans chose our settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort, n=6), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -1115,8 +1115,8 @@ few, mean_teacher, everything = (
 
 # %% tags=["figure"]
 curves = {"supervised_strong": strong, **co_trained}
-ALT_CURVES = "Losses and validation Dice of the rows over training."
-show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(curves, stored_results())
+show(figure, alt=figures.curves_message(curves))
 
 # %% [markdown]
 # Validation Dice of a row of views is view 1's; its losses are sums over views, higher but not

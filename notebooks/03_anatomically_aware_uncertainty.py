@@ -192,7 +192,7 @@ else:
 # test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -1224,8 +1224,8 @@ for name in SHOWN:
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(shown, stored_results())
+show(figure, alt=figures.curves_message(shown))
 
 # %% tags=["results"]
 trials_file = Path(f"reports/validation/{NOTEBOOK}.json")

@@ -62,6 +62,7 @@ from ssl_lib.figures.slices import (
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
 from ssl_lib.figures.training import (
+    curves_message,
     ema_toy,
     line_chart,
     ramp_curve,
@@ -93,6 +94,7 @@ __all__ = [
     "cohort_grid",
     "component_filter",
     "cost_bars",
+    "curves_message",
     "diagram_alt",
     "dice_against_seconds",
     "dice_by_labels",

@@ -72,6 +72,14 @@ def training_curves(
     return figure
 
 
+def curves_message(trainings: Mapping[str, Any]) -> str:
+    """What `training_curves` shows, in words: where the validation Dice of each row ends."""
+    ends = {row: one.validation[-1][1] for row, one in trainings.items() if len(one.validation)}
+    parts = [f"“{row_name(row)}” {dice:.3f}" for row, dice in ends.items()]
+    last = f"; the latter ends at: {', '.join(parts)}" if parts else ""
+    return f"Losses and validation Dice over training{last}."
+
+
 def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The look of each row. Where rows of one method share a colour, it comes in shades, so that
     lines on top of each other can be told apart: as it is (the method itself), darker, lighter."""
