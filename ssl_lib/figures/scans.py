@@ -165,7 +165,7 @@ def snapshot_strip(
 
     Each frame holds `iteration`, `label` (class of each voxel) and `confidence` (its probability,
     a fraction or 0 to 255). Shares are of the voxels of the whole scan that truth or pseudo-label
-    call organ; background called background is left out. Confident: at least `threshold`.
+    call organ, also where one slice is drawn; background called background is left out. Confident: at least `threshold`.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))
     cut = choose_slice(case.image, truth, axes=case.axes)
@@ -189,6 +189,8 @@ def snapshot_strip(
         ax.set_title(f"iteration {frames[number]['iteration']}")
         ax.set_xlabel(_share_text(verdicts[number]), fontsize=8)
     _share_curves(axes[panels - 1], [frame["iteration"] for frame in frames], verdicts)
+    if cut.words(case.image.shape):
+        axes[panels - 1].set_title("all slices, share in %")
     names = ("right", "wrong, less sure", f"confidently wrong (at least {threshold:.0%} sure)")
     colours = (RIGHT, WRONG, SURE_AND_WRONG)
     _legend(figure, [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)])
