@@ -165,7 +165,8 @@ def snapshot_strip(
 
     Each frame holds `iteration`, `label` (class of each voxel) and `confidence` (its probability,
     a fraction or 0 to 255). Shares are of the voxels of the whole scan that truth or pseudo-label
-    call organ, also where one slice is drawn; background called background is left out. Confident: at least `threshold`.
+    call organ, also where one slice is drawn; background called background is left out. Confident:
+    at least `threshold`.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))
     cut = choose_slice(case.image, truth, axes=case.axes)
