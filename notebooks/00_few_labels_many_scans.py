@@ -17,11 +17,11 @@
 # **A radiologist outlines a heart for an hour; the archive holds thousands of hearts that nobody
 # outlined. How much of the missing hour can the unlabelled scans replace?**
 #
-# This notebook sets the stage for the four methods of this repository. It trains the same network
-# four times on the same scans: with a few labels, with a few labels and strong augmentation, with a
-# few labels and all unlabelled scans (a *mean teacher*), and with every label. The distance between
-# the first and the last is what semi-supervised learning can win. What it really wins is measured
-# here, on scans that training never saw.
+# This notebook sets the stage for the methods of notebooks 01 to 04. It trains the same network
+# four times on the same scans: with a few labels, with a few labels and strong augmentation (the
+# *strong baseline*), with unlabelled scans on top of that (a *mean teacher*), and with every label.
+# The distance between the strong baseline and the last is what semi-supervised learning can win.
+# What it wins is measured here, on scans that training never saw.
 #
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
 # - **Your time:** about 35 minutes to read, 80 with the tasks.
@@ -30,7 +30,8 @@
 #   [unlabelled](../docs/glossary.md), [strong augmentation](../docs/glossary.md).
 # - **Data:** what `DATASET` names. `"phantom"`, the default, is a procedural heart that needs no
 #   licence; `"hippocampus"` fetches 260 real MRI scans (Medical Segmentation Decathlon, CC BY-SA
-#   4.0).
+#   4.0); `"acdc"`, hearts of 100 patients (CC BY-NC-SA 4.0), needs
+#   `python data_download.py fetch acdc` once.
 # - **Pages** of all notebooks: [reports/index.html](../reports/index.html).
 # - **You need** Python and a little PyTorch.
 # - **You will be able to** say what each label is worth, build a mean teacher in four small
@@ -91,6 +92,7 @@ from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
+from ssl_lib.figures.comparison import worth_in_labels
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
@@ -138,7 +140,7 @@ def measured_winner():
 # %% tags=["predict"]
 winner, because = measured_winner() if stored_results() else ("", "")
 ask(
-    f"With N_LABELLED = {N_LABELLED}, what adds more Dice?",
+    f"With N_LABELLED\u00a0=\u00a0{N_LABELLED}, what adds more Dice?",
     options=("Strong augmentation", "The unlabelled scans"),
     answer=winner,
     because=because,
@@ -154,13 +156,10 @@ ask(
 # makes its own.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row, from supervised training with few labels to "
-    "supervised training with all labels, with means, intervals and paired differences."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -170,8 +169,8 @@ else:
 # A *cohort* has four groups. **Labelled** scans are all the truth that training gets.
 # **Unlabelled** scans come without outlines; their hidden truth lies *sealed* and is opened below
 # only for teaching pictures. **Validation scans** choose settings. **Test scans** are scored once,
-# with the *last weights*, those at the end of training: nothing is selected on them. A patient, or
-# a head cut in two, never stands in two splits.
+# with the *last weights*, those at the end of training: nothing is selected on them. Scans of one
+# patient never stand in two splits.
 
 # %%
 groups = [
@@ -182,7 +181,7 @@ caption = f"Classes: {', '.join(cohort.class_names)}. {cohort.caveat}"
 plain_table(("Group", "scans", "the first is"), groups, caption)
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -192,7 +191,7 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 # %% [markdown]
 # ## How does a network learn from a label?
 #
-# **The claim, in our words.** All four methods share one supervised loss: half cross-entropy, half
+# **The claim, in our words.** Our methods share one supervised loss: half cross-entropy, half
 # *Dice*. Cross-entropy asks each [voxel](../docs/glossary.md) for the right class; Dice asks each
 # class for overlap, however small it is.
 #
@@ -202,9 +201,10 @@ show(figures.cohort_grid(cohort), alt=ALT_COHORT)
 # | $p = \mathrm{softmax}(z)$ | the same | probabilities |
 # | $t$ | the same | the label, one-hot |
 #
-# $$L_\mathrm{sup} = \frac{1}{2}\left[ -\frac{1}{V}\sum_v \sum_c t_{cv} \log p_{cv}
-# + 1 - \frac{1}{C}\sum_c \frac{2 \sum_v p_{cv} t_{cv} + s}{\sum_v p_{cv}^2 + \sum_v t_{cv}^2 + s}
-# \right]$$
+# $$L_\mathrm{sup} = \frac{1}{2} \left( L_\mathrm{CE} + L_\mathrm{Dice} \right)$$
+# $$L_\mathrm{CE} = -\frac{1}{V}\sum_v \sum_c t_{cv} \log p_{cv}$$
+# $$L_\mathrm{Dice} = 1 - \frac{1}{C}\sum_c \frac{2 \sum_v p_{cv} t_{cv} + s}
+# {\sum_v p_{cv}^2 + \sum_v t_{cv}^2 + s}$$
 #
 # with $s = 10^{-5}$ and sums over all voxels of the batch (HiLab-git/SSL4MIS). Other codes leave
 # the background out or do not square; `ssl_lib/training/losses.py` has each flavour under its own
@@ -243,7 +243,7 @@ shares = np.linspace(0.002, 0.2, 40)
 curves = {"cross-entropy of 'all background, 99 % sure'": -shares * np.log(0.01)}
 curves["Dice loss of the organ"] = 1 - 2 * 0.01 * shares / (0.01**2 + shares)
 ALT_SHARES = (
-    "Cross-entropy falls to zero with the organ's share of the image; Dice loss stays near 1."
+    "The smaller the organ, the less cross-entropy minds that it is missed; Dice loss stays near 1."
 )
 figure = figures.line_chart(100 * shares, curves, x="share of the organ in the image (%)", y="loss")
 show(figure, alt=ALT_SHARES)
@@ -585,8 +585,8 @@ def two_views(unlabelled, teacher, generator, flip_axes=(), inner=None):
 # **How is disagreement measured?** As in the original, by the mean squared difference of the
 # probabilities. It is bounded, so one confident error of the teacher cannot dominate.
 #
-# $$L_\mathrm{cons} = \frac{1}{VC}\sum_{v,c} (p_{cv} - p'_{cv})^2
-# \qquad L = L_\mathrm{sup} + w\, r(k)\, L_\mathrm{cons}$$
+# $$L_\mathrm{cons} = \frac{1}{VC}\sum_{v,c} (p_{cv} - p'_{cv})^2$$
+# $$L = L_\mathrm{sup} + w\, r(k)\, L_\mathrm{cons}$$
 
 
 # %% tags=["definition"]
@@ -604,14 +604,15 @@ print(f"oppose {consistency_loss(opposed, target):.2f}")
 # **Why a ramp?** An untrained teacher teaches nonsense. So training starts with labels alone (the
 # *warm-up*, which *every* row gets), and then the weight of the loss on disagreement, the
 # *consistency*, rises as $r(k) = \exp(-5 (1 - k / K)^2)$ until [iteration](../docs/glossary.md)
-# $K$: a *ramp*.
+# $K$ after it: a *ramp*.
 
 # %% tags=["figure"]
 iterations = np.arange(settings.schedule.iterations)
 ramp_end = settings.ramp * settings.schedule.iterations
 weights = np.array([settings.consistency_weight * gaussian_ramp(k, ramp_end) for k in iterations])
-ALT_RAMP = "The weight of the consistency loss rises smoothly and then stays constant."
-show(figures.ramp_curve({"consistency weight": weights}, mark=int(ramp_end)), alt=ALT_RAMP)
+ALT_RAMP = "The weight of the consistency rises smoothly and then stays constant."
+ramp = {"x": "iterations after the warm-up", "mark": int(ramp_end)}
+show(figures.ramp_curve({"weight of the consistency": weights}, **ramp), alt=ALT_RAMP)
 
 
 # %% tags=["definition"]
@@ -801,8 +802,8 @@ for name in SHOWN:
 
 # %% tags=["figure"]
 mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
-ALT_CURVES = "Losses and validation Dice over the iterations, one line for each row."
-show(figures.training_curves(trainings, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(trainings, stored_results())
+show(figure, alt=figures.curves_message(trainings))
 
 # %% [markdown]
 # The supervised loss of the row with few labels and no augmentation falls lowest. Compare it
@@ -855,7 +856,10 @@ looks = [iteration for iteration, _ in tried["warm-up and ramp"].validation]
 lines = {
     words: np.interp(looks, *np.transpose(training.validation)) for words, training in tried.items()
 }
-ALT_EARLY = "Validation Dice of a mean teacher with warm-up and ramp, and of one with neither."
+last = (training.validation[-1][1] for training in tried.values())
+ALT_EARLY = "Validation Dice ends at {:.3f} with warm-up and ramp, at {:.3f} with neither.".format(
+    *last
+)
 figure = figures.line_chart(looks, lines, x="iteration", y="validation Dice")
 show(figure, alt=ALT_EARLY)
 
@@ -900,7 +904,15 @@ for stored in stored_results():
         points.setdefault(number, []).append(dice)
 level = np.mean([stored["rows"]["mean_teacher"]["dice"] for stored in stored_results()])
 figure = figures.label_curve(points, level=level, n_labelled=N_LABELLED, unit=cohort.unit)
-show(figure, alt="Test Dice against the number of labelled scans, and the mean teacher's level.")
+numbers = sorted(points)
+worth = worth_in_labels(numbers, [np.mean(points[number]) for number in numbers], level)
+least = "at most " * (worth == numbers[0])
+many = f"{least or 'about '}{worth:.0f}" if np.isfinite(worth) else f"more than {numbers[-1]}"
+ALT_WORTH = (
+    f"The mean teacher with {N_LABELLED} labelled {cohort.unit}{'s' * (N_LABELLED != 1)} reaches "
+    f"a Dice for which supervised training needs {many}."
+)
+show(figure, alt=ALT_WORTH)
 
 # %% [markdown]
 # ## What came out?
@@ -919,7 +931,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% [markdown]
 # **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
@@ -953,7 +966,8 @@ gain_table(PAIRS, stored_results())
 # line is the headroom: where [all labels](../docs/glossary.md) together
 # add little to the few, the few already say nearly all that this network can learn in this time,
 # and a teacher that is no better than its student has nothing to pass on. Equal updates are not
-# equal work: a mean-teacher step sees twice the patches, as the seconds in the table say.
+# equal work: after the warm-up, a mean-teacher step sees twice the patches. (The seconds in the
+# table hold the warm-up, too.)
 
 # %% [markdown]
 # ## What do the papers report?
@@ -1087,8 +1101,8 @@ constants_table("supervised_weak", "mean_teacher")
 # - A mean teacher is four small functions on top: an average, two views, a bounded disagreement, a
 #   ramp. What it adds here, with its interval, stands in the table above.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. At the quick profile the
-# networks are small and the schedules short. The labelled scans are those of one draw
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. At the quick profile
+# the networks are small and the schedules short. The labelled scans are those of one draw
 # (`LABELLED_DRAW`), so intervals and seeds do not show how lucky that choice was. Settings of the
 # mean teacher (weight, decay, CutMix) were chosen on validation scans of the phantom, with an
 # earlier small network and a longer schedule.

@@ -157,8 +157,8 @@ compared = compare_rows(stored_results(), OVER_TEACHER)
 better = [one.row for one in compared if one.verdict == "better"]
 ask(
     "Which of the two gains over the plain mean teacher?",
-    options=("UA-MT alone", "CPS alone", "Both", "None"),
-    answer=("None", *(f"{name} alone" for name in ("UA-MT", "CPS")), "Both")[
+    options=("UA-MT alone", "CPS alone", "Both", "Neither"),
+    answer=("Neither", *(f"{name} alone" for name in ("UA-MT", "CPS")), "Both")[
         ("ua_mt" in better) + 2 * ("dsaif_ablation" in better)
     ],
     because="; ".join(
@@ -174,13 +174,10 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for the strong baseline, the mean teacher, UA-MT, and cross pseudo "
-    "supervision with one network and averaged, with means and intervals."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -423,7 +420,8 @@ grey, errors = cut.of(images[item, 0].cpu().numpy()), cut.of(wrong[item])
 figure = figures.uncertainty_panels(
     grey, parts, errors, {"entropy": cut.of(H[item])}, cohort.class_names
 )
-show(figure, alt="A validation slice, prediction and truth; its true errors and the entropy.")
+ALT_ERRORS = "Where the teacher is wrong on a validation slice, and where its entropy is high."
+show(figure, alt=ALT_ERRORS)
 
 # %% [markdown]
 # The slice with most errors. The entropy is high along borders, and in pieces that are no organ:
@@ -435,7 +433,8 @@ show(figure, alt="A validation slice, prediction and truth; its true errors and 
 def gated(share):
     """Which voxels teach with a threshold of that share of ln C, beside the true errors."""
     weight = (cut.of(H[item]) < share * math.log(cohort.n_classes)).astype(float)
-    return figures.map_and_errors(f"teaches, τ = {share:g} ln C", weight, errors)
+    names = ("teaches nothing", "teaches")
+    return figures.map_and_errors(f"the gate, τ = {share:g} ln C", weight, errors, names=names)
 
 
 # %% tags=["widget"]
@@ -627,7 +626,8 @@ cut = choose_slice(scan.image, differ, axes=scan.axes)
 both = {"dsaif_ablation": tuple(cut.of(one[name]) for one in maps)}
 shared = {"dsaif_ablation": error_overlap(maps[0][name], maps[1][name], truths[name])}
 shown = (cut.of(scan.image), cut.of(truths[name]), both, shared, cohort.class_names)
-show(figures.error_maps(*shown), alt="A test slice, both predictions, and who is wrong where.")
+ALT_MISTAKES = "Who is wrong where on a test slice: a mistake of both is corrected by neither."
+show(figures.error_maps(*shown), alt=ALT_MISTAKES)
 
 # %% tags=["results"]
 first, second, true = (np.concatenate([one[n].ravel() for n in truths]) for one in (*maps, truths))
@@ -645,7 +645,7 @@ plain_table(("On all test scans", "share"), lines)
 # **How to read it.** Only where they disagree can they teach each other anything. A mistake that
 # both make is a pseudo-label for both, and the cross loss of it is small: nobody tells them.
 #
-# **Task 5. Can an average help?** Write `averaged_class(p, q)`: the class of the mean of two
+# **Task 5. The class of an average.** Write `averaged_class(p, q)`: the class of the mean of two
 # networks' probabilities, each a list. Who wins where they disagree?
 
 
@@ -656,7 +656,7 @@ def averaged_class(p, q):
 
 # %% tags=["exercise"]
 check(
-    "Can an average help?",
+    "The class of an average",
     averaged_class,
     [
         ("they agree", lambda f: f([0.1, 0.9], [0.4, 0.6]) == 1),
@@ -682,8 +682,8 @@ check(
 
 # %% tags=["figure"]
 shown = {row: trainings[row] for row in ("mean_teacher", "ua_mt", "dsaif_ablation")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(shown, stored_results())
+show(figure, alt=figures.curves_message(shown))
 
 # %% [markdown]
 # The losses of CPS are sums over two networks. Scores of the **last** weights on the test scans,
@@ -695,7 +695,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% tags=["results"]
 PAIRS = {
@@ -892,10 +893,10 @@ constants_table("ua_mt")
 # - Both names in a table say little without the plain mean teacher and, for a pair, without two
 #   supervised networks beside them.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. The network's dropout is light
-# (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are the published
-# ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released code has ln 2;
-# weight and decay are those of notebook 00.
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The network's
+# dropout is light (rate 0.1); with more of it the entropy is larger. Passes and noise of UA-MT are
+# the published ones. Its gate rises from 3/4 to 1 of ln *C* with *C* classes, where the released
+# code has ln 2; weight and decay are those of notebook 00.
 #
 # **Next:** notebook 01 pastes labelled and unlabelled scans into each other. Notebook 03 asks a
 # second network for the uncertainty, notebook 04 shows the two networks different versions of a

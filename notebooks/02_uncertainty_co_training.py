@@ -171,7 +171,8 @@ if stored_results():
     loss = gain("umct_ablation_ensemble", "umct_ensemble")
     answer, because = verdict(loss), f"Plain mean minus weighted: {interval_text(loss, '+')}"
 ask(
-    f"What happens to the Dice with N_LABELLED = {N_LABELLED} when every view counts the same?",
+    f"What happens to the Dice with N_LABELLED\u00a0=\u00a0{N_LABELLED} "
+    "when every view counts the same?",
     options=("It falls", EQUAL, "It cannot be told", "It rises"),
     answer=answer,
     because=because,
@@ -187,15 +188,13 @@ ask(
 # partner of the last row is the third; what averaging alone gives is measured further down.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan: supervised training, mean teacher, flat views with labels only, "
-    "co-training with and without uncertainty; means, intervals and paired differences."
-)
 SHOWN = ("supervised_strong", "mean_teacher", "umct_views_supervised_ensemble",
          "umct_ablation_ensemble", "umct_ensemble")  # fmt: skip
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
+    runs = stored_results()
+    alt = figures.row_message(runs, rows=SHOWN)
+    show(figures.row_comparison(runs, rows=SHOWN), alt=alt)
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -206,7 +205,7 @@ else:
 # sealed; validation scans chose our settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort, n=6), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -752,7 +751,7 @@ def picture(tensor):
     return flat(tensor, half_cut)
 
 
-DOUBTFUL = float(picture(uncertainties[0][:, 0]).max())
+DOUBTFUL = max(float(picture(one[:, 0]).max()) for one in uncertainties)  # one scale for all
 
 # %% tags=["figure"]
 uncertainty_pictures = {
@@ -1115,8 +1114,8 @@ few, mean_teacher, everything = (
 
 # %% tags=["figure"]
 curves = {"supervised_strong": strong, **co_trained}
-ALT_CURVES = "Losses and validation Dice of the rows over training."
-show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(curves, stored_results())
+show(figure, alt=figures.curves_message(curves))
 
 # %% [markdown]
 # Validation Dice of a row of views is view 1's; its losses are sums over views, higher but not
@@ -1129,14 +1128,17 @@ show(figures.training_curves(curves, stored_results()), alt=ALT_CURVES)
 
 # %% tags=["widget"]
 followed = study.snapshot_case
-ALT_SNAPSHOTS = "The predictions of view 1 for one unlabelled scan over training, in two rows."
+ALT_SNAPSHOTS = (
+    "The predictions of view 1 for one unlabelled scan over training, co-trained without weights "
+    "and with them: right, wrong, confidently wrong."
+)
 watched = {name: co_trained[name].snapshots for name in ("umct_ablation", "umct")}
 if revealed:
     hidden = cohort.sealed.open(followed.case_id, "teaching picture")
     interactive.snapshots(followed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
-# **And their uncertainty?** Co-training makes views agree. Does it make them right, or only alike?
+# **Right, or only alike?** Co-training makes views agree. Are their answers right more often?
 
 
 # %% tags=["results"]
@@ -1183,7 +1185,9 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results(), rows=SHOWN), alt=ALT_ROWS)
+    runs = stored_results()
+    alt = figures.row_message(runs, rows=SHOWN)
+    show(figures.row_comparison(runs, rows=SHOWN), alt=alt)
 
 # %% [markdown]
 # **And the other views?**
@@ -1197,6 +1201,13 @@ def apart(name):
     return views, views.mean(), np.mean([run["rows"][f"{name}_ensemble"]["dice"] for run in runs])
 
 
+# %%
+def beside(dice, other):
+    """How far one Dice lies from another, as rounded in the table, in words."""
+    gap = round(float(dice), 3) - round(float(other), 3)
+    return f"{abs(gap):.3f} {'below' if gap < 0 else 'above'}"
+
+
 # %% tags=["results"]
 of_views = {name: apart(name) for name in every_view}
 lines = [
@@ -1208,14 +1219,16 @@ display(plain_table(("Row", "Dice of view 1, 2, ...", "mean", "averaged"), lines
 for name in ("umct_views_supervised", "umct"):
     views, mean, together = of_views[name]
     worst, best = 1 + views.argmin(), 1 + views.argmax()
-    print(f"{row_name(name)}: the average is {together - mean:+.3f} over the mean of its views,")
-    print(f"{together - views.max():+.3f} over the best one, view {best}. View {worst} is weakest:")
-    print(f"{np.ptp(views):.3f} below view {best}.")
+    print(f"{row_name(name)}: the average lies {beside(together, mean)} the mean of its views and")
+    print(f"{beside(together, views.max())} the best one, view {best}. The weakest, view {worst},")
+    print(f"lies {beside(views.min(), views.max())} view {best}.")
 
 # %% tags=["results"]
 before, after = of_views["umct_views_supervised"], of_views["umct"]
-print("Co-training changes Dice of each view by", *(f"{x:+.3f}" for x in after[0] - before[0]))
-print(f"and their mean by {after[1] - before[1]:+.3f}.")
+changes = np.round(after[0], 3) - np.round(before[0], 3)
+each = ", ".join(f"view {number} {x:+.3f}" for number, x in enumerate(changes, start=1))
+print(f"Co-training changes the Dice of {each}.")
+print(f"The mean of the views then lies {beside(after[1], before[1])} that without it.")
 
 # %% [markdown]
 # An average need not be better than its best member: a weak view pulls it down.
@@ -1401,7 +1414,7 @@ lines = [
 heads = ("Training", "largest U", "weighted minus plain", "views wrong", "targets wrong", "Dice")
 (*_, usual, usual_dice), (*_, errors, dice) = ends["As above"], ends[TURNED]
 print(f"{TURNED}: {errors:.1%} of the voxels of targets are wrong,")
-print(f"not {usual:.1%}, and the views end at {dice - usual_dice:+.3f} validation Dice.")
+print(f"not {usual:.1%}; validation Dice ends {beside(dice, usual_dice)} that without the mistake.")
 plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% [markdown]
@@ -1531,8 +1544,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #   *between* views, not by how well it draws borders.
 # - Two views cannot be weighted. Three can, and whether that pays is a row of its own.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. The views think at half
-# resolution and have fewer channels than the network of notebook 00. They start from random
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The views think at
+# half resolution and have fewer channels than the network of notebook 00. They start from random
 # weights, not from ImageNet. One number of passes and one dropout rate were used, and $\epsilon$
 # was not tuned. Views on strongly anisotropic scans are not equally good; nothing here tells the
 # fusion so, except their uncertainty.

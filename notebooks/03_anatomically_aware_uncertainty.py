@@ -102,6 +102,7 @@ from ssl_lib import figures
 from ssl_lib.notebook import interactive
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
+from ssl_lib.figures.anatomy import errors_found
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results
@@ -176,13 +177,10 @@ ask(
 # diamond is the mean, its bar a 95 % interval over scans.
 
 # %% tags=["first-figure"]
-ALT_ROWS = (
-    "Dice of every test scan for each row: supervised training, mean teacher, UA-MT and AAU, with "
-    "means, intervals and paired differences."
-)
 drawn = bool(stored_results())
 if drawn:
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 else:
     print("No stored run yet for these parameters; the section on the results draws this picture.")
 
@@ -194,7 +192,7 @@ else:
 # test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
-ALT_COHORT = "Rows of labelled scans with class outlines, unlabelled scans and test scans."
+ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
 show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% [markdown]
@@ -417,7 +415,7 @@ damaged = {
     for most in (1, 2, 4, 8)
 }
 figure = figures.label_maps({"true map": flat(known_maps), **damaged}, cohort.class_names)
-ALT_DAMAGED = "A true label map and four versions with swapped voxels, from 1 to 8 voxels deep."
+ALT_DAMAGED = "Swaps fray the borders: the deeper they go, the less of the shape is left."
 show(figure, alt=ALT_DAMAGED)
 
 # %% [markdown]
@@ -576,7 +574,13 @@ autoencoder, repairing = train_autoencoder(
     **how,
     validate=lambda network: repair_report(study, network, validation_maps)["repaired"],
 )
-print(f"{sum(w.numel() for w in autoencoder.parameters()):,} weights, ", end="")
+
+# %% tags=["results"]
+weights, others = (
+    sum(part.numel() for part in autoencoder.parameters() if (part.ndim > 1) == wanted)
+    for wanted in (True, False)
+)
+print(f"{weights:,} weights, {others:,} numbers of biases and normalisation, ", end="")
 print(f"{repairing.seconds:.0f} s, learnt from {len(cohort.labelled)} label maps")
 
 # %% [markdown]
@@ -620,7 +624,8 @@ redrawn = {f"{latent} numbers": flat(redraw(small[latent], broken)) for latent i
 figure = figures.label_maps(
     {"true map": flat(known_maps), "damaged": flat(broken), **redrawn}, cohort.class_names
 )
-show(figure, alt="A true map, its damaged version, and its repairs through codes of three lengths.")
+ALT_CODES = "A short code can say few shapes: one damaged map, repaired through three lengths."
+show(figure, alt=ALT_CODES)
 
 # %% [markdown]
 # **Why no skip connections?** With them the damage would leak past the code.
@@ -767,7 +772,9 @@ broken = defects(item, np.random.default_rng(1)) if item.any() else {}
 columns |= {name: with_defect(known_maps, label) for name, label in broken.items()}
 seen = {name: seen_through(maps) for name, maps in columns.items()}
 figure = figures.reconstructions(seen, cohort.class_names)
-ALT_GALLERY = "Clean, corrupted and broken label maps, their reconstructions, and U between them."
+ALT_GALLERY = (
+    "U is large where the returned map is another than the shown one: on damage or without."
+)
 show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
@@ -777,6 +784,7 @@ show(figure, alt=ALT_GALLERY)
 #
 # - Paint background in the middle of a structure, then on its border. Where does U stop minding?
 # - Put a blob far from the organ, then one that touches it. Which of the two is undone?
+# - Choose *weight* as third map, then move $\gamma$, which acts there only.
 # - Press *Reset*: why is U not zero on a map that nobody changed? Is it smaller for the scan that
 #   the autoencoder learnt from?
 
@@ -847,9 +855,8 @@ scores = {name: flat(values, cut) for name, values in maps.items()}
 figure = figures.uncertainty_panels(
     flat(images[:, 0], cut), panels, wrong, scores, cohort.class_names
 )
-show(
-    figure, alt="A test scan's prediction, projection, truth, true errors and three uncertainties."
-)
+ALT_MAPS = "Where a test scan's prediction is wrong, and where three uncertainties warn."
+show(figure, alt=ALT_MAPS)
 
 
 # %% tags=["widget"]
@@ -986,6 +993,19 @@ ALT_AUROC = (
     "notebook's seed; all stored seeds stand in the table at the end."
 )
 show(figures.auroc_chart(intervals), alt=ALT_AUROC)
+
+# %% tags=["results"]
+here = {name: errors_found(scores[name], wrong, 4) for name in MEASURES}
+everywhere = {name: found.mean for name, found in intervals["ordinary errors"].items()}
+print("Errors in the 4 % most uncertain voxels of the slice above:", end=" ")
+print(", ".join(f"{name} {share:.0%}" for name, share in here.items()) + ".")
+print("AUROC of ordinary errors over all test scans:", end=" ")
+print(", ".join(f"{name} {area:.3f}" for name, area in everywhere.items()) + ".")
+
+# %% tags=["results"]
+there, best = (max(found, key=found.get) for found in (here, everywhere))
+if there != best:
+    print(f"On that slice {there} is best, over all scans {best}: one picture decides nothing.")
 
 # %% [markdown]
 # **How to read it.** Left of the dashed line a map points away from the errors. For pasted defects
@@ -1204,8 +1224,8 @@ for name in SHOWN:
 
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}
-ALT_CURVES = "Losses and validation Dice of three rows over training."
-show(figures.training_curves(shown, stored_results()), alt=ALT_CURVES)
+figure = figures.training_curves(shown, stored_results())
+show(figure, alt=figures.curves_message(shown))
 
 # %% tags=["results"]
 trials_file = Path(f"reports/validation/{NOTEBOOK}.json")
@@ -1229,7 +1249,10 @@ plain_table(HEADS, lines, WHICH) if tried else ""
 
 # %% tags=["widget"]
 followed = study.snapshot_case
-ALT_SNAPSHOTS = "The pseudo-label of one scan over training, by the mean teacher and by AAU."
+ALT_SNAPSHOTS = (
+    "The pseudo-label of one scan over training, by the mean teacher (alone in the stored picture) "
+    "and by AAU."
+)
 watched = {name: trainings[name].snapshots for name in ("mean_teacher", "aau")}
 if followed.case_id in cohort.sealed:
     hidden_truth = cohort.sealed.open(followed.case_id, "teaching picture")
@@ -1317,13 +1340,16 @@ plain_table(heads, lines, caption)
 # ## What does a step cost?
 #
 # Measured apart, in one run with interleaved repeats (`benchmarks/uncertainty_step.py`), relative
-# to a mean-teacher step.
+# to a mean-teacher step. (The seconds in the table below also hold the warm-up, the same for all,
+# so that rows differ less there.)
 
 # %% tags=["figure"]
 cost_file = Path("benchmarks/results/uncertainty_step.json")
 costs = json.loads(cost_file.read_text())["cases"] if cost_file.exists() else {}
 if costs:
-    ALT_COST = "Cost of a step of the mean teacher, AAU and UA-MT, with their passes."
+    first, steps = next(iter(costs.items()))
+    ALT_COST = "{}: a step of AAU costs {:.2f} mean-teacher steps, one of UA-MT {:.2f}.".format(
+        first, *(steps[name]["relative"] for name in ("aau", "ua_mt")))  # fmt: skip
     show(figures.cost_bars(costs, limit=1.3), alt=ALT_COST)
 for case, steps in costs.items():
     aau_cost, ua_mt_cost = steps["aau"]["relative"], steps["ua_mt"]["relative"]
@@ -1342,7 +1368,8 @@ row_table(stored_results())
 
 # %% tags=["figure"]
 if not drawn:  # else it stands at the top
-    show(figures.row_comparison(stored_results()), alt=ALT_ROWS)
+    runs = stored_results()
+    show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% [markdown]
 # **Which mistakes remain?** Press *Worst*, and let the colours show classes. Is the shape
@@ -1405,7 +1432,7 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 # | V-Net, labels only | 76.07 ± 5.02 | 81.46 ± 2.96 |
 # | mean teacher | 78.22 ± 6.89 | 86.06 ± 0.81 |
 # | UA-MT | 85.09 ± 1.42 | 87.78 ± 1.03 |
-# | **AAU** | **86.58 ± 1.03** | 88.60 ± 0.82 |
+# | **AAU** | **86.58 ± 1.03** | **88.60 ± 0.82** |
 #
 # Their [ablation](../docs/glossary.md) with 8: a threshold on U 85.39, the entropy of the
 # projection 85.92, the distance 86.58.
@@ -1516,10 +1543,10 @@ constants_table("aau")
 #   U.
 # - A weight is not a correction: it removes lessons and adds none.
 #
-# **Limits.** The phantom shows mechanisms, not clinical performance. The autoencoder sees patches
-# of one size; U was judged on the central patch of each scan. $\gamma$ was compared on validation
-# scans of the phantom only; the gate of UA-MT is that of notebook 00b. The dropout of the small
-# network is light (rate 0.1), which keeps entropies low.
+# **Limits.** Results on the phantom show mechanisms, not clinical performance. The autoencoder sees
+# patches of one size; U was judged on the central patch of each scan. $\gamma$ was compared on
+# validation scans of the phantom only; the gate of UA-MT is that of notebook 00b. The dropout of
+# the small network is light (rate 0.1), which keeps entropies low.
 #
 # **Next:** notebook 04 filters the scans themselves.
 

@@ -12,6 +12,7 @@ from ssl_lib.figures.comparison import (
     gains_by_labels,
     label_curve,
     row_comparison,
+    row_message,
     worth_in_labels,
 )
 from ssl_lib.figures.copy_paste import (
@@ -62,6 +63,7 @@ from ssl_lib.figures.slices import (
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
 from ssl_lib.figures.training import (
+    curves_message,
     ema_toy,
     line_chart,
     ramp_curve,
@@ -93,6 +95,7 @@ __all__ = [
     "cohort_grid",
     "component_filter",
     "cost_bars",
+    "curves_message",
     "diagram_alt",
     "dice_against_seconds",
     "dice_by_labels",
@@ -132,6 +135,7 @@ __all__ = [
     "repairs_by_maps",
     "row_comparison",
     "row_look",
+    "row_message",
     "shared_window",
     "show",
     "signal_trees",

@@ -41,7 +41,9 @@ FRAME = 3.5
 
 @house_style()
 def label_maps(maps: Mapping[str, LabelPicture], class_names: Sequence[str]) -> Figure:
-    """Label maps side by side under their names."""
+    """Label maps side by side under their names, cut to where one of them has an organ."""
+    inner = _around_organ(list(maps.values()))
+    maps = {title: label[inner] for title, label in maps.items()}
     columns = len(maps)
     width = min(WIDTH, max(FRAME, 1.25 * columns))
     ratio = np.divide(*next(iter(maps.values())).shape)
@@ -56,12 +58,18 @@ def label_maps(maps: Mapping[str, LabelPicture], class_names: Sequence[str]) -> 
 
 @house_style()
 def reconstructions(columns: Mapping[str, Redrawn], class_names: Sequence[str]) -> Figure:
-    """One column a map: what the autoencoder is shown, what it returns, and U."""
+    """One column a map: what the autoencoder is shown, what it returns, and U, cut to where one of
+    the maps has an organ."""
+    top = max(float(uncertainty.max()) for *_, uncertainty in columns.values())
+    inner = _around_organ([label for shown, back, _ in columns.values() for label in (shown, back)])
+    columns = {
+        title: (shown[inner], back[inner], uncertainty[inner])
+        for title, (shown, back, uncertainty) in columns.items()
+    }
     first = next(iter(columns.values()))[0]
     side = (WIDTH - 1.1) / len(columns)
     figure = new_figure(3 * side * np.divide(*first.shape) + 0.95)
     axes = figure.subplots(3, len(columns), squeeze=False)
-    top = max(float(uncertainty.max()) for *_, uncertainty in columns.values())
     for column, (title, (shown, back, uncertainty)) in zip(axes.T, columns.items(), strict=True):
         draw_map(column[0], shown)
         draw_map(column[1], back)
@@ -86,6 +94,7 @@ def uncertainty_panels(
     """A scan with label maps above; below, the true errors and every map of uncertainty.
 
     Each uncertainty has its own scale, from 0 to its largest value here, which stands under it.
+    The legend takes the cell that is left empty below, if there is one.
     """
     columns = max(1 + len(labels), 1 + len(scores))
     figure = new_figure(2 * (WIDTH / columns * np.divide(*image.shape) + 0.35) + 0.5)
@@ -102,9 +111,12 @@ def uncertainty_panels(
     for ax, (title, values) in zip(lower[1:], scores.items(), strict=False):
         draw_uncertainty(ax, values, float(values.max()))
         ax.set_title(title)
-        ax.set_xlabel(f"0 to {values.max():.2f}", fontsize=8.5)
+        ax.set_xlabel(f"dark 0, bright {values.max():.2f}", fontsize=8.5)
     handles = [*class_legend(class_names), Patch(color=VERMILLION, label="wrong")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    if columns > 1 + len(scores):
+        lower[-1].legend(handles=handles, loc="center", fontsize=8.5)
+    else:
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure
 
 
@@ -116,9 +128,7 @@ def most_uncertain(
 
     Found errors are blue, missed ones vermillion; right voxels that were uncertain are grey.
     """
-    count = max(1, round(share / 100 * score.size))
-    chosen = np.zeros(score.shape, bool)
-    chosen.flat[np.argsort(-score, axis=None, kind="stable")[:count]] = True
+    chosen = _highest(score, share)
     verdict = np.where(wrong, np.where(chosen, 1, 2), np.where(chosen, 3, 0))
     figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.8, FRAME)
     left, right = figure.subplots(1, 2)
@@ -128,13 +138,26 @@ def most_uncertain(
     right.imshow(verdict, cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
     bare(right)
     right.set_title(f"{share:g} % most uncertain")
-    found = (chosen & wrong).sum() / max(int(wrong.sum()), 1)
+    found = errors_found(score, wrong, share)
     right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, uncertain")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}
     figure.legend(handles=handles, loc="outside lower center", **options)
     return figure
+
+
+def errors_found(score: Picture, wrong: Bool[np.ndarray, "row column"], share: float) -> float:
+    """Which fraction of the errors lies in the most uncertain voxels, `share` per cent of all."""
+    return float((_highest(score, share) & wrong).sum() / max(int(wrong.sum()), 1))
+
+
+def _highest(score: Picture, share: float) -> Bool[np.ndarray, "row column"]:
+    """True in the highest scores, `share` per cent of the picture, at least in one."""
+    chosen = np.zeros(score.shape, bool)
+    count = max(1, round(share / 100 * score.size))
+    chosen.flat[np.argsort(-score, axis=None, kind="stable")[:count]] = True
+    return chosen
 
 
 @house_style()
@@ -177,6 +200,17 @@ def draw_errors(ax: Axes, wrong: Bool[np.ndarray, "row column"]) -> None:
     colours = ListedColormap(["#eef0f2", VERMILLION])
     ax.imshow(wrong, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     bare(ax)
+
+
+def _around_organ(labels: Sequence[LabelPicture]) -> tuple[slice, slice]:
+    """The part of the pictures that holds every organ, with a tenth of a side around it; all of
+    them if there is none."""
+    organ = np.any([label > 0 for label in labels], axis=0)
+    parts = []
+    for axis, side in enumerate(organ.shape):
+        found = np.flatnonzero(organ.any(axis=1 - axis)) if organ.any() else np.array([0, side - 1])
+        parts.append(slice(max(found[0] - side // 10, 0), found[-1] + side // 10 + 1))
+    return parts[0], parts[1]
 
 
 def _class_key(figure: Figure, class_names: Sequence[str]) -> None:

@@ -90,6 +90,30 @@ def row_comparison(
     return marked(figure, results)
 
 
+def row_message(
+    results: Sequence[Mapping[str, Any]],
+    *,
+    reference: str = "supervised_strong",
+    rows: Sequence[str] | None = None,
+) -> str:
+    """What `row_comparison` shows, in words: which row has the highest mean Dice, that with all
+    labels left out, and its paired difference to `reference` with its 95 % interval."""
+    shown = [row for row in rows or _ordered_rows(results) if row != "supervised_all"]
+    means = {row: bootstrap_interval(scan_scores(results, row).values).mean for row in shown}
+    means = {row: mean for row, mean in means.items() if not math.isnan(mean)}
+    each = "Dice of each test scan by row, with means and intervals."
+    if not means:
+        return each
+    best = max(means, key=lambda row: means[row])
+    said = f"Without all labels the highest mean is {means[best]:.3f}, of “{row_name(best)}”"
+    both = [run for run in results if {best, reference} <= set(run["rows"])]
+    if best != reference and both:
+        gap = bootstrap_interval(paired_difference(both, best, reference).values)
+        between = f" ({gap.low:+.3f} to {gap.high:+.3f})" if gap.known else ""
+        said += f": {gap.mean:+.3f}{between} to “{row_name(reference)}”"
+    return f"{each} {said}."
+
+
 @house_style()
 def label_curve(
     points: Mapping[int, Sequence[float]],
@@ -232,7 +256,7 @@ def _draw_level(
     end = worth if reached else numbers[-1]
     ax.plot([n_labelled, end], [level, level], color=SKY, linestyle="--")
     if reached:
-        ax.plot([worth, worth], [min(*means, level), level], color=SKY, linestyle=":")
+        ax.vlines(worth, 0, level, color=SKY, linestyle=":")  # down to the axis
     text = (
         f"worth {worth:.0f} labelled {unit}{'s' * (round(worth) != 1)}"
         if reached
@@ -240,8 +264,14 @@ def _draw_level(
     )
     if worth == numbers[0]:
         text = f"worth at most {numbers[0]}"
-    ax.annotate(text, (n_labelled, level), xytext=(10, 6), textcoords="offset points", color=QUIET)
-    ax.margins(y=0.12)
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    ax.annotate(
+        text, (n_labelled, level), xytext=(0, 12), textcoords="offset points", color=INK,
+        ha="center", bbox=ground, zorder=5,
+    )  # fmt: skip
+    low, high = min(*means, level), max(*means, level)
+    room = 0.15 * max(high - low, 0.01)
+    ax.set_ylim(low - room, high + room)
 
 
 @house_style()

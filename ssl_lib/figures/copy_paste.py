@@ -68,6 +68,7 @@ def mixing_strip(
             ax.set_title(f"{'unlabelled' if guessed else 'labelled'}, {role}")
         draw_mask(row[2], mask)
         row[2].set_title("mask M")
+        row[2].set_xlabel("yellow: 1, kept; blue: 0, pasted", fontsize=8)
         draw_mosaic(row[3], mixed, keeps, gives, mask, window)
         row[3].set_title(f"{direction} mixture")
     figure.legend(handles=mixing_legend(class_names), loc="outside lower center", ncols=5)

@@ -165,7 +165,8 @@ def snapshot_strip(
 
     Each frame holds `iteration`, `label` (class of each voxel) and `confidence` (its probability,
     a fraction or 0 to 255). Shares are of the voxels of the whole scan that truth or pseudo-label
-    call organ; background called background is left out. Confident: at least `threshold`.
+    call organ, also where one slice is drawn; background called background is left out. Confident:
+    at least `threshold`.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))
     cut = choose_slice(case.image, truth, axes=case.axes)
@@ -189,7 +190,9 @@ def snapshot_strip(
         ax.set_title(f"iteration {frames[number]['iteration']}")
         ax.set_xlabel(_share_text(verdicts[number]), fontsize=8)
     _share_curves(axes[panels - 1], [frame["iteration"] for frame in frames], verdicts)
-    names = ("right", "wrong", f"confidently wrong (at least {threshold:.0%} sure)")
+    if cut.words(case.image.shape):
+        axes[panels - 1].set_title("all slices, share in %")
+    names = ("right", "wrong, less sure", f"confidently wrong (at least {threshold:.0%} sure)")
     colours = (RIGHT, WRONG, SURE_AND_WRONG)
     _legend(figure, [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)])
     return figure
@@ -235,10 +238,12 @@ def verdict_shares(verdict: UInt8[np.ndarray, "*space"]) -> tuple[float, float, 
 
 
 def _share_text(verdict: UInt8[np.ndarray, "*space"]) -> str:
-    right, wrong, sure = verdict_shares(verdict)
+    right, _, sure = verdict_shares(verdict)
     if np.isnan(right):
         return "no organ in truth\nor pseudo-label"
-    return f"right {right:.0%}, wrong {wrong:.0%}\nconfidently wrong {sure:.0%}"
+    rounded, certain = round(100 * right), round(100 * sure)
+    unsure = 100 - rounded - certain  # so that the three make 100
+    return f"right {rounded}%, wrong {unsure}%\nconfidently wrong {certain}%"
 
 
 def _draw_verdict(ax: Axes, verdict: UInt8[np.ndarray, "row column"], aspect: float) -> None:
@@ -256,8 +261,9 @@ def _draw_verdict(ax: Axes, verdict: UInt8[np.ndarray, "row column"], aspect: fl
 def _share_curves(
     ax: Axes, iterations: Sequence[int], verdicts: Sequence[UInt8[np.ndarray, "*space"]]
 ) -> None:
-    """The three shares over all frames, also those not shown."""
+    """The three shares over all frames, also those not shown; the wrong without the sure ones."""
     shares = 100 * np.array([verdict_shares(verdict) for verdict in verdicts])
+    shares[:, 1] -= shares[:, 2]
     styles = zip(shares.T, (RIGHT, WRONG, SURE_AND_WRONG), "os^", strict=True)
     for values, colour, marker in styles:
         edge: dict[str, Any] = {"markeredgecolor": QUIET, "markeredgewidth": 0.5}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -194,10 +194,13 @@ def _outline(
     style: object,
     colour: str | None = None,
 ) -> None:
-    """The border of each class, closed at the edge of the picture; the first class lies on top."""
+    """The border of each class, closed at the edge of the picture; of two classes that share a
+    border that of the smaller reach lies on top, such as a ventricle within its wall."""
     rows, columns = label.shape
     x, y = np.arange(-1, columns + 1), np.arange(-1, rows + 1)
-    for index in np.unique(label[label > 0])[::-1]:
+    for index in sorted(np.unique(label[label > 0]), key=lambda index: _reach(label == index))[
+        ::-1
+    ]:
         mask = np.pad((label == index).astype(float), 1)
         lines = ax.contour(
             x,
@@ -211,3 +214,9 @@ def _outline(
         if style == "solid":
             lines.set_path_effects([*HALO, patheffects.Normal()])
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+
+
+def _reach(region: Bool[np.ndarray, "row column"]) -> int:
+    """Pixels of the smallest upright box around a region."""
+    sides = (np.flatnonzero(region.any(axis=axis)) for axis in (0, 1))
+    return int(np.prod([side[-1] - side[0] + 1 for side in sides]))

@@ -72,6 +72,14 @@ def training_curves(
     return figure
 
 
+def curves_message(trainings: Mapping[str, Any]) -> str:
+    """What `training_curves` shows, in words: where the validation Dice of each row ends."""
+    ends = {row: one.validation[-1][1] for row, one in trainings.items() if len(one.validation)}
+    parts = [f"“{row_name(row)}” {dice:.3f}" for row, dice in ends.items()]
+    last = f"; the latter ends at: {', '.join(parts)}" if parts else ""
+    return f"Losses and validation Dice over training{last}."
+
+
 def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The look of each row. Where rows of one method share a colour, it comes in shades, so that
     lines on top of each other can be told apart: as it is (the method itself), darker, lighter."""
@@ -154,8 +162,10 @@ def ramp_curve(
     curves: Mapping[str, Float[np.ndarray, " step"]],
     iterations: Float[np.ndarray, " step"] | None = None,
     mark: int | None = None,
+    x: str = "iteration",
 ) -> Figure:
-    """The weight of the unlabelled loss over training, one line a name; `mark` points at a step."""
+    """The weight of the consistency over training, one line a name where there are several; `mark`
+    points at a step, and `x` names the axis."""
     figure = new_figure(height=2.6)
     ax = figure.subplots()
     colours = _scalar_colours(len(curves))
@@ -165,9 +175,11 @@ def ramp_curve(
         ax.plot(steps, weights, color=colour, linestyle=style, label=name)
     if mark is not None:
         ax.axvline(mark, color=VERMILLION, linewidth=1.2, linestyle="--")
-        ax.annotate(f"iteration {mark}", (mark, 0.02), xytext=(4, 0), textcoords="offset points")
-    ax.set(xlabel="iteration", ylabel="weight of the unlabelled loss", ylim=(0, None))
-    ax.legend(loc="upper left")
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        ax.annotate(f"iteration {mark}", (mark, 0.5), xytext=(4, 0), **place)
+    ax.set(xlabel=x, ylabel="weight of the consistency", ylim=(0, None))
+    if len(curves) > 1:
+        ax.legend(loc="upper left")
     return figure
 
 

@@ -129,19 +129,32 @@ def uncertainty_maps(
 
 @house_style()
 def map_and_errors(
-    title: str, values: Picture, errors: MaskPicture, *, top: float = 1.0, more: bool = False
+    title: str,
+    values: Picture,
+    errors: MaskPicture,
+    *,
+    top: float = 1.0,
+    more: bool = False,
+    names: Sequence[str] = (),
 ) -> Figure:
     """A scalar picture from 0 to `top` beside the true errors: a slider's frame.
 
-    With `more` the scale says that its last colour also stands for larger values.
+    With `more` the scale says that its last colour also stands for larger values. `names` are what
+    0 and `top` stand for in a picture of these two values only: then they replace the scale.
     """
-    figure = new_figure((FRAME - 0.8) / 2 * _ratio(values) + 0.55, FRAME)
+    side = (FRAME - (0.2 if names else 0.8)) / 2
+    figure = new_figure(side * _ratio(values) + 0.55 + 0.25 * bool(names), FRAME)
     left, right = figure.subplots(1, 2)
     drawn = _scalar(left, values, top)
     _name(left, title)
     _mark(right, None, errors, VERMILLION)
     _name(right, "true errors", f"{percent(errors.mean(), 1)} {OF_SLICE}")
-    _scale(figure, drawn, [left], top, "\nor more" if more else "")
+    if names:
+        colours = drawn.cmap([0.0, 1.0])
+        keys = [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)]
+        figure.legend(handles=keys, loc="outside lower center", ncols=2)
+    else:
+        _scale(figure, drawn, [left], top, "\nor more" if more else "")
     return figure
 
 

@@ -62,13 +62,21 @@ def test_reconstructions_share_one_scale_of_uncertainty(label, score) -> None:
     assert [ax.get_ylabel() for ax in figure.axes[:6:2]] == ["shown", "returned", "U"]
 
 
+def test_label_maps_are_cut_to_where_one_of_them_has_an_organ() -> None:
+    small, far, empty = (np.zeros((40, 40), np.uint8) for _ in range(3))
+    small[20:24, 18:20], far[20:24, 30] = 1, 1
+    for maps, shape in (((small, empty), (12, 10)), ((small, far), (12, 21)), ((empty,), (40, 40))):
+        figure = label_maps({str(n): one for n, one in enumerate(maps)}, CLASSES)
+        assert {ax.images[0].get_array().shape for ax in figure.axes if ax.images} == {shape}
+
+
 def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:
     wrong = score > 0.9
     labels = {"prediction": label, "projection": label, "truth": label}
     figure = uncertainty_panels(score, labels, wrong, {"U": score, "entropy": 2 * score}, CLASSES)
     assert titles(figure)[:4] == ["scan", *labels]
     assert titles(figure)[4:7] == ["true errors", "U", "entropy"]
-    assert figure.axes[6].get_xlabel() == "0 to 2.00"
+    assert figure.axes[6].get_xlabel() == "dark 0, bright 2.00"
     assert np.array_equal(figure.axes[4].images[0].get_array(), wrong)
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib import pyplot, rcParams
+from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
@@ -153,6 +154,23 @@ def test_augmentation_shows_every_draw(cohort):
     assert "original" in texts(figure) and len(grey_limits(figure)) == 1
 
 
+def test_the_caption_of_rows_names_the_best_without_all_labels():
+    runs = [result(seed, {**GAINS, "supervised_all": 0.2}) for seed in range(2)]
+    said = figures.row_message(runs)
+    assert "copy-paste (BCP)”: +0.030" in said and said.endswith("to “Strong baseline”.")
+    assert "BCP" not in figures.row_message(runs, rows=["supervised_strong", "supervised_few"])
+
+
+def test_of_two_classes_the_inner_one_has_its_border_on_top():
+    for wall, pool in ((1, 2), (2, 1)):
+        label = np.zeros((12, 12), np.uint8)
+        label[2:10, 2:10], label[4:8, 4:8] = wall, pool
+        ax = figures.new_figure(2).subplots()
+        figures.overlay(ax, np.zeros((12, 12)), label)
+        last = ax.collections[-1].get_edgecolor()[0]
+        assert to_hex(last) == figures.class_colour(pool).lower()
+
+
 def test_snapshots_separate_wrong_from_confidently_wrong(cohort):
     one = cohort.unlabelled[0]
     truth = cohort.sealed.open(one.case_id, "teaching picture")
@@ -165,7 +183,7 @@ def test_snapshots_separate_wrong_from_confidently_wrong(cohort):
     shown = texts(figures.snapshot_strip(one, truth, frames))
     assert "right 0%, wrong 100%\nconfidently wrong 0%" in shown
     sure = (truth == 1).sum() / (truth > 0).sum()
-    assert f"right {1 - sure:.0%}, wrong {sure:.0%}\nconfidently wrong {sure:.0%}" in shown
+    assert f"right {1 - sure:.0%}, wrong 0%\nconfidently wrong {sure:.0%}" in shown
     assert "right 100%, wrong 0%" in shown
     assert "iteration 20" in shown and "confidently wrong (at least 90% sure)" in shown
 
@@ -184,6 +202,13 @@ def test_verdicts_and_their_shares():
 def training(rows=("supervised",)):
     history = [{"iteration": i, **dict.fromkeys(rows, 1 / i)} for i in range(1, 40)]
     return SimpleNamespace(history=history, validation=[(20, 0.5), (39, math.nan)])
+
+
+def test_the_caption_of_training_curves_says_where_they_end():
+    looked = SimpleNamespace(validation=[(10, 0.5), (20, 0.612)])
+    said = figures.curves_message({"bcp": looked, "ua_mt": SimpleNamespace(validation=[])})
+    assert "BCP)” 0.612" in said and "UA-MT" not in said
+    assert figures.curves_message({}) == "Losses and validation Dice over training."
 
 
 def test_training_curves_show_each_loss_term_once():
@@ -314,7 +339,8 @@ def test_worth_in_labels_is_read_off_the_logarithmic_axis():
 def test_toys_name_their_lines():
     series = np.linspace(0, 1, 30)
     assert "decay 0.9, remembers about 10 steps" in texts(figures.ema_toy(series, {0.9: series}))
-    assert "Gaussian" in texts(figures.ramp_curve({"Gaussian": series**2}, mark=10))
+    ramps = {"Gaussian": series**2, "straight": series}
+    assert "Gaussian" in texts(figures.ramp_curve(ramps, mark=10))
 
 
 @pytest.mark.parametrize("axis", range(3))

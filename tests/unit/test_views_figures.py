@@ -89,6 +89,9 @@ def test_a_frame_keeps_the_scale_it_is_given(scene) -> None:
     assert figure.axes[0].images[0].get_clim() == (0.0, 0.2)
     assert labels_below(figure)[1] == "4.0\N{NO-BREAK SPACE}% wrong in this slice"
     parts = (np.zeros(truth.shape), answers["view 3"] != truth)
+    gate = map_and_errors("gate", 1.0 * (truth > 0), truth > 0, names=("closed", "open"))
+    assert len(gate.axes) == 2
+    assert [text.get_text() for text in gate.legends[0].get_texts()] == ["closed", "open"]
     scales = [map_and_errors("U", *parts, top=0.2, more=more).axes[2] for more in (False, True)]
     ends = [scale.get_yticklabels()[-1].get_text() for scale in scales]
     assert ends == ["0.2", "0.2\nor more"]
