@@ -171,7 +171,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans.
+# diamond is the mean, its bar a 95 % interval over patients.
 
 # %% tags=["first-figure"]
 drawn = bool(stored_results())

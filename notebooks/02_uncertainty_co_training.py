@@ -183,7 +183,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans. *Averaged* means that the views' answers
+# diamond is the mean, its bar a 95 % interval over patients. *Averaged*: the views' answers
 # are averaged at test time. An average of networks is another thing than one network, so the fair
 # partner of the last row is the third; what averaging alone gives is measured further down.
 

@@ -250,7 +250,7 @@ if results:
 #
 # Two questions, two tools.
 #
-# **Real?** Wilcoxon's signed-rank test over the test scans, seeds averaged first. With $m$ methods
+# **Real?** Wilcoxon's signed-rank test over test patients, seeds averaged first. With $m$ methods
 # there are $m$ chances of a false alarm, so Holm's correction multiplies the smallest $p$ by $m$,
 # the next by $m - 1$, and so on, never letting a later one fall below an earlier one:
 #
@@ -785,7 +785,7 @@ lines = [
 ]
 HEADS = ("Scans", "axes", "profile", "start with", "Dice gained", "seconds")
 SAID = (
-    "Dice gained over the strong baseline, paired; 95 % intervals over scans. Seconds: divided by"
+    "Dice gained over the strong baseline, paired; 95 % intervals over patients. Seconds divided by"
 )
 plain_table(HEADS, lines, f"{SAID} those of the strong baseline, fastest seed each.")
 
@@ -808,9 +808,9 @@ plain_table(HEADS, lines, f"{SAID} those of the strong baseline, fastest seed ea
 #
 # </details>
 #
-# <details><summary>2. What does a bootstrap interval over scans speak of?</summary>
+# <details><summary>2. What does a bootstrap interval over patients speak of?</summary>
 #
-# Of other scans of this kind. Not of other labelled scans, and of other seeds only as far as
+# Of other patients of this kind. Not of other labelled scans, and of other seeds only as far as
 # several were run.
 #
 # </details>
@@ -875,8 +875,8 @@ plain_table(HEADS, lines, f"{SAID} those of the strong baseline, fastest seed ea
 #
 # **Limits.** Short schedules, small networks, few draws of the labelled scans or one, three seeds
 # at most. A method that needs a long schedule or a large volume had no chance here. The margins of
-# equivalence are our choice. Tests and intervals treat scans as independent; scans of one patient
-# are not, so such intervals are a little too narrow.
+# equivalence are our choice. Where it is not known which scans share a patient (LA), tests and
+# intervals draw scans, and are too narrow if some do.
 #
 # ## References
 #

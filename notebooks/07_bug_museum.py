@@ -152,7 +152,7 @@ ask(
 #
 # With this picture, drawn from the stored result files: the strong baseline, the sound mean
 # teacher, and nine defective ones. Each small mark is one test scan, the diamond is the mean, its
-# bar a 95 % interval over scans. The differences are to the *sound* mean teacher.
+# bar a 95 % interval over patients. The differences are to the *sound* mean teacher.
 
 # %% tags=["first-figure"]
 SHOWN = ["supervised_strong", "mean_teacher", *map(key, EXHIBITS)]

@@ -157,7 +157,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over scans.
+# diamond is the mean, its bar a 95 % interval over patients.
 
 # %% tags=["first-figure"]
 ALT_ROWS = partial(
@@ -1289,7 +1289,7 @@ if filters and not smoke_note(stored_results()):
 # <details><summary>10. Which difference says what an idea is worth?</summary>
 #
 # The row minus its ablation, paired scan by scan, averaged over several seeds, with an interval
-# over scans.
+# over patients.
 #
 # </details>
 

@@ -67,7 +67,7 @@ def class_gains(
     results: Sequence[Result], rows: Sequence[str], reference: str, score: str = "dice"
 ) -> ClassGains:
     """The gains of each class: in each scan the mean over seeds and the median over rows, so that
-    one row alone decides nothing; intervals over scans.
+    one row alone decides nothing; intervals over patients.
 
     Rows that never meet the reference in a run are left out. Raises `InputError` if none does.
     """

@@ -101,7 +101,9 @@ def _resampling(spacing: list[float] | None, unit: str) -> str:
 def _scores(config: Mapping[str, Any]) -> str:
     scores = config["scores"]
     low, high = scores["interval"]
-    between = "no interval" if low is None else f"95 % interval over scans {low:.3f} to {high:.3f}"
+    between = (
+        "no interval" if low is None else f"95 % interval over patients {low:.3f} to {high:.3f}"
+    )
     folds = scores.get("folds", 0)
     how = (
         f" Each was tested by a network that has not seen its patient, in {folds} folds; this"

@@ -176,7 +176,7 @@ def ramp_curve(
     if mark is not None:
         ax.axvline(mark, color=VERMILLION, linewidth=1.2, linestyle="--")
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate(f"iteration {mark}", (mark, 0.5), xytext=(4, 0), **place)
+        ax.annotate(f"iteration {mark}", (mark, 0.5), xytext=(4, 0), **place)  # type: ignore[arg-type]
     ax.set(xlabel=x, ylabel="weight of the consistency", ylim=(0, None))
     if len(curves) > 1:
         ax.legend(loc="upper left")

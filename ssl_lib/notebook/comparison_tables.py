@@ -37,7 +37,7 @@ def class_table(
     results: Sequence[Result], rows: Sequence[str], names: Sequence[str], score: str = "dice"
 ) -> HTML:
     """One line a row, one column a class: the mean of a score over seeds and test scans, its 95 %
-    interval over scans, and how many scores are undefined.
+    interval over patients, and how many scores are undefined.
 
     `names` are the classes by number, background first.
     """
@@ -49,7 +49,7 @@ def class_table(
     unit = _unit(results, rows[0], score)
     less = " Less is better." if score in ("hd95", "asd") else ""
     caption = f"""{smoke_note(results)} {SCORE_NAMES[score]}{unit} of each class, mean over seeds
-        and test scans; in brackets 95 % intervals over scans.{less}"""
+        and test scans; in brackets 95 % intervals over patients.{less}"""
     return plain_table(("Row", *(names[index] for index in classes)), lines, caption)
 
 

@@ -63,7 +63,7 @@ def row_table(
     seeds = sorted({r["seed"] for r in results})
     which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     has = any(bootstrap_interval(scan_scores(results, row)).known for row in present)
-    brackets = "; in brackets 95 % intervals over scans" if has else "; one scan has no interval"
+    brackets = "; in brackets 95 % intervals over patients" if has else "; one scan has no interval"
     caption = (
         f"<caption>{smoke_note(results)} {which}{brackets}. "
         f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
@@ -262,7 +262,7 @@ def reading_table(results: Sequence[Result], rows: Sequence[str], baselines: Seq
         lines.append([row_name(row), *cells])
     caption = (
         "Dice of the last weights, and what each other reading of the same trainings adds to it;"
-        " differences of the last weights, in brackets 95 % intervals over scans."
+        " differences of the last weights, in brackets 95 % intervals over patients."
     )
     known = [place for place in range(len(heads)) if any(line[place] != "–" for line in lines)]
     if heads.index(ORACLE) in known:

@@ -75,7 +75,7 @@ def overview(results: Sequence[Mapping[str, Any]]) -> Overview | None:
 
 
 def _number(results: Sequence[Mapping[str, Any]], row: str) -> tuple[str, str, int]:
-    """Mean Dice over scans and seeds, its interval over scans, and the number of seeds."""
+    """Mean Dice over scans and seeds, its interval over patients, and the number of seeds."""
     interval = bootstrap_interval(scan_scores(results, row))
     between = f"[{interval.low:.2f}, {interval.high:.2f}]"
     return f"{interval.mean:.2f}", between, interval.n_seeds
