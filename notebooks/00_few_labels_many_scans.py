@@ -152,8 +152,8 @@ ask(
 #
 # With this picture, drawn from the stored [result files](../docs/glossary.md). Each small mark is
 # one test scan; the diamond is the mean, its bar a 95 % [interval](../docs/glossary.md) over
-# patients. If the picture is missing, no run is stored yet for these parameters: run the notebook once, it
-# makes its own.
+# patients. If the picture is missing, no run is stored yet for these parameters: run the notebook
+# once, it makes its own.
 
 # %% tags=["first-figure"]
 drawn = bool(stored_results())

@@ -805,9 +805,10 @@ if cohort.unlabelled and len(trainings) > 1:
     lines = [(name, number(agreed[name])) for name in following]
     caption = f"{len(following)} of {counted(len(without), 'unlabelled scan')} without a label map."
     heads = ("To be labelled next", "agreement of the rows (Dice)")
-    display(plain_table(heads, lines, caption))
-    if not following:
-        print("Every usable scan has a label map: training may see more of them (N_LABELLED).")
+    if following:
+        display(plain_table(heads, lines, caption))
+    else:
+        print("Every unlabelled scan that training used has a label map (see N_LABELLED).")
 
 # %% [markdown]
 # Only scans without a label map are candidates. The first has the least agreement. The others are

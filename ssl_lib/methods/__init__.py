@@ -335,10 +335,15 @@ def is_exhibit(row: str) -> bool:
 
 
 def row_name(row: str) -> str:
-    """What a row is called in tables and figures; an unknown row keeps its own name, readable."""
+    """What a row is called in tables and figures; an unknown row keeps its own name, readable.
+
+    Changed parameters follow in brackets, without the group they belong to: "teacher decay 0.97".
+    """
     name, _, changed = row.removesuffix("]").partition("[")
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
-    return f"{title} ({changed.replace(',', ', ')})" if changed else title
+    parts = [one.partition("=") for one in changed.split(",") if one]
+    words = [f"{part.rpartition('.')[2].replace('_', ' ')} {value}" for part, _, value in parts]
+    return f"{title} ({', '.join(words)})" if words else title
 
 
 def row_words(row: str) -> str:

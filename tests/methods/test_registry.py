@@ -23,10 +23,10 @@ def test_rows_have_readable_names():
     assert row_name("supervised_few") == "Supervised, no augmentation"
     assert row_name("dsaif_ensemble") == "Structure-aware filtering (DSAIF), averaged"
     assert row_name("bcp[alpha=0.3,beta=0.5]") == (
-        "Bidirectional copy-paste (BCP) (alpha=0.3, beta=0.5)"
+        "Bidirectional copy-paste (BCP) (alpha 0.3, beta 0.5)"
     )
     assert row_name("all_four_ideas") == "All four ideas"
-    assert row_name("bcp[alpha=0.3] again").startswith("Bidirectional copy-paste (BCP) (alpha=0.3")
+    assert row_name("bcp[alpha=0.3] again").startswith("Bidirectional copy-paste (BCP) (alpha 0.3")
     assert base_row("bcp[alpha=0.3]") == "bcp"
 
 
