@@ -10,7 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.statistics import Interval, Result, bootstrap_interval, paired_difference
+from ssl_lib.evaluation.statistics import (
+    Interval,
+    Result,
+    ScanScores,
+    bootstrap_interval,
+    paired_difference,
+)
 from ssl_lib.utils.errors import InputError
 
 SIGNS = {"dice": 1.0, "jaccard": 1.0, "hd95": -1.0, "asd": -1.0}
@@ -73,8 +79,13 @@ def class_gains(
     """
     met = rows_beside(results, rows, reference)
     table = {index: _gains(results, met, reference, index, score) for index in classes_of(results)}
+    scans = paired_difference(results, met[0], reference, score)
+
+    def of_scans(values: Float[np.ndarray, " scan"]) -> ScanScores:
+        return replace(scans, seeds=(0,), values=values[None])
+
     middle = {index: np.array([nan_median(scan) for scan in t.T]) for index, t in table.items()}
-    gains = {index: bootstrap_interval(values) for index, values in middle.items()}
+    gains = {index: bootstrap_interval(of_scans(values)) for index, values in middle.items()}
     leads = Counter(
         max(table, key=lambda index: np.nan_to_num(nan_mean(table[index][place]), nan=-np.inf))
         for place in range(len(met))
@@ -83,7 +94,7 @@ def class_gains(
     if len(gains) < 2 or any(np.isnan(gain.mean) for gain in gains.values()):
         return found
     first, second, *_ = found.order
-    over_next = bootstrap_interval(middle[first] - middle[second])
+    over_next = bootstrap_interval(of_scans(middle[first] - middle[second]))
     return replace(found, over_next=over_next)
 
 

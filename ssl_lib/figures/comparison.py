@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
@@ -99,7 +100,7 @@ def row_message(
     """What `row_comparison` shows, in words: which row has the highest mean Dice, that with all
     labels left out, and its paired difference to `reference` with its 95 % interval."""
     shown = [row for row in rows or _ordered_rows(results) if row != "supervised_all"]
-    means = {row: bootstrap_interval(scan_scores(results, row).values).mean for row in shown}
+    means = {row: bootstrap_interval(scan_scores(results, row)).mean for row in shown}
     means = {row: mean for row, mean in means.items() if not math.isnan(mean)}
     each = "Dice of each test scan by row, with means and intervals."
     if not means:
@@ -108,7 +109,7 @@ def row_message(
     said = f"Without all labels the highest mean is {means[best]:.3f}, of “{row_name(best)}”"
     both = [run for run in results if {best, reference} <= set(run["rows"])]
     if best != reference and both:
-        gap = bootstrap_interval(paired_difference(both, best, reference).values)
+        gap = bootstrap_interval(paired_difference(both, best, reference))
         between = f" ({gap.low:+.3f} to {gap.high:+.3f})" if gap.known else ""
         said += f": {gap.mean:+.3f}{between} to “{row_name(reference)}”"
     return f"{each} {said}."
@@ -236,7 +237,7 @@ def _verdict(
         paired = paired_difference(results, row, reference, score)
         gap = bootstrap_interval(paired)
         between = f" ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})" if gap.known else ""
-        lines.append(f"{gap.mean:+.{digits}f}{between}")
+        lines.append(re.sub(r"[-+](0\.0+)(?!\d)", r"\1", f"{gap.mean:+.{digits}f}{between}"))
     return "\n".join(lines).replace("-", "−")
 
 
