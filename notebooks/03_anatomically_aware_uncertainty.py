@@ -868,7 +868,7 @@ def threshold(kind, share):
 # %% tags=["widget"]
 explore(
     threshold,
-    wanted_bytes=60_000,
+    wanted_bytes=48_000,
     alt=lambda kind, share: f"The {share} % most uncertain voxels by {kind}, beside true errors.",
     kind=Slider("kind of uncertainty", ("U", "entropy", "1 − max p"), "U"),
     share=Slider("most uncertain voxels (%)", (1, 2, 4, 8), 4, live=range(1, 21)),
@@ -1095,7 +1095,7 @@ def weigh(gamma):
 # %% tags=["widget"]
 explore(
     weigh,
-    wanted_bytes=45_000,
+    wanted_bytes=36_000,
     alt=lambda gamma: f"Weights of the consistency for gamma {gamma:g}, beside the true errors.",
     gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5, live=range(21)),
 )
