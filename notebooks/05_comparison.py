@@ -467,6 +467,7 @@ with_ideas = [name for name, runs in cohorts.items() if compare_rows(runs, list(
 if len(with_ideas) > 1:
     explore(
         ideas_of,
+        wanted_bytes=300_000,
         alt=lambda cohort: f"Gain in Dice of each method's idea on {cohort}.",
         cohort=Slider("cohort", with_ideas, HERE if HERE in with_ideas else with_ideas[0]),
     )
