@@ -84,7 +84,7 @@ def test_spreading_gains_in_a_gap_and_loses_by_convention() -> None:
 def test_the_reader_sees_what_a_choice_does(file: Path, open_page) -> None:
     page = open_page(file).page
     text = page.locator(".picture small").nth(1)
-    text.filter(has_text="100 % right").wait_for()
+    text.filter(has_text="100\u00a0% right").wait_for()
     page.select_option(".ssl-piece select", "1")
-    assert text.inner_text() != "100 % right"
+    assert text.inner_text() != "100\u00a0% right"
     assert "wrong" in page.locator(".readout").inner_text()

@@ -131,4 +131,4 @@ def test_dragging_moves_the_box_in_all_pictures(file: Path, open_page) -> None:
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 2)
     page.mouse.up()
     assert [sliders.nth(k).input_value() for k in (2, 3)] == ["0", "6"]
-    assert "inside 100 %" in page.locator(".picture small").nth(4).inner_text()
+    assert "inside 100\u00a0%" in page.locator(".picture small").nth(4).inner_text()

@@ -164,7 +164,7 @@ def test_what_is_read_off_is_what_the_library_finds(page) -> None:
     steps = [kept_nodes(tree, area, simplify).sum() for simplify in (False, True)]
     assert nodes == [tree.num_vertices() - tree.num_leaves(), *steps]
     changed = page.locator(".picture small").nth(1).inner_text()
-    assert changed.startswith(f"{100 * (after != levels).mean():.1f} %")
+    assert changed.startswith(f"{100 * (after != levels).mean():.1f}\u00a0%")
 
 
 def test_pointing_at_a_pixel_tells_its_node(page) -> None:

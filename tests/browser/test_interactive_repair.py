@@ -60,7 +60,7 @@ def mean_scores(label: np.ndarray, own: np.ndarray) -> tuple[str, str]:
     projection = run(layers, shown).sigmoid()
     back, score = projection.argmax(dim=1)[0].numpy(), distance(projection, shown)[0, 0].numpy()
     changed = label != own
-    undone = f"{100 * (back == own)[changed].mean():.0f} % of them undone"
+    undone = f"{100 * (back == own)[changed].mean():.0f}\u00a0% of them undone"
     return undone, f"{score[changed].mean():.2f} changed, {score[~changed].mean():.2f} elsewhere"
 
 

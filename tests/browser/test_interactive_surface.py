@@ -182,7 +182,7 @@ def test_scores_and_shares_are_those_of_the_library(page) -> None:
                 far, than = np.concatenate(far), value * clip / wide + 1e-6
                 shares = [np.abs(far) > than, far > than, far < -than]
                 wanted = [100 * share.mean() for share in shares]
-                stated = [float(x) for x in re.findall(r"([\d.]+) %", texts[1])]
+                stated = [float(x) for x in re.findall("([\\d.]+)\u00a0%", texts[1])]
                 assert stated == pytest.approx(wanted, abs=0.051)
     random = np.random.default_rng(3)
     far, counts = random.normal(0, 3, 50).round(4), random.integers(1, 9, 50)

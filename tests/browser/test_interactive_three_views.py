@@ -124,11 +124,11 @@ def test_shares_of_wrong_voxels_are_counted_over_the_scan(piece) -> None:
         piece.get_by_label("target", exact=True).select_option("1" if hard else "0")
         wrong = wanted(hard=hard).argmax(dim=1).numpy() != random_opinions().truth
         texts = piece.get_by_text("wrong voxels").all_inner_texts()
-        shares = [re.findall(r"[\d.]+ %", text)[1] for text in texts]
-        assert shares == [f"{100 * one.mean():.2f} %" for one in wrong]
+        shares = [re.findall(r"[\d.]+\u00a0%", text)[1] for text in texts]
+        assert shares == [f"{100 * one.mean():.2f}\u00a0%" for one in wrong]
     labels = random_opinions().means.argmax(axis=1)
     share = (labels != labels[0]).any(axis=0).mean()
-    assert f"disagree in {100 * share:.1f} % of" in piece.locator(".readout").inner_text()
+    assert f"disagree in {100 * share:.1f}\u00a0% of" in piece.locator(".readout").inner_text()
 
 
 def test_a_view_that_does_not_teach_is_not_heard(piece) -> None:
