@@ -314,7 +314,7 @@ def _no_scan(folder: Path, findings: Findings) -> InputError:
     elif there:
         fix += f"; it holds {printable(', '.join(there[:6]))}"
     return InputError(
-        "there is no scan where scans are read from",
+        "there is no scan in this folder",
         where=folder,
         expected="imagesTr/NAME.nii.gz",
         fix=fix,
