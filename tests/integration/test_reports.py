@@ -844,5 +844,5 @@ STORED = sorted((Path(__file__).resolve().parents[2] / "reports" / "05_compariso
 
 @pytest.mark.parametrize("page", STORED, ids=lambda page: page.stem)
 def test_a_stored_comparison_has_rows_to_compare(page: Path) -> None:
-    (found,) = re.findall(r"cohort and seed each\);\s+(\d+)\s+of\s+them for", page.read_text())
+    (found,) = re.findall(r"of one cohort and one seed;\s+(\d+)\s+for", page.read_text())
     assert int(found) > 0
