@@ -64,10 +64,10 @@ class ScanScores:
     def by_patient(self) -> tuple[Float[np.ndarray, " patient"], Float[np.ndarray, " patient"]]:
         """For each patient the sum of the scores of its scans, mean over seeds, and how many scans
         have a score; patients without any are left out."""
-        per_scan = np.array([nan_mean(column) for column in self.values.T])
+        per_scan = np.array([nan_mean(column) for column in self.values.T], float)
         known = ~np.isnan(per_scan)
         places = {name: place for place, name in enumerate(dict.fromkeys(self.patients))}
-        place = np.array([places[name] for name in self.patients])[known]
+        place = np.array([places[name] for name in self.patients], int)[known]
         counts = np.bincount(place, minlength=len(places)).astype(float)
         sums = np.bincount(place, per_scan[known], minlength=len(places)).astype(float)
         return sums[counts > 0], counts[counts > 0]
