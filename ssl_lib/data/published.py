@@ -99,10 +99,11 @@ class PublishedSet:
         return self._files_by_scan[scan]
 
     def patient_of(self, scan: str) -> str:
-        """What must not cross a split: the hippocampi 2k-1 and 2k come from one head."""
+        """What must not cross a split, and what intervals draw: the hippocampi 2k-1 and 2k come
+        from one head, ACDC has two heart phases of each patient. Of other sets it is not known."""
         if self.name == "hippocampus":
             return f"pair {(int(scan.rpartition('_')[2]) + 1) // 2}"
-        return scan
+        return scan.partition("_frame")[0] if self.name == "acdc" else scan
 
     def subset(self, count: int | None) -> tuple[tuple[str, ...], ...]:
         """The training, validation and test names of a small download; all of them for `None`.
@@ -227,13 +228,8 @@ PUBLISHED: Mapping[str, PublishedSet] = {
 
 
 def patient_of_case(dataset: str, case_id: str) -> str:
-    """The patient of a scan; the scan itself where patients are not known, or have one scan each.
-
-    ACDC has two heart phases of each patient, in the hippocampus set two halves of a head.
-    """
-    if dataset == "acdc":
-        return case_id.partition("_frame")[0]
-    return PUBLISHED[dataset].patient_of(case_id) if dataset == "hippocampus" else case_id
+    """The patient of a scan of any data set; the scan itself where patients are not known."""
+    return PUBLISHED[dataset].patient_of(case_id) if dataset in PUBLISHED else case_id
 
 
 def drawn_by(dataset: str) -> str:

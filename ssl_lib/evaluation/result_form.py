@@ -101,7 +101,7 @@ def _check_table(columns: Any, needed: set[str], length: int, where: Path | str,
             raise InputError(f"{name} in {what} has no {length} values", where=where)
         kinds = {"id": str, "class": int}.get(name, (int, float, type(None)))
         wrong = [v for v in values if not isinstance(v, kinds) or isinstance(v, bool)]
-        most = 1 if name in ("dice", "jaccard") else math.inf
+        most = 1 if name == "dice" else math.inf
         if not wrong and name in STORED:
             wrong = [v for v in values if v is not None and not 0 <= v <= most]
         if wrong:

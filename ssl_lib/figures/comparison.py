@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
@@ -40,6 +39,7 @@ from ssl_lib.figures.style import (
 from ssl_lib.figures.ticks import set_round_ticks
 from ssl_lib.methods import ROW_NAMES, row_name, row_words
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import signed
 
 MARKERS = "os^Dv<>P"
 SCORE_NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "95HD", "asd": "ASD"}
@@ -236,9 +236,9 @@ def _verdict(
     if row != reference and any(reference in result["rows"] for result in results):
         paired = paired_difference(results, row, reference, score)
         gap = bootstrap_interval(paired)
-        between = f" ({gap.low:+.{digits}f} to {gap.high:+.{digits}f})" if gap.known else ""
-        lines.append(re.sub(r"[-+](0\.0+)(?!\d)", r"\1", f"{gap.mean:+.{digits}f}{between}"))
-    return "\n".join(lines).replace("-", "−")
+        low, high = (signed(end, digits) for end in (gap.low, gap.high))
+        lines.append(signed(gap.mean, digits) + f" ({low} to {high})" * gap.known)
+    return "\n".join(lines)
 
 
 def _draw_level(

@@ -23,7 +23,7 @@ def gains_caption(
 ) -> str:
     """`what` a figure shows, then which rows gained and lost.
 
-        `pairs` maps a row, in words, to (row, reference). Those that no result has both of are left
+    `pairs` maps a row, in words, to (row, reference). Those that no result has both of are left
     out; without any, and for smoke runs, `what` stands alone. `against` says what each is compared
     with, where `pairs` does not.
     """

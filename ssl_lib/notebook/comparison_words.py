@@ -29,7 +29,7 @@ from ssl_lib.methods import row_name, row_words
 from ssl_lib.notebook.comparison_tables import read_from
 from ssl_lib.notebook.tables import interval_text, plain_table
 from ssl_lib.utils.names import base_row
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, signed
 
 STRONG, WEAK, ALL = "supervised_strong", "supervised_weak", "supervised_all"
 SAME_WORK = (STRONG, ALL)
@@ -45,7 +45,7 @@ def one_scan_sentence(results: Sequence[Result], compared: Sequence[Comparison])
         text = "No mean gain falls to less than half when its scan of the largest gain is left out."
         return _read(results, "figure", text if found else "No row has a mean gain above zero.")
     parts = [
-        f"{row_name(one.row)} {_signed(rest)} instead of {_signed(one.interval.mean)}"
+        f"{row_name(one.row)} {signed(rest)} instead of {signed(one.interval.mean)}"
         for one, rest in carried.items()
     ]
     scans = max(one.interval.n_scans for one in carried)
@@ -208,11 +208,6 @@ def _joined(numbers: set[int]) -> str:
 
 def _seeds(results: Sequence[Result], row: str) -> set[int]:
     return {result["seed"] for result in results if row in result["rows"]}
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}".replace("-", "−")
-    return text[1:] if round(value, 3) == 0 else text
 
 
 def _read(results: Sequence[Result], what: str, text: str) -> HTML:

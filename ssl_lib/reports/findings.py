@@ -24,7 +24,7 @@ from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import ablations, in_order, row_name, row_words
 from ssl_lib.notebook.files import write_text
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
@@ -190,12 +190,6 @@ def cell(one: Comparison | None) -> str:
     gap = one.interval
     between = f" [{signed(gap.low)}, {signed(gap.high)}]" if gap.known else ""
     return f"{VERDICT_MARKERS[one.verdict]} {signed(gap.mean)}{between}"
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """A difference with its sign; one that is zero at these digits has none."""
-    text = f"{value:+.{digits}f}".replace("-", "−")
-    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
 
 
 def main() -> None:

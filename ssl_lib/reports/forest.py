@@ -8,8 +8,8 @@ from typing import Any
 
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.methods import in_order, is_exhibit, row_name
-from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences, signed
-from ssl_lib.utils.words import counted
+from ssl_lib.reports.findings import CEILING, STRONG, TWO_CORES, differences
+from ssl_lib.utils.words import counted, signed
 
 BEST = "mean_teacher"
 

@@ -24,8 +24,9 @@ from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.interactive.page import Piece
 from ssl_lib.notebook.interactive.wipe import Compared, wipe
-from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES, signed
+from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES
 from ssl_lib.training.study import Study
+from ssl_lib.utils.words import signed
 
 FILE = ROOT / "reports" / "opening.json"
 TAUGHT = "mean_teacher"

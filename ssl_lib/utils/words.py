@@ -8,6 +8,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
 
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign; one that is zero at these digits has none."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
+
+
 def percent(share: float, digits: int = 0) -> str:
     """A share in %, which no line break parts from its sign: 0.479 is "48 %"."""
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
