@@ -233,8 +233,9 @@ def patient_of_case(dataset: str, case_id: str) -> str:
 
 
 def drawn_by(dataset: str) -> str:
-    """What intervals and tests draw: "patients", or "scans" where patients are not known."""
-    return "patients" if dataset in ("acdc", "hippocampus") else "scans"
+    """What intervals and tests draw: "patients", or "scans" where patients are not known, as on LA
+    and in folders of one's own. Each scan of a phantom is a patient."""
+    return "patients" if dataset in ("acdc", "hippocampus", "phantom", "phantom_3d") else "scans"
 
 
 def counted_by(dataset: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
+from ssl_lib.data.published import drawn_by
 from ssl_lib.evaluation.decisions import (
     ORACLE,
     READINGS,
@@ -63,7 +64,8 @@ def row_table(
     seeds = sorted({r["seed"] for r in results})
     which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     has = any(bootstrap_interval(scan_scores(results, row)).known for row in present)
-    brackets = "; in brackets 95 % intervals over patients" if has else "; one scan has no interval"
+    drawn = f"; in brackets 95 % intervals over {drawn_by(results[0]['dataset'])}"
+    brackets = drawn if has else "; one scan has no interval"
     caption = (
         f"<caption>{smoke_note(results)} {which}{brackets}. "
         f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
@@ -262,7 +264,8 @@ def reading_table(results: Sequence[Result], rows: Sequence[str], baselines: Seq
         lines.append([row_name(row), *cells])
     caption = (
         "Dice of the last weights, and what each other reading of the same trainings adds to it;"
-        " differences of the last weights, in brackets 95 % intervals over patients."
+        " differences of the last weights, in brackets 95 % intervals over"
+        f" {drawn_by(results[0]['dataset'])}."
     )
     known = [place for place in range(len(heads)) if any(line[place] != "–" for line in lines)]
     if heads.index(ORACLE) in known:

@@ -37,7 +37,13 @@ def run(seed: int, gains: dict[str, tuple[float, float]] | None = None) -> dict[
         row: {"per_case": entries(row, one), "units": {"dice": "fraction", "hd95": "mm"}}
         for row, one in (gains or GAINS).items()
     }
-    shared = {"cohort_hash": "h", "profile": "quick", "n_labelled": 4, "seed": seed}
+    shared = {
+        "dataset": "acdc",
+        "cohort_hash": "h",
+        "profile": "quick",
+        "n_labelled": 4,
+        "seed": seed,
+    }
     return {**shared, "rows": rows}
 
 
