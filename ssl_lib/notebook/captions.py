@@ -10,6 +10,7 @@ import numpy as np
 from ssl_lib.evaluation.decisions import compare_rows
 from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.watching import class_shares
+from ssl_lib.figures.training import validation_ends
 from ssl_lib.methods import row_name
 from ssl_lib.notebook.tables import in_sentences, number
 
@@ -37,8 +38,7 @@ def gains_caption(
 
 def curves_caption(trainings: Mapping[str, Any]) -> str:
     """What training curves show, and which row ends with the highest validation Dice."""
-    ends = {row: one.validation[-1][1] for row, one in trainings.items() if one.validation}
-    ends = {row: dice for row, dice in ends.items() if not np.isnan(dice)}
+    ends = {row: dice for row, dice in validation_ends(trainings).items() if not np.isnan(dice)}
     what = "Losses and validation Dice over training; later rows have thinner lines, so that rows"
     what += " which coincide, as in a warm-up that they share, are seen on each other."
     if not ends:
