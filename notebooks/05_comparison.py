@@ -786,9 +786,10 @@ lines = [
 ]
 HEADS = ("Scans", "axes", "profile", "start with", "Dice gained", "seconds")
 SAID = (
-    "Dice gained over the strong baseline, paired; 95 % intervals over patients. Seconds divided by"
+    "Dice gained over the strong baseline, paired, with 95 % intervals over patients (LA: over"
+    " scans). Seconds divided by those of the strong baseline, fastest seed each."
 )
-plain_table(HEADS, lines, f"{SAID} those of the strong baseline, fastest seed each.")
+plain_table(HEADS, lines, SAID)
 
 # %% [markdown]
 # This is a summary of what was measured, on test scans like the rest of this page, and no choice:

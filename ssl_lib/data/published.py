@@ -100,9 +100,11 @@ class PublishedSet:
 
     def patient_of(self, scan: str) -> str:
         """What must not cross a split, and what intervals draw: the hippocampi 2k-1 and 2k come
-        from one head, ACDC has two heart phases of each patient. Of other sets it is not known."""
-        if self.name == "hippocampus":
-            return f"pair {(int(scan.rpartition('_')[2]) + 1) // 2}"
+        from one head, ACDC has two heart phases of each patient. Of other sets it is not known, and
+        of names that are not this set's."""
+        number = scan.rpartition("_")[2]
+        if self.name == "hippocampus" and number.isdecimal():
+            return f"pair {(int(number) + 1) // 2}"
         return scan.partition("_frame")[0] if self.name == "acdc" else scan
 
     def subset(self, count: int | None) -> tuple[tuple[str, ...], ...]:
@@ -230,12 +232,6 @@ PUBLISHED: Mapping[str, PublishedSet] = {
 def patient_of_case(dataset: str, case_id: str) -> str:
     """The patient of a scan of any data set; the scan itself where patients are not known."""
     return PUBLISHED[dataset].patient_of(case_id) if dataset in PUBLISHED else case_id
-
-
-def drawn_by(dataset: str) -> str:
-    """What intervals and tests draw: "patients", or "scans" where patients are not known, as on LA
-    and in folders of one's own. Each scan of a phantom is a patient."""
-    return "patients" if dataset in ("acdc", "hippocampus", "phantom", "phantom_3d") else "scans"
 
 
 def counted_by(dataset: str) -> str:

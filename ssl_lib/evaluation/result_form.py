@@ -49,7 +49,12 @@ ROW_FILE_KEYS: dict[str, Kind] = {
 }
 """Keys of a row's own file beside those of the row."""
 
-MORE_ROW_KEYS: dict[str, Kind] = {"seconds": NUMBER, "iterations": int, "labels_used": int}
+MORE_ROW_KEYS: dict[str, Kind] = {
+    "seconds": NUMBER,
+    "iterations": int,
+    "labels_used": int,
+    "same_patient": dict,
+}
 """Keys of a trained row, checked where they are there."""
 ENTRY_KEYS: dict[str, Kind] = {
     "id": str,

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import UInt8
 
 from ssl_lib.data.cohort import Cohort
+from ssl_lib.data.published import patient_of_case
 from ssl_lib.evaluation.metrics import SCORES, score_scan, summarise
 from ssl_lib.evaluation.result_form import (
     ROW_FILE_KEYS,
@@ -69,6 +70,23 @@ def score_cohort(
     distance = cohort.spacing_unit
     units = {"dice": "fraction", "jaccard": "fraction", "hd95": distance, "asd": distance}
     return {**summarise(per_case), "units": units, "per_case": per_case}
+
+
+def same_patient(cohort: Cohort) -> dict[str, str]:
+    """For each test scan whose patient has an earlier test scan: the id of the first one.
+
+    A result holds this, not the names of patients. It is empty where a data set's scans are named
+    by patient, as in ACDC (`patient_of_case`), and where every test scan is a patient's only one.
+    """
+    first: dict[str, str] = {}
+    for case in cohort.test:
+        first.setdefault(case.patient, case.case_id)
+    return {
+        case.case_id: first[case.patient]
+        for case in cohort.test
+        if first[case.patient] != case.case_id
+        and patient_of_case(cohort.name, case.case_id) == case.case_id
+    }
 
 
 def smoke_note(results: Sequence[Mapping[str, Any]]) -> str:

@@ -165,10 +165,26 @@ def scan_scores(
     if any(set(table) != set(identities) for table in tables.values()):
         raise InputError(f"row {row!r} was scored on different scans in different runs")
     values = np.array([[tables[seed][name] for name in identities] for seed in seeds])
-    patients = tuple(
-        patient_of_case(str(results[0].get("dataset", "")), name) for name in identities
-    )
+    together = _same_patient(results)
+    dataset = str(results[0].get("dataset", ""))
+    patients = tuple(together.get(name) or patient_of_case(dataset, name) for name in identities)
     return ScanScores(identities, seeds, values, patients)
+
+
+def _same_patient(results: Sequence[Result]) -> dict[str, str]:
+    """Test scans of a patient who has an earlier one, as the rows say it."""
+    rows = [row for result in results for row in result["rows"].values()]
+    return {scan: first for row in rows for scan, first in row.get("same_patient", {}).items()}
+
+
+def drawn_by(results: Sequence[Result]) -> str:
+    """What intervals and tests draw: "patients", or "scans" where patients are not known.
+
+    On LA they are not published; in a folder of one's own they are known where two test scans share
+    one. Each scan of a phantom is a patient.
+    """
+    known = str(results[0].get("dataset", "")) in ("acdc", "hippocampus", "phantom", "phantom_3d")
+    return "patients" if known or _same_patient(results) else "scans"
 
 
 def paired_difference(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ssl_lib.data.published import drawn_by
 from ssl_lib.data.spacing import sizes_text
 from ssl_lib.evaluation.post_processing import FEWEST_SCANS
 from ssl_lib.methods import row_name
@@ -104,7 +103,7 @@ def _scores(config: Mapping[str, Any]) -> str:
     low, high = scores["interval"]
     between = "no interval"
     if low is not None:
-        between = f"95 % interval over {drawn_by(config['dataset'])} {low:.3f} to {high:.3f}"
+        between = f"95 % interval over {scores.get('drawn', 'test scans')} {low:.3f} to {high:.3f}"
     folds = scores.get("folds", 0)
     how = (
         f" Each was tested by a network that has not seen its patient, in {folds} folds; this"

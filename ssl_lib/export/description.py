@@ -11,7 +11,7 @@ from torch import nn
 
 from ssl_lib.data.fingerprint import Fingerprint
 from ssl_lib.data.own_scans import OwnScans
-from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.evaluation.statistics import bootstrap_interval, drawn_by, scan_scores
 from ssl_lib.models.ensemble import Ensemble
 from ssl_lib.training.study import Study
 from ssl_lib.utils.errors import InputError
@@ -115,6 +115,7 @@ def _scores(row: str, result: Mapping[str, Any], names: Sequence[str]) -> dict[s
     return {
         "dice": _or_none(interval.mean),
         "interval": [_or_none(interval.low), _or_none(interval.high)],
+        "drawn": drawn_by([result]),
         "n_scans": interval.n_scans,
         "folds": result.get("folds", 0),
         "by_class": {

@@ -9,11 +9,16 @@ from html import escape
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.data.published import drawn_by
 from ssl_lib.evaluation.classes import class_gains, classes_of
 from ssl_lib.evaluation.learning_curves import LearningCurves, learning_curves
 from ssl_lib.evaluation.results import smoke_note
-from ssl_lib.evaluation.statistics import Interval, Result, bootstrap_interval, scan_scores
+from ssl_lib.evaluation.statistics import (
+    Interval,
+    Result,
+    bootstrap_interval,
+    drawn_by,
+    scan_scores,
+)
 from ssl_lib.evaluation.variance import Components, draw_of, variance_components
 from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.methods import row_name, row_words
@@ -50,7 +55,7 @@ def class_table(
     unit = _unit(results, rows[0], score)
     less = " Less is better." if score in ("hd95", "asd") else ""
     caption = f"""{smoke_note(results)} {SCORE_NAMES[score]}{unit} of each class, mean over seeds
-        and test scans; in brackets 95 % intervals over {drawn_by(results[0]["dataset"])}.{less}"""
+        and test scans; in brackets 95 % intervals over {drawn_by(results)}.{less}"""
     return plain_table(("Row", *(names[index] for index in classes)), lines, caption)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.data.published import drawn_by
 from ssl_lib.evaluation.decisions import (
     ORACLE,
     READINGS,
@@ -23,6 +22,7 @@ from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
     Result,
     bootstrap_interval,
+    drawn_by,
     paired_difference,
 )
 from ssl_lib.methods import row_name, row_words
@@ -72,7 +72,7 @@ def patients_sentence(results: Sequence[Result], compared: Sequence[Comparison])
     scans, patients = len(found.identities), len(set(found.patients))
     if dataset in ("phantom", "phantom_3d"):
         text = "Intervals and tests draw subjects: here every scan is a subject of its own."
-    elif drawn_by(dataset) == "scans":
+    elif drawn_by(results) == "scans":
         text = (
             "Intervals and tests draw scans: which of these share a patient is not known. Scans of "
             "one patient are alike, and then such intervals are too narrow."

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from ssl_lib.data.published import drawn_by
 from ssl_lib.evaluation.decisions import (
     ORACLE,
     READINGS,
@@ -24,6 +23,7 @@ from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
     Interval,
     bootstrap_interval,
+    drawn_by,
     paired_difference,
     scan_scores,
 )
@@ -64,7 +64,7 @@ def row_table(
     seeds = sorted({r["seed"] for r in results})
     which = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     has = any(bootstrap_interval(scan_scores(results, row)).known for row in present)
-    drawn = f"; in brackets 95 % intervals over {drawn_by(results[0]['dataset'])}"
+    drawn = f"; in brackets 95 % intervals over {drawn_by(results)}"
     brackets = drawn if has else "; one scan has no interval"
     caption = (
         f"<caption>{smoke_note(results)} {which}{brackets}. "
@@ -265,7 +265,7 @@ def reading_table(results: Sequence[Result], rows: Sequence[str], baselines: Seq
     caption = (
         "Dice of the last weights, and what each other reading of the same trainings adds to it;"
         " differences of the last weights, in brackets 95 % intervals over"
-        f" {drawn_by(results[0]['dataset'])}."
+        f" {drawn_by(results)}."
     )
     known = [place for place in range(len(heads)) if any(line[place] != "–" for line in lines)]
     if heads.index(ORACLE) in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,9 @@ def pooled(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for key in ("largest_component", "averaged_weights"):
         if all(key in part for part in parts):
             found[key] = {**parts[0][key], **_scores([part[key] for part in parts])}
+    together = [part["same_patient"] for part in parts if "same_patient" in part]
+    if together:
+        found["same_patient"] = dict(ChainMap(*together))
     found["seconds"] = sum(part["seconds"] for part in parts)
     found["labels_used"] = min(part["labels_used"] for part in parts)
     return found

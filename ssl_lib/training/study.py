@@ -29,7 +29,13 @@ from ssl_lib.data.grid import training_scans
 from ssl_lib.data.load import open_cohort
 from ssl_lib.evaluation.components import largest_components
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
-from ssl_lib.evaluation.results import build_result, read_rows, score_cohort, write_result
+from ssl_lib.evaluation.results import (
+    build_result,
+    read_rows,
+    same_patient,
+    score_cohort,
+    write_result,
+)
 from ssl_lib.inference import common_grid, predict_cohort, predict_probabilities
 from ssl_lib.models.ensemble import Ensemble, student_name, students
 from ssl_lib.models.networks import build_network, to_channels_last
@@ -227,8 +233,10 @@ class Study:
             for name, label in predicted.items()
         }
         best = max(training.validation, key=lambda pair: pair[1], default=(0, float("nan")))
+        together = same_patient(self.cohort)
         return {
             **row,
+            **({"same_patient": together} if together else {}),
             "seconds": training.seconds,
             "iterations": settings.warm_up + settings.schedule.iterations,
             "labels_used": training.labels_used,

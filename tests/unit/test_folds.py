@@ -118,6 +118,8 @@ def test_scores_of_folds_are_pooled_over_scans(cohort):
     assert found["dice"] == pytest.approx(tested.dice(tested.predicted["tiny"]), nan_ok=True)
     assert found["labels_used"] == min(len(fold.labelled) for fold in folds)
     assert len(found["largest_component"]["per_case"]) == len(found["per_case"])
+    apart = {case.patient for case in tested.cases}
+    assert len(found["same_patient"]) == len(tested.cases) - len(apart) == 3
 
 
 def test_a_folder_is_opened_in_folds(tmp_path):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,22 @@ def test_an_empty_prediction_is_counted_not_rewarded(cohort):
     assert row["empty_predictions"] == 1
     assert row["dice"] == pytest.approx(0.75)
     assert math.isnan(row["per_case"][-1]["hd95"])
+
+
+def test_test_scans_of_one_patient_are_known_and_no_patient_is_named(cohort):
+    first = replace(cohort.test[0], patient="Ada")
+    pair = replace(cohort, test=(first, replace(first, case_id="later"), *cohort.test[1:]))
+    assert results.same_patient(pair) == {"later": first.case_id}
+    assert results.same_patient(cohort) == {}
+
+
+def test_scans_that_are_named_by_patient_need_no_list(cohort):
+    first, second = (
+        replace(cohort.test[0], case_id=f"patient011_frame0{k}", patient="patient011")
+        for k in (1, 2)
+    )
+    assert results.same_patient(replace(cohort, test=(first, second), name="acdc")) == {}
+    assert results.same_patient(replace(cohort, test=(first, second), name="mine")) != {}
 
 
 def test_a_missing_prediction_is_refused(cohort):

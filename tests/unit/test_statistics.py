@@ -12,6 +12,7 @@ from ssl_lib.data.published import patient_of_case
 from ssl_lib.evaluation.statistics import (
     ScanScores,
     bootstrap_interval,
+    drawn_by,
     paired_difference,
     scan_scores,
 )
@@ -257,3 +258,15 @@ def test_intervals_over_patients_hold_the_truth_as_often_as_they_say():
 )
 def test_patients_of_public_scans_are_known(dataset, scan, patient):
     assert patient_of_case(dataset, scan) == patient
+
+
+def test_a_row_says_which_of_ones_own_scans_share_a_patient():
+    entries = [{"id": f"scan{k}", "class": 1, "dice": 0.1 * k} for k in range(4)]
+    row = {"per_case": entries, "same_patient": {"scan1": "scan0", "scan3": "scan0"}}
+    place = {"dataset": "mine-0a1b2c", "cohort_hash": "x", "profile": "quick", "n_labelled": 2}
+    result = {**place, "seed": 0, "rows": {"mean_teacher": row}}
+    assert scan_scores([result], "mean_teacher").patients == ("scan0", "scan0", "scan2", "scan0")
+    assert drawn_by([result]) == "patients"
+    del row["same_patient"]
+    assert scan_scores([result], "mean_teacher").patients == ("scan0", "scan1", "scan2", "scan3")
+    assert drawn_by([result]) == "scans"
