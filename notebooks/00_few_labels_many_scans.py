@@ -90,6 +90,7 @@ from ssl_lib.training.loop import Loop, StepOutput
 # %%
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
+from ssl_lib.notebook.captions import curves_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.figures.comparison import worth_in_labels
@@ -365,7 +366,7 @@ def appearance(strength, attempt):
 # %% tags=["widget"]
 explore(
     appearance,
-    wanted_bytes=120_000,
+    wanted_bytes=260_000,
     alt=lambda strength, attempt: (
         f"A patch beside its version of appearance strength {strength:g}."
     ),
@@ -803,7 +804,7 @@ for name in SHOWN:
 # %% tags=["figure"]
 mean_teacher, everything = trainings["mean_teacher"], trainings["supervised_all"]
 figure = figures.training_curves(trainings, stored_results())
-show(figure, alt=figures.curves_message(trainings))
+show(figure, alt=curves_caption(trainings))
 
 # %% [markdown]
 # The supervised loss of the row with few labels and no augmentation falls lowest. Compare it

@@ -103,6 +103,7 @@ from ssl_lib.methods import METHODS, row_name
 from ssl_lib.methods.aau import central
 from ssl_lib.methods.dsaif import error_overlap
 from ssl_lib.models.teacher import make_teacher
+from ssl_lib.notebook.captions import curves_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.notebook.quiz import ask, check
 from ssl_lib.notebook.source import load_method, work_in_project
@@ -683,7 +684,7 @@ check(
 # %% tags=["figure"]
 shown = {row: trainings[row] for row in ("mean_teacher", "ua_mt", "dsaif_ablation")}
 figure = figures.training_curves(shown, stored_results())
-show(figure, alt=figures.curves_message(shown))
+show(figure, alt=curves_caption(shown))
 
 # %% [markdown]
 # The losses of CPS are sums over two networks. Scores of the **last** weights on the test scans,

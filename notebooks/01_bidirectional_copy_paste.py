@@ -87,6 +87,7 @@ import time
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
+from ssl_lib.notebook.captions import curves_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.evaluation.decisions import MARGINS, practical_verdict
@@ -627,7 +628,7 @@ def place_kind(kind):
 KINDS = {"box": "one box", "boxes": "small boxes", "band": "a band of full width"}
 explore(
     place_kind,
-    wanted_bytes=50_000,
+    wanted_bytes=140_000,
     alt=lambda kind: f"An inward mixture, pasted: {KINDS[kind]}. Beside it, the prediction.",
     kind=Slider("kind of mask", tuple(KINDS), "boxes"),
 )
@@ -963,7 +964,7 @@ bcp, without = trainings["bcp"], trainings["bcp_ablation"]
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("supervised_strong", "bcp_ablation", "bcp")}
 figure = figures.training_curves(shown, stored_results())
-show(figure, alt=figures.curves_message(shown))
+show(figure, alt=curves_caption(shown))
 
 # %% [markdown]
 # The names of the loss terms say who is judged: *supervised* in the pre-training, then *labelled*

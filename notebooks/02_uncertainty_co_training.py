@@ -104,6 +104,7 @@ from scipy.stats import mannwhitneyu
 from ssl_lib import figures
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.notebook import interactive
+from ssl_lib.notebook.captions import curves_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.evaluation.decisions import MARGINS, practical_verdict
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
@@ -1115,7 +1116,7 @@ few, mean_teacher, everything = (
 # %% tags=["figure"]
 curves = {"supervised_strong": strong, **co_trained}
 figure = figures.training_curves(curves, stored_results())
-show(figure, alt=figures.curves_message(curves))
+show(figure, alt=curves_caption(curves))
 
 # %% [markdown]
 # Validation Dice of a row of views is view 1's; its losses are sums over views, higher but not

@@ -100,6 +100,7 @@ from types import SimpleNamespace
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
+from ssl_lib.notebook.captions import curves_caption
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.figures.anatomy import errors_found
@@ -1095,7 +1096,7 @@ def weigh(gamma):
 # %% tags=["widget"]
 explore(
     weigh,
-    wanted_bytes=36_000,
+    wanted_bytes=70_000,
     alt=lambda gamma: f"Weights of the consistency for gamma {gamma:g}, beside the true errors.",
     gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5, live=range(21)),
 )
@@ -1225,7 +1226,7 @@ for name in SHOWN:
 # %% tags=["figure"]
 shown = {name: trainings[name] for name in ("mean_teacher", "ua_mt", "aau")}
 figure = figures.training_curves(shown, stored_results())
-show(figure, alt=figures.curves_message(shown))
+show(figure, alt=curves_caption(shown))
 
 # %% tags=["results"]
 trials_file = Path(f"reports/validation/{NOTEBOOK}.json")

@@ -751,7 +751,7 @@ def both_see(gate, number):
 # %% tags=["widget"]
 explore(
     both_see,
-    wanted_bytes=60_000,
+    wanted_bytes=150_000,
     alt=lambda gate, number: f"Six samples as the two networks see them, gate {gate:g}.",
     gate=Slider("gate probability", (0.0, 0.5, 1.0), 0.5, live=[k / 10 for k in range(11)]),
     number=Slider("random draw", (1, 2), 1, live=range(1, 11)),

@@ -63,7 +63,6 @@ from ssl_lib.figures.slices import (
 )
 from ssl_lib.figures.style import class_colour, house_style, new_figure, row_look, show, to_png
 from ssl_lib.figures.training import (
-    curves_message,
     ema_toy,
     line_chart,
     ramp_curve,
@@ -95,7 +94,6 @@ __all__ = [
     "cohort_grid",
     "component_filter",
     "cost_bars",
-    "curves_message",
     "diagram_alt",
     "dice_against_seconds",
     "dice_by_labels",

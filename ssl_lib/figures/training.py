@@ -72,13 +72,6 @@ def training_curves(
     return figure
 
 
-def curves_message(trainings: Mapping[str, Any]) -> str:
-    """What `training_curves` shows, in words: where the validation Dice of each row ends."""
-    parts = [f"“{row_name(row)}” {dice:.3f}" for row, dice in validation_ends(trainings).items()]
-    last = f"; the latter ends at: {', '.join(parts)}" if parts else ""
-    return f"Losses and validation Dice over training{last}."
-
-
 def validation_ends(trainings: Mapping[str, Any]) -> dict[str, float]:
     """The last validation Dice of each row that was validated."""
     return {row: one.validation[-1][1] for row, one in trainings.items() if len(one.validation)}

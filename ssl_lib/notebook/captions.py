@@ -37,14 +37,12 @@ def gains_caption(
 
 
 def curves_caption(trainings: Mapping[str, Any]) -> str:
-    """What training curves show, and which row ends with the highest validation Dice."""
+    """What training curves show, and where the validation Dice of each row ends."""
     ends = {row: dice for row, dice in validation_ends(trainings).items() if not np.isnan(dice)}
     what = "Losses and validation Dice over training; later rows have thinner lines, so that rows"
     what += " which coincide, as in a warm-up that they share, are seen on each other."
-    if not ends:
-        return what
-    best = max(ends, key=lambda row: ends[row])
-    return f"{what} Highest validation Dice at the end: {row_name(best)}, {number(ends[best])}."
+    parts = ", ".join(f"{row_name(row)} {number(dice)}" for row, dice in ends.items())
+    return f"{what} Validation Dice at the end: {parts}." if parts else what
 
 
 def signs_caption(trainings: Mapping[str, Any], n_classes: int) -> str:

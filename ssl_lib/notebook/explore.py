@@ -4,14 +4,15 @@
 kernel the figure is drawn anew at each move of a slider, which may stop at more values there. When
 the environment variable `SSL_STATIC` is set (the report runner sets it), or when there is no
 kernel, every state is drawn once and the frames go into one piece of HTML that needs no kernel, no
-network and no library: the arrow keys move the slider, a few lines of script show the frame.
+network and no library: the arrow keys move the slider, a few lines of script show the frame. All
+frames lie in one picture, of which a window shows one: what is alike in many frames (the scan, the
+axes) is then stored once, and without loss that is often smaller than every frame with loss.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 import math
 import os
@@ -27,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 from IPython import get_ipython
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
+from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
 from ssl_lib.notebook.stored import OWN_KEYS, show_live
 from ssl_lib.utils.errors import InputError
 
@@ -41,7 +42,10 @@ WANTED_BYTES, MAX_BYTES = 200_000, 400_000
 MAX_FRAMES = 80
 SENDING = 0.3
 """Seconds that a page takes to send a slider's last move once the kernel is free."""
-QUALITIES: tuple[tuple[int, int], ...] = (
+QUALITIES: tuple[tuple[int, int | None], ...] = (
+    (220, None),
+    (160, None),
+    (110, None),
     (160, 60),
     (160, 40),
     (130, 40),
@@ -50,7 +54,8 @@ QUALITIES: tuple[tuple[int, int], ...] = (
     (70, 35),
     (60, 25),
 )
-"""(dots per inch, WebP quality), tried in turn until the frames take the wanted bytes."""
+"""(dots per inch, WebP quality; None: without loss), tried in turn until the frames take the wanted
+bytes."""
 
 _numbers = count(1)
 
@@ -135,10 +140,13 @@ def static_html(
     alts = [state_alt(alt, sliders, state) for state in values]
     with house_style():
         figures = [draw(**state) for state in values]
+    html = ""
     for dpi, quality in QUALITIES:
-        html = _page(sliders, [_webp(to_image(f, dpi), quality) for f in figures], alts)
-        if len(html.encode()) <= wanted_bytes:
-            break
+        sheet = frames_in_one([to_image(figure, dpi) for figure in figures])
+        if sheet is not None:
+            html = _page(sliders, webp(sheet.image, quality), sheet, alts)
+            if len(html.encode()) <= wanted_bytes:
+                break
     if len(html.encode()) <= MAX_BYTES:
         return html
     raise InputError(
@@ -183,24 +191,17 @@ def _check_sliders(sliders: Mapping[str, Slider]) -> None:
         raise InputError(f"{len(sliders)} sliders were given", expected="one or two")
 
 
-def _webp(image: Image.Image, quality: int) -> tuple[str, tuple[int, int]]:
-    """A picture as a data URI, with its width and height."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="WEBP", quality=quality, method=5)
-    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}", image.size
-
-
 STYLE = (
     "max-width:46rem;margin:1rem auto;padding:.8rem 1rem;border:1px solid #8886;"
     "border-radius:10px;font-family:system-ui,sans-serif;color:inherit"
 )
-PICTURE_STYLE = "width:100%;height:auto;margin:0;border-radius:6px;background:white"
 
 SCRIPT = """
 (() => {
   const root = document.getElementById("ID");
   const sliders = [...root.querySelectorAll("input")];
-  const frames = [...root.querySelectorAll("img")];
+  const frames = root.querySelector("img"), {columns, rows} = frames.dataset;
+  const alts = JSON.parse(root.dataset.alts);
   const caption = root.querySelector(".ssl-caption");
   const show = () => {
     let place = 0;
@@ -210,8 +211,9 @@ SCRIPT = """
       slider.setAttribute("aria-valuetext", text);
       root.querySelector(`output[for="${slider.id}"]`).textContent = text;
     }
-    frames.forEach((frame, i) => { frame.style.display = i === place ? "block" : "none"; });
-    caption.textContent = frames[place].alt;
+    const right = place % columns, down = Math.floor(place / columns);
+    frames.style.transform = `translate(${-100 * right / columns}%, ${-100 * down / rows}%)`;
+    [frames.dataset.place, frames.alt, caption.textContent] = [place, alts[place], alts[place]];
   };
   sliders.forEach(slider => slider.addEventListener("input", show));
   show();
@@ -219,29 +221,30 @@ SCRIPT = """
 """
 
 
-def _page(
-    sliders: Mapping[str, Slider],
-    frames: Sequence[tuple[str, tuple[int, int]]],
-    alts: Sequence[str],
-) -> str:
+def _page(sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[str]) -> str:
     """The HTML of one figure: its frames (the last slider counts fastest), sliders and script."""
-    content = hashlib.sha256("".join(uri for uri, _ in frames).encode()).hexdigest()
-    identity = f"explore-{content[:10]}-{next(_numbers)}"
+    identity = f"explore-{hashlib.sha256(uri.encode()).hexdigest()[:10]}-{next(_numbers)}"
     start = 0
     for slider in sliders.values():
         start = start * len(slider.values) + slider.start_index
-    pictures = "".join(
-        f'<img src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}" '
-        f'style="{PICTURE_STYLE};display:{"block" if number == start else "none"}">'
-        for number, ((uri, (width, height)), alt) in enumerate(zip(frames, alts, strict=True))
+    columns, rows = sheet.columns, sheet.rows
+    width, height = sheet.image.width // columns, sheet.image.height // rows
+    row, column = divmod(start, columns)
+    moved = f"translate({-100 * column / columns}%, {-100 * row / rows}%)"
+    picture = (
+        f'<div class="ssl-window" data-width="{width}" '
+        f'style="{PICTURE_STYLE};overflow:hidden;aspect-ratio:{width}/{height}">'
+        f'<img src="{uri}" alt="{escape(alts[start])}" data-columns="{columns}" '
+        f'data-rows="{rows}" data-place="{start}" style="display:block;width:{100 * columns}%;'
+        f'max-width:none;height:auto;margin:0;transform:{moved}"></div>'
     )
     inputs = "".join(
         _slider(f"{identity}-{number}", slider) for number, slider in enumerate(sliders.values())
     )
-    script = SCRIPT.replace("ID", identity)
     return (
-        f'<div id="{identity}" role="group" aria-label="Picture with sliders" style="{STYLE}">'
-        f"{pictures}{caption_html(alts[start])}{inputs}<script>{script}</script></div>"
+        f'<div id="{identity}" role="group" aria-label="Picture with sliders" style="{STYLE}" '
+        f'data-alts="{escape(json.dumps(alts))}">{picture}{caption_html(alts[start])}{inputs}'
+        f"<script>{SCRIPT.replace('ID', identity)}</script></div>"
     )
 
 

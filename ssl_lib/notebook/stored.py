@@ -19,6 +19,8 @@ from uuid import uuid4
 
 from IPython.display import display
 
+from ssl_lib.notebook.frames import start_frame
+
 if TYPE_CHECKING:
     import ipywidgets
 
@@ -38,7 +40,6 @@ HIDE_PICTURE = (
 HIDE_ERROR = f"{CHILD}:has(.ssl-stored-ID) + {CHILD}:not(:has(.ssl-live-ID)) {{ display: none; }}"
 """Style of the line: a widget that does not live is not shown."""
 _STORED = re.compile(r'<img class="stored"[^>]*>')
-_FRAME = re.compile(r"<img [^>]*display:block[^>]*>")
 _CAPTION = re.compile(r'<p class="ssl-caption".*?</p>', re.DOTALL)
 _SCRIPT = re.compile(r"<script.*?</script>", re.DOTALL)
 RUN = "<p><em>A stored picture. To move it, run this cell, or open the page in reports/.</em></p>"
@@ -78,11 +79,10 @@ def picture_alone(html: str) -> str:
     and a line that says how to move it; other HTML stays as it is."""
     if 'class="ssl-look"' in html:
         return _SCRIPT.sub("", html) + RUN
-    for mark, picture in (('class="ssl-piece"', _STORED), ("Picture with sliders", _FRAME)):
-        if mark in html:
-            parts = [kind.search(html) for kind in (picture, _CAPTION)]
-            return "".join(part.group() for part in parts if part) + RUN
-    return html
+    caption = "".join(_CAPTION.findall(html))
+    if 'class="ssl-piece"' in html:
+        return "".join(_STORED.findall(html)) + caption + RUN
+    return start_frame(html) + caption + RUN if "Picture with sliders" in html else html
 
 
 def _data(png: bytes, alt: str) -> dict[str, str]:

@@ -19,12 +19,14 @@ def test_a_caption_without_results_says_what_is_drawn():
     assert against == "Dice. Compared with labels. Gained: a teacher (+0.050)."
 
 
-def test_the_row_with_the_highest_last_dice_is_named():
+def test_curves_say_where_the_validation_dice_of_each_row_ends():
     rows = {"mean_teacher": [(0, 0.9), (9, 0.5)], "supervised_strong": [(0, 0.1), (9, 0.6)]}
     trainings = {row: SimpleNamespace(validation=points) for row, points in rows.items()}
-    assert curves_caption(trainings).endswith("at the end: Strong baseline, 0.600.")
-    nothing = {"mean_teacher": SimpleNamespace(validation=[(9, np.nan)])}
-    assert "Highest" not in curves_caption(nothing)
+    ends = "at the end: Mean teacher 0.500, Strong baseline 0.600."
+    assert curves_caption(trainings).endswith(ends)
+    for points in ([(9, np.nan)], []):
+        never = {"mean_teacher": SimpleNamespace(validation=points)}
+        assert "at the end" not in curves_caption(never)
 
 
 def test_the_signs_say_how_far_rows_are_apart():

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from base64 import b64decode
+from html import unescape
 from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
 import pytest
 from matplotlib import rcParams
+from PIL import Image
 
 from ssl_lib.figures import new_figure
+from ssl_lib.figures.style import house_style, to_image
 from ssl_lib.notebook import explore as module
 from ssl_lib.notebook import stored
-from ssl_lib.notebook.explore import Slider, explore, state_alt, static_html, value_text
+from ssl_lib.notebook.explore import (
+    QUALITIES,
+    Slider,
+    explore,
+    state_alt,
+    static_html,
+    value_text,
+)
+from ssl_lib.notebook.frames import MAX_SIDE, frames_in_one
 from ssl_lib.notebook.interactive import page
 from ssl_lib.notebook.viewer import Scan
 from ssl_lib.notebook.viewer import static_html as viewer_html
@@ -33,17 +46,49 @@ def draw(size=0.5, mode="inside"):
 
 
 def pictures(html):
-    return re.findall(r'<img src="([^"]*)" alt="([^"]*)"[^>]*display:(\w+)', html)
+    """The frames of a figure as (pixels, description), and the place of the one that is shown."""
+    found = re.search(r'<img src="data:image/webp;base64,([^"]+)" alt="([^"]*)" ([^>]*)>', html)
+    columns, rows, place = map(int, re.findall(r'data-(?:columns|rows|place)="(\d+)"', found[3]))
+    sheet = np.asarray(Image.open(io.BytesIO(b64decode(found[1]))).convert("RGB"))
+    frames = [one for row in np.split(sheet, rows) for one in np.split(row, columns, axis=1)]
+    alts = json.loads(unescape(re.search(r'data-alts="([^"]*)"', html)[1]))
+    assert unescape(found[2]) == alts[place]
+    move = f"translate({-100 * (place % columns) / columns}%, {-100 * (place // columns) / rows}%)"
+    assert f"transform:{move}" in found[3]
+    return list(zip(frames, alts, strict=False)), place
 
 
-def test_one_picture_for_each_state_and_only_the_start_is_shown():
-    found = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
-    assert len(found) == 6
-    assert [display for _, _, display in found] == ["none", "none", "block", "none", "none", "none"]
+def test_one_frame_for_each_state_and_the_start_is_shown():
+    found, place = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
+    assert len(found) == 6 and place == 2
     assert found[2][1] == "Two bars. (box size 0.5, mode inside)"
-    assert len({alt for _, alt, _ in found}) == 6
-    assert len({uri for uri, _, _ in found}) == 6
-    assert all(uri.startswith("data:image/webp;base64,") for uri, _, _ in found)
+    assert len({alt for _, alt in found}) == 6
+    assert len({frame.tobytes() for frame, _ in found}) == 6
+
+
+def test_frames_are_what_was_drawn_to_the_pixel():
+    found, _ = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
+    with house_style():
+        drawn = np.asarray(to_image(draw(SIZES.values[0], MODES.values[1]), QUALITIES[0][0]))
+    np.testing.assert_array_equal(found[1][0], drawn)
+
+
+@pytest.mark.parametrize(("count", "height"), [(1, 50), (5, 9000), (7, 5000), (80, 100)])
+def test_frames_come_out_as_they_went_in(count, height):
+    """Also where one column is more than the format allows, and where frames differ in size."""
+    sizes = [(20 + k % 2, height) for k in range(count)]
+    given = [Image.new("RGB", size, (k, 2 * k, 7)) for k, size in enumerate(sizes)]
+    sheet = frames_in_one(given)
+    assert max(sheet.image.size) <= MAX_SIDE
+    width = sheet.image.width // sheet.columns
+    for k, one in enumerate(given):
+        row, column = divmod(k, sheet.columns)
+        corners = [(column * width, row * height), (column * width + 19, (row + 1) * height - 1)]
+        assert {sheet.image.getpixel(corner) for corner in corners} == {one.getpixel((0, 0))}
+
+
+def test_a_picture_that_no_browser_shows_is_not_made():
+    assert frames_in_one([Image.new("RGB", (2000, 1000))] * 9) is None
 
 
 def test_sliders_are_labelled_and_say_their_value():
@@ -74,12 +119,12 @@ def test_text_of_the_caller_cannot_break_the_page():
     slider = Slider('<b>"size"</b>', ("<i>", '"'))
     html = static_html(lambda size: draw(), alt='A "quoted" <bar>.', size=slider)
     assert "<b>" not in html and "<i>" not in html and "<bar>" not in html
-    assert len(pictures(html)) == 2
+    assert len(pictures(html)[0]) == 2
 
 
 def test_description_may_depend_on_the_state():
     html = static_html(draw, alt=lambda size: f"{size:.0%} of the patch.", size=SIZES)
-    assert pictures(html)[2][1].startswith("75% of the patch.")
+    assert pictures(html)[0][2][1].startswith("75% of the patch.")
 
 
 @pytest.mark.long
@@ -92,16 +137,13 @@ def test_a_value_is_named_once_in_whatever_form(number):
     assert words == f"A threshold of 1.0. (draw {number})"
 
 
-def test_frames_that_are_too_large_are_refused():
-    noise = np.random.default_rng(0)
-
-    def noisy(size):
-        figure = new_figure(height=3)
-        figure.subplots().imshow(noise.random((200, 500, 3)), interpolation="nearest")
-        return figure
-
-    with pytest.raises(InputError, match="kB"):
-        static_html(noisy, alt="Noise.", size=Slider("n", tuple(range(24))))
+def test_frames_that_are_too_large_are_refused(monkeypatch):
+    small = len(static_html(draw, alt="Two bars.", wanted_bytes=0, size=SIZES))
+    monkeypatch.setattr(module, "MAX_BYTES", small - 1)
+    with pytest.raises(InputError, match="3 frames take . kB"):
+        static_html(draw, alt="Two bars.", wanted_bytes=0, size=SIZES)
+    monkeypatch.setattr(module, "MAX_BYTES", small)
+    assert static_html(draw, alt="Two bars.", wanted_bytes=0, size=SIZES)
 
 
 def test_quality_gives_way_to_size():
@@ -174,7 +216,7 @@ def test_a_live_slider_may_stop_at_more_values_and_goes_back_to_its_start(monkey
     assert "box size 0.05" in picture.value
     back.click()
     assert slider.value == 0.5 and "box size 0.5" in picture.value
-    assert len(pictures(static_html(draw, alt="Two bars.", size=size))) == 3, "on a page"
+    assert len(pictures(static_html(draw, alt="Two bars.", size=size))[0]) == 3, "on a page"
 
 
 def test_a_live_slider_stores_a_picture_a_line_and_the_widget(monkeypatch):
@@ -200,7 +242,7 @@ def test_static_is_displayed_as_html(monkeypatch):
     monkeypatch.setenv("SSL_STATIC", "1")
     monkeypatch.setattr(module, "display", shown.append)
     explore(draw, alt="Two bars.", size=SIZES)
-    assert len(pictures(shown[0].data)) == 3
+    assert len(pictures(shown[0].data)[0]) == 3
 
 
 def test_values_read_well():
@@ -233,5 +275,10 @@ def test_a_notebook_in_git_holds_pictures_alone() -> None:
         assert "<script" not in alone and "run this cell" in alone
         assert words in alone and "data:image/webp" in alone
         assert len(alone) < len(html)
-    assert stored.picture_alone(sliders).count("<img") == 1
+    alone = stored.picture_alone(sliders)
+    assert alone.count("<img") == 1 and "data-alts" not in alone
+    frames, place = pictures(sliders)
+    uri = re.search(r"base64,([^\"]+)", alone)[1]
+    kept = np.asarray(Image.open(io.BytesIO(b64decode(uri))).convert("RGB"))
+    np.testing.assert_array_equal(kept, frames[place][0])
     assert stored.picture_alone("<table><tr><td>1</td></tr></table>").endswith("</table>")

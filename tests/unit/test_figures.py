@@ -204,13 +204,6 @@ def training(rows=("supervised",)):
     return SimpleNamespace(history=history, validation=[(20, 0.5), (39, math.nan)])
 
 
-def test_the_caption_of_training_curves_says_where_they_end():
-    looked = SimpleNamespace(validation=[(10, 0.5), (20, 0.612)])
-    said = figures.curves_message({"bcp": looked, "ua_mt": SimpleNamespace(validation=[])})
-    assert "BCP)” 0.612" in said and "UA-MT" not in said
-    assert figures.curves_message({}) == "Losses and validation Dice over training."
-
-
 def test_training_curves_show_each_loss_term_once():
     figure = figures.training_curves(
         {"supervised_few": training(), "mean_teacher": training(("supervised", "consistency"))}

@@ -53,8 +53,8 @@ every("code").filter((code) => !code.closest("pre") && code.textContent.length <
   .forEach((code) => { code.style.whiteSpace = "nowrap"; });
 
 // Frames of few pixels, that the page had to be small with, are not blown up.
-every('[aria-label="Picture with sliders"] img').forEach((frame) => {
-  frame.style.maxWidth = `min(100%, ${Math.round(1.6 * frame.getAttribute("width"))}px)`;
+every(".ssl-window").forEach((frame) => {
+  frame.style.maxWidth = `min(100%, ${Math.round(1.6 * frame.dataset.width)}px)`;
   frame.style.marginInline = "auto";
 });
 
@@ -69,10 +69,18 @@ large.className = "large";
 large.innerHTML = '<button type="button">Close</button>';
 document.body.append(large);
 large.addEventListener("click", () => large.close());
+// One frame of a picture that holds several.
+const frameOf = (picture) => {
+  const {columns, rows, place} = picture.dataset, canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [picture.naturalWidth / columns, picture.naturalHeight / rows];
+  const left = place % columns, top = Math.floor(place / columns);
+  canvas.getContext("2d").drawImage(picture, -left * canvas.width, -top * canvas.height);
+  return canvas.toDataURL();
+};
 const enlarge = (picture) => {
   large.querySelector("img")?.remove();
   const copy = new Image();
-  [copy.src, copy.alt] = [picture.src, picture.alt];
+  [copy.src, copy.alt] = [picture.dataset.place ? frameOf(picture) : picture.src, picture.alt];
   large.append(copy);
   large.showModal();
 };
@@ -86,12 +94,9 @@ every("figure.output img").forEach((picture) => {
 every('[aria-label="Picture with sliders"]').forEach((box) => {
   const button = document.createElement("button");
   [button.type, button.className, button.textContent] = ["button", "still", "Enlarge"];
-  const shown = () => Array.from(box.querySelectorAll("img")).find((frame) => frame.offsetParent);
-  button.addEventListener("click", () => enlarge(shown()));
-  box.querySelectorAll("img").forEach((frame) => {
-    frame.style.cursor = "zoom-in";
-    frame.addEventListener("click", () => enlarge(frame));
-  });
+  const picture = box.querySelector("img");
+  picture.style.cursor = "zoom-in";
+  [button, picture].forEach((one) => one.addEventListener("click", () => enlarge(picture)));
   box.append(button);
 });
 
