@@ -147,11 +147,10 @@ def static_html(
             html = _page(sliders, webp(sheet.image, quality), sheet, alts)
             if len(html.encode()) <= wanted_bytes:
                 break
-    if len(html.encode()) <= MAX_BYTES:
+    if html and len(html.encode()) <= MAX_BYTES:
         return html
     raise InputError(
-        f"the {len(states)} frames take {len(html.encode()) // 1000} kB",
-        expected=f"at most {MAX_BYTES // 1000} kB",
+        f"the {len(states)} frames take more than {MAX_BYTES // 1000} kB",
         fix="give the sliders fewer values, or draw a smaller figure",
     )
 
