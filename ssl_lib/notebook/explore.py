@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 
 from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
 from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
-from ssl_lib.notebook.stored import OWN_KEYS, show_live
+from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, show_live
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ WANTED_BYTES, MAX_BYTES = 200_000, 400_000
 MAX_FRAMES = 80
 SENDING = 0.3
 """Seconds that a page takes to send a slider's last move once the kernel is free."""
+SETTLING = 0.05
+"""Seconds in which moves of a slider count as one."""
 QUALITIES: tuple[tuple[int, int | None], ...] = (
     (220, None),
     (160, None),
@@ -300,9 +302,42 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
 
     back = ipywidgets.Button(description="Reset")
     back.on_click(reset)
-    keep = show_live(ipywidgets.VBox([*live.values(), back, picture]), *redraw())
+    box = ipywidgets.VBox([*live.values(), back, picture])
+    keep = show_live(box, *redraw())
+
+    def draw_anew() -> None:
+        box.add_class(DRAWING)
+        try:
+            keep(*redraw())
+        finally:
+            box.remove_class(DRAWING)
+
+    draw_soon = once_settled(draw_anew)
     for one in live.values():
-        one.observe(lambda change: keep(*redraw()), names="value")
+        one.observe(lambda change: draw_soon(), names="value")
+
+
+def once_settled(act: Callable[[], None]) -> Callable[[], None]:
+    """Calls of the answer lead to one `act` a moment later, however many they are: who drags a
+    slider quickly waits for one picture, not for all on the way. At once without an event loop."""
+    waiting = False
+
+    def settled() -> None:
+        nonlocal waiting
+        waiting = False
+        act()
+
+    def call() -> None:
+        nonlocal waiting
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return act()
+        if not waiting:
+            waiting = True
+            loop.call_later(SETTLING, settled)
+
+    return call
 
 
 def _live_slider(slider: Slider) -> ipywidgets.SelectionSlider:

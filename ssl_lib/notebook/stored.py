@@ -43,13 +43,16 @@ _STORED = re.compile(r'<img class="stored"[^>]*>')
 _CAPTION = re.compile(r'<p class="ssl-caption".*?</p>', re.DOTALL)
 _SCRIPT = re.compile(r"<script.*?</script>", re.DOTALL)
 RUN = "<p><em>A stored picture. To move it, run this cell, or open the page in reports/.</em></p>"
-STATES = """
-.ssl-state { visibility: hidden; min-height: 1.5em; line-height: 1.5; }
-.ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy { display: none; }
-.jupyter-widgets-disconnected .ssl-state { visibility: visible; }
-.jupyter-widgets-disconnected .ssl-state .dead { display: inline; font-weight: bold; }
-.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .ssl-state {
-  visibility: visible; transition: visibility 0s .3s; }
+DRAWING = "ssl-drawing"
+"""Class of a widget while it draws: it does so between messages, when the kernel is not busy."""
+STATES = f"""
+.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
+.ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy {{ display: none; }}
+.jupyter-widgets-disconnected .ssl-state {{ visibility: visible; }}
+.jupyter-widgets-disconnected .ssl-state .dead {{ display: inline; font-weight: bold; }}
+.jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .ssl-state,
+.{DRAWING} + * .ssl-state {{
+  visibility: visible; transition: visibility 0s .3s; }}
 """
 """Says that the kernel is gone, or busy for more than a moment."""
 

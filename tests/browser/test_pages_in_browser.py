@@ -39,8 +39,27 @@ def waiting(files: list[Path]) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("file", waiting(PAGES))
+EVERY_KIND = ("index", "00_", "05_", "06_")
+"""Beginnings of pages that have every kind of part: the others are dark by the same style."""
+
+
+def in_both_looks() -> list[object]:
+    """Every page that does not wait is looked at in light, those of every kind in dark too."""
+    return [
+        pytest.param(
+            *page.values,
+            look,
+            id=f"{page.id}-{look}",
+            marks=page.marks
+            or ([pytest.mark.long] if "dark" in look and not name.startswith(EVERY_KIND) else ()),
+        )
+        for page in waiting(PAGES)
+        for look in LOOKS
+        if (name := page.id.removeprefix("reports-"))
+    ]
+
+
+@pytest.mark.parametrize(("file", "look"), in_both_looks())
 def test_a_page_is_readable_alone(file: Path, look: str, open_page) -> None:
     opened = open_page(file, *LOOKS[look])
     wide = opened.page.evaluate("document.documentElement.scrollWidth")

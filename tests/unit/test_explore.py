@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -21,8 +22,10 @@ from ssl_lib.notebook import explore as module
 from ssl_lib.notebook import stored
 from ssl_lib.notebook.explore import (
     QUALITIES,
+    SETTLING,
     Slider,
     explore,
+    once_settled,
     state_alt,
     static_html,
     value_text,
@@ -235,6 +238,25 @@ def test_a_live_slider_stores_a_picture_a_line_and_the_widget(monkeypatch):
     assert stored.WIDGET in widget and "image/png" not in widget
     keep(b"second", "Another.")
     assert b64decode(updated[0]["image/png"]) == b"second"
+
+
+def test_quick_moves_of_a_live_slider_are_drawn_once():
+    drawn = []
+
+    async def drag():
+        draw_soon = once_settled(lambda: drawn.append(len(drawn)))
+        for _ in range(5):
+            draw_soon()
+        assert drawn == []
+        await asyncio.sleep(3 * SETTLING)
+        assert drawn == [0]
+        draw_soon()
+        await asyncio.sleep(3 * SETTLING)
+
+    asyncio.run(drag())
+    assert drawn == [0, 1]
+    once_settled(lambda: drawn.append("at once"))()
+    assert drawn[-1] == "at once"
 
 
 def test_static_is_displayed_as_html(monkeypatch):
