@@ -77,7 +77,7 @@ SHOTS = (
     ),
     Shot(
         "leaderboard",
-        "05_comparison/phantom-quick-n4.html",
+        "05_comparison/acdc-evening-n3.html",
         '.table-box:has(th:has-text("Jaccard"))',
     ),
     Shot("viewer", "06_your_own_scans/phantom_folder-quick-n4.html", ".ssl-look:has(canvas)"),

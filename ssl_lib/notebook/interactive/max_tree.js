@@ -120,7 +120,7 @@ kinds.max_tree = (stage, data, ui) => {
     for (const node of new Set(found)) if (node >= 0) counts[fate[node]]++;
     shown[3].picture.draw([greyOf(now.levels),
       {label: areas, colours: [...data.kept, data.small], alpha: 0.75}, {path: hatched, line: "#000", width: 1}]);
-    const words = ["kept", "too small", "only child"].map((word, k) => counts[k] ? `${counts[k]} ${word}` : "").filter(Boolean);
+    const words = ["kept", "too small", counts[2] > 1 ? "only children" : "only child"].map((word, k) => counts[k] ? `${counts[k]} ${word}` : "").filter(Boolean);
     shown[3].name.textContent = `flooding: level ${kind === "max" ? "≥" : "≤"} ${level.value}`;
     shown[3].text.textContent = words.join(" · ") || "no component";
     shown[3].picture.say(`Components ${kind === "max" ? "at or above" : "at or below"} level ${level.value}: ${words.join(", ")}`);
