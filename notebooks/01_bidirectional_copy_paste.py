@@ -184,7 +184,8 @@ else:
 # ## Who is who among the scans?
 #
 # As everywhere: labelled scans are all the truth that training gets; unlabelled ones have theirs
-# sealed; validation scans chose our settings; test scans are scored once, with the last weights.
+# sealed; validation scans, not shown, chose our settings; test scans are scored once, with the last
+# weights.
 
 # %% tags=["figure"]
 ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
@@ -1113,8 +1114,8 @@ gain_table(pairs, stored_results())
 # %% [markdown]
 # ## Where does the trick matter?
 #
-# Users of the released code report: on ACDC, where labels are *really* few (see below). Here are
-# the same differences for every stored number of labelled scans.
+# Users of the released code report that the pasting matters on ACDC when labels are *really* few.
+# Here are the same differences for every stored number of labelled scans.
 
 # %% tags=["figure"]
 every_count = read_rows(RESULTS_DIR, DATASET, PROFILE)

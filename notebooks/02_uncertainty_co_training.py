@@ -203,7 +203,8 @@ else:
 # ## Who is who among the scans?
 #
 # Labelled scans are all the truth that training gets; unlabelled ones have theirs
-# sealed; validation scans chose our settings; test scans are scored once, with the last weights.
+# sealed; validation scans, not shown, chose our settings; test scans are scored once, with the last
+# weights.
 
 # %% tags=["figure"]
 ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
@@ -580,8 +581,9 @@ show(figures.influence_maps(maps, place), alt=ALT_REACH)
 
 # %% [markdown]
 # **How to read it.** Yellow matters most, black not at all. Each flat view looks far in its plane;
-# across it, it sees only its block of slices and the next. The network of notebook 00 looks about
-# equally far in all directions. So the views share a voxel, not their evidence.
+# across it, it sees only its block of slices, and near the block's end also the next one. The
+# network of notebook 00 looks about equally far in all directions. So the views share a voxel, not
+# their evidence.
 #
 # **And if the kernels were cubic?** Then the view would hardly matter. In the extreme, a cubic
 # kernel that is itself the same from all sides (its average over all turns) makes *one* prediction,
@@ -761,7 +763,7 @@ uncertainty_pictures = {
 errors = {name: picture(wrong(mean)) for name, mean in zip(names, means, strict=True)}
 show(
     figures.uncertainty_maps(uncertainty_pictures, errors),
-    alt="Uncertainty of each view above its errors.",
+    alt=f"Uncertainty of each view, from {MOST} passes, above its errors.",
 )
 
 # %% tags=["results"]
@@ -1532,8 +1534,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #
 # </details>
 #
-# **Look further.** Set `DATASET = "phantom"`: four quarter turns and two. What do the verdicts say
-# there?
+# **Look further.** Set `DATASET = "phantom"`: its views are turns of a flat image, four or two of
+# them. What do the verdicts say there?
 
 # %% [markdown]
 # ## What stays?

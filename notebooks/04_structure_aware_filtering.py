@@ -197,7 +197,8 @@ else:
 # ## Who is who among the scans?
 #
 # As everywhere: labelled scans are all the truth that training gets; unlabelled ones have theirs
-# sealed; validation scans chose our settings; test scans are scored once, with the last weights.
+# sealed; validation scans, not shown, chose our settings; test scans are scored once, with the last
+# weights.
 
 # %% tags=["figure"]
 ALT_COHORT = (

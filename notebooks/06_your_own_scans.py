@@ -610,7 +610,7 @@ ranking = sorted(judged, key=lambda row: -np.nan_to_num(judged[row], nan=-1.0))
 kind, count = ("pooled", len(tested.cases)) if FOLDS else ("validation", len(cohort.validation))
 best, why = row_to_use(ranking, count)
 lines = [(row_name(row), number(judged[row])) for row in ranking]
-display(plain_table(("Row", f"{kind} Dice"), lines, f"Scans: {count}."))
+display(plain_table(("Row", f"{kind} Dice"), lines, f"Mean over {counted(count, 'scan')}."))
 print(f"{row_name(best)} is used from here on ({why}).")
 
 # %% [markdown]
@@ -800,7 +800,8 @@ else:
 # %% tags=["results"]
 if cohort.unlabelled and len(trainings) > 1:
     agreed = {one.case_id: one.rows for one in watched}
-    without = [c for c in cohort.unlabelled if c.case_id not in fingerprint.listing.labels]
+    has_one = {*fingerprint.listing.labels, *fingerprint.broken_labels}
+    without = [c for c in cohort.unlabelled if c.case_id not in has_one]
     following = next_scans(agreed, without, cohort.labelled, count=5)
     lines = [(name, number(agreed[name])) for name in following]
     caption = f"{len(following)} of {counted(len(without), 'unlabelled scan')} without a label map."
@@ -809,6 +810,8 @@ if cohort.unlabelled and len(trainings) > 1:
         display(plain_table(heads, lines, caption))
     else:
         print("Every unlabelled scan that training used has a label map (see N_LABELLED).")
+    if fingerprint.broken_labels:
+        print(f"Repair these label maps first: {', '.join(fingerprint.broken_labels)}.")
 
 # %% [markdown]
 # Only scans without a label map are candidates. The first has the least agreement. The others are

@@ -233,7 +233,7 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
 # consistency have the right *size*, not only the right direction? And when does the exhibit part
 # from the sound training: at once, at the start of the second stage, or slowly?
 #
-# **The snapshots.** Each training keeps some of the first unlabelled scan that it has. Until the
+# **The snapshots.** Each training keeps snapshots of its first unlabelled scan. Until the
 # warm-up ends the student labels it, then the teacher.
 #
 # **The numbers.** Five of each training, all from what it logged and left behind:
@@ -550,7 +550,7 @@ plain_table(("Test", *subjects), lines, "· a test that passes, X one that fails
 # A dot is a test that passes, an X one that fails. Read it along the diagonal: the sound training
 # passes all nine, and each exhibit fails the one test that names its defect and no other. A score
 # says *that* something is wrong, if it says anything; a property says *what*. The test suite of
-# this repository holds such properties for all four methods, and a list of defects that are
+# this repository holds such properties for its methods, and a list of defects that are
 # switched on, one by one, to see that some test notices (`tests/methods/test_defects.py`).
 
 # %% [markdown]
@@ -715,5 +715,5 @@ ask(
 #
 # - Mean teacher: A. Tarvainen and H. Valpola, NeurIPS 2017. References of the methods stand in
 #   their notebooks.
-# - Bidirectional copy-paste, code: github.com/DeepMed-Lab-ECNU/BCP, thread 25.
+# - Bidirectional copy-paste, code: github.com/DeepMed-Lab-ECNU/BCP, issue 25.
 # - Anatomically aware uncertainty: S. Adiga V and colleagues, Medical Image Analysis, 2024.

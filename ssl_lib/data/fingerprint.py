@@ -25,6 +25,7 @@ from ssl_lib.data.findings import Finding, Findings, refuse_together, some
 from ssl_lib.data.folder_files import Codes, Listing, list_folder
 from ssl_lib.data.formats import on_stored_grid, read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
+from ssl_lib.data.pairing import name_of
 from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.pictures import colour_name, label_colours
 from ssl_lib.data.preprocessing import Header, slice_axis
@@ -141,6 +142,12 @@ class Fingerprint:
     def excluded(self) -> tuple[Finding, ...]:
         """Files that cannot be used, and why."""
         return tuple(one for one in self.findings if one.weight == "excluded")
+
+    @property
+    def broken_labels(self) -> tuple[str, ...]:
+        """The scans whose label map is there but cannot be used."""
+        named = {name_of(Path(one.file).name) for one in self.excluded}
+        return tuple(scan for scan in self.properties if scan in named)
 
 
 def take_fingerprint(folder: str | Path) -> Fingerprint:

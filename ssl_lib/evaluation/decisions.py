@@ -96,7 +96,8 @@ def start_with(
     None where no row is shown to be better.
     """
     made = compare_rows(results, [(row, reference) for row in rows])
-    better = [one for one in made if one.verdict == "better"]
+    least = MARGINS["dice"]
+    better = [one for one in made if one.verdict == "better" and one.interval.mean >= least]
     if not better:
         return None
     best = max(one.interval.mean for one in better)

@@ -106,12 +106,15 @@ def row_message(
     if not means:
         return each
     best = max(means, key=lambda row: means[row])
-    said = f"Without all labels the highest mean is {means[best]:.3f}, of “{row_name(best)}”"
+    of = "Of these rows, all labels aside, the highest mean is"
+    if rows is None:
+        of = "Without all labels the highest mean is"
+    said = f"{of} {means[best]:.3f}, of “{row_name(best)}”"
     both = [run for run in results if {best, reference} <= set(run["rows"])]
     if best != reference and both:
         gap = bootstrap_interval(paired_difference(both, best, reference))
-        between = f" ({gap.low:+.3f} to {gap.high:+.3f})" if gap.known else ""
-        said += f": {gap.mean:+.3f}{between} to “{row_name(reference)}”"
+        between = f" ({signed(gap.low)} to {signed(gap.high)})" if gap.known else ""
+        said += f": {signed(gap.mean)}{between} to “{row_name(reference)}”"
     return f"{each} {said}."
 
 

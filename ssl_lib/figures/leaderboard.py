@@ -269,7 +269,7 @@ def checkpoint_choice(trainings: Sequence[Mapping[str, Any]]) -> Figure:
     right.axvline(0, color=QUIET, linewidth=1)
     names = [two_lines(row_name(row)) for row in rows]
     right.set_yticks(range(len(rows)), names, color=INK, fontsize=8.5)
-    right.set(xlabel="Dice gained over the last weights", ylim=(len(rows) - 0.5, -0.6))
+    right.set(xlabel="Dice gained over\nthe last weights", ylim=(len(rows) - 0.5, -0.6))
     right.locator_params(axis="x", nbins=4)
     right.grid(axis="y", visible=False)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)

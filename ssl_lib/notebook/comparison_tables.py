@@ -187,7 +187,12 @@ def variance_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
             "two seeds."
         )
         return read_from("table", f"{smoke_note(results)} {text}".strip())
-    other = [math.sqrt(one.parts["scan"] / one.scans) for one in known.values()]
+    other = [
+        math.sqrt(
+            one.parts["scan"] / len(set(scan_scores(_of_one_draw(results, row), row).patients))
+        )
+        for row, one in known.items()
+    ]
     larger = [row for row, one in known.items() if one.parts["draw"] > one.parts["seed"]]
     spread = {row: math.sqrt(one.parts["draw"]) for row, one in known.items()}
     most, least = max(spread, key=spread.__getitem__), min(spread, key=spread.__getitem__)
@@ -195,10 +200,19 @@ def variance_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
         f"Another choice of labelled scans moves a row's mean Dice by a standard deviation of "
         f"{spread[least]:.3f} ({row_name(least)}) to {spread[most]:.3f} ({row_name(most)}). It is "
         f"larger than that of the seed in {len(larger)} of {len(known)} rows. As many other test "
-        f"scans would move it by {min(other):.3f} to {max(other):.3f}. {len(draws)} draws tell the "
-        "order of magnitude, no more."
+        f"{drawn_by(results)} would move it by {min(other):.3f} to {max(other):.3f}. "
+        f"{len(draws)} draws tell the order of magnitude, no more."
     )
+    once = [row_name(row) for row in found if row not in known]
+    if once:
+        text += f" Not measured, for want of draws or seeds: {', '.join(once)}."
     return read_from("table", f"{smoke_note(results)} {text}".strip())
+
+
+def _of_one_draw(results: Sequence[Result], row: str) -> list[Result]:
+    """The results of a row's first stored draw."""
+    held = [run for run in results if row in run["rows"]]
+    return [run for run in held if draw_of(run, row) == draw_of(held[0], row)]
 
 
 def _interval(interval: Interval, digits: int, sign: str = "") -> str:

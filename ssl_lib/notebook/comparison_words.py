@@ -158,7 +158,9 @@ def watched_sentence(
         same = {one["iterations"][-1] for one in watched} == rows
         text += f"; the rows of this page have {_joined(rows)}" if rows and not same else ""
     else:
-        text += ", the rows of this page"
+        text += ", the rows of the figures"
+        if any("[" in row for run in results for row in run["rows"]):
+            text += "; rows with changed parameters, in brackets in the table, are left out"
     shown = median_training(watched)
     text += (
         f". The left panel shows the one whose gain by the best test look is the median: "
@@ -191,8 +193,8 @@ def readings_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
         parts.append(f"Not stored here: {', '.join(absent)}.")
     weak = any(WEAK in run["rows"] for run in results)
     parts.append(
-        "How much of the way from the weak baseline to a method is augmentation, the columns "
-        "“minus” of the table say."
+        "The columns “minus” of the table say how much of the way from the weak baseline to a "
+        "method is augmentation."
         if weak
         else "The weak baseline is not stored here."
     )

@@ -66,8 +66,11 @@ def row_table(
     has = any(bootstrap_interval(scan_scores(results, row)).known for row in present)
     drawn = f"; in brackets 95 % intervals over {drawn_by(results)}"
     brackets = drawn if has else "; one scan has no interval"
+    changed = ""
+    if any("[" in row for row in present):
+        changed = " In brackets behind a row: the parameters in which it differs from it."
     caption = (
-        f"<caption>{smoke_note(results)} {which}{brackets}. "
+        f"<caption>{smoke_note(results)} {which}{brackets}.{changed} "
         f"Difference: Dice minus that of “{escape(row_name(reference))}”, over the seeds that both "
         "have. Seconds: those of the fastest seed.</caption>"
     )
@@ -231,6 +234,7 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
     uneven = len(set(counts.values())) > 1
     empty = of_rows("empty_predictions", sum)
     return {
+        **({"seeds": lambda row: str(counts[row])} if uneven else {}),
         "Dice": dice,
         "difference": difference,
         "Jaccard": score("jaccard"),
@@ -238,7 +242,6 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         f"{SCORE_NAMES['asd']} ({units.get('asd', '?')})": score("asd"),
         "empty": lambda row: str(empty(row)),
         "seconds": lambda row: number(seconds_of(results, row), 0),
-        **({"seeds": lambda row: str(counts[row])} if uneven else {}),
     }
 
 
@@ -283,8 +286,11 @@ def _over(results: Sequence[Result], row: str, reference: str) -> str:
 
 
 def number(value: float, digits: int = 3, sign: str = "") -> str:
-    """A number for a table; an undefined one is said to be so."""
-    return "undefined" if np.isnan(value) else f"{value:{sign}.{digits}f}"
+    """A number for a table; an undefined one is said to be so, and zero has no sign."""
+    text = f"{value:{sign}.{digits}f}"
+    if np.isnan(value):
+        return "undefined"
+    return text if float(text) else text.lstrip("+-")
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:

@@ -77,7 +77,7 @@ def test_readings_stand_beside_the_last_weights() -> None:
             row["largest_component"] = {"dice": 0.0, "per_case": better}
     rows, baselines = ["supervised_strong", "mean_teacher"], ["supervised_strong"]
     strong, teacher = cells(reading_table(results, rows, baselines).data)
-    assert strong[2:] == ["+0.000", "–"], "readings that no row has are not shown"
+    assert strong[2:] == ["0.000", "–"], "readings that no row has are not shown"
     assert teacher[2] == "+0.100" and teacher[3].startswith("+0.050 [")
 
 
