@@ -643,7 +643,7 @@ lines = [
 plain_table(("On all test scans", "share"), lines)
 
 # %% [markdown]
-# **How to read it.** Only where they disagree can they teach each other anything. A mistake that
+# **How to read it.** Only where they disagree can one correct the other. A mistake that
 # both make is a pseudo-label for both, and the cross loss of it is small: nobody tells them.
 #
 # **Task 5. The class of an average.** Write `averaged_class(p, q)`: the class of the mean of two
@@ -796,7 +796,7 @@ plain_table(("Training", "validation Dice", "unlabelled loss, at the end"), line
 #
 # | method | data, labelled | reported | labels alone |
 # |---|---|---|---|
-# | UA-MT | LA 2018, 16 of 80 | 88.88 | |
+# | UA-MT | LA 2018, 16 of 80 | 88.88 | not given |
 # | UA-MT, in UniMatch's code | ACDC, 3 and 7 of 70 | 61.0, 81.5 | 41.5, 62.5 |
 # | CPS, in UniMatch's code | ACDC, 3 and 7 of 70 | 60.3, 83.3 | 41.5, 62.5 |
 #
@@ -890,7 +890,7 @@ constants_table("ua_mt")
 # - UA-MT is a mean teacher with a mask. Whether the mask ever stops a wrong voxel is a measurement,
 #   and stands above.
 # - An uncertainty takes lessons away and adds none.
-# - CPS replaces the average by a second network. It learns only where the two disagree.
+# - CPS replaces the average by a second network. One corrects the other only where they disagree.
 # - Both names in a table say little without the plain mean teacher and, for a pair, without two
 #   supervised networks beside them.
 #

@@ -202,9 +202,8 @@ else:
 # %% [markdown]
 # ## Who is who among the scans?
 #
-# Labelled scans are all the truth that training gets; unlabelled ones have theirs
-# sealed; validation scans, not shown, chose our settings; test scans are scored once, with the last
-# weights.
+# Labelled scans are all the truth that training gets; that of unlabelled ones is sealed; validation
+# scans, not shown, chose settings; test scans are scored once, with the last weights.
 
 # %% tags=["figure"]
 ALT_COHORT = "All the truth that training gets: outlines in the first row, none in the others."
@@ -1267,8 +1266,8 @@ PAIRS = {
     "the weighting, view 1": ("umct", "umct_ablation"),
     "the weighting, averaged": ("umct_ensemble", "umct_ablation_ensemble"),
     "everything, over the strong baseline": ("umct_ensemble", "supervised_strong"),
-    "everything, over mean teacher": ("umct_ensemble", "mean_teacher"),
-    "mean teacher, over the strong baseline": ("mean_teacher", "supervised_strong"),
+    "everything, over the mean teacher": ("umct_ensemble", "mean_teacher"),
+    "the mean teacher, over the strong baseline": ("mean_teacher", "supervised_strong"),
 }
 gain_table(PAIRS, stored_results())
 
@@ -1289,9 +1288,12 @@ gain_table(PAIRS, stored_results())
 
 # %% tags=["results"]
 QUESTIONS = {
-    "co-training": PAIRS["co-training, averaged"],
-    "weighting": PAIRS["the weighting, averaged"],
-    "two views": ("umct_two_views_ensemble", "umct_views_supervised_ensemble"),
+    "co-training, averaged": PAIRS["co-training, averaged"],
+    "the weighting, averaged": PAIRS["the weighting, averaged"],
+    "co-training of two views, averaged": (
+        "umct_two_views_ensemble",
+        "umct_views_supervised_ensemble",
+    ),
 }
 settings_stored = {
     (r["dataset"], r["profile"], r["n_labelled"], r["cohort_hash"])
@@ -1435,7 +1437,7 @@ plain_table(heads, lines, "Targets and validation Dice: means over views.")
 # | UMCT, three views (mean of views) | the same | 77.55 | 80.14 |
 # | UMCT, six views (mean of views) | the same | 77.87 | 80.35 |
 # | UMCT, averaged | the same | 78.77 | 81.18 |
-# | three views, plain mean | the same | 76.49 | |
+# | three views, plain mean | the same | 76.49 | not given |
 
 # %% tags=["results"]
 MEASURED = ["umct_ensemble", "umct_ablation_ensemble", "umct"]
@@ -1534,8 +1536,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #
 # </details>
 #
-# **Look further.** Set `DATASET = "phantom"`: its views are turns of a flat image, four or two of
-# them. What do the verdicts say there?
+# **Look further.** Set `DATASET = "phantom"`: views are turns of a flat image, four or two. What do
+# the verdicts say?
 
 # %% [markdown]
 # ## What stays?

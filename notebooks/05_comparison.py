@@ -229,7 +229,8 @@ seeds = {name: sorted({run["seed"] for run in runs}) for name, runs in cohorts.i
 plain_table(("Cohort", "seeds"), [(name, ", ".join(map(str, of))) for name, of in seeds.items()])
 
 # %%
-wanted = list(dict.fromkeys([*FIRST_ROWS, *METHODS, *sorted(IDEAS.values()), "supervised_all"]))
+rows = [*FIRST_ROWS, "supervised_weak", *METHODS, *sorted(IDEAS.values()), "supervised_all"]
+wanted = list(dict.fromkeys(rows))
 for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
     for seeds, names in groups.items():
         which = "make rows DATASET={} PROFILE={} N_LABELLED={}".format(*key)
@@ -453,7 +454,9 @@ for score in ("dice", "hd95") if shown else ():
 #
 # A method is a bundle: teacher, schedule, filter, ramp, and the one idea that named it. Each
 # notebook trained the bundle without the idea. The difference of the two is what a paper's title
-# promises. For UA-MT and AAU the bundle without the idea *is* the mean teacher.
+# promises. Where the bundle without the idea *is* the mean teacher, as for AAU, or the strong
+# baseline, as for CPS, the whole method is its idea; the names say so. In each figure $p$ is
+# corrected for the lines of that figure.
 
 
 # %% tags=["widget"]

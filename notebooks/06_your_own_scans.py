@@ -456,7 +456,7 @@ check(
 # </details>
 
 # %% [markdown]
-# ## Which methods, in which words?
+# ## Which methods, and what are they called?
 #
 # All rows share network, schedule, number of updates and labelled scans (UMCT's flat networks are
 # smaller).
@@ -670,7 +670,7 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 # For downsampled scans the second column is the one that counts for your files: it is measured at
 # full resolution.
 #
-# The chosen row now predicts every other usable scan, those without any label included. The list
+# The chosen row now predicts all usable scans, those without any label included. The list
 # beside the files says for each scan to which group it belongs (`outside`: none; a network is
 # flattered by scans it has learnt from), the volume of each class in millilitres, and what to be
 # careful about.
@@ -815,8 +815,8 @@ if cohort.unlabelled and len(trainings) > 1:
 
 # %% [markdown]
 # Only scans without a label map are candidates. The first has the least agreement. The others are
-# taken from the fifteen with the least, each time the one most unlike (in a small image) those
-# labelled or taken. Is that better than a random choice? Stored from the phantom
+# taken from the fifteen with the least (or all), each time the one most unlike (in a small image)
+# those labelled or taken. Is that better than a random choice? Stored from the phantom
 # (`trials/06_which_scan_next.py`):
 
 # %% tags=["results"]

@@ -231,15 +231,24 @@ def to_png(figure: Figure, dpi: int = DPI) -> bytes:
 def smaller_png(image: Image.Image) -> bytes:
     """An image as PNG: true colours, or a palette if the file is a third smaller.
 
-    The palette holds the house colours as they are: quantising alone would grey a rare one.
+    The palette holds the house colours and the most frequent ones as they are: quantising alone
+    would grey a rare one, and show two rows alike whose dots are translucent.
     """
     full, few = io.BytesIO(), io.BytesIO()
     image.save(full, format="PNG", optimize=True)
     kept = [bytes.fromhex(colour[1:]) for colour in (*CLASS_COLOURS, INK, "#ffffff")]
+    kept += _most_frequent(image)
     common = image.quantize(256 - len(kept), method=Image.Quantize.MEDIANCUT).getpalette()
     palette = np.frombuffer(b"".join(kept) + bytes(common or []), np.uint8).reshape(-1, 3)
     _with_palette(np.asarray(image), palette).save(few, format="PNG", optimize=True)
     return min((full, few), key=lambda file: file.tell() * (1 if file is few else 0.67)).getvalue()
+
+
+def _most_frequent(image: Image.Image, count: int = 100) -> list[bytes]:
+    """The colours that most pixels have, of flat areas such as dots and bars."""
+    pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    colours, times = np.unique(pixels, axis=0, return_counts=True)
+    return [colour.tobytes() for colour in colours[np.argsort(-times, kind="stable")][:count]]
 
 
 def _with_palette(

@@ -23,6 +23,7 @@ from ssl_lib.evaluation.variance import Components, draw_of, variance_components
 from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.methods import row_name, row_words
 from ssl_lib.notebook.tables import interval_text, number, plain_table
+from ssl_lib.utils.words import of_unit
 
 REFERENCE = "supervised_strong"
 PARTS = {
@@ -228,4 +229,4 @@ def _interval(interval: Interval, digits: int, sign: str = "") -> str:
 def _unit(results: Sequence[Result], row: str, score: str) -> str:
     """The unit of a score in brackets, nothing for a fraction."""
     unit = next(run["rows"][row]["units"][score] for run in results if row in run["rows"])
-    return "" if unit == "fraction" else f" ({'voxels' if unit == 'voxel' else unit})"
+    return "" if unit == "fraction" else f" ({of_unit(unit)})"

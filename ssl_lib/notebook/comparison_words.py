@@ -10,6 +10,7 @@ import numpy as np
 from IPython.display import HTML
 
 from ssl_lib.evaluation.decisions import (
+    MARGINS,
     ORACLE,
     READINGS,
     Comparison,
@@ -169,25 +170,39 @@ def watched_sentence(
     return _read(results, "figure", text)
 
 
-SEEN: dict[str, str] = {
+SEEN: dict[str, tuple[str, str]] = {
     "largest component": (
-        "Where the blue square lies far right of the diamond, the row is right about the organ and "
-        "wrong elsewhere, and a filter of three lines is worth as much as a method."
+        "blue square",
+        "right about the organ and wrong elsewhere, and a filter of three lines is worth something",
     ),
-    "best on validation": (
-        "Where the circle lies far right of the diamond, the training was better on its way than "
-        "at its end: its pseudo-labels may have fed on their own mistakes."
-    ),
-    ORACLE: "A cross is what a paper would have reported that looks at the test scans.",
+    "best on validation": ("circle", "better on the way than at the end of the training"),
 }
-"""How each reading of a row is read in the figure."""
+"""The mark of a reading, and what it means for a row to gain by it."""
+ON_TEST = "A cross is what a paper would have reported that looks at the test scans."
+
+
+def _seen(reading: str, found: Mapping[str, Mapping[str, float]]) -> str:
+    """Which rows gain by a reading more than the margin, and what that means."""
+    gains = {
+        row: one[reading] - one["last weights"] for row, one in found.items() if reading in one
+    }
+    large = [row_name(row) for row, gain in gains.items() if gain > MARGINS["dice"]]
+    mark, meaning = SEEN[reading]
+    start = f"By the reading “{reading}” ({mark})"
+    if not large:
+        return f"{start} no row gains more than {MARGINS['dice']} Dice."
+    return (
+        f"{start} these rows gain more than {MARGINS['dice']} Dice, so they are {meaning}: "
+        f"{'; '.join(large)}."
+    )
 
 
 def readings_sentence(results: Sequence[Result], rows: Sequence[str]) -> HTML:
     """How to read the figure of readings, of what it shows alone, and which rows it lacks."""
     found = {row: readings(results, row) for row in rows}
     there = {reading for values in found.values() for reading in values}
-    parts = [words for reading, words in SEEN.items() if reading in there]
+    parts = [_seen(reading, found) for reading in SEEN if reading in there]
+    parts += [ON_TEST] if ORACLE in there else []
     absent = [name for name in (*READINGS, ORACLE) if name not in there]
     if absent:
         parts.append(f"Not stored here: {', '.join(absent)}.")

@@ -130,13 +130,16 @@ class Grade:
         items = "".join(map(_line_html, self.lines))
         return (
             f'<div class="ssl-quiz ssl-grade" style="{BOX}" role="status">'
-            f"<p><strong>{escape(self.name)}:</strong> {escape(self._verdict())}</p>"
+            f"<p><strong>{escape(self._title())}</strong> {escape(self._verdict())}</p>"
             f"{f'<ul>{items}</ul>' if items else ''}</div>"
         )
 
     def __repr__(self) -> str:
         lines = [f"  {_mark(line)} {line.description} {_remark(line)}" for line in self.lines]
-        return "\n".join([f"{self.name}: {self._verdict()}", *(line.rstrip() for line in lines)])
+        return "\n".join([f"{self._title()} {self._verdict()}", *(line.rstrip() for line in lines)])
+
+    def _title(self) -> str:
+        return self.name if self.name.endswith("?") else f"{self.name}:"
 
     def _verdict(self) -> str:
         if self.state == "not tried":

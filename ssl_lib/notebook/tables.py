@@ -31,6 +31,7 @@ from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.methods import METHODS, in_order, row_name, row_words
 from ssl_lib.methods.constants import Line, constants_of
 from ssl_lib.methods.published import DATA_SETS
+from ssl_lib.utils.words import of_unit
 
 Result = Mapping[str, Any]
 Cell = Callable[[str], str]
@@ -238,8 +239,8 @@ def _columns(results: Sequence[Result], reference: str) -> dict[str, Cell]:
         "Dice": dice,
         "difference": difference,
         "Jaccard": score("jaccard"),
-        f"{SCORE_NAMES['hd95']} ({units.get('hd95', '?')})": score("hd95"),
-        f"{SCORE_NAMES['asd']} ({units.get('asd', '?')})": score("asd"),
+        f"{SCORE_NAMES['hd95']} ({of_unit(units.get('hd95', '?'))})": score("hd95"),
+        f"{SCORE_NAMES['asd']} ({of_unit(units.get('asd', '?'))})": score("asd"),
         "empty": lambda row: str(empty(row)),
         "seconds": lambda row: number(seconds_of(results, row), 0),
     }

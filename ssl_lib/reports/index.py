@@ -43,6 +43,7 @@ from ssl_lib.reports.terms import with_anchors
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import notebook_number, of_a_folder
 from ssl_lib.utils.provenance import git_commit, package_versions
+from ssl_lib.utils.words import of_unit
 
 Result = Mapping[str, Any]
 HEADLINES = {notebook_number(one.notebook): name for name, one in METHODS.items() if one.ablation}
@@ -227,7 +228,7 @@ def _lines(results: Sequence[Result]) -> list[Line]:
             Line(
                 name=row_name(row),
                 dice=with_interval(dice, 3),
-                hd95=distance if distance == "–" else f"{distance} {unit}",
+                hd95=distance if distance == "–" else f"{distance} {of_unit(unit)}",
                 seeds=dice.n_seeds if dice else 0,
                 scans=dice.n_scans if dice else 0,
             )

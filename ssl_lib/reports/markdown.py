@@ -22,6 +22,8 @@ _FORMULA = re.compile(f"{_CODE}|{_BLOCK}|{_INLINE}", re.DOTALL)
 _IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
 _PLACEHOLDER = "formula{}placeholder"
+_PUNCTUATED = re.compile(r"\(?" + _PLACEHOLDER.format(r"\d+") + r"[,.;:!?)]+")
+"""A formula and what no line break may part from it."""
 _ANY_PLACEHOLDER = re.compile(_PLACEHOLDER.format(r"\d+"))
 
 
@@ -50,6 +52,7 @@ class Markdown:
         formulas: list[str] = []
         first_heading = len(self.headings)
         html = str(self._convert(_FORMULA.sub(lambda match: _take_out(match, formulas), source)))
+        html = _PUNCTUATED.sub(r'<span class="together">\g<0></span>', html)
         for number, formula in enumerate(formulas):
             html = html.replace(_PLACEHOLDER.format(number), formula)
         self.headings[first_heading:] = [

@@ -486,6 +486,13 @@ def markdown(tmp_path: Path) -> Markdown:
     return Markdown(tmp_path)
 
 
+def test_no_line_ends_between_a_formula_and_its_punctuation(markdown):
+    html = markdown("At most $x$, which ($y$). Alone: $z$ is free.")
+    assert html.count('class="together"') == 2
+    assert re.search(r'<span class="together"><math.*?</math>,</span> which', html)
+    assert re.search(r'<span class="together">\(<math.*?</math>\)\.</span> Alone', html)
+
+
 def test_formulas_are_safe_from_markdown_and_code_from_formulas(markdown: Markdown) -> None:
     html = markdown("$a_1 * b_1 * c$ and `$x$` and \\$5, $6 off\n\n```\n$y$\n```\n\n$$\nz_1\n$$")
     assert html.count("<math") == 2

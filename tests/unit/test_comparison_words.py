@@ -101,6 +101,11 @@ def test_only_readings_that_are_there_are_explained() -> None:
     said = text(readings_sentence([one], [STRONG, "bcp"]))
     assert "blue square" in said and "circle" not in said and "cross" not in said.lower()
     assert "weak baseline is not stored" in said and "not shown: Strong baseline" in said
+    assert "no row gains more than 0.01" in said
+    better = [{**entry, "dice": entry["dice"] + 0.02} for entry in one["rows"]["bcp"]["per_case"]]
+    one["rows"]["bcp"]["largest_component"] = {"per_case": better}
+    said = text(readings_sentence([one], [STRONG, "bcp"]))
+    assert "wrong elsewhere" in said and "Bidirectional copy-paste (BCP)." in said
 
 
 def test_a_distance_is_reduced_and_has_its_unit() -> None:

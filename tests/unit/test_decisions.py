@@ -338,6 +338,7 @@ def test_the_fastest_of_the_rows_that_are_as_good_as_the_best_is_recommended() -
         "fast": [dice + 0.055 + 0.001 * (i % 2) for i, dice in enumerate(strong)],
         "cheap": [dice + 0.030 + 0.001 * (i % 2) for i, dice in enumerate(strong)],
         "none": [dice + 0.02 * (-1) ** i for i, dice in enumerate(strong)],
+        "sure but small": [dice + 0.009 + 0.0001 * (i % 2) for i, dice in enumerate(strong)],
     }
     results = [run(0, rows)]
     for name, seconds in {"slow": 40.0, "fast": 20.0, "cheap": 5.0}.items():
@@ -349,3 +350,4 @@ def test_the_fastest_of_the_rows_that_are_as_good_as_the_best_is_recommended() -
     assert found is not None and found.row == "slow"
     assert start_with(results, ["none"]) is None
     assert start_with(results, ["absent"]) is None
+    assert start_with(results, ["sure but small"]) is None, "smaller than the margin"

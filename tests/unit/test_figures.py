@@ -158,7 +158,8 @@ def test_the_caption_of_rows_names_the_best_without_all_labels():
     runs = [result(seed, {**GAINS, "supervised_all": 0.2}) for seed in range(2)]
     said = figures.row_message(runs)
     assert "copy-paste (BCP)”: +0.030" in said and said.endswith("to “Strong baseline”.")
-    assert "BCP" not in figures.row_message(runs, rows=["supervised_strong", "supervised_few"])
+    some = figures.row_message(runs, rows=["supervised_strong", "supervised_few"])
+    assert "BCP" not in some and "Of these rows" in some and "Of these rows" not in said
 
 
 def test_of_two_classes_the_inner_one_has_its_border_on_top():
@@ -402,6 +403,17 @@ def test_a_palette_keeps_the_house_colours():
     picture = Image.open(io.BytesIO(style.smaller_png(Image.fromarray(pixels))))
     assert picture.mode == "P"
     assert picture.convert("RGB").getpixel((3, 3)) == orange
+
+
+def test_a_palette_keeps_dots_of_nearly_one_colour_apart():
+    """Two rows, translucent: their dots differ by a little and cover few pixels of a scan."""
+    ramp = np.linspace(0, 255, 200 * 300 * 3).reshape(200, 300, 3)
+    pixels = (ramp + np.random.default_rng(0).integers(0, 40, ramp.shape)).clip(0, 255)
+    pixels = pixels.astype(np.uint8)
+    pixels[:5, :5], pixels[:5, 9:14] = (226, 170, 111), (222, 148, 131)
+    picture = Image.open(io.BytesIO(style.smaller_png(Image.fromarray(pixels)))).convert("RGB")
+    assert picture.getpixel((2, 2)) == (226, 170, 111)
+    assert picture.getpixel((11, 2)) == (222, 148, 131)
 
 
 def test_gains_stand_over_their_number_of_labels():

@@ -153,6 +153,7 @@ def spoil_stray_value(folder: Path) -> None:
 def test_a_scan_with_a_wrong_label_map_stays_without_it(folder, spoil, problem):
     spoil(folder)
     assert problem in said(folder, "excluded")["labelsTr/a00.nii.gz"]
+    assert take_fingerprint(folder).broken_labels == ("a00",), "to be repaired, not drawn again"
     cohort, _ = folder_cohort(take_fingerprint(folder), 2)
     (case,) = [case for case in cohort.unlabelled if case.case_id == "a00"]
     assert case.label is None and case.case_id not in cohort.sealed
@@ -167,6 +168,7 @@ def test_of_duplicates_the_labelled_one_stays(folder):
     image_of(folder, "u00").write_bytes(image_of(folder, "a03").read_bytes())
     assert "imagesTr/a03.nii.gz" in said(folder, "excluded")["imagesTr/u00.nii.gz"]
     assert "a03" in take_fingerprint(folder).listing.labels
+    assert take_fingerprint(folder).broken_labels == ()
 
 
 def test_too_little_is_refused_with_everything_that_was_left_out(folder):

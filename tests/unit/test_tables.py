@@ -195,3 +195,16 @@ def test_no_label_lies_on_another(gain: float) -> None:
     assert overlapping(row_comparison(runs)) == []
     names = ["D: the teacher sees another geometry than the student"]
     assert overlapping(forest(made, margin=0.01, names=names)) == []
+
+
+def test_zero_has_no_sign_whichever_side_it_was_rounded_from() -> None:
+    assert [number(value, 3, "+") for value in (-0.0004, 0.0004, 0.0)] == ["0.000"] * 3
+    assert number(-0.0006) == "-0.001" and number(0.0006, 3, "+") == "+0.001"
+    assert number(float("nan"), 3, "+") == "undefined"
+
+
+def test_a_row_with_changed_parameters_is_explained_where_it_stands() -> None:
+    result = stored(0)
+    assert "In brackets behind a row" not in row_table([result]).data
+    result["rows"]["mean_teacher[schedule.teacher_decay=0.97]"] = result["rows"]["mean_teacher"]
+    assert "In brackets behind a row" in row_table([result]).data

@@ -40,7 +40,7 @@ if (allCode && document.querySelector("details.code")) {
 
 // A line does not end between a number and its unit, nor within UA-MT; in tables a minus sign is as
 // long as a plus sign.
-const UNIT = /(\d) (?=(?:%|mm|ml|px|kB|MB|ms|s|min|h)(?![\w]))/g, NAME = /(?<=\b[A-Z]{2,})-(?=[A-Z]{2,}\b)/g, MINUS = /(?<![^\s([])-(?=\.?\d)/g;
+const UNIT = /(\d) (?=(?:%|mm|ml|px|kB|MB|ms|s|min|h)(?![\w]))/g, NAME = /(?<=\b[A-Z]{2,})-(?=[A-Z]{2,}\b)|(?<=\bnnU)-(?=Net\b)/g, MINUS = /(?<![^\s([])-(?=\.?\d)/g;
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (texts.nextNode()) {
   const node = texts.currentNode, place = node.parentElement;
