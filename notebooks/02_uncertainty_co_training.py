@@ -1317,7 +1317,7 @@ def answer_in_words():
     places = []
     for setting in sorted(settings_stored):
         runs = read_results(RESULTS_DIR, NOTEBOOK, *setting)
-        if verdict(gain(*QUESTIONS["co-training"], runs)) == ANSWERS["better"]:
+        if verdict(gain(*QUESTIONS["co-training, averaged"], runs)) == ANSWERS["better"]:
             places.append("{}, {}, {} labelled".format(*setting[:3]))
     if places:
         return f"Co-training gained beyond its averaged baseline on: {'; '.join(places)}."
