@@ -38,7 +38,7 @@ if (allCode && document.querySelector("details.code")) {
   });
 }
 
-// A line does not end between a number and its unit, nor within UA-MT; in tables a minus sign is as
+// A line does not end between a number and its unit, nor within UA-MT; a minus sign is as
 // long as a plus sign.
 const UNIT = /(\d) (?=(?:%|mm|ml|px|kB|MB|ms|s|min|h)(?![\w]))/g, NAME = /(?<=\b[A-Z]{2,})-(?=[A-Z]{2,}\b)|(?<=\bnnU)-(?=Net\b)/g, MINUS = /(?<![^\s([])-(?=\.?\d)/g;
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -46,7 +46,7 @@ while (texts.nextNode()) {
   const node = texts.currentNode, place = node.parentElement;
   if (place.closest("code, pre, script, style, svg, math, textarea, select, .ssl-piece")) continue;
   const plain = node.data.replace(UNIT, "$1\u00a0").replace(NAME, "\u2011");
-  const shown = place.closest("td, th") ? plain.replace(MINUS, "\u2212") : plain;
+  const shown = plain.replace(MINUS, "\u2212");
   if (shown !== node.data) node.data = shown;
 }
 every("code").filter((code) => !code.closest("pre") && code.textContent.length < 24)
