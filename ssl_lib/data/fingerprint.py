@@ -25,7 +25,6 @@ from ssl_lib.data.findings import Finding, Findings, refuse_together, some
 from ssl_lib.data.folder_files import Codes, Listing, list_folder
 from ssl_lib.data.formats import on_stored_grid, read_labels, read_scan, volume_header
 from ssl_lib.data.label_fit import Fit, better_fit
-from ssl_lib.data.pairing import name_of
 from ssl_lib.data.patients import guess_patients
 from ssl_lib.data.pictures import colour_name, label_colours
 from ssl_lib.data.preprocessing import Header, slice_axis
@@ -113,7 +112,8 @@ class Fingerprint:
 
     `listing` names usable files only. `class_names` and `values` are the classes and the numbers
     that stand for them in the files; `axis` is where slices lie that are to be learnt singly (see
-    `geometry.slice_axis`), None for volumes. `channel_names` are the channels of every usable scan.
+    `geometry.slice_axis`), None for volumes. `channel_names` are the channels of every usable scan,
+    `broken_labels` those scans whose label map is there but cannot be used.
     """
 
     folder: Path
@@ -124,6 +124,7 @@ class Fingerprint:
     values: tuple[int, ...]
     axis: int | None
     channel_names: tuple[str, ...] = ("image",)
+    broken_labels: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -142,12 +143,6 @@ class Fingerprint:
     def excluded(self) -> tuple[Finding, ...]:
         """Files that cannot be used, and why."""
         return tuple(one for one in self.findings if one.weight == "excluded")
-
-    @property
-    def broken_labels(self) -> tuple[str, ...]:
-        """The scans whose label map is there but cannot be used."""
-        named = {name_of(Path(one.file).name) for one in self.excluded}
-        return tuple(scan for scan in self.properties if scan in named)
 
 
 def take_fingerprint(folder: str | Path) -> Fingerprint:
@@ -185,7 +180,12 @@ def take_fingerprint(folder: str | Path) -> Fingerprint:
     )
     found = [*findings.found, *integrity_checks(properties, usable, names, values, axis)]
     channels = _channel_names(listing, properties)
-    return Fingerprint(folder, usable, properties, tuple(found), names, values, axis, channels)
+    broken = tuple(
+        scan for scan in listing.labels if scan in properties and scan not in usable.labels
+    )
+    return Fingerprint(
+        folder, usable, properties, tuple(found), names, values, axis, channels, broken
+    )
 
 
 def _with_colours(listing: Listing, findings: Findings) -> Listing:

@@ -90,8 +90,8 @@ def start_with(
     results: Sequence[Result], rows: Sequence[str], reference: str = "supervised_strong"
 ) -> Comparison | None:
     """The row that somebody with such scans should try first: of all rows that are better than the
-    reference, and of which none is ahead by more than the margin, the first in `rows` that trains
-    no more than `ALIKE_SECONDS` times as long as the fastest.
+    reference by the margin or more, and of which none is ahead by more than the margin, the first
+    in `rows` that trains no more than `ALIKE_SECONDS` times as long as the fastest.
 
     None where no row is shown to be better.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -169,6 +170,15 @@ def test_of_duplicates_the_labelled_one_stays(folder):
     assert "imagesTr/a03.nii.gz" in said(folder, "excluded")["imagesTr/u00.nii.gz"]
     assert "a03" in take_fingerprint(folder).listing.labels
     assert take_fingerprint(folder).broken_labels == ()
+
+
+def test_a_second_file_of_an_image_is_no_broken_label_map(folder):
+    image_of(folder, "a00").rename(folder / "imagesTr" / "a00.nii")
+    rewritten = (folder / "imagesTr" / "a00.nii").read_bytes()
+    (folder / "imagesTr" / "a00.nii").write_bytes(gzip.decompress(rewritten))
+    (folder / "imagesTr" / "a00.nii.gz").write_bytes(rewritten)
+    found = take_fingerprint(folder)
+    assert any("a00" in one.file for one in found.excluded) and found.broken_labels == ()
 
 
 def test_too_little_is_refused_with_everything_that_was_left_out(folder):

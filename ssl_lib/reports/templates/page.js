@@ -45,8 +45,7 @@ const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (texts.nextNode()) {
   const node = texts.currentNode, place = node.parentElement;
   if (place.closest("code, pre, script, style, svg, math, textarea, select, .ssl-piece")) continue;
-  const plain = node.data.replace(UNIT, "$1\u00a0").replace(NAME, "\u2011");
-  const shown = plain.replace(MINUS, "\u2212");
+  const shown = node.data.replace(UNIT, "$1\u00a0").replace(NAME, "\u2011").replace(MINUS, "\u2212");
   if (shown !== node.data) node.data = shown;
 }
 every("code").filter((code) => !code.closest("pre") && code.textContent.length < 24)
