@@ -20,9 +20,12 @@ from jaxtyping import UInt8
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
+from mpl_toolkits.mplot3d.axes3d import Axes3D
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -223,6 +226,13 @@ def fit_legends(figure: Figure) -> None:
             legend = figure.legend(handles, texts, loc="outside lower center", ncols=columns)
 
 
+def is_chart(figure: Figure) -> bool:
+    """Whether a figure holds points, lines and words only: no grey levels, no surface in 3D. A page
+    may turn its light and dark round."""
+    pictures = (AxesImage, QuadMesh, Axes3D)
+    return not figure.findobj(lambda artist: isinstance(artist, pictures))
+
+
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as a PNG file, with a palette of 256 colours where that saves a third."""
     return smaller_png(to_image(figure, dpi))
@@ -276,10 +286,10 @@ def checked_alt(alt: str) -> str:
 def show(figure: Figure, alt: str) -> None:
     """Displays a figure as PNG with its alternative text, and closes it.
 
-    The text stands in the output's metadata and is its plain-text form. Raises `InputError` if it
-    is empty.
+    The text stands in the output's metadata, beside whether it is a chart, and is its plain-text
+    form. Raises `InputError` if it is empty.
     """
     alt = checked_alt(alt)
     data = {"image/png": b64encode(to_png(figure)).decode(), "text/plain": alt}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+    display(data, raw=True, metadata={"image/png": {"alt": alt, "chart": is_chart(figure)}})
     pyplot.close(figure)

@@ -29,7 +29,7 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
+from ssl_lib.figures.style import checked_alt, house_style, is_chart, to_image, to_png
 from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
 from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, show_live
 from ssl_lib.utils.errors import InputError
@@ -142,11 +142,12 @@ def static_html(
     alts = [state_alt(alt, sliders, state) for state in values]
     with house_style():
         figures = [draw(**state) for state in values]
+    chart = all(is_chart(figure) for figure in figures)
     html = ""
     for dpi, quality in QUALITIES:
         sheet = frames_in_one([to_image(figure, dpi) for figure in figures])
         if sheet is not None:
-            html = _page(sliders, webp(sheet.image, quality), sheet, alts)
+            html = _page(sliders, webp(sheet.image, quality), sheet, alts, chart)
             if len(html.encode()) <= wanted_bytes:
                 break
     if html and len(html.encode()) <= MAX_BYTES:
@@ -222,7 +223,9 @@ SCRIPT = """
 """
 
 
-def _page(sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[str]) -> str:
+def _page(
+    sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[str], chart: bool
+) -> str:
     """The HTML of one figure: its frames (the last slider counts fastest), sliders and script."""
     identity = f"explore-{hashlib.sha256(uri.encode()).hexdigest()[:10]}-{next(_numbers)}"
     start = 0
@@ -233,7 +236,7 @@ def _page(sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[
     row, column = divmod(start, columns)
     moved = f"translate({-100 * column / columns}%, {-100 * row / rows}%)"
     picture = (
-        f'<div class="ssl-window" data-width="{width}" '
+        f'<div class="ssl-window{" chart" * chart}" data-width="{width}" '
         f'style="{PICTURE_STYLE};overflow:hidden;aspect-ratio:{width}/{height}">'
         f'<img src="{uri}" alt="{escape(alts[start])}" data-columns="{columns}" '
         f'data-rows="{rows}" data-place="{start}" style="display:block;width:{100 * columns}%;'

@@ -94,7 +94,8 @@ def _output_html(output: NotebookNode, folder: Path) -> str:
     picture = picture_uri(output)
     if picture:
         uri, alt = picture
-        image = f'<img src="{escape(lighter(uri))}" alt="{escape(alt)}">'
+        chart = ' class="chart"' if output.metadata.get("image/png", {}).get("chart") else ""
+        image = f'<img src="{escape(lighter(uri))}" alt="{escape(alt)}"{chart}>'
         caption = "" if alt == NO_ALT else _caption(alt)
         return f'<figure class="output">{image}{caption}</figure>'
     return _text_data_html(data, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -29,11 +29,13 @@ from ssl_lib.reports.terms import TermLinks
 from ssl_lib.reports.thumbnail import thumbnail
 
 TEMPLATES = Path(__file__).parent / "templates"
+PARAMETERS, UNFINISHED = "Parameters of this run", "Code, not run to its end"
 
 _TAG = re.compile(r"<[^>]*>")
 _CLAIM = re.compile(r"<p><strong>((?:(?!</p>).)*)</strong></p>", re.DOTALL)
 _TIME = re.compile(r"about (\d+)\s+minutes\s+to\s+read,\s+(\d+)\s+with\s+the\s+tasks")
 _TITLE = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
+_DEFINED = re.compile(r"^(?:async )?(?:def|class) (\w+)", re.MULTILINE)
 _PAGE_DATA = re.compile(r'<script type="application/json" id="page-data">(.*?)</script>', re.DOTALL)
 
 
@@ -49,14 +51,33 @@ class Run:
 @dataclass(frozen=True)
 class CellView:
     """A cell as the template shows it; `kind` is markdown, code or solution. The code of a method
-    and of an exercise is open from the start, all other code is folded."""
+    and of an exercise is open from the start, all other code is folded; folded cells with nothing
+    between them share one fold, and `before` are those above this one."""
 
     number: int
     kind: str
-    label: str
     source: Markup
     outputs: Markup
+    title: str = ""
+    names: tuple[str, ...] = ()
+    lines: int = 0
     is_open: bool = False
+    before: tuple[CellView, ...] = ()
+
+    @property
+    def folded(self) -> tuple[CellView, ...]:
+        """All cells of this fold, from top to bottom."""
+        return (*self.before, self)
+
+    @property
+    def summary(self) -> str:
+        """What a reader finds the fold by: the functions and classes that its cells define."""
+        if self.title:
+            return self.title
+        names = [name for cell in self.folded for name in cell.names]
+        lines = sum(cell.lines for cell in self.folded)
+        shown = f"Code: {', '.join(names)}" if names else "Code"
+        return f"{shown}, {lines} line{'s' * (lines > 1)}"
 
 
 @dataclass(frozen=True)
@@ -234,30 +255,38 @@ def _views(
             else:
                 html = links(html)
             views.append(_markdown_view(number, cell, html))
-    return title, views, markdown.headings
+    return title, _share_folds(views), markdown.headings
+
+
+def _share_folds(views: Sequence[CellView]) -> list[CellView]:
+    """The cells, with neighbours that are folded and show nothing joined to the next one."""
+    shared: list[CellView] = []
+    for view in views:
+        above = shared[-1] if shared else None
+        if above and all(_may_share(one) for one in (above, view)) and not above.outputs:
+            view = replace(view, before=above.folded)
+            shared.pop()
+        shared.append(view)
+    return shared
+
+
+def _may_share(view: CellView) -> bool:
+    return view.kind == "code" and not view.is_open and view.title != UNFINISHED
 
 
 def _markdown_view(number: int, cell: NotebookNode, html: str) -> CellView:
     kind = "solution" if "solution" in cell_tags(cell) else "markdown"
-    return CellView(number, kind, "Solution", Markup(html), Markup(""))
+    return CellView(number, kind, Markup(html), Markup(""))
 
 
 def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool) -> CellView:
     tags = cell_tags(cell)
-    lines = cell.source.count("\n") + 1
-    label = f"{_code_name(cell.source)}, {lines} line{'s' * (lines > 1)}"
-    if "injected-parameters" in tags:
-        label = "Parameters of this run"
+    title = PARAMETERS if "injected-parameters" in tags else ""
     if cell.source.strip() and cell.get("execution_count") is None:
-        label += ", not run to its end"
+        title = UNFINISHED
     source = highlight(cell.source, PythonLexer(), HtmlFormatter(nowrap=True))
     outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
     kind = "solution" if "solution" in tags else "code"
     is_open = bool(tags & {"definition", "exercise"})
-    return CellView(number, kind, label, Markup(source), Markup(outputs), is_open)
-
-
-def _code_name(source: str) -> str:
-    """What a reader finds a folded cell by: the functions and classes that it defines."""
-    names = re.findall(r"^(?:async )?(?:def|class) (\w+)", source, re.MULTILINE)
-    return f"Code: {', '.join(names)}" if names else "Code"
+    names, lines = tuple(_DEFINED.findall(cell.source)), cell.source.count("\n") + 1
+    return CellView(number, kind, Markup(source), Markup(outputs), title, names, lines, is_open)

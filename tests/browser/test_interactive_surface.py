@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from ssl_lib.figures.surfaces import (
     surfaces_of,
 )
 from ssl_lib.notebook import interactive
-from ssl_lib.notebook.interactive.page import version
+from ssl_lib.notebook.interactive.page import MAX_BYTES, piece
 from ssl_lib.utils.errors import InputError
 
 ROWS = ("supervised_strong", "mean_teacher", "bcp")
@@ -184,15 +183,6 @@ def test_scores_and_shares_are_those_of_the_library(page) -> None:
                 wanted = [100 * share.mean() for share in shares]
                 stated = [float(x) for x in re.findall("([\\d.]+)\u00a0%", texts[1])]
                 assert stated == pytest.approx(wanted, abs=0.051)
-    random = np.random.default_rng(3)
-    far, counts = random.normal(0, 3, 50).round(4), random.integers(1, 9, 50)
-    script = f"""([far, counts, than]) =>
-        window["ssl-core-{version()}"].kinds.surface.farther([null, {{far, counts}}], than)"""
-    all_of_them = np.repeat(far, counts)
-    for than in (0.0, 0.7, 2.0, 20.0):
-        data = json.loads(json.dumps([far.tolist(), counts.tolist(), than]))
-        wanted = [(all_of_them > than).mean(), (all_of_them < -than).mean()]
-        assert page.evaluate(script, data) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_keys_mouse_and_finger_turn_it_and_reset_turns_it_back(page) -> None:
@@ -253,3 +243,30 @@ def test_one_slice_and_too_many_rows_are_told(monkeypatch, capsys) -> None:
     few = {name: found[:1] for name, found in maps.items()}
     interactive.surface(cohort, flat, truth[:1], few, alt="Surfaces.")
     assert shown == ["Surfaces."] and "one slice" in capsys.readouterr().out
+
+
+def test_maps_full_of_noise_on_uneven_voxels_fit_a_page(monkeypatch) -> None:
+    """A network that was hardly trained: nearly every voxel lies at a distance of its own."""
+    cohort, _, _, _ = example(2)
+    random = np.random.default_rng(0)
+    truth, *maps = random.choice(cohort.n_classes, (4, 9, 150, 150), p=[0.7, 0.1, 0.1, 0.1]).astype(
+        np.uint8
+    )
+    truth[:, 40:] = 0
+    case = Case("noisy", "noisy", truth.astype(np.float32), (10.0, 1.5625, 1.5625))
+    rows = dict(zip(ROWS, maps, strict=True))
+    (made,) = shown_by(
+        monkeypatch, lambda: interactive.surface(cohort, case, truth, rows, alt="Surfaces.")
+    )
+    content = re.search(r'<script type="application/json">.*?</script>', made)[0]
+    picture = re.search(r'base64,([^"]*)"', made)[1]
+    assert len(content) + len(picture) < MAX_BYTES
+
+
+def test_a_figure_too_large_for_a_page_is_shown_as_a_picture(monkeypatch, capsys) -> None:
+    module = sys.modules[piece.__module__]
+    shown = []
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    monkeypatch.setattr(module, "show", lambda figure, alt: shown.append(alt))
+    interactive.surface(*example(2), alt="Surfaces.")
+    assert shown == ["Surfaces."] and "without controls" in capsys.readouterr().out

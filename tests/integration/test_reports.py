@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from ssl_lib.config import PROFILES
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import build_result, result_path, write_result
+from ssl_lib.figures import style
 from ssl_lib.notebook.source import paired, sync
 from ssl_lib.reports import __main__ as command
 from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
@@ -613,6 +615,42 @@ def test_solutions_are_folded_and_code_is_there(tmp_path: Path) -> None:
     solution = new_code_cell("answer = 42", metadata={"tags": ["solution"]}, execution_count=1)
     html, _ = page_from(tmp_path, solution)
     assert html.index("<summary>Solution") < html.index("answer")
+
+
+def test_folded_cells_with_nothing_between_them_share_a_fold(tmp_path: Path) -> None:
+    words = new_output("stream", name="stdout", text="result")
+    ran = {"execution_count": 1}
+    cells = [
+        new_code_cell("def first():\n    pass", **ran),
+        new_code_cell("b = 2", outputs=[words], **ran),
+        new_code_cell("c = 3", **ran),
+        new_code_cell("shown = 4", metadata={"tags": ["definition"]}, **ran),
+        new_code_cell("d = 5", **ran),
+        new_code_cell("e = 6"),
+    ]
+    html, _ = page_from(tmp_path, *cells)
+    folds = re.findall(r"<summary>(Code.*?)</summary>(.*?)</details>", html, re.DOTALL)
+    assert [summary for summary, _ in folds] == [
+        "Code: first, 3 lines", "Code, 1 line", "Code, 1 line", "Code, 1 line",
+        "Code, not run to its end",
+    ]  # fmt: skip
+    assert folds[0][1].count("<pre") == 2 and html.index("result") > html.index(folds[0][1])
+    identities = re.findall(r'id="(cell-\d+)"', html)
+    assert len(set(identities)) == len(identities) >= len(cells)
+
+
+def test_a_chart_is_marked_and_a_scan_is_not(monkeypatch) -> None:
+    shown = []
+    monkeypatch.setattr(
+        style, "display", lambda data, metadata, **_: shown.append((data, metadata))
+    )
+    for draw in (lambda ax: ax.plot([1, 2]), lambda ax: ax.imshow(np.eye(3))):
+        figure = style.new_figure(2)
+        draw(figure.subplots())
+        style.show(figure, "A figure.")
+    outputs = [new_output("display_data", data, metadata=words) for data, words in shown]
+    chart, scan = (outputs_html([output], Path()) for output in outputs)
+    assert 'class="chart"' in chart and 'class="chart"' not in scan
 
 
 def test_a_page_that_is_too_large_fails_loudly_but_exists(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from jaxtyping import Float32, Num, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ssl_lib.figures.style import CLASS_COLOURS, checked_alt, to_image
+from ssl_lib.figures.style import CLASS_COLOURS, checked_alt, show, to_image
 from ssl_lib.notebook.explore import caption_html
 from ssl_lib.utils.errors import InputError
 
@@ -118,6 +118,10 @@ class Piece:
         )
 
 
+class TooLargeError(InputError):
+    """A figure that takes more than `MAX_BYTES`."""
+
+
 def piece(
     kind: str,
     data: Mapping[str, Any],
@@ -128,11 +132,11 @@ def piece(
     needs: Sequence[str] = (),
 ) -> Piece:
     """The figure of that kind. `data` is what `kind.js` is given: numbers, texts, arrays,
-    `Quantised`, `Lossy`. Raises `InputError` without a description, or above `MAX_BYTES`."""
+    `Quantised`, `Lossy`. Raises `InputError` without a description, and `TooLargeError`."""
     text = json.dumps(data, default=packed, separators=(",", ":")).replace("<", "\\u003c")
     picture = _webp(stored)
     if len(text) + len(picture) > MAX_BYTES:
-        raise InputError(
+        raise TooLargeError(
             f"the figure {label!r} takes {(len(text) + len(picture)) // 1000} kB",
             expected=f"at most {MAX_BYTES // 1000} kB",
             fix="show fewer or smaller scans",
@@ -140,9 +144,16 @@ def piece(
     return Piece(kind, text, picture, checked_alt(alt), label, tuple(needs))
 
 
-def show_interactive(kind: str, data: Mapping[str, Any], **words: Any) -> None:
-    """Displays a `piece`."""
-    display(HTML(piece(kind, data, **words).html()))
+def show_interactive(
+    kind: str, data: Mapping[str, Any], *, alt: str, stored: Figure, **words: Any
+) -> None:
+    """Displays a `piece`; where it is too large for a page, its picture, and says so."""
+    try:
+        display(HTML(piece(kind, data, alt=alt, stored=stored, **words).html()))
+    except TooLargeError as error:
+        room = f"more than the {MAX_BYTES // 1000} kB that a page holds of one figure"
+        print(f"{error.problem}, {room}: here is its picture, without controls.")
+        show(stored, alt)
 
 
 def shared_parts(kind: str, needs: Sequence[str] = ()) -> str:

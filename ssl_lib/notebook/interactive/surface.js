@@ -1,16 +1,11 @@
-// The shares of the predicted surface that are farther than `than` outside, and inside, the truth.
-const farther = (classes, than) => {
-  let all = 0, outside = 0, inside = 0;
-  for (const one of classes) one?.far.forEach((far, i) => {
-    all += one.counts[i];
-    if (far > than + 1e-6) outside += one.counts[i];
-    if (far < -than - 1e-6) inside += one.counts[i];
-  });
-  return all ? [outside / all, inside / all] : null;
+// The shares of the predicted surface that are farther than a limit outside, and inside, the truth.
+const farther = (classes, limit) => {
+  const sum = (count) => classes.reduce((all, one) => all + (one ? count(one) : 0), 0), all = sum((one) => one.voxels);
+  return all ? [sum((one) => one.outside[limit]) / all, sum((one) => one.inside[limit]) / all] : null;
 };
 
 kinds.surface = (stage, data, ui) => {
-  const {rows, truth, names, unit, clip, fine} = data, {element} = ui, UNKNOWN = -32768, STEPS = 20, TRUTH = [240, 228, 66];
+  const {rows, truth, names, unit, clip, fine} = data, {element} = ui, UNKNOWN = -32768, STEPS = data.limits, TRUTH = [240, 228, 66];
   const classes = names.slice(1), stops = data.map.map(ui.rgb), one = (colour) => Float32Array.from({length: 3}, (_, k) => colour[k]);
   const long = (value) => `${Number(value.toPrecision(3))} ${unit}`, percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
@@ -45,7 +40,7 @@ kinds.surface = (stage, data, ui) => {
   const scores = (row) => {
     if (!row) return ["the true surface", ""];
     const found = row.classes.filter((_, k) => chosen(k)), lost = classes.filter((_, k) => chosen(k) && !row.classes[k]);
-    const [hd95, asd] = which.value ? [found[0]?.hd95, found[0]?.asd] : row.mean, shares = farther(found, limit());
+    const [hd95, asd] = which.value ? [found[0]?.hd95, found[0]?.asd] : row.mean, shares = farther(found, slider.value);
     const more = lost.length ? ` · no distance: ${lost.join(", ")}` : "";
     return [(hd95 ?? null) === null ? more.slice(3) : `95HD ${long(hd95)} · ASD ${long(asd)}${more}`,
       shares ? `${percent(shares[0] + shares[1])} farther: ${percent(shares[0])} outside, ${percent(shares[1])} inside` : ""];
@@ -127,4 +122,3 @@ kinds.surface = (stage, data, ui) => {
   for (const {canvas} of pictures) new ResizeObserver(soon).observe(canvas);
   stage.addEventListener("shown", draw);
 };
-kinds.surface.farther = farther;

@@ -29,6 +29,7 @@ from ssl_lib.utils.errors import InputError
 MOST_ROWS = 3
 UNKNOWN = -32768  # the distance of a class that the truth does not have
 FINE = 0.01  # of a distance, in the unit of the spacing
+LIMITS = 20  # steps of the slider "farther than", from 0 to the end of the colours
 STEPS = 1000  # of a place, from the middle to the farthest vertex
 
 Label = UInt8[np.ndarray, "*space"]
@@ -60,8 +61,14 @@ def surface(
         show(_from_above(cohort, case, truth, predictions), alt=alt)
         return
     shown = _Shown.of(cohort, case, truth, predictions)
-    words = {"alt": alt, "label": "Surface in 3D", "stored": shown.stored()}
-    show_interactive("surface", shown.data(), needs=["meshes"], **words)
+    show_interactive(
+        "surface",
+        shown.data(),
+        alt=alt,
+        label="Surface in 3D",
+        stored=shown.stored(),
+        needs=["meshes"],
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,8 @@ class _Shown:
             "map": list(DIVERGING),
             "unit": self.unit,
             "clip": self.clip,
-            "near": min(round(min(self.spacing) / self.clip * 20), 10),
+            "limits": LIMITS,
+            "near": min(round(min(self.spacing) / self.clip * LIMITS), LIMITS // 2),
             "scale": space.scale,
             "radius": space.radius,
             "fine": FINE,
@@ -164,7 +172,7 @@ class _Shown:
         return {
             "name": row_name(key),
             "parts": [_part(one, space, far) for one, far in parts],
-            "classes": [_numbers(score, known) for score, known in numbers],
+            "classes": [_numbers(score, known, self.clip) for score, known in numbers],
             "mean": [
                 _known(nan_mean([one.hd95 for one in row.scores])),
                 _known(nan_mean([one.asd for one in row.scores])),
@@ -228,16 +236,18 @@ def _part(one: Surface, space: _Space, far: np.ndarray | None = None) -> dict[st
     return found
 
 
-def _numbers(score: ClassScore, known: Distances | None) -> dict[str, Any] | None:
-    """95HD, ASD, and how many voxels of the surface lie at which distance."""
+def _numbers(score: ClassScore, known: Distances | None, clip: float) -> dict[str, Any] | None:
+    """95HD, ASD, how many voxels the surface has, and how many of them lie farther outside and
+    inside than each limit of the slider."""
     if known is None:
         return None
-    values, counts = np.unique(known.signed.round(4), return_counts=True)
+    limits = np.arange(LIMITS + 1)[:, None] * clip / LIMITS + 1e-6
     return {
         "hd95": _known(score.hd95),
         "asd": _known(score.asd),
-        "far": values.tolist(),
-        "counts": counts.tolist(),
+        "voxels": known.signed.size,
+        "outside": (known.signed > limits).sum(axis=1).tolist(),
+        "inside": (-known.signed > limits).sum(axis=1).tolist(),
     }
 
 
