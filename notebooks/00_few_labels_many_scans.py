@@ -360,7 +360,8 @@ def appearance(strength, attempt):
     generator = generator_at(study.device, SEED, "appearance", attempt)
     image = random_appearance(batch.images[:1], generator, strength)[0, 0].cpu().numpy()
     pair = (draws[0], (image, draws[0][1]))
-    return figures.augmentation_grid(pair, cohort.class_names, ("original", f"{strength:g}"))
+    titles = "original", f"strength {strength:g}"
+    return figures.augmentation_grid(pair, cohort.class_names, titles)
 
 
 # %% tags=["widget"]

@@ -27,7 +27,6 @@ from ssl_lib.figures.style import (
     BLUE,
     FAINT,
     INK,
-    MARKERS,
     PURPLE,
     QUIET,
     VERMILLION,
@@ -133,8 +132,8 @@ def dice_against_seconds(results: Results, rows: Sequence[str]) -> Figure:
     ax, legend = figure.subplots(1, 2, width_ratios=(1.9, 1))
     found = {row: bootstrap_interval(scan_scores(results, row)) for row in rows}
     most = max(gap.n_seeds for gap in found.values())
-    for place, (row, gap) in enumerate(found.items()):
-        marker = MARKERS[place % len(MARKERS)]
+    for row, gap in found.items():
+        marker = row_marker(row)
         reach = [[max(0.0, gap.mean - gap.low)], [max(0.0, gap.high - gap.mean)]]
         look = {key: value for key, value in row_look(row).items() if key != "linestyle"}
         ax.errorbar(

@@ -148,7 +148,7 @@ def augmentation_grid(
         ax.set_axis_off()
     for number, (ax, (image, label)) in enumerate(zip(axes, draws, strict=False)):
         overlay(ax, cut.of(image), None if label is None else cut.of(label), window=window)
-        ax.set_title(titles[number] if titles else ("original" if number == 0 else f"{number}"))
+        ax.set_title(titles[number] if titles else f"draw {number}" if number else "original")
     _legend(figure, class_legend(class_names))
     return figure
 

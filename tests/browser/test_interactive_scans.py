@@ -114,7 +114,8 @@ def wanted(predictions: dict[str, Maps], name: str, row: str, other: str) -> str
     scores = [dice_of(predictions, key) for key in (row, other)]
     one, two = (round(found[name], 4) for found in scores)
     gaps = [round(scores[0][key] - scores[1][key], 9) for key in scores[0]]
-    gap, mean = (f"{x:+.3f}".replace("-", "−") for x in (one - two, np.mean(gaps)))
+    shown = round(float(f"{one:.3f}") - float(f"{two:.3f}"), 3)
+    gap, mean = (f"{x:+.3f}".replace("-", "−") for x in (shown, np.mean(gaps)))
     better, worse = sum(x > 0 for x in gaps), sum(x < 0 for x in gaps)
     return (
         f"{row_name(row)}: Dice {one:.3f}; {row_name(other)}: Dice {two:.3f}; difference {gap}. "

@@ -4,8 +4,8 @@ kinds.scans = (stage, data, ui) => {
 
   const number = (value, plus = "") => value === null ? "undefined" : `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(3)}`;
   const scores = ({dice, hd95, unit}, at) => `Dice ${number(dice[at])}${hd95[at] === null ? ", 95HD undefined" : `, 95HD ${hd95[at].toFixed(1)}\u00a0${unit}`}`;
-  const difference = (at) => {
-    const [one, other] = [mine, theirs].map(({value}) => rows[value].dice[at]);
+  const difference = (at, rounded = (value) => value) => { // of one scan it is that of the two numbers that stand beside it
+    const [one, other] = [mine, theirs].map(({value}) => rows[value].dice[at]).map((value) => value === null ? null : rounded(value));
     return one === null || other === null ? null : one - other;
   };
   const judge = (label, truth) => label.map((found, i) => !found && !truth[i] ? 0 : found === truth[i] ? 1 : 2);
@@ -155,7 +155,7 @@ kinds.scans = (stage, data, ui) => {
     const gains = scans.map((_, at) => difference(at)).filter((value) => value !== null), mean = gains.reduce((a, b) => a + b, 0) / gains.length;
     const better = gains.filter((value) => value > 0).length, worse = gains.filter((value) => value < 0).length;
     said.textContent = mine.value === theirs.value ? `${place}. ${own}. Choose another row to compare with.`
-      : `${place}. ${own}; ${other}; difference ${number(difference(scan), "+")}. ${rows[mine.value].name} is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
+      : `${place}. ${own}; ${other}; difference ${number(difference(scan, (value) => Number(value.toFixed(3))), "+")}. ${rows[mine.value].name} is better on ${better} of ${gains.length} scans, worse on ${worse}; mean difference ${number(mean, "+")}.`;
   };
   const draw = () => { drawChart(); drawScan(); };
   const choose = (at, r = mine.value) => { if (scan !== (scan = at ?? 0)) setDepth(); mine.value = r; draw(); };
