@@ -247,7 +247,7 @@ def _page(
     )
     return (
         f'<div id="{identity}" role="group" aria-label="Picture with sliders" style="{STYLE}" '
-        f'data-alts="{escape(json.dumps(alts))}">{picture}{caption_html(alts[start])}{inputs}'
+        f'data-alts="{escape(json.dumps(alts))}">{picture}{inputs}{caption_html(alts[start])}'
         f"<script>{SCRIPT.replace('ID', identity)}</script></div>"
     )
 
@@ -270,7 +270,7 @@ def _slider(identity: str, slider: Slider) -> str:
         f'<input type="range" id="{identity}" min="0" max="{len(texts) - 1}" step="1" '
         f'value="{slider.start_index}" aria-valuetext="{now}" '
         f'data-texts="{escape(json.dumps(texts))}" {OWN_KEYS} '
-        'style="flex:1 1 8rem;min-width:8rem;accent-color:#0072B2">'
+        'style="flex:1 1 8rem;min-width:8rem;accent-color:var(--accent,#0072B2)">'
         f'<output for="{identity}" style="flex:0 1 {max(longest, 6)}ch;min-width:4rem;'
         f'font-weight:600">{now}</output></div>'
     )

@@ -227,10 +227,9 @@ def _html(packed: Mapping[str, Packed], class_names: Sequence[str], alt: str) ->
         f'{style()}<div id="{identity}" class="ssl-look" role="group" aria-label="Slice viewer">'
         f"{_choice(identity, list(packed))}{cuts}"
         f"{legend_html(class_names, [one.scan for one in packed.values()])}"
-        f"{caption_html(alt)}"
         f'<output class="place" aria-live="polite">{escape(place)}</output>'
         f'<p class="note"{"" if scans[0]["note"] else " hidden"}>{scans[0]["note"]}</p>'
-        f"{_controls(identity, scans[0])}"
+        f"{_controls(identity, scans[0])}{caption_html(alt)}"
         f'<script type="application/json">{data}</script>'
         f"<script>{script.replace('IDENTITY', identity)}</script></div>"
     )
