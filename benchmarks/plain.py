@@ -9,7 +9,7 @@ every step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,7 +189,7 @@ def largest_parts(labels: Tensor, n_classes: int) -> Tensor:
 
 def plain_update(
     method: str,
-    networks: SimpleNamespace,
+    networks: Any,
     optimiser: torch.optim.Optimizer,
     batches: PlainBatches,
     n_classes: int,
@@ -211,12 +211,12 @@ def plain_update(
     return update
 
 
-def supervised(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def supervised(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     images, labels = batches.labelled()
     return [segmentation_loss(networks.student(images), labels)]
 
 
-def mean_teacher(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def mean_teacher(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     losses = supervised(networks, batches, n_classes)
     clean, strong = batches.unlabelled()
     with torch.no_grad():
@@ -227,7 +227,7 @@ def mean_teacher(networks: SimpleNamespace, batches: PlainBatches, n_classes: in
     return [*losses, 10 * torch.mean((F.softmax(networks.student(view), dim=1) - target) ** 2)]
 
 
-def copy_paste(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def copy_paste(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     student = networks.student
     images, labels = batches.labelled(paste=False)
     clean, strong = batches.unlabelled()
@@ -245,7 +245,7 @@ def copy_paste(networks: SimpleNamespace, batches: PlainBatches, n_classes: int)
     return [known, 0.5 * (guessed + segmentation_loss(outward, first, inside))]
 
 
-def anatomy(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def anatomy(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     """The mean teacher, weighted by the distance to what an autoencoder can redraw."""
     losses = supervised(networks, batches, n_classes)
     clean, strong = batches.unlabelled()
@@ -270,9 +270,9 @@ def plausibility(autoencoder: nn.Module, target: Tensor) -> Tensor:
     return torch.exp(-5 * distance)
 
 
-def co_training(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def co_training(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     """Every view taught by the others' dropout passes, each pass a forward pass of its own."""
-    members = networks.members
+    members = networks.students
     images, labels = batches.labelled()
     shares = F.avg_pool3d(F.one_hot(labels, n_classes).movedim(-1, 1).float(), 2)
     known = [soft_loss(member, images, shares) for member in members]
@@ -313,9 +313,9 @@ def soft_loss(member: nn.Module, images: Tensor, target: Tensor) -> Tensor:
     return 0.5 * (entropy + dice / logits.shape[1])
 
 
-def filtered(networks: SimpleNamespace, batches: PlainBatches, n_classes: int) -> list[Tensor]:
+def filtered(networks: Any, batches: PlainBatches, n_classes: int) -> list[Tensor]:
     """Two networks, a Max- and a Min-filtered version of each scan, each the other's teacher."""
-    pair, (known, labels), seen = networks.members, batches.versions("labelled"), None
+    pair, (known, labels), seen = networks.students, batches.versions("labelled"), None
     for number in range(len(labels)):
         if batches.random.random() < 0.5:
             box = torch.from_numpy(box_of_ones(batches.patch, (0.25, 0.6), batches.random))
@@ -334,7 +334,7 @@ def cross_loss(logits: list[Tensor]) -> Tensor:
     return F.cross_entropy(one, other.argmax(dim=1)) + F.cross_entropy(other, one.argmax(dim=1))
 
 
-LOSSES: Mapping[str, Callable[[SimpleNamespace, PlainBatches, int], list[Tensor]]] = {
+LOSSES: Mapping[str, Callable[[Any, PlainBatches, int], list[Tensor]]] = {
     "supervised": supervised,
     "mean_teacher": mean_teacher,
     "bcp": copy_paste,

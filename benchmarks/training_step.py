@@ -22,7 +22,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ from ssl_lib.config import Settings, best_device, settings_for
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.load import load_cohort
 from ssl_lib.methods import aau, baselines, bcp, dsaif, umct
-from ssl_lib.models.ensemble import student_name, students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import TwoStreams
 from ssl_lib.training.loop import Loop
@@ -97,31 +96,27 @@ def enlarged(case: object, shape: tuple[int, ...]) -> object:
     return replace(case, image=np.tile(case.image, times)[cut], label=label)
 
 
-def networks_of(method: str, study: Study) -> SimpleNamespace:
+def networks_of(method: str, study: Study) -> Networks:
     """The networks of a method as its step sees them, with fresh weights."""
     if method == "umct":
         views = umct.views_of(3, 3)
-        members = [umct.view_network(study, number, views=views) for number in range(3)]
+        students = [umct.view_network(study, number, views=views) for number in range(3)]
     else:
-        members = [study.network(number) for number in range(2 if method == "dsaif" else 1)]
-    networks = {student_name(number): member for number, member in enumerate(members)}
-    if len(members) == 1:
-        networks["teacher"] = make_teacher(members[0])
+        students = [study.network(number) for number in range(2 if method == "dsaif" else 1)]
+    teacher = make_teacher(students[0]) if len(students) == 1 else None
+    frozen = {}
     if method == "aau":
         autoencoder = aau.new_autoencoder(study).to(study.device)
-        networks["autoencoder"] = autoencoder.eval().requires_grad_(False)
-    return SimpleNamespace(**networks)
+        frozen["autoencoder"] = autoencoder.eval().requires_grad_(False)
+    return Networks(tuple(students), teacher, frozen)
 
 
 def our_loop(method: str, study: Study, batches: TwoStreams) -> Loop:
     """The loop of `fit`, ready to advance by one update; logged numbers stay on the device."""
-    networks = vars(networks_of(method, study))
-    frozen = {name: networks.pop(name) for name in ("autoencoder",) if name in networks}
     schedule = replace(study.settings.schedule, iterations=100_000)
     return Loop(
-        STEPS[method], networks, batches, schedule=schedule, seed=0, device=study.device,
-        settings=study.settings, frozen=frozen,
-        teachers={"teacher": "student"} if "teacher" in networks else None,
+        STEPS[method], networks_of(method, study), batches, schedule=schedule, seed=0,
+        device=study.device, settings=study.settings,
     )  # fmt: skip
 
 
@@ -181,7 +176,7 @@ def compare(method: str, cohort: Cohort, settings: Settings, repeats: int) -> di
     streams = {"labelled": sizes[0], "unlabelled": sizes[1], "auxiliary": versions}
     ours = TwoStreams(cohort, patch=settings.patch, **streams, seed=0, device=study.device)
     plain = plain_networks(method, study)
-    weights = [weight for member in plain.members for weight in member.parameters()]
+    weights = [weight for member in plain.students for weight in member.parameters()]
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-4, fused=False)
     theirs = PlainBatches(cohort, settings.patch, sizes, study.device, versions)
     loop = our_loop(method, study, ours)
@@ -223,12 +218,12 @@ def filtered_versions(cohort: Cohort, patch: tuple[int, ...]) -> dict[str, np.nd
     }
 
 
-def plain_networks(method: str, study: Study) -> SimpleNamespace:
-    """The same networks in the default memory format, the trained ones as `members`."""
+def plain_networks(method: str, study: Study) -> Networks:
+    """The same networks in the default memory format."""
     networks = networks_of(method, study)
-    for network in vars(networks).values():
+    for network in networks.named.values():
         network.to(memory_format=torch.contiguous_format)
-    return SimpleNamespace(**vars(networks), members=students(networks))
+    return networks
 
 
 def main() -> None:

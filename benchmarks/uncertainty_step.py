@@ -17,13 +17,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from clock import seconds
 
 from ssl_lib.methods import aau, baselines, classic
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import make_teacher, update_teacher
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.training.loop import Moment, Step
@@ -51,10 +51,9 @@ def updates(dataset: str) -> tuple[dict[str, Callable[[int], None]], torch.devic
 
     def one(step: Step) -> Callable[[int], None]:
         student = study.network()
-        networks = SimpleNamespace(
-            student=student, teacher=make_teacher(student), autoencoder=autoencoder
-        )
-        optimiser = replace(settings.schedule, iterations=1).build({"student": student})
+        frozen = {"autoencoder": autoencoder}
+        networks = Networks((student,), make_teacher(student), frozen)
+        optimiser = replace(settings.schedule, iterations=1).build(networks.students)
 
         def update(iteration: int) -> None:
             moment = Moment(iteration, 800, generator_at(device, iteration), settings)

@@ -946,7 +946,7 @@ if not drawn:  # else it stands at the top
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    name: study.predict(training.networks["student"], cohort.test)
+    name: study.predict(training.networks.student, cohort.test)
     for name, training in trainings.items()
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)

@@ -74,7 +74,7 @@ from functools import partial
 import torch
 
 from ssl_lib.methods import baselines
-from ssl_lib.models.ensemble import students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.augmentation import (
     paste,
@@ -89,7 +89,6 @@ from ssl_lib.training.losses import cross_entropy, segmentation_loss
 
 # %%
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -404,7 +403,7 @@ for name in ("supervised_strong", "mean_teacher", "ua_mt", "dsaif_ablation"):
 scans = cohort.validation[: 8 if cohort.dimensions == 2 else 2]
 images = torch.cat([central(study, scan.image) for scan in scans]).unsqueeze(1)[:16]
 truth = torch.cat([central(study, scan.label) for scan in scans])[:16]
-networks = SimpleNamespace(teacher=make_teacher(trainings["ua_mt"].networks["teacher"]))
+networks = Networks(teacher=make_teacher(trainings["ua_mt"].networks.teacher))
 start = Moment(0, 1, generator_at(study.device, SEED, "picture"), settings)
 with torch.no_grad():
     answer = networks.teacher(standardise(images)).float().softmax(dim=1)
@@ -572,7 +571,7 @@ def cross_pseudo_step(
     networks, batch, moment, *, see=two_appearances, weight=1.0, full_at=0.4, pasted=True, every=1
 ):
     """Two networks, each the other's teacher; `see(images, moment)` says what each of them sees."""
-    pair, generator = students(networks), moment.generator
+    pair, generator = networks.students, moment.generator
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
     known = see(images, moment)
@@ -612,7 +611,7 @@ ask(
 # right. (Notebook 04 asks whether teaching each other makes it rise.)
 
 # %%
-pair = students(trainings["dsaif_ablation"].networks)
+pair = trainings["dsaif_ablation"].networks.students
 maps = [study.predict(network, cohort.test) for network in pair]
 truths = {
     scan.case_id: cohort.sealed.open(scan.case_id, "teaching picture") for scan in cohort.test
@@ -740,7 +739,7 @@ ask(
 
 # %% tags=["train"]
 tight = ("return (0.75 + 0.25 * ramp)", "return 0.1 * (0.75 + 0.25 * ramp)")
-alone = ("= students(networks), moment", "= [networks.student] * 2, moment")
+alone = ("= networks.students, moment", "= [networks.student] * 2, moment")
 UA = replace(METHODS["ua_mt"], published={})
 CPS = replace(METHODS["dsaif_ablation"], step=cross_pseudo_step, published={})
 mistakes = {

@@ -197,7 +197,7 @@ show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 
 # %% tags=["train"]
 strong = study.train(METHODS["supervised_strong"])
-labeller = make_teacher(strong.networks["student"])
+labeller = make_teacher(strong.networks.student)
 
 
 # %%
@@ -498,7 +498,7 @@ revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 def filter_report():
     """Dice of the pseudo-labels over unlabelled scans before and after, and the filter's time."""
     scans = revealed[:24]
-    guesses = study.predict(strong.networks["student"], scans)
+    guesses = study.predict(strong.networks.student, scans)
     scores = []
     for scan in scans:
         truth = cohort.sealed.open(scan.case_id, "teaching picture")
@@ -1046,7 +1046,7 @@ index, rng = min(2, cohort.n_classes - 1), np.random.default_rng(0)
 compared = {"labels only": strong, "BCP without pasting": without, "BCP": bcp}
 samples = {}
 for name, training in compared.items() if revealed else ():
-    network = training.networks["student"].eval()
+    network = training.networks.student.eval()
     groups = (cohort.labelled, revealed[:16])
     values = [class_features(network, scans, index, network.divisor) for scans in groups]
     samples[name] = tuple(rng.choice(v, min(1500, len(v)), replace=False) for v in values)
@@ -1083,7 +1083,7 @@ if not drawn:  # else it stands at the top
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    name: study.predict(training.networks["student"], cohort.test)
+    name: study.predict(training.networks.student, cohort.test)
     for name, training in trainings.items()
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)

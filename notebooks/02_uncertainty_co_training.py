@@ -80,7 +80,6 @@ from ssl_lib.training import augmentation
 from ssl_lib.inference import evaluating
 from ssl_lib.training.geometry import as_seen, inner_size, moved
 from ssl_lib.training.losses import dice_squared_all, one_hot
-from ssl_lib.models.ensemble import students
 from ssl_lib.models.networks import (
     CONVOLUTION,
     DROPOUT,
@@ -496,7 +495,7 @@ def labelled_loss(members, batch, moment, strong=True):
 
 # %% tags=["definition"]
 def views_supervised_step(networks, batch, moment, *, strong=True):
-    return StepOutput({"supervised": labelled_loss(students(networks), batch, moment, strong)})
+    return StepOutput({"supervised": labelled_loss(networks.students, batch, moment, strong)})
 
 
 # %% [markdown]
@@ -521,7 +520,7 @@ COUNT = prepare_views(study).networks
 views_alone = study.train(METHODS["umct_views_supervised"].defined_by(globals()))
 
 # %%
-view_networks = [copy.deepcopy(member) for member in students(views_alone.networks)]
+view_networks = [copy.deepcopy(member) for member in views_alone.networks.students]
 names = [f"view {number + 1}" for number in range(COUNT)]
 revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 
@@ -570,11 +569,9 @@ def influence(network, images):
 
 
 # %% tags=["figure"]
-networks = dict(zip(names, view_networks, strict=True)) | {
-    "notebook 00": strong.networks["student"]
-}
+networks = dict(zip(names, view_networks, strict=True)) | {"notebook 00": strong.networks.student}
 maps = {name: influence(network, images)[0] for name, network in networks.items()}
-place = influence(strong.networks["student"], images)[1]
+place = influence(strong.networks.student, images)[1]
 ALT_REACH = "Voxels that influence one voxel of the answer: each view, and notebook 00's network."
 show(figures.influence_maps(maps, place), alt=ALT_REACH)
 
@@ -1030,7 +1027,7 @@ def umct_step(
     strong_labelled=True, hard=False, **weighting,
 ):  # fmt: skip
     """The views label the moved scan for each other; each learns it in another appearance."""
-    members, generator = students(networks), moment.generator
+    members, generator = networks.students, moment.generator
     labelled = labelled_loss(members, batch, moment, strong_labelled)
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
@@ -1153,7 +1150,7 @@ def disagreement(members):
 
 
 for words, training in (("labels only", views_alone), ("co-trained", umct)):
-    members = [copy.deepcopy(member) for member in students(training.networks)]
+    members = [copy.deepcopy(member) for member in training.networks.students]
     print("{}: views differ in {:.1%} of the voxels, their average is wrong in {:.1%}".format(
         words, *disagreement(members)))  # fmt: skip
 
@@ -1178,7 +1175,7 @@ for name, training in co_trained.items():
     rows |= {name: training, f"{name}_ensemble": study.ensemble(training)}
 rows["supervised_all"] = everything
 every_view = {
-    name: [tested_dice(member) for member in students(training.networks)]
+    name: [tested_dice(member) for member in training.networks.students]
     for name, training in co_trained.items()
 }
 result = study.save(NOTEBOOK, DATASET, rows, RESULTS_DIR, every_view=every_view,
@@ -1242,7 +1239,7 @@ print(f"The mean of the views then lies {beside(after[1], before[1])} that witho
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 chosen = ("supervised_strong", "mean_teacher", "umct_views_supervised",
           "umct_views_supervised_ensemble", "umct", "umct_ensemble")  # fmt: skip
-predictions = {name: study.predict(rows[name].networks["student"], cohort.test) for name in chosen}
+predictions = {name: study.predict(rows[name].networks.student, cohort.test) for name in chosen}
 parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
 interactive.scans(*parts, row="umct_ensemble", against="umct", alt=ALT_SCANS)
@@ -1390,7 +1387,7 @@ lessons, ends = {words: lessons_by(own) for words, own in written.items()}, {}
 for words, (largest, said_by, taught) in lessons.items():
     plain = lessons_by(written[words], power=0.0)[2]
     gap = max((one - other).abs().max().item() for one, other in zip(taught, plain, strict=True))
-    dice = np.mean([brief.validate(view) for view in students(tried[words].networks)])
+    dice = np.mean([brief.validate(view) for view in tried[words].networks.students])
     ends[words] = largest, gap, [*map(missed, said_by)], np.mean([*map(missed, taught)]), dice
 
 # %% tags=["predict"]

@@ -87,6 +87,7 @@ from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
 from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
 from ssl_lib.training.geometry import moved
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
@@ -96,7 +97,6 @@ from ssl_lib.training.method import Prepared
 # %%
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
@@ -204,7 +204,7 @@ show(figures.cohort_grid(cohort, n=9), alt=ALT_COHORT)
 strong, mean_teacher = (
     study.train(METHODS[name]) for name in ("supervised_strong", "mean_teacher")
 )
-student = mean_teacher.networks["student"]
+student = mean_teacher.networks.student
 
 # %% [markdown]
 # **One update in one picture.**
@@ -539,7 +539,7 @@ def train_autoencoder(
     done = study.pretrain(
         "autoencoder", step, network, validate=validate, iterations=iterations, **options
     )
-    return done.networks["student"].eval().requires_grad_(False), done
+    return done.networks.student.eval().requires_grad_(False), done
 
 
 # %% tags=["definition"]
@@ -1282,7 +1282,7 @@ early = [max(least, round(share * full)) for least, share in enumerate((0, 0.03,
 memories = {updates: stopped_after(updates) for updates in early} | {full: autoencoder}
 
 # %%
-teacher, parts = mean_teacher.networks["teacher"], own.recorded()["step"]
+teacher, parts = mean_teacher.networks.teacher, own.recorded()["step"]
 judge = partial(aau_judge, **{name: parts[name] for name in ("gamma", "hard", "per_class")})
 images = torch.cat([central(study, scan.image) for scan in cohort.unlabelled[:4]]).unsqueeze(1)
 with evaluating(teacher), torch.no_grad():
@@ -1292,7 +1292,7 @@ organ = answer.argmax(dim=1) > 0
 
 def counts(network):
     """What each voxel counts under this autoencoder: (item, *space), 1 on average."""
-    weight = judge(SimpleNamespace(autoencoder=network), images, answer, None)["clean weight"]
+    weight = judge(Networks(frozen={"autoencoder": network}), images, answer, None)["clean weight"]
     return weight.mean(dim=1) / weight.mean()
 
 
@@ -1380,7 +1380,7 @@ if not drawn:  # else it stands at the top
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    name: study.predict(training.networks["student"], cohort.test)
+    name: study.predict(training.networks.student, cohort.test)
     for name, training in trainings.items()
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)

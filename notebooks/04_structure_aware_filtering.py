@@ -77,7 +77,6 @@ from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import higra
 import numpy as np
@@ -90,7 +89,7 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.data.cache import all_made_once
 from ssl_lib.training.run_key import library_twin, step_source
 from ssl_lib.training.geometry import as_seen
-from ssl_lib.models.ensemble import students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.methods import baselines
 from ssl_lib.methods.classic import cross_pseudo_step
 from ssl_lib.training.loop import StepOutput
@@ -855,7 +854,7 @@ def dsaif_step(
 # %% tags=["definition"]
 def supervised_pair_step(networks, batch, moment):
     """Two strong baselines side by side, each with its own augmentation of the same batch."""
-    pair = [SimpleNamespace(student=network) for network in students(networks)]
+    pair = [Networks((network,)) for network in networks.students]
     losses = [baselines.supervised_step(one, batch, moment).losses["supervised"] for one in pair]
     return StepOutput({"supervised": sum(losses)})
 
@@ -947,7 +946,7 @@ print(f"{error_overlap(np.array([1, 0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 0, 0]
 # %%
 def pair_overlaps(training):
     """Overlap of the two networks' mistakes in each test scan by case id."""
-    maps = [study.predict(network, cohort.test) for network in students(training.networks)]
+    maps = [study.predict(network, cohort.test) for network in training.networks.students]
     truths = {c.case_id: cohort.sealed.open(c.case_id, "final score") for c in cohort.test}
     return {name: error_overlap(*(m[name] for m in maps), t) for name, t in truths.items()}
 
@@ -965,7 +964,7 @@ truth = cohort.sealed.open(scan.case_id, "teaching picture")
 cut = choose_slice(scan.image, truth, axes=scan.axes)
 maps = {}
 for row in ("supervised_pair_ensemble", "dsaif_ablation", "dsaif"):
-    networks = students(trained[pairs[row]].networks)
+    networks = trained[pairs[row]].networks.students
     maps[row] = tuple(cut.of(study.predict(n, [scan])[scan.case_id]) for n in networks)
 of_scan = {row: overlap[row][scan.case_id] for row in maps}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
@@ -1071,7 +1070,7 @@ if not drawn:  # else it stands at the top
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 chosen = ("supervised_strong", "mean_teacher", "dsaif_ablation", "dsaif", "dsaif_ensemble")
 predictions = {
-    name: study.predict(trainings[name].networks["student"], cohort.test) for name in chosen
+    name: study.predict(trainings[name].networks.student, cohort.test) for name in chosen
 }
 parts = (cohort.test, truths, predictions, result, cohort.class_names)
 ALT_SCANS = "Dice of each test scan by row; below, one scan with two predictions and the truth."
@@ -1134,7 +1133,7 @@ LARGE = 1 + int(max(sizes))
 sound, count = METHODS["dsaif"].defined_by(globals()), max(2, settings.schedule.iterations // 3)
 mistakes = {"As above": sound, "Organs merged": replace(sound, prepare_config={"area": LARGE})}
 brief = study.with_overrides({"schedule.iterations": count, "warm_up": count})
-ends = {words: brief.validate(students(brief.train(row).networks)[0])
+ends = {words: brief.validate(brief.train(row).networks.student)
         for words, row in mistakes.items()}  # fmt: skip
 
 # %% tags=["predict"]

@@ -531,7 +531,7 @@ show(figures.training_curves(trainings, stored_results()), alt=curves_caption(tr
 truths = {case.case_id: case.label for case in cohort.validation}
 chosen = {}
 for row, training in trainings.items():
-    found = study.predict(training.networks["student"], cohort.validation)
+    found = study.predict(training.networks.student, cohort.validation)
     found, truths = (tested.predicted[row], tested.truths) if FOLDS else (found, truths)
     chosen[row] = choose_post_processing(found, truths, cohort.n_classes)
 post_processing_table(chosen, cohort.class_names)
@@ -629,7 +629,7 @@ print(f"{row_name(best)} is used from here on ({why}).")
 
 # %%
 weights = {
-    row: export_model(output / "weights", row, training.networks["student"],
+    row: export_model(output / "weights", row, training.networks.student,
               study=study, scans=scans, result=result)
     for row, training in trainings.items()
 }  # fmt: skip
@@ -769,8 +769,8 @@ if cohort.unlabelled:
 
 # %% tags=["results"]
 free = cohort.unlabelled
-free_maps = {row: study.predict(t.networks["student"], free) for row, t in trainings.items()}
-teacher = trainings[best].networks.get("teacher")
+free_maps = {row: study.predict(t.networks.student, free) for row, t in trainings.items()}
+teacher = trainings[best].networks.teacher
 taught = teacher and study.predict(teacher, free)
 seeds = [free_maps[best]]
 seeds += [study.predict(one.network, free) for one in other_seeds(OUTPUT_DIR, exported[best])]

@@ -71,7 +71,7 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
 import inspect
 from dataclasses import replace
 from itertools import pairwise
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,7 @@ from torch import nn
 from ssl_lib.training.augmentation import standardise
 from ssl_lib.training.batches import Batch, generator_at
 from ssl_lib.training.study import Study
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import update_teacher
 from ssl_lib.training.loop import Moment
 
@@ -259,7 +260,7 @@ def apart(training):
     """Distance of the teacher's weights from the student's, relative to their length."""
     student, teacher = (
         torch.cat([weight.detach().flatten() for weight in network.parameters()])
-        for network in (training.networks["student"], training.networks["teacher"])
+        for network in (training.networks.student, training.networks.teacher)
     )
     return float((student - teacher).norm() / student.norm())
 
@@ -421,7 +422,7 @@ def run_step(subject, unlabelled=None, part=1.0):
     settings, device = subject.study.settings, subject.study.device
     images, labels = striped_scans(settings.patch, device)
     batch = Batch(images, labels, images if unlabelled is None else unlabelled)
-    networks = SimpleNamespace(student=Threshold(), teacher=Threshold())
+    networks = Networks((Threshold(),), Threshold())
     moment = Moment(int(part * 1000), 1000, generator_at(device, 0), settings)
     return subject.method.mean_teacher_step(networks, batch, moment), networks
 

@@ -89,7 +89,6 @@ from ssl_lib.training.losses import cross_entropy, dice_squared_all, one_hot, se
 
 # %%
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -100,6 +99,7 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.figures import choose_slice, show
 from ssl_lib.methods import METHODS, ablations, base_row, in_order, row_name, row_words
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.notebook.explore import Slider, explore
@@ -230,9 +230,7 @@ def ramp_now(moment):
 
 # %% tags=["train"]
 strong = study.train(METHODS["supervised_strong"])
-networks = SimpleNamespace(
-    student=strong.networks["student"], teacher=make_teacher(strong.networks["student"])
-)
+networks = Networks((strong.networks.student,), make_teacher(strong.networks.student))
 
 
 # %%
@@ -1030,7 +1028,7 @@ if not drawn:  # else it stands at the top
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
 predictions = {
-    row: study.predict(training.networks["student"], cohort.test)
+    row: study.predict(training.networks.student, cohort.test)
     for row, training in trainings.items()
     if not row.endswith("_ablation")
 }

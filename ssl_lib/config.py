@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,9 +77,9 @@ class Schedule:
             return warm_decay(iteration, self.teacher_decay)
         return self.teacher_decay
 
-    def build(self, networks: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
+    def build(self, networks: Sequence[nn.Module]) -> torch.optim.Optimizer:
         """One optimiser over the weights of all trained networks."""
-        weights = [p for network in networks.values() for p in network.parameters()]
+        weights = [p for network in networks for p in network.parameters()]
         if self.optimiser == "adamw":
             return torch.optim.AdamW(weights, weight_decay=self.weight_decay, fused=True)
         if self.optimiser == "sgd":

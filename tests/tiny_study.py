@@ -84,4 +84,6 @@ def train(made: Study) -> study.Training:
 
 
 def hashes(done: study.Training) -> str:
-    return " ".join(f"{name} {study.weights_hash(net)}" for name, net in done.networks.items())
+    return " ".join(
+        f"{name} {study.weights_hash(net)}" for name, net in done.networks.changing.items()
+    )

@@ -20,12 +20,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from ssl_lib.methods import baselines
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import make_teacher, update_teacher
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.batches import TwoStreams, generator_at
@@ -63,8 +63,8 @@ def update(study: Study, step: Step) -> Callable[[int], None]:
     sizes = {"labelled": settings.labelled_batch, "unlabelled": settings.unlabelled_batch}
     batches = TwoStreams(study.cohort, patch=settings.patch, **sizes, seed=0, device=device)
     student = study.network()
-    networks = SimpleNamespace(student=student, teacher=make_teacher(student))
-    optimiser = replace(settings.schedule, iterations=1).build({"student": student})
+    networks = Networks((student,), make_teacher(student))
+    optimiser = replace(settings.schedule, iterations=1).build(networks.students)
 
     def run(iteration: int) -> None:
         moment = Moment(iteration, 800, generator_at(device, iteration), settings)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ssl_lib.methods import umct
-from ssl_lib.models.ensemble import Ensemble, students
+from ssl_lib.models.ensemble import Ensemble
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.loop import Training
 from ssl_lib.training.method import Method, Prepared
@@ -59,7 +59,7 @@ def disagreement(study: Study, members: list[torch.nn.Module]) -> float:
 
 def validate(study: Study, training: Training) -> dict[str, object]:
     """Validation Dice of each view and of their average, and their disagreement."""
-    members = students(training.networks)
+    members = training.networks.students
     return {
         "views": [round(study.validate(member), 4) for member in members],
         "averaged": round(study.validate(Ensemble(members)), 4),

@@ -87,7 +87,7 @@ def autoencoder_trials(runs: str) -> dict[str, object]:
         for seed in SEEDS:
             study = open_study("phantom", seed, runs)
             network = trained(study, **options)
-            student = mean_teacher(study).networks["student"]
+            student = mean_teacher(study).networks.student
             row = {**repairs(study, network), **uncertainty_of_errors(study, student, network)}
             rows.setdefault(name, {})[str(seed)] = row
             print(name, seed, row, flush=True)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ssl_lib.methods import METHODS
-from ssl_lib.models.ensemble import Ensemble, students
+from ssl_lib.models.ensemble import Ensemble
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.training.loop import Training
 from ssl_lib.training.study import Study
@@ -33,7 +33,7 @@ TRIALS = {
 
 def validate(study: Study, training: Training) -> dict[str, float]:
     """Validation Dice of both networks and of their average."""
-    first, second = students(training.networks)
+    first, second = training.networks.students
     networks = {"network 1": first, "network 2": second, "averaged": Ensemble([first, second])}
     return {name: round(study.validate(network), 4) for name, network in networks.items()}
 

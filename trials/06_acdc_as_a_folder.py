@@ -78,7 +78,7 @@ def write_folder(folder: Path, cohort: Cohort) -> Path:
 
 def test_dice(study: Study) -> dict[str, float]:
     """Mean Dice over classes of each test scan, last weights, by the published name."""
-    student = study.train(METHODS[ROW]).networks["student"]
+    student = study.train(METHODS[ROW]).networks.student
     entries = score_cohort(study.predict(student, study.cohort.test), study.cohort)["per_case"]
     names = sorted((case.case_id for case in study.cohort.test), key=published_name)
     return {

@@ -65,7 +65,7 @@ def study_of(cohort: Cohort, seed: int, runs: Path | None) -> Study:
 
 def test_dice(study: Study) -> dict[str, float]:
     """Mean Dice of each test scan, of the strong baseline's last weights."""
-    student = study.train(METHODS["supervised_strong"]).networks["student"]
+    student = study.train(METHODS["supervised_strong"]).networks.student
     row = score_cohort(study.predict(student, study.cohort.test), study.cohort)
     names = [case.case_id for case in study.cohort.test]
     entries = row["per_case"]
@@ -75,7 +75,7 @@ def test_dice(study: Study) -> dict[str, float]:
 def choices(study: Study) -> dict[str, list[str]]:
     """The scans to add by each rule; the random ones are drawn by the seed."""
     free = study.cohort.unlabelled
-    networks = [study.train(METHODS[row]).networks["student"] for row in ROWS]
+    networks = [study.train(METHODS[row]).networks.student for row in ROWS]
     agreed = agreement([study.predict(one, free) for one in networks], study.cohort.n_classes)
     random = np.random.default_rng(study.seed)
     names = [case.case_id for case in free]

@@ -21,6 +21,7 @@ from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
 from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
 from ssl_lib.training.geometry import moved
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.training.batches import derived_seed, generator_at
@@ -204,7 +205,7 @@ def train_autoencoder(
     done = study.pretrain(
         "autoencoder", step, network, validate=validate, iterations=iterations, **options
     )
-    return done.networks["student"].eval().requires_grad_(False), done
+    return done.networks.student.eval().requires_grad_(False), done
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from ssl_lib.methods import baselines
-from ssl_lib.models.ensemble import students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.augmentation import (
     paste,
@@ -132,7 +132,7 @@ def cross_pseudo_step(
     networks, batch, moment, *, see=two_appearances, weight=1.0, full_at=0.4, pasted=True, every=1
 ):
     """Two networks, each the other's teacher; `see(images, moment)` says what each of them sees."""
-    pair, generator = students(networks), moment.generator
+    pair, generator = networks.students, moment.generator
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
     known = see(images, moment)

@@ -10,7 +10,6 @@ from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import higra
 import numpy as np
@@ -23,7 +22,7 @@ from ssl_lib.utils.errors import InputError
 from ssl_lib.data.cache import all_made_once
 from ssl_lib.training.run_key import library_twin, step_source
 from ssl_lib.training.geometry import as_seen
-from ssl_lib.models.ensemble import students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.methods import baselines
 from ssl_lib.methods.classic import cross_pseudo_step
 from ssl_lib.training.loop import StepOutput
@@ -227,7 +226,7 @@ def dsaif_step(
 
 def supervised_pair_step(networks, batch, moment):
     """Two strong baselines side by side, each with its own augmentation of the same batch."""
-    pair = [SimpleNamespace(student=network) for network in students(networks)]
+    pair = [Networks((network,)) for network in networks.students]
     losses = [baselines.supervised_step(one, batch, moment).losses["supervised"] for one in pair]
     return StepOutput({"supervised": sum(losses)})
 

@@ -14,7 +14,6 @@ from ssl_lib.training import augmentation
 from ssl_lib.inference import evaluating
 from ssl_lib.training.geometry import as_seen, inner_size, moved
 from ssl_lib.training.losses import dice_squared_all, one_hot
-from ssl_lib.models.ensemble import students
 from ssl_lib.models.networks import (
     CONVOLUTION,
     DROPOUT,
@@ -164,7 +163,7 @@ def labelled_loss(members, batch, moment, strong=True):
 
 
 def views_supervised_step(networks, batch, moment, *, strong=True):
-    return StepOutput({"supervised": labelled_loss(students(networks), batch, moment, strong)})
+    return StepOutput({"supervised": labelled_loss(networks.students, batch, moment, strong)})
 
 
 def prepare_views(study, *, count=None):
@@ -217,7 +216,7 @@ def umct_step(
     strong_labelled=True, hard=False, **weighting,
 ):  # fmt: skip
     """The views label the moved scan for each other; each learns it in another appearance."""
-    members, generator = students(networks), moment.generator
+    members, generator = networks.students, moment.generator
     labelled = labelled_loss(members, batch, moment, strong_labelled)
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)

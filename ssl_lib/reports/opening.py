@@ -35,7 +35,7 @@ QUARTILES = {"the median gain": 0.5, "a smaller gain": 0.25, "a larger gain": 0.
 
 def opening(study: Study) -> Piece:
     """The figure for that study, with the terms of the data in its caption."""
-    networks = {name: study.train(METHODS[name]).networks["student"] for name in (STRONG, TAUGHT)}
+    networks = {name: study.train(METHODS[name]).networks.student for name in (STRONG, TAUGHT)}
     maps = {name: study.predict(network, study.cohort.test) for name, network in networks.items()}
     truths = {
         case.case_id: study.cohort.sealed.open(case.case_id, "teaching picture")

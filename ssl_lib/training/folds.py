@@ -49,7 +49,7 @@ def pool_tests(studies: Sequence[Study], runs: Sequence[Mapping[str, Training]])
         test, sealed = study.cohort.test, study.cohort.sealed
         truths |= {case.case_id: sealed.open(case.case_id, "final score") for case in test}
         for row, training in trainings.items():
-            predicted[row] |= study.predict(training.networks["student"], test)
+            predicted[row] |= study.predict(training.networks.student, test)
             scored[row].append(study.score(training))
     cases = tuple(case for study in studies for case in study.cohort.test)
     rows = {row: pooled(parts) for row, parts in scored.items()}

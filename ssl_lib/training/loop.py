@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from ssl_lib.config import Schedule
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import update_teacher
 from ssl_lib.training import checkpoint
 from ssl_lib.training.batches import Batch, derived_seed, generator_at
@@ -54,7 +54,7 @@ class StepOutput:
     maps: dict[str, Any] = field(default_factory=dict)
 
 
-Step = Callable[[SimpleNamespace, Batch, Moment], StepOutput]
+Step = Callable[[Networks, Batch, Moment], StepOutput]
 
 
 def work_clock(device: torch.device) -> Callable[[], float]:
@@ -70,7 +70,7 @@ class Training:
     `seconds` are those that it worked (see `work_clock`).
     """
 
-    networks: dict[str, nn.Module]
+    networks: Networks
     history: list[dict[str, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     test_curve: list[tuple[int, float]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Watch:
     """
 
     validate: Callable[[nn.Module], float] | None = None
-    picture: Callable[[SimpleNamespace], dict[str, Tensor]] | None = None
+    picture: Callable[[Networks], dict[str, Tensor]] | None = None
     times: int = 6
     test: Callable[[nn.Module], float] | None = None
 
@@ -105,15 +105,13 @@ class Watch:
 
 def fit(
     step: Step,
-    networks: dict[str, nn.Module],
+    networks: Networks,
     batches: Any,
     *,
     schedule: Schedule,
     seed: int,
     device: torch.device,
     settings: Any = None,
-    teachers: Mapping[str, str] | None = None,
-    frozen: Mapping[str, nn.Module] | None = None,
     watch: Watch | None = None,
     store: Path | None = None,
     title: str = "training",
@@ -123,11 +121,10 @@ def fit(
 ) -> Training:
     """Train `networks` by `step` on `batches.at(iteration)`; a finished run is loaded instead.
 
-    **Arguments:** `networks` holds trained networks and teachers by name; `teachers` says which
-    teacher averages which network; `frozen` networks are seen by the step and never change;
-    `settings` reach the step in its moment. `store` is the folder of this run's checkpoint, whose
-    name must identify the run (see `ssl_lib.training.study`). `keep_momentum` leaves the
-    optimiser's state in the training, for a next stage that begins with it as `momentum`.
+    **Arguments:** `settings` reach the step in its moment. `store` is the folder of this run's
+    checkpoint, whose name must identify the run (see `ssl_lib.training.study`). `keep_momentum`
+    leaves the optimiser's state in the training, for a next stage that begins with it as
+    `momentum`.
 
     **Returns** a `Training`. Raises `InputError` when a loss is not finite, naming the term.
     """
@@ -137,7 +134,7 @@ def fit(
     torch.backends.cudnn.benchmark = device.type == "cuda"  # patches never change their size
     run = Loop(
         step, networks, batches, schedule=schedule, seed=seed, device=device, settings=settings,
-        teachers=teachers, frozen=frozen, watch=watch,
+        watch=watch,
     )  # fmt: skip
     run.keep_momentum = keep_momentum
     if momentum:
@@ -160,25 +157,20 @@ class Loop:
     def __init__(
         self,
         step: Step,
-        networks: dict[str, nn.Module],
+        networks: Networks,
         batches: Any,
         *,
         schedule: Schedule,
         seed: int,
         device: torch.device,
         settings: Any = None,
-        teachers: Mapping[str, str] | None = None,
-        frozen: Mapping[str, nn.Module] | None = None,
         watch: Watch | None = None,
     ) -> None:
-        teachers, watch = teachers or {}, watch or Watch()
         self.settings = settings
         self.step, self.batches, self.schedule, self.seed = step, batches, schedule, seed
-        self.device, self.teachers, self.watch = device, teachers, watch
-        self.result = Training(networks)
-        self.view = SimpleNamespace(**networks, **(frozen or {}))
-        self.trained = {k: v for k, v in networks.items() if k not in teachers}
-        self.optimiser = schedule.build(self.trained)
+        self.device, self.watch = device, watch or Watch()
+        self.networks, self.result = networks, Training(networks)
+        self.optimiser = schedule.build(networks.students)
         self.iteration, self.keep_momentum = 0, False
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
 
@@ -236,14 +228,14 @@ class Loop:
             group["lr"] = self.schedule.rate(iteration)
         with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
             moment = Moment(iteration, total, generator, self.settings)
-            output = self.step(self.view, self.batches.at(iteration), moment)
+            output = self.step(self.networks, self.batches.at(iteration), moment)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(output.losses.values())).sum().backward()
         self.optimiser.step()
-        for teacher, student in self.teachers.items():
+        if self.networks.teacher is not None:
             update_teacher(
-                self.result.networks[teacher],
-                self.result.networks[student],
+                self.networks.teacher,
+                self.networks.student,
                 self.schedule.averaging(iteration),
                 self.schedule.teacher_buffers,
             )
@@ -273,7 +265,7 @@ class Loop:
 
     def look(self) -> None:
         """Validate and take a picture; neither changes a weight or a random number of training."""
-        student = next(iter(self.trained.values()))
+        student = self.networks.student
         if self.watch.validate is not None:
             dice = self.watch.validate(student)
             self.result.validation.append((self.iteration, dice))
@@ -284,7 +276,7 @@ class Loop:
         if self.watch.test is not None:
             self.result.test_curve.append((self.iteration, self.watch.test(student)))
         if self.watch.picture is not None:
-            maps = {k: v.cpu() for k, v in self.watch.picture(self.view).items()}
+            maps = {k: v.cpu() for k, v in self.watch.picture(self.networks).items()}
             self.result.snapshots.append({"iteration": self.iteration, **maps})
 
     def state(self, finished: bool) -> dict[str, Any]:
@@ -293,7 +285,7 @@ class Loop:
         return {
             "iteration": self.iteration,
             "finished": finished,
-            "networks": {name: net.state_dict() for name, net in result.networks.items()},
+            "networks": {name: net.state_dict() for name, net in self.networks.changing.items()},
             "optimiser": result.optimiser if finished else self.optimiser.state_dict(),
             "history": result.history,
             "validation": result.validation,
@@ -310,7 +302,7 @@ class Loop:
         if state is None:
             return False
         try:
-            for name, network in self.result.networks.items():
+            for name, network in self.networks.changing.items():
                 network.load_state_dict(state["networks"][name])
             if self.device.type == "cpu" and not state["finished"]:
                 torch.set_num_threads(state.get("threads", torch.get_num_threads()))
@@ -329,6 +321,6 @@ class Loop:
             raise InputError(
                 "this checkpoint is whole, but of another training",
                 where=store / "run.pt",
-                expected=f"the state of {', '.join(self.result.networks)}",
+                expected=f"the state of {', '.join(self.networks.changing)}",
                 fix="delete the folder it lies in; the training then starts anew",
             ) from error

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ from ssl_lib.evaluation.results import (
     write_result,
 )
 from ssl_lib.inference import common_grid, predict_cohort, predict_probabilities
-from ssl_lib.models.ensemble import Ensemble, student_name, students
+from ssl_lib.models.ensemble import Ensemble, Networks
 from ssl_lib.models.networks import build_network, to_channels_last
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import AuxiliaryChannels, TwoStreams, derived_seed
@@ -152,8 +151,8 @@ class Study:
 
         A mean teacher starts as a copy of the warmed-up student, and the snapshots show its
         pseudo-label of one unlabelled scan. Of several networks each was warmed up alone, as
-        `student`, from its own weights and on its own batches; the step sees them as `student`,
-        `student_2`, ... Either way the unlabelled batch is drawn in the second stage.
+        `student`, from its own weights and on its own batches. Either way the unlabelled batch is
+        drawn in the second stage.
         """
         method.refuse_channels(self.cohort.channel_names)
         if method.all_labels:
@@ -167,16 +166,15 @@ class Study:
         texts = other_texts(method)
         title = f"{method.label} (edited)" if "edited" in texts else method.label
         starts = [self._warm_up(title, warm_up, i, prepared.build) for i in range(count)]
-        networks = {student_name(i): start.networks["student"] for i, start in enumerate(starts)}
-        if method.teacher:
-            networks["teacher"] = make_teacher(networks["student"])
+        students = tuple(start.networks.student for start in starts)
+        teacher = make_teacher(students[0]) if method.teacher else None
+        networks = Networks(students, teacher, prepared.frozen)
         done = self._fit(
             title,
             step,
             settings.schedule,
             networks,
-            unlabelled=settings.unlabelled_batch if len(networks) > 1 else 0,
-            frozen=prepared.frozen,
+            unlabelled=settings.unlabelled_batch if len(networks.changing) > 1 else 0,
             auxiliary=prepared.auxiliary,
             momentum=starts[0].optimiser if count == 1 else None,
         )
@@ -216,16 +214,16 @@ class Study:
         """
         watch = Watch(validate=validate, times=self.settings.looks)
         own = replace(self.settings.schedule, **schedule)
-        return self._fit(name, step, own, {"student": network.to(self.device)}, watch=watch)
+        return self._fit(name, step, own, Networks((network.to(self.device),)), watch=watch)
 
     def ensemble(self, training: Training) -> Training:
         """The same training, tested as the mean of its members' probabilities."""
-        return self._tested_as(training, Ensemble(students(training.networks)))
+        return self._tested_as(training, Ensemble(training.networks.students))
 
     def score(self, training: Training) -> dict[str, Any]:
         """The row of a result file: last weights on the test scans, the same with the largest part
         of each class alone (`largest_component`), and the validation curve."""
-        student, settings = training.networks["student"], training.settings or self.settings
+        student, settings = training.networks.student, training.settings or self.settings
         predicted = self.predict(student, self.cohort.test)
         row = score_cohort(predicted, self.cohort)
         cleaned = {
@@ -253,7 +251,7 @@ class Study:
     def _score_of_the_average(self, training: Training, settings: Settings) -> dict[str, Any]:
         """The scores of the averaged weights, a second number, where the teacher averages the
         normalisation statistics too (bidirectional copy-paste on ACDC, at a constant rate)."""
-        teacher = training.networks.get("teacher")
+        teacher = training.networks.teacher
         if teacher is None or not settings.schedule.teacher_buffers:
             return {}
         return {
@@ -266,7 +264,7 @@ class Study:
         is an oracle. The row itself is that of the last weights."""
         if not training.test_curve or not training.best:
             return {}
-        chosen = copy.deepcopy(training.networks["student"])
+        chosen = copy.deepcopy(training.networks.student)
         chosen.load_state_dict(training.best["weights"])
         row = score_cohort(self.predict(chosen, self.cohort.test), self.cohort)
         return {"best_on_validation": row, "test_curve": [list(p) for p in training.test_curve]}
@@ -358,9 +356,9 @@ class Study:
         known = [case for case in self.cohort.unlabelled if case.case_id in self.cohort.sealed]
         return next(iter(known or self.cohort.unlabelled), None)
 
-    def picture(self, networks: SimpleNamespace) -> dict[str, Tensor]:
+    def picture(self, networks: Networks) -> dict[str, Tensor]:
         """One snapshot: pseudo-label and its probability (0 to 255) of `snapshot_case`."""
-        network = getattr(networks, "teacher", networks.student)
+        network = networks.student if networks.teacher is None else networks.teacher
         assert self.snapshot_case is not None
         confidence, label = self.probabilities(network, self.snapshot_case).max(0)
         return {"label": label.byte(), "confidence": (255 * confidence).round().byte()}
@@ -409,7 +407,7 @@ class Study:
         fresh = ("fresh", member) if member else ("fresh",)
         title = f"{name}: warm-up" + (f" {member + 1}" if member else "")
         schedule = self.settings.supervised_schedule
-        return self._fit(title, step, schedule, {"student": network}, stage=fresh)
+        return self._fit(title, step, schedule, Networks((network,)), stage=fresh)
 
     def _tested_as(self, training: Training, network: nn.Module) -> Training:
         """A training whose tested network is another one, with that one's validation Dice."""
@@ -418,7 +416,11 @@ class Study:
         network.geometry = settings.geometry  # type: ignore[assignment]  # not in PyTorch's stubs
         validation = [(end, self.validate(network))]
         return replace(
-            training, networks={"student": network}, validation=validation, best={}, test_curve=[]
+            training,
+            networks=Networks((network,)),
+            validation=validation,
+            best={},
+            test_curve=[],
         )
 
     def _fit(
@@ -426,11 +428,10 @@ class Study:
         name: str,
         step: Step,
         schedule: Schedule,
-        networks: dict[str, nn.Module],
+        networks: Networks,
         *,
         unlabelled: int = 0,
         stage: tuple[object, ...] = ("after",),
-        frozen: Mapping[str, nn.Module] | None = None,
         auxiliary: AuxiliaryChannels | None = None,
         watch: Watch | None = None,
         momentum: Mapping[str, Any] | None = None,
@@ -455,9 +456,10 @@ class Study:
             picture=self.picture if self.snapshot_case is not None else None,
             times=self.settings.looks,
         )
-        seen = {**networks, **(frozen or {})}
         parts = [*stage, unlabelled, changed_fields(schedule), arrays_hash(auxiliary)]
-        parts += [f"{key} {weights_hash(network)}" for key, network in sorted(seen.items())]
+        parts += [
+            f"{key} {weights_hash(network)}" for key, network in sorted(networks.named.items())
+        ]
         try:
             return fit(
                 step,
@@ -467,8 +469,6 @@ class Study:
                 seed=seed,
                 device=self.device,
                 settings=self.settings,
-                teachers={"teacher": "student"} if "teacher" in networks else None,
-                frozen=frozen,
                 watch=watch,
                 store=self.runs_dir and self.runs_dir / self.key(step, *parts),
                 title=name,
@@ -481,7 +481,7 @@ class Study:
 
 def _remember_geometry(training: Training) -> None:
     """Write onto each network whether it was trained on standardised patches."""
-    for network in training.networks.values():
+    for network in training.networks.changing.values():
         network.geometry = training.settings.geometry
 
 

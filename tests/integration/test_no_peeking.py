@@ -183,7 +183,7 @@ def test_a_test_curve_opens_test_scans_only_and_changes_no_bit(method, marked, o
     assert {purpose for _, purpose in openings} == {"test curve"}
     assert {name for name, _ in openings} == tests
     for name, row in plain.items():
-        first, second = row.networks["student"], watched[name].networks["student"]
+        first, second = row.networks.student, watched[name].networks.student
         assert weights_hash(first) == weights_hash(second)
         assert row.validation == watched[name].validation
         assert row.test_curve == []
@@ -191,7 +191,7 @@ def test_a_test_curve_opens_test_scans_only_and_changes_no_bit(method, marked, o
     scored = study.score(row)
     assert scored["test_curve"] == [list(pair) for pair in row.test_curve]
     assert [i for i, _ in row.test_curve] == [i for i, _ in row.validation]
-    assert scored["test_curve"][-1][1] == pytest.approx(study.test_dice(row.networks["student"]))
+    assert scored["test_curve"][-1][1] == pytest.approx(study.test_dice(row.networks.student))
     assert row.best["dice"] == max(dice for _, dice in row.validation[-1:])
     assert {"dice", "per_case"} <= scored["best_on_validation"].keys()
     assert "test_curve" not in small(marked).score(plain[method])
@@ -222,7 +222,7 @@ def test_hidden_labels_change_no_bit_of_any_method(method, marked, tmp_path):
         ended.append(
             {
                 name: (
-                    [weights_hash(network) for network in row.networks.values()],
+                    [weights_hash(network) for network in row.networks.changing.values()],
                     row.validation,
                     row.history,
                     row.best.get("iteration"),

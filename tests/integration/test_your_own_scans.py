@@ -359,7 +359,7 @@ def test_each_method_trains_on_a_folder(ran, name):
     rows = tiny.rows(METHODS[name])
     assert name in rows
     for training in rows.values():
-        predictions = tiny.predict(training.networks["student"], cohort.test)
+        predictions = tiny.predict(training.networks.student, cohort.test)
         assert all(label.max() < cohort.n_classes for label in predictions.values())
 
 

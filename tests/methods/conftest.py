@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ssl_lib.config import settings_for
 from ssl_lib.data.phantom import phantom_cohort
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, TwoStreams, generator_at
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
-def scene(request) -> tuple[SimpleNamespace, Batch, Moment]:
+def scene(request) -> tuple[Networks, Batch, Moment]:
     """Networks, a batch and a moment in the middle of a short training."""
     cohort = phantom_cohort(2, request.param, max_scans=4)
     settings = replace(settings_for("smoke", cohort), patch=(32,) * request.param)
@@ -35,4 +35,4 @@ def scene(request) -> tuple[SimpleNamespace, Batch, Moment]:
         )
     )
     moment = Moment(3, 4, generator_at(CPU, "moment"), settings)
-    return SimpleNamespace(student=student, teacher=teacher), batch, moment
+    return Networks((student,), teacher), batch, moment

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.methods import aau, baselines, classic
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, Patches
@@ -246,7 +247,7 @@ def test_denoising_asks_for_the_undamaged_map(autoencoder, squares) -> None:
     labels = blobs(patch, 3, 0)
     batch = Batch(torch.zeros(3, 1, *patch), labels, torch.zeros(0, 1, *patch))
     moment = Moment(0, 10, generator(1), SimpleNamespace(flip_axes=()))
-    networks = SimpleNamespace(student=autoencoder)
+    networks = Networks((autoencoder,))
     output = aau.denoising_step(networks, batch, moment, squares=squares)
     assert output.maps["labels"].shape == output.maps["damaged"].shape == labels.shape
     assert bool((output.maps["labels"] != output.maps["damaged"]).any())
@@ -272,7 +273,7 @@ def test_a_short_training_repairs_maps_it_never_saw() -> None:
         images, labels = patches.draw(16, 0, "labelled", iteration)
         moment = Moment(iteration, 250, generator(iteration), SimpleNamespace(flip_axes=()))
         batch = Batch(images, labels, images[:0])
-        loss = aau.denoising_step(SimpleNamespace(student=network), batch, moment).losses
+        loss = aau.denoising_step(Networks((network,)), batch, moment).losses
         optimiser.zero_grad()
         loss["reconstruction"].backward()
         optimiser.step()
@@ -392,9 +393,7 @@ def trial(request) -> SimpleNamespace:
     images, unlabelled = torch.randn(2, 4, 1, *shape, generator=random)
     chosen = SimpleNamespace(flip_axes=(), consistency_weight=10.0, ramp=0.3)
     return SimpleNamespace(
-        networks=SimpleNamespace(
-            student=student, teacher=make_teacher(other), autoencoder=autoencoder
-        ),
+        networks=Networks((student,), make_teacher(other), {"autoencoder": autoencoder}),
         batch=Batch(images, labels, unlabelled),
         moment=lambda: Moment(5, 10, generator(1), chosen),
     )
@@ -450,7 +449,7 @@ def test_no_gradient_reaches_teacher_or_autoencoder(trial, step) -> None:
 @pytest.mark.parametrize("hard", [False, True])
 def test_the_weight_is_pasted_like_the_answer(trial, per_class, hard) -> None:
     """A projection that is 1/2 everywhere makes U a function of the answer, voxel by voxel."""
-    trial.networks.autoencoder = torch.zeros_like
+    trial.networks.frozen["autoencoder"] = torch.zeros_like
     options = {"gamma": 3.0, "per_class": per_class, "hard": hard}
     maps = run(trial, partial(aau.aau_step, **options))[2]
     half = torch.full_like(maps["target"], 0.5)
@@ -461,7 +460,7 @@ def test_the_weight_is_pasted_like_the_answer(trial, per_class, hard) -> None:
 
 def test_the_autoencoder_is_shown_the_winner_unless_soft(trial) -> None:
     shown = []
-    trial.networks.autoencoder = lambda maps: shown.append(maps) or maps
+    trial.networks.frozen["autoencoder"] = lambda maps: shown.append(maps) or maps
     run(trial, aau.aau_step)
     run(trial, partial(aau.aau_step, hard=False))
     assert set(shown[0].unique().tolist()) == {0.0, 1.0}

@@ -17,6 +17,7 @@ from scipy import ndimage
 from torch import Generator, Tensor
 
 from ssl_lib.methods import METHODS, bcp
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch
@@ -262,7 +263,7 @@ def trial(request) -> SimpleNamespace:
     labels = torch.randint(3, (4, *shape), generator=random).byte()
     images, unlabelled = torch.randn(2, 4, 1, *shape, generator=random)
     return SimpleNamespace(
-        networks=SimpleNamespace(student=student, teacher=make_teacher(student)),
+        networks=Networks((student,), make_teacher(student)),
         batch=Batch(images, labels, unlabelled),
         moment=lambda: Moment(0, 10, generator(1), SimpleNamespace(flip_axes=())),
     )
@@ -370,7 +371,7 @@ def test_the_pretraining_takes_no_notice_of_unlabelled_scans_and_needs_no_teache
     trial, options
 ) -> None:
     nothing = replace(trial.batch, unlabelled=None)
-    alone = SimpleNamespace(student=trial.networks.student)
+    alone = Networks((trial.networks.student,))
     found = [
         bcp.pretraining_step(networks, batch, trial.moment(), **options)
         for networks, batch in ((trial.networks, trial.batch), (alone, nothing))
@@ -396,5 +397,5 @@ def test_the_pretraining_alone_finds_the_first_stage_of_bcp_and_asks_for_labelle
     before = set(tmp_path.iterdir())
     control = study.train(METHODS["bcp_pretraining"])
     assert len(set(tmp_path.iterdir()) - before) == 1, "the second stage alone was trained"
-    assert control.networks.keys() == {"student"}
+    assert control.networks.changing.keys() == {"student"}
     assert {key for row in control.history for key in row} == {"iteration", "supervised"}

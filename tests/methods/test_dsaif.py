@@ -21,6 +21,7 @@ from ssl_lib.data import cache as filter_cache
 from ssl_lib.data.cohort import Case
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.methods import classic, dsaif
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import gaussian_ramp
 from ssl_lib.training.augmentation import random_affine, random_appearance, random_boxes
@@ -534,7 +535,7 @@ def trial(request) -> SimpleNamespace:
     labels = torch.randint(3, (4, *shape), generator=random).byte()
     return SimpleNamespace(
         pair=pair,
-        networks=SimpleNamespace(student=pair[0], student_2=pair[1]),
+        networks=Networks(tuple(pair)),
         batch=Batch(images, labels, unlabelled),
         moment=lambda: Moment(3, 10, generator(1), SimpleNamespace(flip_axes=(0,), ramp=0.3)),
     )
@@ -620,7 +621,7 @@ def test_weight_zero_silences_the_unlabelled_scans(trial) -> None:
     losses = dsaif.dsaif_step(trial.networks, trial.batch, trial.moment(), weight=0.0).losses
     sum(losses.values()).backward()
     with_zero = [p.grad.clone() for network in trial.pair for p in network.parameters()]
-    trial.networks.student.zero_grad(), trial.networks.student_2.zero_grad()
+    trial.networks.student.zero_grad(), trial.networks.students[1].zero_grad()
     losses = dsaif.dsaif_step(trial.networks, trial.batch, trial.moment(), weight=0.0).losses
     losses["supervised"].backward()
     without = [p.grad for network in trial.pair for p in network.parameters()]
@@ -662,9 +663,7 @@ def test_the_same_moment_gives_the_same_losses(trial, strong) -> None:
 
 def test_the_first_of_two_supervised_networks_is_the_strong_control(trial) -> None:
     batch = scans_alone(trial.batch, 1)
-    control = dsaif.baselines.supervised_step(
-        SimpleNamespace(student=trial.pair[0]), batch, trial.moment()
-    )
+    control = dsaif.baselines.supervised_step(Networks((trial.pair[0],)), batch, trial.moment())
     control.losses["supervised"].backward()
     expected = [p.grad.clone() for p in trial.pair[0].parameters()]
     trial.pair[0].zero_grad()
@@ -691,7 +690,7 @@ def test_companions_reach_the_networks_where_they_belong() -> None:
 
 def test_networks_of_any_kind_can_be_the_pair() -> None:
     """The step asks nothing of a network but logits for images of one channel."""
-    pair = SimpleNamespace(student=nn.Conv2d(1, 2, 1), student_2=nn.Conv2d(1, 2, 3, padding=1))
+    pair = Networks((nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 3, padding=1)))
     images, labels = torch.randn(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
     moment = Moment(0, 10, generator(), SimpleNamespace(flip_axes=()))
     output = dsaif.dsaif_step(pair, Batch(images, labels, images), moment)

@@ -23,6 +23,7 @@ from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.decisions import shortfalls, validation_dice
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS, baselines, newer
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, generator_at
@@ -96,7 +97,7 @@ def test_every_step_takes_channels_thin_volumes_margins_and_half_precision(step,
     cohort = phantom_cohort(2, 3, max_scans=4)
     moment_settings = replace(settings_for("smoke", cohort), patch=(16, 16, 8), margin=margin)
     build = partial(build_network, "small", dimensions=3, n_classes=2, width=4, channels=2)
-    networks = SimpleNamespace(student=build(seed=1), teacher=make_teacher(build(seed=2)))
+    networks = Networks((build(seed=1),), make_teacher(build(seed=2)))
     random = generator_at(CPU, "thin")
     sides = (24, 24, 12) if margin else (16, 16, 8)
     images = torch.randn(2, 2, 2, *sides, generator=random)

@@ -16,7 +16,6 @@ from ssl_lib.config import best_device, settings_for
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
-from ssl_lib.models.ensemble import student_name
 from ssl_lib.models.networks import UNet, VNet
 from ssl_lib.training import augmentation, geometry
 from ssl_lib.training.study import Study, weights_hash
@@ -81,7 +80,7 @@ def test_a_method_trains_and_is_scored_at_the_papers_profile(name, data, tmp_pat
     assert all(np.isfinite(list(row.values())).all() for row in training.history)
     if name != "umct":  # its networks are flat
         kind = VNet if data == "la2018" else UNet
-        assert isinstance(training.networks[student_name(0)], kind)
+        assert isinstance(training.networks.student, kind)
 
 
 def test_a_finished_row_is_found_again_and_not_trained_twice(tmp_path):
@@ -89,7 +88,7 @@ def test_a_finished_row_is_found_again_and_not_trained_twice(tmp_path):
     stored = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("run.pt"))
     again = miniature(tmp_path).train(METHODS["bcp"])
     assert stored == sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("run.pt"))
-    hashes = [weights_hash(run.networks["student"]) for run in (first, again)]
+    hashes = [weights_hash(run.networks.student) for run in (first, again)]
     assert hashes[0] == hashes[1]
 
 
@@ -114,7 +113,7 @@ def test_a_row_as_published_changes_no_grey_level_in_training_or_at_test(
                 monkeypatch.setattr(module, function, refuse)
     study = miniature(None, "acdc", profile)
     training = study.train(small(name))
-    study.predict(training.networks["student"], study.cohort.test)
+    study.predict(training.networks.student, study.cohort.test)
 
 
 METHOD_MODULES = ("baselines", "bcp", "umct", "aau", "dsaif")
@@ -122,7 +121,7 @@ METHOD_MODULES = ("baselines", "bcp", "umct", "aau", "dsaif")
 
 def test_a_row_in_our_geometry_is_tested_as_it_was_trained():
     study = miniature(None)
-    strong = study.train(METHODS["supervised_strong"]).networks["student"]
+    strong = study.train(METHODS["supervised_strong"]).networks.student
     assert study.settings.geometry == "published" and strong.geometry == "ours"
     image = study.cohort.test[0]
     found = [study.probabilities(strong, image) for _ in range(2)]

@@ -21,6 +21,7 @@ from torch import nn
 from ssl_lib.config import paper_settings
 from ssl_lib.methods import METHODS
 from ssl_lib.methods.aau import Autoencoder
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training.batches import Batch, generator_at
@@ -63,7 +64,7 @@ class Batches:
         return Batch(images[:first], labels[:first].byte(), images[first:])
 
 
-def pair(data: str) -> dict[str, nn.Module]:
+def pair(data: str) -> Networks:
     """Student and teacher, with different weights, in doubles and without dropout; sure enough of
     their answers for a gate to let some voxels through."""
     shape, classes = SHAPES[data]
@@ -75,7 +76,7 @@ def pair(data: str) -> dict[str, nn.Module]:
         for module in network.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.p = 0.0
-    return {"student": student, "teacher": make_teacher(other)}
+    return Networks((student,), make_teacher(other))
 
 
 def at_paper(name: str, data: str) -> SimpleNamespace:
@@ -196,11 +197,11 @@ def released_bcp(networks, batch: Batch, mask: torch.Tensor, data: str) -> torch
     with torch.no_grad():
         guesses = []
         for images in (u_p, u_q):
-            p = softmax(networks["teacher"](images))
+            p = softmax(networks.teacher(images))
             raw = (p[:, 1] >= 0.5).byte() if data == "la2018" else p.argmax(1).byte()
             guesses.append(largest_parts(raw, classes))
-    inward = networks["student"](x_i * mask + u_p * (1 - mask))
-    outward = networks["student"](u_q * mask + x_j * (1 - mask))
+    inward = networks.student(x_i * mask + u_p * (1 - mask))
+    outward = networks.student(u_q * mask + x_j * (1 - mask))
     return region_loss(inward, y_i, guesses[0], mask, (1.0, 0.5), data) + region_loss(
         outward, guesses[1], y_j, mask, (0.5, 1.0), data
     )
@@ -248,12 +249,12 @@ def test_updates_of_bcp_are_the_released_ones(data):
     options = {"seed": SEED, "device": CPU, "settings": paper.settings}
     masks: list = []
     first = fit(
-        spied(paper.warm_up, masks), {"student": networks["student"]}, batches, schedule=warm,
+        spied(paper.warm_up, masks), Networks(networks.students), batches, schedule=warm,
         keep_momentum=paper.settings.keep_momentum, **options,
     )  # fmt: skip
     done = fit(
         spied(paper.step, masks), networks, batches, schedule=schedule, momentum=first.optimiser,
-        teachers={"teacher": "student"}, **options,
+        **options,
     )  # fmt: skip
 
     memory: dict = {}
@@ -263,21 +264,21 @@ def test_updates_of_bcp_are_the_released_ones(data):
         if iteration == UPDATES and data == "la2018":
             memory = {}  # a new optimiser; on ACDC the old one's state is loaded
         if iteration < UPDATES:
-            loss = released_pretraining(other["student"], batch, mask, data)
+            loss = released_pretraining(other.student, batch, mask, data)
         else:
             loss = released_bcp(other, batch, mask, data)
-        other["student"].zero_grad()
+        other.student.zero_grad()
         loss.backward()
-        released_sgd(other["student"], memory, rate=0.01)
+        released_sgd(other.student, memory, rate=0.01)
         if iteration >= UPDATES:
-            released_average(other["teacher"], other["student"], 0.99, whole=data == "acdc")
+            released_average(other.teacher, other.student, 0.99, whole=data == "acdc")
             logged = done.history[iteration - UPDATES]
             ours = logged["labelled"] + logged["unlabelled"]
         else:
             ours = first.history[iteration]["supervised"]
         assert ours == pytest.approx(loss.item(), rel=1e-9)
-    assert_same(networks["student"], other["student"])
-    assert_same(networks["teacher"], other["teacher"])
+    assert_same(networks.student, other.student)
+    assert_same(networks.teacher, other.teacher)
 
 
 def released_noise(images, generator):
@@ -289,15 +290,15 @@ def released_ua_mt(networks, batch: Batch, iteration: int, data: str, total: int
     """One loss of UA-MT: labelled and unlabelled in one pass; gate of ln 2; divided by 2."""
     generator = generator_at(CPU, SEED, "step", iteration)
     everything = torch.cat([batch.images, batch.unlabelled])
-    z = networks["student"](everything)
+    z = networks.student(everything)
     labelled = len(batch.images)
     u = batch.unlabelled
     with torch.no_grad():
-        target = softmax(networks["teacher"](released_noise(u, generator)))
+        target = softmax(networks.teacher(released_noise(u, generator)))
         answers = []
         for _ in range(4):
             twice = torch.cat([u, u])
-            both = softmax(networks["teacher"](released_noise(twice, generator)))
+            both = softmax(networks.teacher(released_noise(twice, generator)))
             answers += [both[: len(u)], both[len(u) :]]
         mean = sum(answers) / 8
         uncertainty = -(mean * (mean + 1e-6).log()).sum(1, keepdim=True)
@@ -321,25 +322,25 @@ def test_updates_of_ua_mt_are_the_released_ones(data):
     other, batches = copy.deepcopy(networks), Batches(data, 2, 2)
     schedule = replace(paper.settings.schedule, iterations=UPDATES)
     done = fit(
-        paper.step, networks, batches, schedule=schedule, teachers={"teacher": "student"},
+        paper.step, networks, batches, schedule=schedule,
         seed=SEED, device=CPU, settings=paper.settings,
     )  # fmt: skip
     memory: dict = {}
     for iteration in range(UPDATES):
         batch = batches.at(iteration)
         supervised, weight, consistency = released_ua_mt(other, batch, iteration, data, UPDATES)
-        other["student"].zero_grad()
+        other.student.zero_grad()
         (supervised + weight * consistency).backward()
         rate = 0.01 if data == "la2018" else 0.01 * (1 - iteration / UPDATES) ** 0.9
-        released_sgd(other["student"], memory, rate)
+        released_sgd(other.student, memory, rate)
         decay = min(1 - 1 / (iteration + 1), 0.99)
-        released_average(other["teacher"], other["student"], decay, whole=False)
+        released_average(other.teacher, other.student, decay, whole=False)
         logged = done.history[iteration]
         assert logged["supervised"] == pytest.approx(supervised.item(), rel=1e-9)
         assert logged["consistency"] == pytest.approx((weight * consistency).item(), rel=1e-9)
         assert consistency > 0
-    assert_same(networks["student"], other["student"])
-    assert_same(networks["teacher"], other["teacher"])
+    assert_same(networks.student, other.student)
+    assert_same(networks.teacher, other.teacher)
 
 
 def released_aau(networks, autoencoder, batch: Batch, iteration: int):
@@ -348,12 +349,12 @@ def released_aau(networks, autoencoder, batch: Batch, iteration: int):
     generator = generator_at(CPU, SEED, "step", iteration)
     everything = torch.cat([batch.images, batch.unlabelled])
     with torch.no_grad():
-        target = softmax(networks["teacher"](released_noise(everything, generator)))
+        target = softmax(networks.teacher(released_noise(everything, generator)))
         index = target.argmax(1, keepdim=True).double()
         code = autoencoder.code(autoencoder.encoder(index).flatten(1))
         projection = 1 / (1 + (-autoencoder.decode(code)).exp())
         weight = (-((projection - target) ** 2)).exp()
-    z = networks["student"](everything)
+    z = networks.student(everything)
     consistency = (weight * (softmax(z) - target) ** 2).sum() / (2 * weight.sum() + 1e-16)
     known = z[: len(batch.images)]
     one = torch.ones(batch.labels.shape[1:], dtype=torch.float64)
@@ -373,32 +374,34 @@ def test_updates_of_aau_are_the_released_ones():
     other, batches = copy.deepcopy(networks), Batches("la2018", 2, 2)
     shape, classes = SHAPES["la2018"]
     autoencoder = InDoubles(classes, shape, latent=8, width=4, ordinal=True).double().eval()
+    frozen = {"autoencoder": autoencoder.requires_grad_(False)}
+    networks = Networks(networks.students, networks.teacher, frozen)
     schedule = replace(paper.settings.schedule, iterations=UPDATES)
     done = fit(
-        paper.step, networks, batches, schedule=schedule, teachers={"teacher": "student"},
-        frozen={"autoencoder": autoencoder.requires_grad_(False)}, seed=SEED, device=CPU,
+        paper.step, networks, batches, schedule=schedule,
+        seed=SEED, device=CPU,
         settings=paper.settings,
     )  # fmt: skip
     memory: dict = {}
     for iteration in range(UPDATES):
         supervised, consistency = released_aau(other, autoencoder, batches.at(iteration), iteration)
         weight = 0.1 * math.exp(-5)  # r(floor(t / 200), 40) at t < 200
-        other["student"].zero_grad()
+        other.student.zero_grad()
         (supervised + weight * consistency).backward()
-        released_sgd(other["student"], memory, 0.05 * (1 + math.cos(math.pi * iteration / 10000)))
+        released_sgd(other.student, memory, 0.05 * (1 + math.cos(math.pi * iteration / 10000)))
         decay = min(1 - 1 / (iteration + 1), 0.99)
-        released_average(other["teacher"], other["student"], decay, whole=False)
+        released_average(other.teacher, other.student, decay, whole=False)
         logged = done.history[iteration]
         assert logged["supervised"] == pytest.approx(supervised.item(), rel=1e-9)
         assert logged["consistency"] == pytest.approx((weight * consistency).item(), rel=1e-9)
-    assert_same(networks["student"], other["student"])
-    assert_same(networks["teacher"], other["teacher"])
+    assert_same(networks.student, other.student)
+    assert_same(networks.teacher, other.teacher)
 
 
 def released_cross(networks, maps, labels, rise: float):
     """One loss of DSAIF: each network learns the labels and the other one's classes, on its own
     versions of the scans."""
-    pair, one = list(networks.values()), torch.ones(labels.shape[1:], dtype=torch.float64)
+    pair, one = networks.students, torch.ones(labels.shape[1:], dtype=torch.float64)
     supervised, answers = 0.0, []
     for network, known, seen in zip(pair, maps["known"], maps["seen"], strict=True):
         z = network(known)
@@ -414,7 +417,7 @@ def released_cross(networks, maps, labels, rise: float):
 def test_updates_of_dsaif_are_the_released_ones(data):
     """The versions that each network sees are taken from the step: other tests hold them."""
     paper, two = at_paper("dsaif", data), pair(data)
-    networks = {"student": two["student"], "student_2": two["teacher"].requires_grad_(True)}
+    networks = Networks((two.student, two.teacher.requires_grad_(True)))
     other, batches, seen = copy.deepcopy(networks), Batches(data, 2, 2), []
 
     def noting(*call):
@@ -426,21 +429,21 @@ def test_updates_of_dsaif_are_the_released_ones(data):
     done = fit(
         noting, networks, batches, schedule=schedule, seed=SEED, device=CPU, settings=paper.settings
     )
-    memories: dict = {name: {} for name in other}
+    memories: list[dict] = [{} for _ in other.students]
     for iteration in range(UPDATES):
         rise = math.exp(-5)  # r(floor(t / 150), 40) at t < 150
         labels = batches.at(iteration).labels
         supervised, cross = released_cross(other, seen[iteration], labels, rise)
-        for network in other.values():
+        for network in other.students:
             network.zero_grad()
         (supervised + cross).backward()
-        for name, network in other.items():
-            released_sgd(network, memories[name], 0.01 * (1 - iteration / UPDATES) ** 0.9)
+        for network, memory in zip(other.students, memories, strict=True):
+            released_sgd(network, memory, 0.01 * (1 - iteration / UPDATES) ** 0.9)
         logged = done.history[iteration]
         assert logged["supervised"] == pytest.approx(supervised.item(), rel=1e-9)
         assert logged["cross"] == pytest.approx(cross.item(), rel=1e-9)
-    for name in other:
-        assert_same(networks[name], other[name])
+    for ours, theirs in zip(networks.students, other.students, strict=True):
+        assert_same(ours, theirs)
 
 
 def gaussian(t: float, length: float) -> float:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
 from ssl_lib.methods import umct
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.training.batches import Batch
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.losses import one_hot, segmentation_loss
@@ -359,10 +360,9 @@ def trial(request) -> SimpleNamespace:
     members = [member(view, seed=number) for number, view in enumerate(views)]
     labels = torch.randint(3, (2, *shape), generator=random).byte()
     images, unlabelled = torch.randn(2, 2, 1, *shape, generator=random)
-    names = ("student", "student_2", "student_3")
     return SimpleNamespace(
         members=members,
-        networks=SimpleNamespace(**dict(zip(names, members, strict=True))),
+        networks=Networks(tuple(members)),
         batch=Batch(images, labels, unlabelled),
         moment=lambda: Moment(0, 10, generator(1), SimpleNamespace(flip_axes=(0,))),
     )
@@ -374,7 +374,7 @@ def run(trial: SimpleNamespace, **options: object) -> object:
 
 
 def gradients(networks: SimpleNamespace, losses: list[Tensor]) -> list[Tensor]:
-    weights = [weight for network in vars(networks).values() for weight in network.parameters()]
+    weights = [weight for network in networks.students for weight in network.parameters()]
     for weight in weights:
         weight.grad = None
     sum(losses).backward()
@@ -425,7 +425,7 @@ def test_one_member_alone_is_trained_as_among_the_others(trial) -> None:
         network.network.dropout.p = 0.0
     both = umct.views_supervised_step(trial.networks, trial.batch, trial.moment())
     together = gradients(trial.networks, list(both.losses.values()))
-    alone = SimpleNamespace(student=trial.members[0])
+    alone = Networks((trial.members[0],))
     single = umct.views_supervised_step(alone, trial.batch, trial.moment())
     own = gradients(alone, list(single.losses.values()))
     assert all(close(a, b) for a, b in zip(own, together, strict=False))

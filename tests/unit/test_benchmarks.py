@@ -118,7 +118,7 @@ def test_plain_co_training_is_that_of_the_notebook(plain):
     views = zip(method.views_of(3, 3), (-1.0, -0.5, 2.0), strict=True)
     members = [Pointwise(view, scale) for view, scale in views]
     batches = SimpleNamespace(labelled=lambda: (images, labels), unlabelled=lambda: (clean, strong))
-    known, guessed = plain.co_training(SimpleNamespace(members=members), batches, 2)
+    known, guessed = plain.co_training(SimpleNamespace(students=members), batches, 2)
     shares = method.label_shares(labels, 2)
     torch.testing.assert_close(known, sum(method.view_loss(m, images, shares) for m in members))
     opinions = [member.passes(method.look(clean, member.view), 1) for member in members]

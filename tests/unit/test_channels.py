@@ -95,9 +95,7 @@ def test_methods_train_on_several_channels(folder, name, write):
     row = study.score(done)
     assert np.isfinite(row["dice"]) and len(cohort.channel_names) == cohort.n_channels
     for case in cohort.test:
-        assert (
-            study.predict(done.networks["student"], [case])[case.case_id].shape == case.image.shape
-        )
+        assert study.predict(done.networks.student, [case])[case.case_id].shape == case.image.shape
     assert figures.cohort_grid(cohort) is not None
 
 

@@ -51,7 +51,7 @@ def trained(folder: Path, scans: OwnScans, **options) -> SimpleNamespace:
     step = methods.baselines.supervised_plain_step
     done = study.train(Method("row", step, step))
     result = study.save("06_your_own_scans", "mine", {"supervised_few": done}, folder / "results")
-    network = done.networks["student"]
+    network = done.networks.student
     path = exporting.export_model(
         folder, "supervised_few", network, study=study, scans=scans, result=result
     )
@@ -421,7 +421,7 @@ def test_views_of_a_notebook_and_their_average_are_exported(made, tmp_path):
     rows = study.rows(replace(methods.METHODS["umct_views_supervised"], name="umct"))
     result = study.save("06_your_own_scans", "mine", rows, tmp_path / "results")
     for row, training in rows.items():
-        network = training.networks["student"]
+        network = training.networks.student
         options = {"study": study, "scans": made.scans, "result": result}
         loaded = load_model(exporting.export_model(tmp_path, row, network, **options))
         (case,) = made.scans.cohort.test

@@ -187,5 +187,5 @@ def test_labels_of_a_folds_test_scans_decide_no_weight(cohort):
     for one in (fold, replace(fold, sealed=lies)):
         study = Study(one, tiny_settings(), "smoke", 0, CPU)
         trained = study.train(row("tiny", method, teacher=True))
-        hashes.add(weights_hash(trained.networks["student"]))
+        hashes.add(weights_hash(trained.networks.student))
     assert len(hashes) == 1

@@ -93,7 +93,7 @@ def trained_and_written(folder: Path, out: Path, dicom: str = ".dcm") -> dict[st
     weights = exporting.export_model(
         out,
         "supervised_few",
-        done.networks["student"],
+        done.networks.student,
         study=study,
         scans=scans,
         result=result,

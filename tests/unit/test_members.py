@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from tiny_study import RAN, row, tiny_study, warm_up
 
-from ssl_lib.models.ensemble import students
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.training.augmentation import standardise
 from ssl_lib.training.loop import StepOutput
 from ssl_lib.training.losses import segmentation_loss
@@ -16,7 +18,7 @@ from ssl_lib.utils.errors import InputError
 
 
 def two_networks(networks, batch, moment):
-    first, second = students(networks)
+    first, second = networks.students
     images = standardise(batch.images[:, :1])
     losses = [segmentation_loss(net(images), batch.labels) for net in (first, second)]
     return StepOutput({"one": losses[0], "two": losses[1]})
@@ -31,8 +33,8 @@ def test_members_start_apart_and_the_first_is_the_baselines():
     made = tiny_study()
     alone = made.train(row("alone", warm_up))
     pair = made.train(row("pair", two_networks, networks=2))
-    assert list(pair.networks) == ["student", "student_2"]
-    assert weights_hash(pair.networks["student"]) != weights_hash(pair.networks["student_2"])
+    assert list(pair.networks.changing) == ["student", "student_2"]
+    assert weights_hash(pair.networks.student) != weights_hash(pair.networks.students[1])
     assert pair.validation[: made.settings.looks] == alone.validation[: made.settings.looks]
 
 
@@ -55,8 +57,8 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities():
     made = tiny_study()
     pair = made.train(row("pair", two_networks, networks=2))
     case = made.cohort.test[0]
-    both = [made.probabilities(net, case) for net in students(pair.networks)]
-    tested = made.ensemble(pair).networks["student"]
+    both = [made.probabilities(net, case) for net in pair.networks.students]
+    tested = made.ensemble(pair).networks.student
     found = made.probabilities(tested, case)
     assert torch.allclose(found, (both[0] + both[1]) / 2, atol=1e-5)
     assert not torch.allclose(both[0], both[1], atol=1e-3)
@@ -81,7 +83,7 @@ def test_frozen_networks_are_seen_and_never_change(tmp_path):
     guide = made.network(3).requires_grad_(False).eval()
     before = weights_hash(guide)
     done = made.train(row("guided", with_guide, frozen={"guide": guide}))
-    assert weights_hash(guide) == before and "guide" not in done.networks
+    assert weights_hash(guide) == before and "guide" not in done.networks.changing
     runs = len(list(tmp_path.iterdir()))
     other = made.network(4).requires_grad_(False).eval()
     made.train(row("guided", with_guide, frozen={"guide": other}))
@@ -104,7 +106,7 @@ def test_companions_are_cut_where_the_scan_is_cut(tmp_path):
         assert torch.equal(images[:, 1], 2 * images[:, 0])
         assert torch.equal(images[:, 2], -images[:, 0])
     plain = tiny_study().train(row("plain", two_networks, networks=2))
-    assert plain.networks.keys() == {"student", "student_2"}
+    assert plain.networks.changing.keys() == {"student", "student_2"}
 
 
 def test_companions_must_be_there_and_fit():
@@ -138,7 +140,7 @@ def test_any_module_can_be_pretrained_and_is_found_again(tmp_path):
     assert RAN.method == 5 and done.validation[-1] == (5, 0.5)
     again = made.pretrain("any", size_step, fresh_convolution(), validate=half, iterations=5)
     assert RAN.method == 5
-    assert weights_hash(again.networks["student"]) == weights_hash(done.networks["student"])
+    assert weights_hash(again.networks.student) == weights_hash(done.networks.student)
     made.pretrain("any", size_step, fresh_convolution(), iterations=6)
     assert RAN.method == 11
 
@@ -164,3 +166,14 @@ def test_a_network_is_known_by_its_weights_and_by_what_it_does_with_them():
         made.append(torch.nn.Sequential(kind(1, 1, 3)))
     first, other, same = map(weights_hash, made)
     assert first == same != other
+
+
+def test_networks_have_names_and_no_others():
+    one, two, guide = (torch.nn.Linear(1, 1) for _ in range(3))
+    networks = Networks((one, two), teacher=guide, frozen={"autoencoder": guide})
+    assert list(networks.changing) == ["student", "student_2", "teacher"]
+    assert list(networks.named) == ["student", "student_2", "teacher", "autoencoder"]
+    assert networks.student is one and networks.autoencoder is guide
+    with pytest.raises(AttributeError, match="no network 'autoencodr', only student"):
+        _ = networks.autoencodr
+    assert copy.deepcopy(networks).student is not one

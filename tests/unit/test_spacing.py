@@ -123,10 +123,10 @@ def test_methods_train_on_resampled_scans(folder, method):
     cohort = load_cohort(str(write_folder(folder, as_two_sizes)), 2)
     study = Study(cohort, settings_for("smoke", cohort), "smoke", 0, CPU)
     done = study.train(METHODS[method])
-    predicted = study.predict(done.networks["student"], cohort.test)
+    predicted = study.predict(done.networks.student, cohort.test)
     for case in cohort.test:
         assert predicted[case.case_id].shape == case.image.shape
-        probabilities = study.probabilities(done.networks["student"], case)
+        probabilities = study.probabilities(done.networks.student, case)
         label = probabilities.max(dim=0).indices.byte().numpy()
         np.testing.assert_array_equal(label, predicted[case.case_id])
 

@@ -96,7 +96,7 @@ def test_snapshots_show_the_first_unlabelled_scan():
         assert frame["label"].shape == frame["confidence"].shape == shape
         assert frame["label"].dtype == frame["confidence"].dtype == torch.uint8
         assert frame["confidence"].min() >= 255 // 4
-    final = made.predict(done.networks["teacher"], [made.snapshot_case])[made.snapshot_case.case_id]
+    final = made.predict(done.networks.teacher, [made.snapshot_case])[made.snapshot_case.case_id]
     assert np.array_equal(done.snapshots[-1]["label"].numpy(), final)
 
 
@@ -121,7 +121,7 @@ def test_a_perfect_prediction_would_be_scored_as_one(monkeypatch):
     monkeypatch.setattr(study, "predict_cohort", lambda *_, **__: truth)
     assert made.score(done)["dice"] == pytest.approx(1)
     truth |= {c.case_id: c.label for c in cohort().validation}
-    assert made.validate(done.networks["student"]) == pytest.approx(1)
+    assert made.validate(done.networks.student) == pytest.approx(1)
 
 
 def with_other_truths(original: Cohort) -> Cohort:
@@ -191,7 +191,7 @@ def test_three_dimensions_go_the_same_way():
         schedule=replace(tiny().settings.schedule, iterations=1),
     )
     done = train(made)
-    assert made.predict(done.networks["student"], cohort(3).test[:1])["subject_073"].shape == (
+    assert made.predict(done.networks.student, cohort(3).test[:1])["subject_073"].shape == (
         cohort(3).test[0].image.shape
     )
     assert len(done.validation) == 2

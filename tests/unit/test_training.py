@@ -9,13 +9,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from ssl_lib.inference import predict_probabilities
+from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import build_network
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.training import checkpoint
@@ -42,14 +42,14 @@ class Toy:
         return Batch(images, (images[:, 0] > 0).byte(), images.flip(2))
 
 
-def toy_networks(device: str = "cpu") -> dict[str, nn.Module]:
+def toy_networks(device: str = "cpu") -> Networks:
     torch.manual_seed(3)
     layers = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3)
     student = nn.Sequential(*layers, nn.Conv2d(8, 2, 1)).to(device)
-    return {"student": student, "teacher": make_teacher(student)}
+    return Networks((student,), make_teacher(student))
 
 
-def toy_step(networks: SimpleNamespace, batch: Batch, moment: Moment) -> StepOutput:
+def toy_step(networks: Networks, batch: Batch, moment: Moment) -> StepOutput:
     """Uses every source of chance: dropout, the moment's generator, and the teacher's own."""
     noise = torch.randn(
         batch.unlabelled.shape, generator=moment.generator, device=batch.unlabelled.device
@@ -82,13 +82,12 @@ def toy_fit(
         toy_networks(device),
         Toy(device),
         device=torch.device(device),
-        teachers={"teacher": "student"},
         **{"checkpoint_seconds": ALWAYS, **options, **more},
     )
 
 
 def ends(training: Training) -> dict[str, str]:
-    return {name: weights_hash(network) for name, network in training.networks.items()}
+    return {name: weights_hash(network) for name, network in training.networks.changing.items()}
 
 
 def mean_of(history: list[dict[str, float]], rows: slice) -> float:
@@ -276,7 +275,7 @@ def test_the_teacher_is_the_average_by_hand_and_gets_no_gradient():
         return toy_step(networks, batch, moment)
 
     done = toy_fit(step)
-    student, teacher = done.networks["student"], done.networks["teacher"]
+    student, teacher = done.networks.student, done.networks.teacher
     students.append([weight.detach().clone() for weight in student.parameters()])
     average = students[0]
     for weights in students[1:]:
@@ -290,19 +289,20 @@ def test_the_teacher_is_the_average_by_hand_and_gets_no_gradient():
 
 
 def test_every_network_that_is_no_teacher_is_trained():
-    networks = {**toy_networks(), "second": toy_networks()["student"]}
+    toy = toy_networks()
+    networks = Networks((toy.student, toy_networks().student), toy.teacher)
 
     def step(view, batch, moment):
         losses = [
             nn.functional.cross_entropy(net(batch.images), batch.labels.long())
-            for net in (view.student, view.second)
+            for net in view.students
         ]
         return StepOutput(dict(zip("ab", losses, strict=True)))
 
-    before = {name: weights_hash(network) for name, network in networks.items()}
+    before = {name: weights_hash(network) for name, network in networks.changing.items()}
     options = {"schedule": Schedule(3, 0.01), "seed": 0, "device": CPU}
-    done = fit(step, networks, Toy(), teachers={"teacher": "student"}, **options)
-    assert all(ends(done)[name] != before[name] for name in networks)
+    done = fit(step, networks, Toy(), **options)
+    assert all(ends(done)[name] != before[name] for name in before)
 
 
 def test_the_moment_tells_where_training_stands():
@@ -339,12 +339,13 @@ def test_the_optimiser_follows_the_schedule():
     """Plain gradient descent with rate r moves a weight by exactly r times a constant gradient."""
 
     def step(networks, batch, moment):
-        return StepOutput({"sum": networks.one.weight.sum() - networks.one.weight.detach().sum()})
+        weight = networks.student.weight
+        return StepOutput({"sum": weight.sum() - weight.detach().sum()})
 
     schedule = Schedule(1, 0.25, optimiser="sgd", weight_decay=0.0)
     network = nn.Linear(1, 1, bias=False)
     before = network.weight.item()
-    fit(step, {"one": network}, Toy(), schedule=schedule, seed=0, device=CPU)
+    fit(step, Networks((network,)), Toy(), schedule=schedule, seed=0, device=CPU)
     assert network.weight.item() == pytest.approx(before - 0.25)
 
 
@@ -352,7 +353,7 @@ def test_unknown_optimiser_and_decay_are_refused():
     with pytest.raises(InputError, match="unknown decay 'linear'"):
         Schedule(10, 0.1, decay="linear").rate(0)
     with pytest.raises(InputError, match="unknown optimiser 'adam'"):
-        Schedule(10, 0.1, optimiser="adam").build(toy_networks())
+        Schedule(10, 0.1, optimiser="adam").build(toy_networks().students)
 
 
 @pytest.mark.parametrize(("times", "iterations"), [(1, 7), (3, 7), (6, 100), (20, 20), (9, 4)])
@@ -388,23 +389,22 @@ def test_momentum_that_is_kept_makes_two_stages_one(tmp_path):
             return super().at(iteration + 3)
 
     def stage(networks, batches, iterations, **more):
-        networks = {"student": networks["student"]}
         part = Schedule(iterations, 0.05, optimiser="sgd", decay="none")
         return fit(plain_step, networks, batches, schedule=part, seed=5, device=CPU, **more)
 
     whole = fit(
-        plain_step, {"student": plain_network()}, Toy(), schedule=schedule, seed=5, device=CPU
+        plain_step, Networks((plain_network(),)), Toy(), schedule=schedule, seed=5, device=CPU
     )
     weights = {}
     for kept in (True, False):
-        networks = {"student": plain_network()}
+        networks = Networks((plain_network(),))
         store = tmp_path / str(kept)
         first = stage(networks, Toy(), 3, keep_momentum=kept, store=store)
-        again = stage({"student": plain_network()}, Toy(), 3, keep_momentum=kept, store=store)
+        again = stage(Networks((plain_network(),)), Toy(), 3, keep_momentum=kept, store=store)
         assert bool(first.optimiser) == bool(again.optimiser) == kept
         second = stage(again.networks, Later(), 3, momentum=again.optimiser)
-        weights[kept] = weights_hash(second.networks["student"])
-    assert weights[True] == weights_hash(whole.networks["student"]) != weights[False]
+        weights[kept] = weights_hash(second.networks.student)
+    assert weights[True] == weights_hash(whole.networks.student) != weights[False]
 
 
 def plain_network() -> nn.Module:
@@ -412,7 +412,7 @@ def plain_network() -> nn.Module:
     return nn.Conv2d(1, 2, 3, padding=1)
 
 
-def plain_step(networks: SimpleNamespace, batch: Batch, moment: Moment) -> StepOutput:
+def plain_step(networks: Networks, batch: Batch, moment: Moment) -> StepOutput:
     logits = networks.student(batch.images)
     return StepOutput({"supervised": nn.functional.cross_entropy(logits, batch.labels.long())})
 
@@ -428,7 +428,9 @@ def test_a_teacher_that_warms_up_copies_the_student_first():
     assert [schedule.averaging(i) for i in (0, 1, 3)] == [0, 0.5, 0.75]
     assert schedule.averaging(500) == 0.99 and Schedule(9, 0.1).averaging(0) == 0.97
     done = toy_fit(iterations=1, schedule=Schedule(1, 0.02, teacher_warm_up=True))
-    pairs = zip(*(done.networks[n].parameters() for n in ("student", "teacher")), strict=True)
+    pairs = zip(
+        *(net.parameters() for net in (done.networks.student, done.networks.teacher)), strict=True
+    )
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -437,5 +439,5 @@ def test_a_teacher_may_average_statistics_too():
     for buffers in (False, True):
         schedule = Schedule(4, 0.02, teacher_decay=0.5, teacher_buffers=buffers)
         done = toy_fit(iterations=4, schedule=schedule)
-        found[buffers] = done.networks["teacher"][1].running_mean.clone()
+        found[buffers] = done.networks.teacher[1].running_mean.clone()
     assert not torch.equal(found[True], found[False])
