@@ -29,6 +29,7 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
 )
+from ssl_lib.utils.words import percent
 
 Picture = Float[np.ndarray, "row column"]
 LabelPicture = UInt8[np.ndarray, "row column"]
@@ -139,7 +140,7 @@ def most_uncertain(
     bare(right)
     right.set_title(f"{share:g} % most uncertain")
     found = errors_found(score, wrong, share)
-    right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
+    right.set_xlabel(f"{kind}: {percent(found)} of errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, uncertain")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}
