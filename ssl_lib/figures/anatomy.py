@@ -131,7 +131,7 @@ def most_uncertain(
     """
     chosen = _highest(score, share)
     verdict = np.where(wrong, np.where(chosen, 1, 2), np.where(chosen, 3, 0))
-    figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.8, FRAME)
+    figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.95, FRAME)
     left, right = figure.subplots(1, 2)
     draw_errors(left, wrong)
     left.set_title("true errors")
@@ -140,7 +140,7 @@ def most_uncertain(
     bare(right)
     right.set_title(f"{share:g} % most uncertain")
     found = errors_found(score, wrong, share)
-    right.set_xlabel(f"{kind}: {percent(found)} of errors found", fontsize=8.5)
+    right.set_xlabel(f"{kind}:\n{percent(found)} of errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, uncertain")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}

@@ -84,7 +84,7 @@ def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:
 def test_the_most_uncertain_voxels_are_counted_against_the_errors(score, sign, found) -> None:
     wrong = score > np.quantile(score, 0.95)
     figure = most_uncertain(sign * score, wrong, 8, "U")
-    assert figure.axes[1].get_xlabel() == f"U: {found} of errors found"
+    assert figure.axes[1].get_xlabel() == f"U:\n{found} of errors found"
     verdict = figure.axes[1].images[0].get_array()
     assert ((verdict == 1) | (verdict == 3)).sum() == round(0.08 * score.size)
 
