@@ -536,7 +536,7 @@ def half_life(decay):
 
 # %% tags=["exercise"]
 check(
-    "How long is its memory",
+    "How long is its memory?",
     half_life,
     [
         ("decay 0.5: one update", lambda f: abs(f(0.5) - 1) < 1e-9),

@@ -614,10 +614,12 @@ small = {
     latent: train_autoencoder(study, new_autoencoder(study, latent), share=0.5)[0]
     for latent in (2, 8, 64)
 }
+lines = []
 for latent, network in small.items():
-    report = repair_report(study, network, validation_maps)
-    print(f"{latent:>2} numbers: clean validation maps return at Dice {report['clean']:.3f},")
-    print(f"    damaged ones ({report['damaged']:.3f}) at {report['repaired']:.3f}")
+    dice = repair_report(study, network, validation_maps)
+    lines.append((latent, *(f"{dice[state]:.3f}" for state in STATES)))
+heads = ("Numbers in the code", "damaged", "repaired", "clean, redrawn")
+plain_table(heads, lines, "Dice of validation label maps to the truth.")
 
 
 # %% tags=["figure"]
@@ -672,7 +674,7 @@ check(
 #
 # **The claim.** Feed the teacher's prediction $p$ to the frozen autoencoder. The projection
 # $\hat{p}$ is meant to be a plausible map close to it (clean maps come back changed, too: the
-# report above says by how much); the distance is the uncertainty, one pass instead of eight:
+# table above says by how much); the distance is the uncertainty, one pass instead of eight:
 #
 # $$U_v = \sum_c \left( \hat{p}_{cv} - p_{cv} \right)^2$$
 #
@@ -1306,7 +1308,7 @@ ask(
     "After how many updates does the autoencoder take most weight from the predicted organ?",
     options=tuple(map(str, on_organ)),
     answer=str(worst),
-    because=f"updates: a voxel of organ counts {on_organ[worst]:.3f} of an average voxel there.",
+    because=f"A voxel of organ counts {on_organ[worst]:.3f} of an average voxel then.",
 )
 
 # %% tags=["figure"]

@@ -251,7 +251,7 @@ def component_tree(levels, kind="max", touching="corners"):
 
 
 # %% [markdown]
-# **A toy for pencil and paper.** Nine pixels: 0 3 1 4 0 2 5 6 0. Start with the highest and let the
+# **A toy for pencil and paper.** Nine pixels: 0 3 1 4 0 2 5 6 0. Start with the highest and let the
 # water fall. You should find seven islands; here are their levels and their pixels.
 
 # %% tags=["golden", "nbval-check-output"]
@@ -264,7 +264,7 @@ for node in range(tree.num_leaves(), tree.num_vertices()):
 # %% [markdown]
 # **Task 1. Predict a number.** (Tasks stand where they belong. Where code is asked for, replace the
 # body and run both cells: the check says what is right and gives hints; a solution is folded below
-# it.) Five pixels: 1 3 2 3 1. Flood them and let the water fall.
+# it.) Five pixels: 1 3 2 3 1. Flood them and let the water fall.
 
 # %% tags=["predict"]
 ask(
@@ -771,7 +771,7 @@ def shares(gate):
 
 # %% tags=["exercise"]
 check(
-    "Who sees what, how often",
+    "Who sees what, how often?",
     shares,
     [
         ("all scans", lambda f: tuple(f(1.0)) == (1.0, 0.0, 0.0)),
@@ -1288,8 +1288,8 @@ def gained(words):
 
 
 POINTS = {
-    "the filters, one network": "The filters add to cross pseudo supervision",
-    "the area step": "The area step, which the abstract does not mention, adds",
+    "the filters, one network": "Filters, added to cross pseudo supervision",
+    "the area step": "The area step, which the abstract does not mention",
     "two filters instead of one": "*Different* filters, against one for both networks",
     "filters instead of blurs": "Structure, against another loss of detail",
     "averaging two strong baselines": "Averaging two networks that saw no unlabelled scan",
@@ -1297,7 +1297,7 @@ POINTS = {
 overlapping = changes["the filters"]
 told = f", {verdict(overlapping).lower()}" * (PROFILE != "smoke")
 points = [f"- {point}: {gained(words)}." for words, point in POINTS.items()]
-points += [f"- The overlap of mistakes, by the filters: {interval_text(overlapping, '+')}{told}."]
+points += [f"- Overlap of mistakes, filters minus none: {interval_text(overlapping, '+')}{told}."]
 Markdown("\n".join(points))
 
 # %% [markdown]

@@ -286,7 +286,7 @@ def my_errors(a, b):
 # %% tags=["exercise"]
 hard = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
 check(
-    "Paired or not",
+    "Paired or not?",
     my_errors,
     [
         ("paired, a constant gain is certain", lambda f: f(hard + 0.02, hard)[0] < 1e-9),

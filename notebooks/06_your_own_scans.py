@@ -303,7 +303,7 @@ def reflects(first, second):
 upright = np.diag([2.0, 3.0, 4.0, 1.0])
 rotated = upright[:, [1, 0, 2, 3]] @ np.diag([-1.0, 1, 1, 1])
 check(
-    "Mirrored or not",
+    "Mirrored or not?",
     reflects,
     [
         ("the same affine", lambda f: not f(upright, upright)),
