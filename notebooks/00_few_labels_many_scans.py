@@ -526,7 +526,7 @@ interactive.moving_average(noisy, trend, settings.schedule, alt=ALT_AVERAGE)
 # it (the rule of some published codes) the first update copies the student. When does that help?
 
 # %% [markdown]
-# **Task 4. How long is its memory.** After how many updates does a weight's old value count half in
+# **Task 4. How long is its memory?** After how many updates does a weight's old value count half in
 # the teacher? Write `half_life(decay)`. Predict the number for 0.97 first.
 
 
@@ -537,7 +537,7 @@ def half_life(decay):
 
 # %% tags=["exercise"]
 check(
-    "How long is its memory",
+    "How long is its memory?",
     half_life,
     [
         ("decay 0.5: one update", lambda f: abs(f(0.5) - 1) < 1e-9),
@@ -990,7 +990,7 @@ gain_table(PAIRS, stored_results())
 # scale, on a GPU, without test selection.
 
 # %% [markdown]
-# **Task 7.** Judge a table. A paper reports 0.85 for its method with four labels, 0.75 for
+# **Task 7. Judge a table.** A paper reports 0.85 for its method with four labels, 0.75 for
 # "supervised with four labels", and 0.88 with all.
 
 # %% tags=["predict"]

@@ -109,6 +109,7 @@ from ssl_lib.notebook.tables import (
     row_table,
 )
 from ssl_lib.models.teacher import make_teacher
+from ssl_lib.utils.words import counted, signed
 
 NOTEBOOK = "01_bidirectional_copy_paste"
 
@@ -671,7 +672,7 @@ parts = two_region_loss(torch.zeros(1, 2, 4), truth, opinion, halves, (1.0, 0.5)
 print("true {:.3f}, pseudo-labelled {:.3f}".format(*parts))
 
 # %% [markdown]
-# **Task 4.** Predict a number. Each region's loss is a mean over its own voxels, and pseudo-labels
+# **Task 4. Predict a number.** Each region's loss is a mean over its own voxels, and pseudo-labels
 # count $\alpha = 0.5$. Let the box, with pseudo-labels in it, shrink to a tenth of the patch.
 
 # %% tags=["predict"]
@@ -806,11 +807,11 @@ def pretraining_step(
 
 
 # %% [markdown]
-# The released code's appearance is weak: quarter turns and flips of the scan, before the patch is
-# cut, and not one grey level changed or standardised. (That is the settings' `geometry`
-# "published"; our own rotates, scales and shifts the patch and standardises it.)
-# Then the *strong baseline* would have
-# the better augmentation, and a comparison would say nothing about pasting. On validation scans of
+# The released code's appearance is weak: quarter turns and flips (on ACDC small rotations, too) of
+# the scan, before the patch is cut, and not one grey level changed or standardised. (That is the
+# settings' `geometry` "published"; our own rotates, scales and shifts the patch and standardises
+# it.) With that appearance the *strong baseline* would have the better augmentation, and a
+# comparison would say nothing about pasting. On validation scans of
 # the phantom, with an earlier network and a longer schedule, strong won on both seeds (with halved
 # batches on one). It is our default; `strong=False` in the geometry "published" is the released
 # code's.
@@ -1151,7 +1152,8 @@ AGAINST = {"better": "agrees with", "worse": "contradicts"}
 for (data, profile, count, _), gap in pasting.items():
     if data == "acdc" and count == 3:
         says = AGAINST.get(practical_verdict(gap, MARGINS["dice"]), "does not repeat")
-        print(f"ACDC, 3 patients, {profile}: {gap.mean:+.3f}; this {says} the users' report.")
+        where = f"ACDC, 3 patients, {profile}, {counted(gap.n_seeds, 'seed')}"
+        print(f"{where}: {signed(gap.mean)}; this {says} the users' report.")
 
 # %% [markdown]
 # **Where pasting gains nothing, why?** Our reading, which no row here isolates: the ablation is a
@@ -1197,7 +1199,8 @@ for words, curve in curves.items():
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
-# Reported Dice in %, V-Net or U-Net, from the paper and from tables that re-type it:
+# Reported Dice in %, V-Net or U-Net. The article could not be read here: these numbers are quoted
+# from others or from memory, so look them up before you cite them.
 #
 # | data | labelled | BCP, reported | best before it, reported |
 # |---|---|---|---|

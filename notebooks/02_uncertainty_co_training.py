@@ -426,7 +426,7 @@ def view_network(study, member, *, views, **options):
 
 
 # %% [markdown]
-# **Task 2.** A planted error. A colleague turns predictions back with the *same* order of axes
+# **Task 2. A planted error.** A colleague turns predictions back with the *same* order of axes
 # instead of its inverse. His tests with an exchange of two axes pass.
 
 # %% tags=["predict"]
@@ -1325,7 +1325,7 @@ print(answer_in_words())
 print("`make reports DATASET=hippocampus PROFILE=gpu` asks again: six views, a longer schedule.")
 
 # %% [markdown]
-# **Task 6.** Judge a table. Three networks, co-trained on unlabelled scans and averaged, reach
+# **Task 6. Judge a table.** Three networks, co-trained on unlabelled scans and averaged, reach
 # 0.79; one network with labels only reaches 0.67.
 
 # %% tags=["predict"]

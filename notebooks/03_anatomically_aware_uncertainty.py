@@ -119,6 +119,7 @@ from ssl_lib.notebook.tables import (
     plain_table,
     row_table,
 )
+from ssl_lib.utils.words import percent
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
 
@@ -143,7 +144,7 @@ def stored_results():
 # Two maps of uncertainty: *U*, the distance to the nearest plausible anatomy, and the *entropy* of
 # dropout passes, the network's own hesitation. A map is good if wrong voxels get more of it than
 # right ones. The area under the ROC curve (AUROC) is the chance that a wrong voxel gets more than a
-# right one: 0.5 is a coin, 1 is perfect.
+# right one: 0.5 is chance, 1 is perfect.
 
 
 # %%
@@ -420,9 +421,9 @@ ALT_DAMAGED = "Swaps fray the borders: the deeper they go, the less of the shape
 show(figure, alt=ALT_DAMAGED)
 
 # %% [markdown]
-# **Task 1.** (Tasks are as in notebook 00: replace the body, run both cells; a solution is folded
-# below.) Predict a number. A square of $3 \times 3$ voxels is opened by one voxel: eroded, then
-# dilated again with the same neighbours.
+# **Task 1. Predict a number.** (Tasks are as in notebook 00: where code is asked for, replace the
+# body and run both cells; a solution is folded below.) A square of $3 \times 3$ voxels is opened by
+# one voxel: eroded, then dilated again with the same neighbours.
 
 # %% tags=["predict"]
 ask(
@@ -613,10 +614,12 @@ small = {
     latent: train_autoencoder(study, new_autoencoder(study, latent), share=0.5)[0]
     for latent in (2, 8, 64)
 }
+lines = []
 for latent, network in small.items():
-    report = repair_report(study, network, validation_maps)
-    print(f"{latent:>2} numbers: clean validation maps return at Dice {report['clean']:.3f},")
-    print(f"    damaged ones ({report['damaged']:.3f}) at {report['repaired']:.3f}")
+    dice = repair_report(study, network, validation_maps)
+    lines.append((latent, *(f"{dice[state]:.3f}" for state in STATES)))
+heads = ("Numbers in the code", "damaged", "repaired", "clean, redrawn")
+plain_table(heads, lines, "Dice of validation label maps to the truth.")
 
 
 # %% tags=["figure"]
@@ -671,7 +674,7 @@ check(
 #
 # **The claim.** Feed the teacher's prediction $p$ to the frozen autoencoder. The projection
 # $\hat{p}$ is meant to be a plausible map close to it (clean maps come back changed, too: the
-# report above says by how much); the distance is the uncertainty, one pass instead of eight:
+# table above says by how much); the distance is the uncertainty, one pass instead of eight:
 #
 # $$U_v = \sum_c \left( \hat{p}_{cv} - p_{cv} \right)^2$$
 #
@@ -780,7 +783,7 @@ show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
 # **Paint a defect yourself.** The autoencoder runs in the page and repairs what you paint. *Hole*
-# and *Blob* put in what training never showed; *Corrupt* damages the map as training did. Three
+# and *Blob* put in what training never showed; *Corrupt* damages the map as training did. Four
 # things to try:
 #
 # - Paint background in the middle of a structure, then on its border. Where does U stop minding?
@@ -999,7 +1002,7 @@ show(figures.auroc_chart(intervals), alt=ALT_AUROC)
 here = {name: errors_found(scores[name], wrong, 4) for name in MEASURES}
 everywhere = {name: found.mean for name, found in intervals["ordinary errors"].items()}
 print("Errors in the 4 % most uncertain voxels of the slice above:", end=" ")
-print(", ".join(f"{name} {share:.0%}" for name, share in here.items()) + ".")
+print(", ".join(f"{name} {percent(share)}" for name, share in here.items()) + ".")
 print("AUROC of ordinary errors over all test scans:", end=" ")
 print(", ".join(f"{name} {area:.3f}" for name, area in everywhere.items()) + ".")
 
@@ -1054,8 +1057,8 @@ check(
 # The mean teacher's consistency (notebook 00) becomes a weighted mean, with the weight falling as
 # uncertainty rises:
 #
-# $$w_v = e^{-\gamma U_v} \qquad
-# L_\mathrm{cons} = \frac{\sum_v w_v \left\| p_v - p'_v \right\|^2}{C \sum_v w_v}$$
+# $$w_v = e^{-\gamma U_v}$$
+# $$L_\mathrm{cons} = \frac{\sum_v w_v \left\| p_v - p'_v \right\|^2}{C \sum_v w_v}$$
 #
 # Only differences of U count: a constant added to U cancels. With $\gamma = 0$ this *is* the mean
 # teacher, bit for bit; a test holds losses and gradients to it. ($C$ is the mean teacher's; the
@@ -1075,11 +1078,11 @@ def trust(uncertainty, gamma):
 # hand: $0.25\, e^{-\gamma} / (1 + e^{-\gamma})$.
 
 # %% tags=["golden", "nbval-check-output"]
-student = torch.tensor([[[99.0, 0.0], [-99.0, 0.0]]])
-teacher = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+logits = torch.tensor([[[99.0, 0.0], [-99.0, 0.0]]])  # of the student
+taught = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])  # the teacher's probabilities
 for gamma in (0, 1, 5):
     weight = trust(torch.tensor([[[0.0, 1.0]]]), gamma)
-    print(f"gamma {gamma}: {weighted_consistency(student, teacher, weight):.4f}")
+    print(f"gamma {gamma}: {weighted_consistency(logits, taught, weight):.4f}")
 
 # %% [markdown]
 # **Try it.** The released $\gamma$ is 1. Do you see a difference between right and wrong voxels
@@ -1097,7 +1100,7 @@ def weigh(gamma):
 explore(
     weigh,
     wanted_bytes=70_000,
-    alt=lambda gamma: f"Weights of the consistency for gamma {gamma:g}, beside the true errors.",
+    alt=lambda gamma: f"Weights of the consistency for γ = {gamma:g}, beside the true errors.",
     gamma=Slider("γ", (0, 1, 2, 5, 10, 20), 5, live=range(21)),
 )
 
@@ -1132,7 +1135,7 @@ check(
 # </details>
 
 # %% [markdown]
-# **Task 5.** A planted error. Somebody forgets to stop the gradient: U is computed from the
+# **Task 5. A planted error.** Somebody forgets to stop the gradient: U is computed from the
 # *student's* answer, and the weight $e^{-\gamma U}$ is part of what is differentiated.
 
 # %% tags=["predict"]
@@ -1238,7 +1241,10 @@ SEEDS = list(next(iter(tried.values()), {}))
 HEADS = ("tried", *(f"seed {seed}" for seed in SEEDS))
 
 # %% tags=["results"]
-lines = [(name, *(f"{dice[seed]:.3f}" for seed in SEEDS)) for name, dice in tried.items()]
+lines = [
+    (name.replace("gamma ", "γ = "), *(f"{dice[seed]:.3f}" for seed in SEEDS))
+    for name, dice in tried.items()
+]
 WHICH = "Validation Dice of earlier trials: γ is how strongly U lowers a weight."
 plain_table(HEADS, lines, WHICH) if tried else ""
 
@@ -1250,10 +1256,7 @@ plain_table(HEADS, lines, WHICH) if tried else ""
 
 # %% tags=["widget"]
 followed = study.snapshot_case
-ALT_SNAPSHOTS = (
-    "The pseudo-label of one scan over training, by the mean teacher (alone in the stored picture) "
-    "and by AAU."
-)
+ALT_SNAPSHOTS = "The pseudo-label of one scan over training, by the mean teacher and by AAU."
 watched = {name: trainings[name].snapshots for name in ("mean_teacher", "aau")}
 if followed.case_id in cohort.sealed:
     hidden_truth = cohort.sealed.open(followed.case_id, "teaching picture")
@@ -1305,7 +1308,7 @@ ask(
     "After how many updates does the autoencoder take most weight from the predicted organ?",
     options=tuple(map(str, on_organ)),
     answer=str(worst),
-    because=f"updates: a voxel of organ counts {on_organ[worst]:.3f} of an average voxel there.",
+    because=f"A voxel of organ counts {on_organ[worst]:.3f} of an average voxel then.",
 )
 
 # %% tags=["figure"]
@@ -1341,8 +1344,8 @@ plain_table(heads, lines, caption)
 # ## What does a step cost?
 #
 # Measured apart, in one run with interleaved repeats (`benchmarks/uncertainty_step.py`), relative
-# to a mean-teacher step. (The seconds in the table below also hold the warm-up, the same for all,
-# so that rows differ less there.)
+# to a mean-teacher step. (The seconds in the table below are a rough guide: they also hold the
+# warm-up, the same for all, and rows ran beside different other work.)
 
 # %% tags=["figure"]
 cost_file = Path("benchmarks/results/uncertainty_step.json")
@@ -1425,8 +1428,8 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
 #
-# LA 2018, V-Net, MICCAI 2022 version, Dice in %, mean ± standard deviation; the rows of AAU and
-# UA-MT are printed on the authors' poster, the others were measured on its bars:
+# LA 2018, V-Net, MICCAI 2022 version, Dice in %, mean ± standard deviation; AAU, and UA-MT with 8
+# labels, are printed on the authors' poster, the other numbers were measured on its bars:
 #
 # | method | 8 of 80 labelled | 16 of 80 labelled |
 # |---|---|---|

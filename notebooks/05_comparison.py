@@ -271,7 +271,7 @@ if results:
 # says "better on average".
 
 # %% [markdown]
-# **Task 1. Paired or not.** (Tasks stand where they belong. Where code is asked for, replace the
+# **Task 1. Paired or not?** (Tasks stand where they belong. Where code is asked for, replace the
 # body and run both cells: the check says what is right and gives hints; a solution is folded below
 # it.) Write `my_errors(a, b)`: the standard error of the mean difference, once over scan-wise
 # differences, once as if the two rows were measured on different scans (root of the sum of squared
@@ -286,7 +286,7 @@ def my_errors(a, b):
 # %% tags=["exercise"]
 hard = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
 check(
-    "Paired or not",
+    "Paired or not?",
     my_errors,
     [
         ("paired, a constant gain is certain", lambda f: f(hard + 0.02, hard)[0] < 1e-9),
@@ -405,7 +405,7 @@ if comparable:
     )
 
 # %% [markdown]
-# **Task 3.** Judge an interval. A method against the strong baseline: +0.005 Dice, 95 % interval
+# **Task 3. Judge an interval.** A method against the strong baseline: +0.005 Dice, 95 % interval
 # from +0.002 to +0.008. The margin is 0.01.
 
 # %% tags=["predict"]
@@ -583,7 +583,7 @@ for looks in (1, 2, 10, 20):
     print(f"looks {looks:2d}, mean of the best: {wobble[:, :looks].max(axis=1).mean():.3f}")
 
 # %% [markdown]
-# **Task 4.** Predict a number. Another method stands still at 0.70; its looks wobble with standard
+# **Task 4. Predict a number.** Another method stands still at 0.70; its looks wobble with standard
 # deviation 0.02, independently.
 
 # %% tags=["predict"]

@@ -289,7 +289,7 @@ show(figures.folder_overview(fingerprint), alt=ALT_FOLDER)
 # without its name.
 
 # %% [markdown]
-# **Task 2. Mirrored or not.** A reflection changes the sign of the determinant of the upper left
+# **Task 2. Mirrored or not?** A reflection changes the sign of the determinant of the upper left
 # three rows and columns; a rotation does not. Write `reflects(first, second)`: true if one of two
 # affines mirrors and the other does not.
 
@@ -303,7 +303,7 @@ def reflects(first, second):
 upright = np.diag([2.0, 3.0, 4.0, 1.0])
 rotated = upright[:, [1, 0, 2, 3]] @ np.diag([-1.0, 1, 1, 1])
 check(
-    "Mirrored or not",
+    "Mirrored or not?",
     reflects,
     [
         ("the same affine", lambda f: not f(upright, upright)),
@@ -571,7 +571,7 @@ if FOLDS:
     print("Networks of two folds share scans: their scores are less independent than they look.")
 
 # %% [markdown]
-# **Task 5.** Judge a table. Three test scans; a method beats the strong baseline on all three, by
+# **Task 5. Judge a table.** Three test scans; a method beats the strong baseline on all three, by
 # 0.02 Dice each.
 
 # %% tags=["predict"]

@@ -198,9 +198,9 @@ for number, name in enumerate(NAMES, start=1):
 # Warm-ups of the same length, same updates, same seed. Trainings done before are found by their
 # content: a changed line is another content, so no exhibit is ever mistaken for the sound one.
 #
-# **Task 1.** (Tasks stand where they belong. Where code is asked for, replace the body and run both
-# cells: the check says what is right and gives hints; a solution is folded below it.) Predict. Nine
-# defects, the same network and the same updates.
+# **Task 1. Predict a number.** (Tasks stand where they belong. Where code is asked for, replace the
+# body and run both cells: the check says what is right and gives hints; a solution is folded below
+# it.) Nine defects, the same network and the same updates.
 
 # %% tags=["predict"]
 ask(
@@ -243,13 +243,13 @@ result = study.save(NOTEBOOK, DATASET, trainings, RESULTS_DIR)
 # - **supervised**, **consistency**: losses, mean over the last tenth;
 # - **gain**: validation Dice at the end minus at the end of the warm-up;
 # - **snapshots**: voxels of the pseudo-label that still change in the second stage, in per mille
-#   from one look to the next;
+#   from one snapshot to the next;
 # - **apart**: distance of teacher and student, relative to the length of the student's weights.
 
 
 # %%
 def snapshot_change(training):
-    """Mean share of voxels that differ between neighbouring looks of the second stage."""
+    """Mean share of voxels that differ between neighbouring snapshots of the second stage."""
     later = [
         frame["label"] for frame in training.snapshots if frame["iteration"] > settings.warm_up
     ]
@@ -326,8 +326,8 @@ matching(EXHIBITS, trainings, scans, numbers, stage=settings.warm_up, alt=ALT_GA
 HTML(answers())
 
 # %% [markdown]
-# **Task 2.** Judge a curve. An exhibit's validation Dice lies *above* that of the sound training,
-# from the first look on.
+# **Task 2. Judge a curve.** An exhibit's validation Dice lies *above* that of the sound training,
+# from its first point on.
 
 # %% tags=["predict"]
 ask(
@@ -339,7 +339,7 @@ ask(
     ),
     answer="A leak of labels",
     because=(
-        "From the first look on the exhibit has what the sound training has not. Count the "
+        "From the first point on the exhibit has what the sound training has not. Count the "
         "labels before you write a paper."
     ),
 )
@@ -542,15 +542,16 @@ for letter, exhibit in EXHIBITS.items():
     subjects[letter] = Subject(exhibit.method(), exhibit.study(study), N_LABELLED)
 
 # %% tags=["results"]
-lines = [
-    (name, *("·" if test(subject) else "X" for subject in subjects.values()))
-    for name, test in TESTS.items()
-]
-plain_table(("Test", *subjects), lines, "· a test that passes, X one that fails")
+lines = []
+for name, test in TESTS.items():
+    passed = {letter: bool(test(subject)) for letter, subject in subjects.items()}
+    parts = (" ".join(x for x in passed if passed[x] == good) or "none" for good in (False, True))
+    lines.append((name, *parts))
+plain_table(("Test", "fails for", "passes for"), lines)
 
 # %% [markdown]
-# A dot is a test that passes, an X one that fails. Read it along the diagonal: the sound training
-# passes all nine, and each exhibit fails the one test that names its defect and no other. A score
+# The sound training passes all nine, and each exhibit fails the one test that names its defect and
+# no other. A score
 # says *that* something is wrong, if it says anything; a property says *what*. The test suite of
 # this repository holds such properties for its methods, and a list of defects that are
 # switched on, one by one, to see that some test notices (`tests/methods/test_defects.py`).
@@ -612,7 +613,7 @@ check(
 #   test. One showed a test that was too weak, since fixed; the other turned out to be no defect.
 
 # %% [markdown]
-# **Task 5.** A test that cannot fail is worse than none.
+# **Task 5. Choose a test.** A test that cannot fail is worse than none.
 
 # %% tags=["predict"]
 ask(

@@ -278,8 +278,8 @@ def on_host(tensor, sample=0):
 # | $L_{sup}$ | number | the strong baseline's loss |
 # | $L_{seg}(p, y; w)$ | number | half cross-entropy, half Dice; voxel $v$ counts $w_v$ |
 #
-# $$\hat{y}_v = \arg\max_k q_{k,v} \qquad c_v = \max_k q_{k,v} \qquad
-# L = L_{sup} + r(t) \, L_{seg}(p, \text{largest}(\hat{y}))$$
+# $$\hat{y}_v = \arg\max_k q_{k,v} \qquad c_v = \max_k q_{k,v}$$
+# $$L = L_{sup} + r(t) \, L_{seg}(p, \text{largest}(\hat{y}))$$
 #
 # Labels and weights get the same boxes as the view; the formulas leave that out.
 
@@ -386,8 +386,8 @@ check(
 # below a threshold that follows the mean confidence of the batch, and count borders once more,
 # because most errors lie there:
 #
-# $$T = \mathrm{clip}\left( \frac{\tau}{1 + e^{-s (\bar{c} - 1/2)}}, \, 0.3, \, 0.8 \right)
-# \qquad w_v = c_v^{\gamma} \, [c_v > T]$$
+# $$T = \mathrm{clip}\left( \frac{\tau}{1 + e^{-s (\bar{c} - 1/2)}}, \, 0.3, \, 0.8 \right)$$
+# $$w_v = c_v^{\gamma} \, [c_v > T]$$
 # $$L_u = L_{seg}(p, \hat{y}; w) + b \, \mathrm{CE}(p, \hat{y}; w \cdot B)$$
 #
 # with $\bar{c}$ the mean confidence of the batch, $B_v = 1$ where a neighbour of $v$ has another
@@ -468,7 +468,7 @@ if revealed:
     explore(
         trusted,
         wanted_bytes=100_000,
-        alt=lambda threshold, power: f"Weights with threshold {threshold} and power {power}.",
+        alt=lambda threshold, power: f"Weights with threshold {threshold:g} and power {power:g}.",
         threshold=Slider(
             "threshold", (0.3, 0.5, 0.7, 0.8, 0.95), 0.8, live=[k / 100 for k in range(100)]
         ),
@@ -531,7 +531,8 @@ check(
 # change that no augmentation can make. Only voxels with a confidence of at least 0.95 count:
 #
 # $$L_u = \tfrac{1}{2} L_{seg}\big((p^1, p^2), (\hat{y}^1, \hat{y}^2); (w^1, w^2)\big)
-# + \tfrac{1}{2} L_{seg}(p^{fp}, \hat{y}; w) \qquad w_v = [c_v \ge 0.95]$$
+# + \tfrac{1}{2} L_{seg}(p^{fp}, \hat{y}; w)$$
+# $$w_v = [c_v \ge 0.95]$$
 #
 # $p^1$ and $p^2$ are the student's probabilities on two harder views, judged as one batch;
 # $\hat{y}^i$ and $w^i$ carry the boxes of view $i$; $p^{fp}$ is predicted from perturbed features.
@@ -745,7 +746,8 @@ def tracoco_step(networks, batch, moment, *, alpha=0.1, beta=0.01, confident=0.6
 
 # %% [markdown]
 # Indices instead of slices: a place that is drawn on the device stays there, and nothing waits for
-# it. An axis of 8 voxels is not translated. **A toy.** Six voxels, crops of four.
+# it. The sides of a crop are multiples of what the network can divide, so an axis of only 8 voxels
+# is shown whole. **A toy.** Six voxels, crops of four.
 
 # %% tags=["golden", "nbval-check-output"]
 line = torch.arange(6.0).view(1, 1, 6)
@@ -826,8 +828,8 @@ check(
 # pseudo-labels: of patch $i$, $\ell_i$ is the cross-entropy to its hard pseudo-label, $d_i$ the
 # squared distance to the teacher's probabilities, and
 #
-# $$d_i = \frac{\lambda}{|V|} \sum_{v \in V} \sum_k (p_{k,v} - q_{k,v})^2 \qquad
-# w_i = \frac{e^{\eta (\ell_i - d_i)}}{1 + e^{\eta (\ell_i - d_i)}}$$
+# $$d_i = \frac{\lambda}{|V|} \sum_{v \in V} \sum_k (p_{k,v} - q_{k,v})^2$$
+# $$w_i = \frac{e^{\eta (\ell_i - d_i)}}{1 + e^{\eta (\ell_i - d_i)}}$$
 # $$L_u = \tfrac{1}{2} L_{Dice} + \frac{1}{2 n} \sum_i \left( w_i \ell_i + (1 - w_i) d_i \right)$$
 #
 # with $\lambda = 2$ and $\eta = 8$. No gradient runs through $w$. The larger loss gets the larger
@@ -925,8 +927,8 @@ check(
 # Hard labels change two things at once: the target, and the loss that asks for it. **Soft labels**
 # change the loss alone: cross-entropy and Dice, as for labels, to the teacher's *probabilities*:
 #
-# $$L_u = \tfrac{1}{2} \left( -\frac{1}{|V|} \sum_{v, k} q_{k,v} \log p_{k,v} \right)
-# + \tfrac{1}{2} \, \frac{1}{K} \sum_k \left( 1 - \frac{2 \sum_v p_{k,v} q_{k,v}}
+# $$L_u = \tfrac{1}{2} (H + D) \qquad H = -\frac{1}{|V|} \sum_{v, k} q_{k,v} \log p_{k,v}$$
+# $$D = \frac{1}{K} \sum_k \left( 1 - \frac{2 \sum_v p_{k,v} q_{k,v}}
 # {\sum_v p_{k,v}^2 + \sum_v q_{k,v}^2} \right)$$
 #
 # with $K$ classes. Both halves are least where $p = q$, as the mean teacher's squared error is; but
@@ -1055,9 +1057,10 @@ gain_table(PARTS, stored_results())
 # shows the student two harder views and an easy one where its ablation shows one. The intervals
 # speak of other scans; the luck of a training is hardly in them with few seeds.
 #
-# **And on real scans?** The same rows on ACDC, three labelled patients, profile `evening`: 1000 and
-# 6000 updates, last weights, the forty scans of the test patients. `make rows` trains what is
-# missing.
+# **And on real scans?** Those of the rows that are stored for ACDC: three labelled patients,
+# profile `evening` (1000 and 6000 updates), last weights, the forty scans of the test patients.
+# `make rows` trains what is missing. In brackets: weights of candidates, which the next section
+# explains.
 
 # %% tags=["results"]
 on_acdc = read_rows(RESULTS_DIR, "acdc", "evening", 3)
@@ -1158,10 +1161,10 @@ ask(
 # %% [markdown]
 # ## When does it go wrong?
 #
-# **When what is unsure is the organ.** A threshold drops voxels that are wrong, and with them right
-# ones of which the teacher is unsure. Of all right voxels these are few, for most are background.
-# But in the *organ* confidence may tell right from wrong badly. Then the filter takes away the
-# organ, and the unlabelled scans teach background more than anything else:
+# **When the teacher is unsure about the organ.** A threshold drops voxels that are wrong, and with
+# them right ones of which the teacher is unsure. Of all right voxels these are few, for most are
+# background. But within the *organ*, confidence may be a poor sign of what is right. Then the
+# filter takes away the organ, and the unlabelled scans teach mostly background:
 
 # %% tags=["results"]
 for threshold in (0.7, 0.95) if revealed else ():
@@ -1175,7 +1178,8 @@ FILTERS = ("a threshold of 0.95", row_name("cw_bass"))
 filters = {words: compare_rows(stored_results(), [PARTS[words]]) for words in FILTERS}
 filters = {words: found[0] for words, found in filters.items() if found}
 if filters and not smoke_note(stored_results()):
-    print(f"The rows with such a filter, test scans. {in_sentences(filters)}")
+    said = in_sentences(filters).replace("(-", "(−")
+    print(f"The rows with such a filter, test scans. {said}")
 
 # %% [markdown]
 # CW-BASS's threshold lies between the two above. Where such a row loses, this is our reading: of

@@ -29,6 +29,7 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
 )
+from ssl_lib.utils.words import percent
 
 Picture = Float[np.ndarray, "row column"]
 LabelPicture = UInt8[np.ndarray, "row column"]
@@ -130,7 +131,7 @@ def most_uncertain(
     """
     chosen = _highest(score, share)
     verdict = np.where(wrong, np.where(chosen, 1, 2), np.where(chosen, 3, 0))
-    figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.8, FRAME)
+    figure = new_figure(FRAME / 2 * np.divide(*score.shape) + 0.95, FRAME)
     left, right = figure.subplots(1, 2)
     draw_errors(left, wrong)
     left.set_title("true errors")
@@ -139,7 +140,7 @@ def most_uncertain(
     bare(right)
     right.set_title(f"{share:g} % most uncertain")
     found = errors_found(score, wrong, share)
-    right.set_xlabel(f"{kind}: {found:.0%} of errors found", fontsize=8.5)
+    right.set_xlabel(f"{kind}:\n{percent(found)} of errors found", fontsize=8.5)
     names = ("error found", "error missed", "right, uncertain")
     handles = [Patch(color=c, label=n) for c, n in zip(colours[1:], names, strict=True)]
     options = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1.0}

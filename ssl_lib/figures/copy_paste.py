@@ -30,6 +30,7 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
 )
+from ssl_lib.utils.words import percent
 
 FRAME = 4.6
 """Width of a slider's frame in inches: many of them must fit on a page."""
@@ -89,7 +90,7 @@ def mixture_frame(
     left, right = figure.subplots(1, 2)
     window = shared_window([keeps[0], gives[0]])
     draw_mosaic(left, mixed, keeps, gives, mask, window)
-    left.set_title(f"mixture ({1 - float(mask.mean()):.0%} pasted)")
+    left.set_title(f"mixture ({percent(1 - float(mask.mean()))} pasted)")
     _backdrop(right, answer.shape)
     draw_label(right, answer)
     right.set_title("the network's prediction")
@@ -151,7 +152,9 @@ def component_filter(
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
     *classes, _, guessed = mixing_legend(class_names)
     handles = [*classes, guessed, Patch(color=VERMILLION, label="removed")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    columns = len(handles) if len(handles) < 5 else 3
+    handles = _by_rows(handles, columns)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 

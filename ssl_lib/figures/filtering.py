@@ -32,14 +32,13 @@ from ssl_lib.figures.style import (
     house_style,
     new_figure,
     row_look,
+    row_marker,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.words import counted, percent
 
 MISTAKES = (YELLOW, BLUE, VERMILLION)
 """Wrong in the first network, in the second, in both: no colours of the first four classes."""
-PLACES = "os^v<>PX"
-"""Markers of the lines of a figure, from top to bottom."""
 Picture = Float[np.ndarray, "row column"]
 Steps = Integer[np.ndarray, "edge 4"]
 """Pairs of neighbours: row and column of the first, row and column of the second."""
@@ -75,6 +74,9 @@ def signal_trees(
         right.stairs(after, np.arange(len(after) + 1) - 0.5, color=BLUE, linewidth=2, baseline=None)
         left_over = len(tree.level) - int(tree.removed.sum())
         right.set_title(f"filtered: {counted(left_over, 'node')} left")
+    low, high = float(signal.min()), float(signal.max())
+    edge = 0.08 * (high - low or 1.0)
+    axes[0, 0].set_ylim(low - edge, high + edge)
     figure.legend(handles=_tree_legend(), loc="outside lower center", ncols=4)
     return figure
 
@@ -203,7 +205,8 @@ def pair_name(row: str) -> str:
 @house_style()
 def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -> Figure:
     """One line a pair of networks: overlap of their mistakes in every scan, mean and interval. Each
-    pair has a marker of its own, hollow for an ablation, so that colour alone tells nothing.
+    pair has the marker of its row, hollow for an ablation, so that colour alone tells nothing; the
+    mean stands at the right as a number.
 
     Below its name stands of how many seeds it is; a seed without any number does not count.
     """
@@ -214,13 +217,13 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         jitter = np.linspace(-0.22, 0.22, values.shape[0] + 2)[1:-1, None]
         places = np.broadcast_to(place + jitter, values.shape)
         look = {key: row_look(row)[key] for key in ("color", "markerfacecolor")}
-        look |= {"marker": PLACES[place % len(PLACES)], "markersize": 4.5, "linestyle": "none"}
+        look |= {"marker": row_marker(row), "markersize": 4.5, "linestyle": "none"}
         ax.plot(values.ravel(), places.ravel(), alpha=0.45, **look)
         found = bootstrap_interval(values)
         ax.plot([found.low, found.high], [place, place], color=INK, linewidth=2.4)
         ax.plot(found.mean, place, "D", color=INK, markersize=7)
-        ax.annotate(f"{found.mean:.3f}", (found.mean, place), xytext=(0, 9),
-                    textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
+        ax.text(1.01, place, f"{found.mean:.3f}", transform=ax.get_yaxis_transform(),
+                va="center", fontsize=8.5)  # fmt: skip
     names = [
         f"{fill(pair_name(row), 30)}\n{counted(len(values), 'seed')}"
         for row, values in known.items()
@@ -228,6 +231,7 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
     ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)
     ax.set(xlabel="overlap of the two networks' mistakes in each test scan, lower is better")
     ax.set_ylim(len(overlaps) - 0.5, -0.6)
+    ax.set_title("mean", x=1.01, ha="left", fontsize=8.5)
     ax.grid(axis="y", visible=False)
     return figure
 

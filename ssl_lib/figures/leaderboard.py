@@ -39,6 +39,7 @@ from ssl_lib.figures.style import (
 )
 from ssl_lib.methods import row_name, row_words
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import signed
 
 Results = Sequence[Mapping[str, Any]]
 VERDICT_MARKERS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
@@ -111,13 +112,13 @@ def difference_text(one: Comparison) -> str:
     """
     gap = one.interval
     digits = 3 if abs(gap.mean) < 1 else 2
-    interval = f"{gap.mean:+.{digits}f}"
+    interval = signed(gap.mean, digits)
     if gap.known:
-        interval += f" [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+        interval += f" [{signed(gap.low, digits)}, {signed(gap.high, digits)}]"
     p = "p < 0.001" if one.adjusted < 0.001 else f"p = {one.adjusted:.3f}"
     few = one.verdict in ("better", "worse") and one.adjusted >= LEVEL
     words = f"{one.verdict} on average" if few else one.verdict
-    return f"{interval}\n{p}, {VERDICT_MARKERS[one.verdict]} {words}".replace("-", "−")
+    return f"{interval}\n{p}, {VERDICT_MARKERS[one.verdict]} {words}"
 
 
 @house_style()

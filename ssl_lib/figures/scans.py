@@ -35,7 +35,7 @@ from ssl_lib.figures.style import (
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, percent
 
 RIGHT, WRONG, SURE_AND_WRONG = BLUE, YELLOW, VERMILLION
 
@@ -192,7 +192,7 @@ def snapshot_strip(
     _share_curves(axes[panels - 1], [frame["iteration"] for frame in frames], verdicts)
     if cut.words(case.image.shape):
         axes[panels - 1].set_title("all slices, share in %")
-    names = ("right", "wrong, less sure", f"confidently wrong (at least {threshold:.0%} sure)")
+    names = ("right", "wrong, less sure", f"confidently wrong (at least {percent(threshold)} sure)")
     colours = (RIGHT, WRONG, SURE_AND_WRONG)
     _legend(figure, [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)])
     return figure
@@ -243,7 +243,8 @@ def _share_text(verdict: UInt8[np.ndarray, "*space"]) -> str:
         return "no organ in truth\nor pseudo-label"
     rounded, certain = round(100 * right), round(100 * sure)
     unsure = 100 - rounded - certain  # so that the three make 100
-    return f"right {rounded}%, wrong {unsure}%\nconfidently wrong {certain}%"
+    shares = [percent(count / 100) for count in (rounded, unsure, certain)]
+    return "right {}, wrong {}\nconfidently wrong {}".format(*shares)
 
 
 def _draw_verdict(ax: Axes, verdict: UInt8[np.ndarray, "row column"], aspect: float) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+FEWEST = 3
+"""Fewer numbers do not tell what lies between them."""
+
 USUAL_DIGITS = 2
 """Numbers with more digits than these take so much room that four of them are the most."""
 
@@ -25,9 +28,13 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], in
 
 
 def set_round_ticks(ax: Axes) -> None:
-    """Give the horizontal axis the ticks of `round_ticks` that lie within its limits."""
+    """Give the horizontal axis the ticks of `round_ticks` that lie within its limits, at least
+    three."""
     low, high = ax.get_xlim()
-    ticks, digits = round_ticks(low, high)
-    inside = [tick for tick in ticks if low <= tick <= high]
+    for most in (6, 9):
+        ticks, digits = round_ticks(low, high, most)
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= FEWEST:
+            break
     ax.set_xticks(inside, [f"{tick:.{digits}f}".replace("-", "−") for tick in inside])
     ax.set_xlim(low, high)

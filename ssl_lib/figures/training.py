@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ssl_lib.evaluation.components import count_components
@@ -18,7 +18,6 @@ from ssl_lib.evaluation.learning_curves import learning_curves
 from ssl_lib.evaluation.watching import class_shares
 from ssl_lib.figures.style import (
     FAINT,
-    ROW_COLOURS,
     SCALAR_MAP,
     VERMILLION,
     WIDTH,
@@ -32,6 +31,8 @@ from ssl_lib.methods import row_name
 from ssl_lib.utils.errors import InputError
 
 History = Sequence[Mapping[str, float]]
+RIM = 1.6
+"""By how much the white rim of a line is wider than the line, in points."""
 
 
 @house_style()
@@ -47,7 +48,7 @@ def training_curves(
     reaches from the worst seed of a row to the best one.
     """
     histories = {row: training.history for row, training in trainings.items()}
-    looks = nested(shaded_looks(list(trainings)))
+    looks = nested(list(trainings))
     terms = _terms(histories)
     columns = 2 if len(terms) == 3 else min(len(terms) + 1, 3)
     rows = -(-(len(terms) + 1) // columns)
@@ -66,9 +67,8 @@ def training_curves(
         last.plot(*points.T, marker=row_marker(row), label=row_name(row), **looks[row])
     words = "\n(band: stored seeds)" * _bands(last, stored, looks)
     last.set(title="validation Dice", xlabel=f"iteration{words}")
-    figure.legend(
-        handles=last.get_lines(), loc="outside lower center", ncols=min(2, len(trainings))
-    )
+    columns = len(trainings) if len(trainings) < 4 else 2
+    figure.legend(handles=last.get_lines(), loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -77,30 +77,20 @@ def validation_ends(trainings: Mapping[str, Any]) -> dict[str, float]:
     return {row: one.validation[-1][1] for row, one in trainings.items() if len(one.validation)}
 
 
-def shaded_looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The look of each row. Where rows of one method share a colour, it comes in shades, so that
-    lines on top of each other can be told apart: as it is (the method itself), darker, lighter."""
-    looks, seen = {}, dict[str, int]()
-    for row in sorted(rows, key=lambda row: row not in ROW_COLOURS):
-        look = row_look(row)
-        colour, number = look["color"], seen.get(look["color"], 0)
-        seen[colour] = number + 1
-        toward = (None, "black", "white")[number % 3]
-        if toward:
-            shade = to_hex(tuple(0.5 * (np.array(to_rgb(colour)) + to_rgb(toward))))
-            look |= {key: shade for key, value in look.items() if value == colour}
+def nested(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The look of each row, with lines and markers from thick (the first) to thin (the last, on
+    top): where rows coincide, as in a warm-up that they share, all of them are seen. A row whose
+    colour an earlier one has gets a white rim, so that the two stay apart where they cross."""
+    thin = np.linspace(1, 0, len(rows)) if len(rows) > 1 else [0.4]
+    looks: dict[str, dict[str, Any]] = {}
+    for row, one in zip(rows, thin, strict=True):
+        look = {**row_look(row), "linewidth": 1.2 + 2.2 * one, "markersize": 3 + 3.5 * one}
+        if look["color"] in (other["color"] for other in looks.values()):
+            look["path_effects"] = [
+                withStroke(linewidth=look["linewidth"] + RIM, foreground="white")
+            ]
         looks[row] = look
-    return {row: looks[row] for row in rows}
-
-
-def nested(looks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The looks with lines and markers from thick (the first row) to thin (the last, on top): where
-    rows coincide, as in a warm-up that they share, all of them are seen."""
-    thin = np.linspace(1, 0, len(looks)) if len(looks) > 1 else [0.4]
-    return {
-        row: {**look, "linewidth": 1.2 + 2.2 * one, "markersize": 3 + 3.5 * one}
-        for (row, look), one in zip(looks.items(), thin, strict=True)
-    }
+    return looks
 
 
 def _bands(
@@ -150,7 +140,7 @@ def line_chart(
             positions, values, color=colour, linestyle=("-", "--", "-.")[number % 3], label=name
         )
     ax.set(xlabel=x, ylabel=y)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=len(curves) if len(curves) < 4 else 2)
     return figure
 
 
@@ -224,7 +214,7 @@ def snapshot_signs(trainings: Mapping[str, Any], scan: str, n_classes: int) -> F
     figure = new_figure(height=3.0 + 0.2 * -(-len(trainings) // 2))
     figure.suptitle(shortened(f"Scan {scan}", WIDTH - 0.4, 10), fontsize=10)
     shares, parts = figure.subplots(1, 2)
-    looks = nested(shaded_looks(list(trainings)))
+    looks = nested(list(trainings))
     for row, training in trainings.items():
         steps = [snapshot["iteration"] for snapshot in training.snapshots]
         labels = [np.asarray(snapshot["label"]) for snapshot in training.snapshots]

@@ -56,7 +56,7 @@ def auroc_chart(table: Mapping[str, Mapping[str, Interval]]) -> Figure:
                 color=INK,
             )
     ax.axvline(0.5, color=QUIET, linestyle="--", linewidth=1)
-    ax.text(0.5, -0.62, " a coin", fontsize=8, color=QUIET, va="center")
+    ax.text(0.5, -0.62, " chance", fontsize=8, color=QUIET, va="center")
     ax.set_yticks(range(len(table)), list(table), color=INK, fontsize=9)
     ax.set(ylim=(len(table) - 0.5, -0.8), xlim=(None, 1.06), xlabel="AUROC, higher is better")
     ax.grid(axis="y", visible=False)

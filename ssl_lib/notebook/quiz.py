@@ -56,7 +56,7 @@ class Question:
             _option(f"{group}-{number}", text, self._verdict(text))
             for number, text in enumerate(self.options)
         )
-        answer = f"<strong>{escape(self.answer)}</strong> " if self.answer else ""
+        answer = f"<strong>{escape(self.answer.rstrip('.'))}.</strong> " if self.answer else ""
         return (
             f"<style>{STYLE}</style>"
             f'<fieldset id="{group}" class="ssl-quiz ssl-predict" style="{BOX}">'
@@ -99,7 +99,7 @@ def ask(
     if smoke_note(runs or ()):
         return Question(question, tuple(options), None, SMOKE)
     given = "mean and 95 % interval" if "[" in because else "mean"
-    measured = f" ({given} over the stored runs of these parameters)"
+    measured = f" ({given} over the stored runs of these parameters)."
     return Question(question, tuple(options), answer, because + measured * (runs is not None))
 
 

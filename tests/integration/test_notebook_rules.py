@@ -161,6 +161,17 @@ def stated_reading_time(script: Path) -> list[str]:
     return [f"{said} minutes, not {found:.0f}" for said, found in pairs if abs(said - found) > 6]
 
 
+def titled_tasks(script: Path) -> list[str]:
+    """Tasks are numbered from 1 on, and begin in bold with number and title."""
+    text = "\n".join(cell.source for cell in cells_of(script, "markdown"))
+    tasks = re.findall(r"^\*\*(Task .*)$", text, re.M)
+    return [
+        f"not `**Task {number}. Title.** ...`: {task}"
+        for number, task in enumerate(tasks, start=1)
+        if not re.match(rf"Task {number}\. [A-Z][^*]*[.?]\*\*", task)
+    ]
+
+
 def kept_pair(script: Path) -> list[str]:
     notebook = script.with_suffix(".ipynb")
     differences = paired(script, notebook)
@@ -187,6 +198,7 @@ RULES = (
     shown_formulas,
     right_length,
     stated_reading_time,
+    titled_tasks,
     kept_pair,
     no_private_paths,
 )
@@ -299,6 +311,8 @@ def test_a_good_sample_breaks_no_rule(tmp_path: Path, rule: Rule) -> None:
         (ordered_headings, "# # Title", "# Title"),
         (ordered_headings, "# ## Question", "# # Question"),
         (shown_formulas, "$x^2$", r"$\nosuchcommand{x}$"),
+        (titled_tasks, "# ## Question", "# **Task 1.** Judge a table.\n#\n# ## Question"),
+        (titled_tasks, "# ## Question", "# **Task 2. Judge a table.** Here.\n#\n# ## Question"),
     ],
 )
 def test_a_broken_rule_is_found(tmp_path: Path, rule: Rule, before: str, after: str) -> None:

@@ -80,11 +80,11 @@ def test_every_uncertainty_stands_beside_the_true_errors(label, score) -> None:
     assert np.array_equal(figure.axes[4].images[0].get_array(), wrong)
 
 
-@pytest.mark.parametrize(("sign", "found"), [(1, "100%"), (-1, "0%")])
+@pytest.mark.parametrize(("sign", "found"), [(1, "100\xa0%"), (-1, "0\xa0%")])
 def test_the_most_uncertain_voxels_are_counted_against_the_errors(score, sign, found) -> None:
     wrong = score > np.quantile(score, 0.95)
     figure = most_uncertain(sign * score, wrong, 8, "U")
-    assert figure.axes[1].get_xlabel() == f"U: {found} of errors found"
+    assert figure.axes[1].get_xlabel() == f"U:\n{found} of errors found"
     verdict = figure.axes[1].images[0].get_array()
     assert ((verdict == 1) | (verdict == 3)).sum() == round(0.08 * score.size)
 
@@ -101,7 +101,7 @@ def test_the_chart_prints_each_mean_and_skips_what_is_undefined() -> None:
         "hole": {"U": Interval(0.97, 0.9, 1, 5, 1), "entropy": Interval(*[math.nan] * 3, 0, 1)},
     }
     ax = auroc_chart(table).axes[0]
-    assert [t for t in texts(ax) if t.strip() != "a coin"] == ["0.80", "0.90", "0.97"]
+    assert [t for t in texts(ax) if t.strip() != "chance"] == ["0.80", "0.90", "0.97"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(table)
 
 

@@ -52,7 +52,7 @@ def test_the_strip_names_who_keeps_and_who_gives(scene) -> None:
 def test_a_frame_states_the_pasted_share(scene) -> None:
     known, guessed, mixed, mask = scene
     figure = mixture_frame(known, guessed, mixed, mask, known[1], CLASSES)
-    assert titles(figure) == ["mixture (25% pasted)", "the network's prediction"]
+    assert titles(figure) == ["mixture (25\xa0% pasted)", "the network's prediction"]
 
 
 def test_the_filter_picture_counts_what_was_removed(scene) -> None:

@@ -21,11 +21,12 @@ from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
 from ssl_lib.figures.style import row_look
-from ssl_lib.figures.ticks import round_ticks
-from ssl_lib.figures.training import shaded_looks
+from ssl_lib.figures.ticks import round_ticks, set_round_ticks
+from ssl_lib.figures.training import nested
 from ssl_lib.methods import METHODS, ROW_NAMES
 from ssl_lib.notebook.interactive.scans import _ticks
 from ssl_lib.utils.errors import InputError
+from ssl_lib.utils.words import percent
 
 NAMES = ("background", "square", "spot")
 
@@ -182,11 +183,11 @@ def test_snapshots_separate_wrong_from_confidently_wrong(cohort):
         {"iteration": 30, "label": truth, "confidence": np.full(truth.shape, 255, np.uint8)},
     ]
     shown = texts(figures.snapshot_strip(one, truth, frames))
-    assert "right 0%, wrong 100%\nconfidently wrong 0%" in shown
+    assert "right 0\xa0%, wrong 100\xa0%\nconfidently wrong 0\xa0%" in shown
     sure = (truth == 1).sum() / (truth > 0).sum()
-    assert f"right {1 - sure:.0%}, wrong 0%\nconfidently wrong {sure:.0%}" in shown
-    assert "right 100%, wrong 0%" in shown
-    assert "iteration 20" in shown and "confidently wrong (at least 90% sure)" in shown
+    assert f"right {percent(1 - sure)}, wrong 0\xa0%\nconfidently wrong {percent(sure)}" in shown
+    assert "right 100\xa0%, wrong 0\xa0%" in shown
+    assert "iteration 20" in shown and "confidently wrong (at least 90\xa0% sure)" in shown
 
 
 def test_verdicts_and_their_shares():
@@ -478,10 +479,20 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
     assert [text.get_text() for text in legend.get_texts()] == list(names)
 
 
-def test_rows_of_one_colour_come_in_shades() -> None:
-    rows = ["dsaif_ablation", "dsaif", "dsaif_only_child", "supervised_strong"]
-    looks = shaded_looks(rows)
-    assert looks["dsaif"] == row_look("dsaif")
-    assert looks["supervised_strong"] == row_look("supervised_strong")
-    assert len({look["color"] for look in looks.values()}) == len(rows)
-    assert looks["dsaif_ablation"]["markerfacecolor"] == "white", "still hollow"
+def test_curves_have_the_colours_of_all_other_figures_and_stay_apart() -> None:
+    rows = ["supervised_strong", "dsaif_ablation", "dsaif_only_child", "dsaif"]
+    looks = nested(rows)
+    for row, look in looks.items():
+        assert look.items() >= row_look(row).items(), row
+    widths = [look["linewidth"] for look in looks.values()]
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) == len(rows)
+    rimmed = [row for row, look in looks.items() if "path_effects" in look]
+    assert rimmed == ["dsaif_only_child", "dsaif"], "those whose colour an earlier row has"
+
+
+def test_an_axis_of_scores_has_three_numbers_at_least() -> None:
+    ax = style.new_figure(height=2).subplots()
+    ax.set_xlim(-0.04, 0.99)
+    set_round_ticks(ax)
+    shown = [text.get_text() for text in ax.get_xticklabels()]
+    assert shown == ["0.0", "0.2", "0.4", "0.6", "0.8"]

@@ -49,7 +49,8 @@ kinds.copy_paste = (stage, data, ui) => {
 
   const picture = () => ui.picture({rows: height, columns: width, alt: ""});
   const sources = [picture(), picture()], mixtures = [picture(), picture()], beside = [picture(), picture()];
-  const said = [0, 1].map(() => ui.element("small")), judged = [0, 1].map(() => ui.element("small"));
+  const below = [{style: "margin-bottom: .5rem"}, {}]; // room between the first row and the second
+  const said = below.map((look) => ui.element("small", look)), judged = below.map((look) => ui.element("small", look));
   const besideTitles = [0, 1].map(() => ui.element("b"));
   const box = () => {
     const row = boxes.shape[1], at = down.value * places + across.value;

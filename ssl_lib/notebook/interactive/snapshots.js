@@ -42,7 +42,7 @@ kinds.snapshots = (stage, data, ui) => {
         ? [{grey}, {label: verdict, colours: judged, alpha: 0.6}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]
         : [{grey}, {label, colours, alpha: 0.4}, {label, lines: colours, dash: [5, 2.5]}, {label: truth, lines: colours.map(() => "#fff"), width: 1.2, halo: "#000a"}]);
       const plain = ui.slice(one.row.label, 0, place).values, changed = label.values.filter((k, i) => k !== plain[i]).length;
-      one.text.textContent = filter.value ? `${words} · the filter changes ${changed} pixels` : words;
+      one.text.textContent = filter.value ? `${words} · the filter changes ${changed} pixel${changed === 1 ? "" : "s"}` : words;
       one.picture.say(`${one.row.name} at iteration ${one.row.iterations[place]}: ${words}`);
       drawChart(one, sure, one.row.iterations[place]);
     }
