@@ -573,9 +573,9 @@ else:
 # Several released codes do that. Nothing is stolen and nothing is learnt; the number is simply not
 # the one that a new hospital will see.
 #
-# **A toy for pencil and paper.** A method stands still at 0.80, and each look wobbles with standard
-# deviation 0.01. The best of $k$ looks lies above the truth by 0.01 times the mean of the largest
-# of $k$ normal numbers: 0.56 for two looks, 1.54 for ten, 1.87 for twenty.
+# **A toy for pencil and paper.** A method stands still at 0.80, and its Dice at each look varies
+# with standard deviation 0.01. The best of $k$ looks lies above the truth by 0.01 times the mean of
+# the largest of $k$ normal numbers: 0.56 for two looks, 1.54 for ten, 1.87 for twenty.
 
 # %% tags=["golden", "nbval-check-output"]
 wobble = np.random.default_rng(0).normal(0.80, 0.01, size=(20000, 20))
@@ -583,8 +583,8 @@ for looks in (1, 2, 10, 20):
     print(f"looks {looks:2d}, mean of the best: {wobble[:, :looks].max(axis=1).mean():.3f}")
 
 # %% [markdown]
-# **Task 4. Predict a number.** Another method stands still at 0.70; its looks wobble with standard
-# deviation 0.02, independently.
+# **Task 4. Predict a number.** Another method stands still at 0.70; its Dice varies from look to
+# look with standard deviation 0.02, independently.
 
 # %% tags=["predict"]
 ask(
@@ -719,8 +719,8 @@ check(
 # | UMCT, 3 views | NIH pancreas, 6 of 62 | 77.55, views averaged 78.77 | not stated | not known |
 # | DSAIF | LA, pancreas, prostate | not at hand | best on the test list | none |
 #
-# BCP's, UMCT's and AAU's numbers come from their papers and posters, UA-MT's from tables that
-# re-type it. All LA crops were made around the true atrium, ours too.
+# Nothing in this table was measured here: all numbers are quoted, some at second hand (notebooks
+# 00b to 04 name the sources). All LA crops were made around the true atrium, ours too.
 
 # %% tags=["results"]
 paper = read_rows(RESULTS_DIR, profile="paper")

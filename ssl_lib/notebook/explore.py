@@ -169,7 +169,7 @@ def state_alt(
         for name, slider in sliders.items()
         if not (callable(alt) and _names(alt, name, slider, state))
     )
-    return f"{words} ({place})" if place else words
+    return f"{words.removesuffix('.')} ({place})." if place else words
 
 
 def _names(alt: Callable[..., str], name: str, slider: Slider, state: Mapping[str, Any]) -> bool:

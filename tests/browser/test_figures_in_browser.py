@@ -100,7 +100,7 @@ def test_the_caption_follows_the_slider(file: Path, open_page) -> None:
     page = open_page(file).page
     page.focus("input[type=range] >> nth=1")
     page.keyboard.press("ArrowRight")
-    assert page.inner_text(".ssl-caption >> nth=2") == "Bars. (n 2)"
+    assert page.inner_text(".ssl-caption >> nth=2") == "Bars (n 2)."
 
 
 @pytest.mark.parametrize("part", ["figure.output img", '[aria-label="Picture with sliders"] img'])

@@ -84,11 +84,11 @@ def test_a_slider_says_what_it_does_and_its_picture_outlives_the_kernel(lab: Lab
     assert run_all(page)["errors"] == []
     page.wait_for_selector(".noUi-handle")
     assert not page.is_visible(f"text={STORED}"), "the stored picture is hidden by the slider"
-    assert page.evaluate(ALL_IMAGES)[0] == "Two bars. (box size 0.5)"
+    assert page.evaluate(ALL_IMAGES)[0] == "Two bars (box size 0.5)."
     page.focus(".noUi-handle")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(f"text={BUSY}")
-    page.wait_for_selector('img[alt="Two bars. (box size 0.75)"] >> visible=true')
+    page.wait_for_selector('img[alt="Two bars (box size 0.75)."] >> visible=true')
     page.wait_for_selector(f"text={BUSY}", state="hidden")
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.wait_for_selector(f"text={DEAD}")
@@ -100,7 +100,7 @@ def test_a_slider_says_what_it_does_and_its_picture_outlives_the_kernel(lab: Lab
     page.wait_for_selector("text=Error displaying widget", state="hidden")
     assert len(page.evaluate(ALL_IMAGES)) == 2, "of the slider and of the viewer"
     words = stored_words(lab.folder / "slider.ipynb")
-    assert "Two bars. (box size 0.75)" in words and "Noise." in words
+    assert "Two bars (box size 0.75)." in words and "Noise." in words
     page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
     page.close()
 

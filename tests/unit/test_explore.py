@@ -64,7 +64,7 @@ def pictures(html):
 def test_one_frame_for_each_state_and_the_start_is_shown():
     found, place = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
     assert len(found) == 6 and place == 2
-    assert found[2][1] == "Two bars. (box size 0.5, mode inside)"
+    assert found[2][1] == "Two bars (box size 0.5, mode inside)."
     assert len({alt for _, alt in found}) == 6
     assert len({frame.tobytes() for frame, _ in found}) == 6
 
@@ -137,7 +137,7 @@ def test_a_value_is_named_once_in_whatever_form(number):
     sliders = {"share": Slider("share", (0.5, 1.0)), "number": Slider("draw", (1, 2))}
     state = {"share": 1.0, "number": number}
     words = state_alt(lambda share, number: f"A threshold of {share:.1f}.", sliders, state)
-    assert words == f"A threshold of 1.0. (draw {number})"
+    assert words == f"A threshold of 1.0 (draw {number})."
 
 
 def test_frames_that_are_too_large_are_refused(monkeypatch):
@@ -289,7 +289,7 @@ def test_a_notebook_in_git_holds_pictures_alone() -> None:
     scan = Scan(np.zeros((6, 7, 8), np.float32), (1, 1, 1))
     viewer = viewer_html({"": scan}, class_names=("b", "a"), alt="A scan.")
     for html, words in (
-        (sliders, "Bars. (box size 0.5)"),
+        (sliders, "Bars (box size 0.5)."),
         (figure, "A figure."),
         (viewer, "A scan."),
     ):
