@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -399,6 +400,17 @@ def trial(request) -> SimpleNamespace:
     )
 
 
+class Answering(torch.nn.Module):
+    """A function in the place of a network."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.answer(maps)
+
+
 def run(trial: SimpleNamespace, step: object) -> tuple[dict[str, Tensor], list[Tensor], dict]:
     """Losses, gradients and maps of a step from the same random state."""
     torch.manual_seed(0)
@@ -449,7 +461,7 @@ def test_no_gradient_reaches_teacher_or_autoencoder(trial, step) -> None:
 @pytest.mark.parametrize("hard", [False, True])
 def test_the_weight_is_pasted_like_the_answer(trial, per_class, hard) -> None:
     """A projection that is 1/2 everywhere makes U a function of the answer, voxel by voxel."""
-    trial.networks.frozen["autoencoder"] = torch.zeros_like
+    trial.networks.frozen["autoencoder"] = Answering(torch.zeros_like)
     options = {"gamma": 3.0, "per_class": per_class, "hard": hard}
     maps = run(trial, partial(aau.aau_step, **options))[2]
     half = torch.full_like(maps["target"], 0.5)
@@ -460,7 +472,7 @@ def test_the_weight_is_pasted_like_the_answer(trial, per_class, hard) -> None:
 
 def test_the_autoencoder_is_shown_the_winner_unless_soft(trial) -> None:
     shown = []
-    trial.networks.frozen["autoencoder"] = lambda maps: shown.append(maps) or maps
+    trial.networks.frozen["autoencoder"] = Answering(lambda maps: shown.append(maps) or maps)
     run(trial, aau.aau_step)
     run(trial, partial(aau.aau_step, hard=False))
     assert set(shown[0].unique().tolist()) == {0.0, 1.0}
