@@ -83,11 +83,13 @@ class Method:
         return f"{self.name}[{changed}]" if changed else self.name
 
     def with_config(self, **config: Any) -> Method:
-        """The same method with other parameters of its step: another row in every table.
+        """The same method with other parameters of its step, or of what is prepared before: another
+        row in every table.
 
-        Raises `InputError` for a parameter that the step does not have.
+        Raises `InputError` for a parameter that the method does not have.
         """
-        known = {**parameters_of(self.step), **self.config}
+        own = {**parameters_of(self.step), **self.config}
+        known = {**self._prepared_with(), **own}
         for name in config:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
@@ -97,11 +99,17 @@ class Method:
                     fix=f"did you mean {near[0]}?" if near else "",
                 )
         changed = {name: value for name, value in config.items() if value != known[name]}
+        step = {name: value for name, value in config.items() if name in own}
+        prepare = {name: value for name, value in config.items() if name not in own}
         return replace(
             self,
-            config={**self.config, **config},
+            config={**self.config, **step},
+            prepare_config={**self.prepare_config, **prepare},
             changes=tuple(sorted({**dict(self.changes), **changed}.items())),
         )
+
+    def _prepared_with(self) -> dict[str, Any]:
+        return {**parameters_of(self.prepare), **self.prepare_config} if self.prepare else {}
 
     def refuse_channels(self, names: Sequence[str]) -> None:
         """Raise `InputError` for scans of several channels if the method takes only one."""
@@ -146,7 +154,7 @@ class Method:
             "warm_up": {**parameters_of(self.warm_up), **self.warm_up_config},
         }
         if self.prepare is not None:
-            parts["prepare"] = {**parameters_of(self.prepare), **self.prepare_config}
+            parts["prepare"] = self._prepared_with()
         return {
             part: {name: plain(value) for name, value in sorted(values.items())}
             for part, values in parts.items()

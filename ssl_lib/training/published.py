@@ -71,11 +71,13 @@ def as_published(study: Study, method: Method) -> tuple[Study, Method]:
         )
     if record is None:
         return study, method
+    by_hand = dict(method.changes)
+    first = {name: by_hand.pop(name) for name in method.prepare_config if name in by_hand}
     changed = replace(
         method,
-        config={**method.config, **record.config, **dict(method.changes)},
+        config={**method.config, **record.config, **by_hand},
         warm_up_config={**method.warm_up_config, **record.warm_up_config},
-        prepare_config={**method.prepare_config, **record.prepare_config},
+        prepare_config={**method.prepare_config, **record.prepare_config, **first},
     )
     settings = overridden(record.changed(study.settings, study.profile), dict(study.changes))
     return replace(study, settings=settings), changed

@@ -10,6 +10,7 @@ from tiny_study import row
 from ssl_lib.evaluation.results import read_results, read_rows, row_path
 from ssl_lib.methods import METHODS, ROW_NAMES, ablations, base_row, in_order, row_name
 from ssl_lib.training.method import parameters_of
+from ssl_lib.training.published import Published, as_published
 from ssl_lib.utils.errors import InputError
 
 
@@ -56,6 +57,19 @@ def test_another_parameter_is_another_row_in_another_file(tmp_path):
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
     made.rows(method.with_config(alpha=0.5))
     assert runs == sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+
+def test_a_parameter_of_what_is_prepared_is_the_methods_too():
+    changed = METHODS["dsaif"].with_config(area=2, gate=0.8)
+    assert changed.label == "dsaif[area=2,gate=0.8]"
+    assert changed.recorded()["prepare"] == {"area": 2}
+    assert changed.config["gate"] == 0.8 and "area" not in changed.config
+    assert METHODS["dsaif"].with_config(area=None).label == "dsaif"
+    study = replace(tiny_study.tiny_study(), profile="paper")
+    published = {study.cohort.name: Published(prepare_config={"area": 9})}
+    for method, area in ((METHODS["dsaif"], 9), (changed, 2)):
+        _, at_paper = as_published(study, replace(method, published=published))
+        assert at_paper.prepare_config == {"area": area}
 
 
 def test_a_parameter_that_a_method_does_not_have_is_refused():
