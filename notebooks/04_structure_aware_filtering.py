@@ -512,8 +512,9 @@ def area_threshold(patch):
 
 
 # %% [markdown]
-# **A share of the patch is no safe rule.** ACDC's slices of $128^2$ pixels get $T = 16$. Two networks
-# after the warm-up, shown filtered scans: where they fail, so do the pseudo-labels they exchange.
+# **A share of the patch is no safe rule.** ACDC's slices of $128^2$ pixels get $T = 16$. Two
+# networks after the warm-up, shown filtered scans: where they fail, so do the pseudo-labels they
+# exchange.
 
 # %% tags=["results"]
 trial = json.loads(Path("reports/validation/04_dsaif_on_acdc.json").read_text())["lines"]
@@ -609,8 +610,8 @@ interactive.max_tree(scans, area=area, alt=ALT_TREE)
 # and where one was brighter it is never darker afterwards. So edges are kept or erased, never moved
 # or invented, and the label stays valid for each that survives. The appendix counts them.
 #
-# **Why not blur?** A blur moves edges. This one has the filter's mean absolute change; it is a row of
-# our table further down:
+# **Why not blur?** A blur moves edges. This one has the filter's mean absolute change; it is a row
+# of our table further down:
 
 
 # %% tags=["definition"]
