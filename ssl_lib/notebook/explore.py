@@ -44,6 +44,7 @@ SENDING = 0.3
 """Seconds that a page takes to send a slider's last move once the kernel is free."""
 SETTLING = 0.05
 """Seconds in which moves of a slider count as one."""
+AGAIN = "Run all cells up to this one again, then move the slider."
 QUALITIES: tuple[tuple[int, int | None], ...] = (
     (220, None),
     (160, None),
@@ -309,12 +310,21 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
         box.add_class(DRAWING)
         try:
             keep(*redraw())
+        except Exception as error:
+            picture.value = _not_drawn(error)  # nobody sees what is raised between two cells
+            raise
         finally:
             box.remove_class(DRAWING)
 
     draw_soon = once_settled(draw_anew)
     for one in live.values():
         one.observe(lambda change: draw_soon(), names="value")
+
+
+def _not_drawn(error: Exception) -> str:
+    """What stands in the place of a picture that could not be drawn: no other state's picture."""
+    text = escape(f"{type(error).__name__}: {error}")
+    return f'<p role="alert"><strong>Not drawn.</strong> {text}<br>{AGAIN}</p>'
 
 
 def once_settled(act: Callable[[], None]) -> Callable[[], None]:

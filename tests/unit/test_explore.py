@@ -207,6 +207,21 @@ def test_live_sliders_redraw_at_once(monkeypatch):
     assert len(kept) == 1 and kept[0][0] != png and "box size 0.75" in kept[0][1]
 
 
+def test_a_picture_that_cannot_be_drawn_says_so(monkeypatch):
+    """It does not leave the picture of another state beside the slider, without a word."""
+    shown = []
+    monkeypatch.setattr(module, "is_live", lambda: True)
+    monkeypatch.setattr(module, "show_live", lambda *what: shown.append(what) or (lambda *_: None))
+    explore(lambda size: draw([0.5, 0.25][size]), alt="Two bars.", size=Slider("<n>", (0, 1, 2)))
+    slider, _, picture = shown[0][0].children
+    with pytest.raises(IndexError):
+        slider.value = 2
+    assert "<img" not in picture.value and "IndexError: list index out of range" in picture.value
+    assert module.AGAIN in picture.value
+    slider.value = 1
+    assert "<img" in picture.value and module.DRAWING not in shown[0][0]._dom_classes
+
+
 def test_a_live_slider_may_stop_at_more_values_and_goes_back_to_its_start(monkeypatch):
     shown = []
     monkeypatch.setattr(module, "is_live", lambda: True)
