@@ -329,7 +329,16 @@ def _not_drawn(error: Exception) -> str:
 
 def once_settled(act: Callable[[], None]) -> Callable[[], None]:
     """Calls of the answer lead to one `act` a moment later, however many they are: who drags a
-    slider quickly waits for one picture, not for all on the way. At once without an event loop."""
+    slider quickly waits for one picture, not for all on the way. At once without an event loop.
+
+    `act` runs where this function was called, in the thread that runs the cells, between two of
+    them. JupyterLab sends moves of a slider to another thread; there, a drawing would share the
+    style of figures and the random numbers with a cell that runs.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return act
     waiting = False
 
     def settled() -> None:
@@ -339,13 +348,9 @@ def once_settled(act: Callable[[], None]) -> Callable[[], None]:
 
     def call() -> None:
         nonlocal waiting
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return act()
         if not waiting:
             waiting = True
-            loop.call_later(SETTLING, settled)
+            loop.call_soon_threadsafe(loop.call_later, SETTLING, settled)
 
     return call
 

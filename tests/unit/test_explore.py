@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import threading
 from base64 import b64decode
 from html import unescape
 from types import SimpleNamespace
@@ -274,6 +275,18 @@ def test_quick_moves_of_a_live_slider_are_drawn_once():
     assert drawn[-1] == "at once"
 
 
+def test_moves_that_come_in_by_another_thread_are_drawn_in_that_of_the_cells():
+    threads = []
+
+    async def cells():
+        draw_soon = once_settled(lambda: threads.append(threading.current_thread()))
+        await asyncio.to_thread(draw_soon)
+        await asyncio.sleep(3 * SETTLING)
+
+    asyncio.run(cells())
+    assert threads == [threading.current_thread()]
+
+
 def test_static_is_displayed_as_html(monkeypatch):
     shown = []
     monkeypatch.setenv("SSL_STATIC", "1")
@@ -309,7 +322,7 @@ def test_a_notebook_in_git_holds_pictures_alone() -> None:
         (viewer, "A scan."),
     ):
         alone = stored.picture_alone(html)
-        assert "<script" not in alone and "run this cell" in alone
+        assert "<script" not in alone and "run all cells up to this one" in alone
         assert words in alone and "data:image/webp" in alone
         assert len(alone) < len(html)
     alone = stored.picture_alone(sliders)
