@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 
 from ssl_lib.figures.style import checked_alt, house_style, to_image, to_png
 from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
-from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, show_live
+from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, READOUTS, show_live
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -358,10 +358,15 @@ def once_settled(act: Callable[[], None]) -> Callable[[], None]:
 def _live_slider(slider: Slider) -> ipywidgets.SelectionSlider:
     import ipywidgets
 
-    return ipywidgets.SelectionSlider(
-        options=[(value_text(value), value) for value in slider.live or slider.values],
+    options = [(value_text(value), value) for value in slider.live or slider.values]
+    longest = max(len(text) for text, _ in options)
+    one = ipywidgets.SelectionSlider(
+        options=options,
         value=slider.values[slider.start_index],
         description=slider.label,
         style={"description_width": "initial"},
         layout={"width": "32rem"},
     )
+    room = next((most for most in READOUTS if longest <= most), READOUTS[-1])
+    one.add_class(f"ssl-readout-{room}")
+    return one

@@ -51,8 +51,14 @@ RUN = (
 )
 DRAWING = "ssl-drawing"
 """Class of a widget while it draws: it does so between messages, when the kernel is not busy."""
+READOUTS = (8, 16, 24, 32, 40)
+"""Letters for which a slider of the class `ssl-readout-N` has room; others have it for ten."""
+_ROOM = "".join(
+    f".ssl-readout-{n} .widget-readout {{ flex: none; width: {n}ch; max-width: none; }}\n"
+    for n in READOUTS
+)
 STATES = f"""
-.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
+{_ROOM}.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
 .ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy {{ display: none; }}
 .jupyter-widgets-disconnected .ssl-state {{ visibility: visible; }}
 .jupyter-widgets-disconnected .ssl-state .dead {{ display: inline; font-weight: bold; }}
