@@ -622,10 +622,10 @@ scan = next(scan for scan in cohort.test if scan.case_id == name)
 
 # %% tags=["figure"]
 differ = (maps[0][name] != maps[1][name]).astype(np.uint8)
-cut = choose_slice(scan.image, differ, axes=scan.axes)
-both = {"dsaif_ablation": tuple(cut.of(one[name]) for one in maps)}
+plane = choose_slice(scan.image, differ, axes=scan.axes)
+both = {"dsaif_ablation": tuple(plane.of(one[name]) for one in maps)}
 shared = {"dsaif_ablation": error_overlap(maps[0][name], maps[1][name], truths[name])}
-shown = (cut.of(scan.image), cut.of(truths[name]), both, shared, cohort.class_names)
+shown = (plane.of(scan.image), plane.of(truths[name]), both, shared, cohort.class_names)
 ALT_MISTAKES = "Who is wrong where on a test slice: a mistake of both is corrected by neither."
 show(figures.error_maps(*shown), alt=ALT_MISTAKES)
 

@@ -85,7 +85,7 @@ from ssl_lib.evaluation.decisions import (
 from ssl_lib.notebook.explore import Slider, explore
 from ssl_lib.figures import show
 from ssl_lib.notebook.source import work_in_project
-from ssl_lib.config import earlier_settings
+from ssl_lib.config import check_choice, earlier_settings
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
@@ -121,6 +121,7 @@ def methods_alone(runs):
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
+check_choice(DATASET, PROFILE, N_LABELLED)
 everything = methods_alone(read_rows(RESULTS_DIR, profile=PROFILE))
 results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET, N_LABELLED)]
 there = f"{counted(len(everything), 'run')}, each of one cohort and one seed"

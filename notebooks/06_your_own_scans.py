@@ -143,6 +143,7 @@ NOTEBOOK = "06_your_own_scans"
 
 # %%
 work_in_project()  # relative paths start there, wherever the kernel was started
+prediction_name("", Path("a.dcm"), DICOM_AS)  # a misspelt ending is refused now, not at the end
 choices = {"exclude_broken": EXCLUDE_BROKEN, "folds": FOLDS}
 scans = open_own_scans(DATASET, PROFILE, N_LABELLED, DATA_DIR, **choices)
 fingerprint, cohort = scans.fingerprint, scans.cohort

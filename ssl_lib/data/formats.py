@@ -41,6 +41,8 @@ READERS: dict[Format, Callable[..., Volume]] = {
 }
 WRITTEN_AS = {".mhd": ".mha", ".nhdr": ".nrrd", ".seg.nrrd": ".nrrd"}
 """Label maps are one file each: header and voxels together."""
+VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+"""Of label maps of volumes."""
 NO_DIRECTIONS = "picture"
 """What is said of the orientation of a picture."""
 
@@ -128,7 +130,13 @@ def volume_header(volume: Volume) -> Header:
 def prediction_name(scan: str, path: Path, dicom: str = ".dcm") -> str:
     """The name of the file for the prediction of a scan: of the scan's format, where label maps are
     written in it, else PNG (pictures). That of a DICOM series ends in `dicom`: it is a DICOM-SEG,
-    with ".nii.gz" a NIfTI file."""
+    with ".nii.gz" a NIfTI file. Raises `InputError` for another ending."""
+    if dicom not in (".dcm", *VOLUME_ENDINGS):
+        raise InputError(
+            f"DICOM series cannot be predicted as {dicom!r}",
+            where="DICOM_AS",
+            expected=" or ".join((".dcm", *VOLUME_ENDINGS)),
+        )
     endings = {"itk": suffix_of(path.name), "picture": ".png", "dicom": dicom}
     ending = endings.get(format_of(path) or "", ".nii.gz")
     return scan + WRITTEN_AS.get(ending, ending)
@@ -191,9 +199,7 @@ def _known_format(path: Path) -> Format:
 
 
 def _refuse_ending(path: Path, volume: Volume) -> None:
-    allowed: tuple[str, ...] = (
-        (".png",) if volume.unit == "pixel" else (".nii.gz", ".nii", ".mha", ".nrrd")
-    )
+    allowed: tuple[str, ...] = (".png",) if volume.unit == "pixel" else VOLUME_ENDINGS
     is_series = format_of(volume.path) == "dicom"
     allowed += (".dcm",) if is_series else ()
     if path.is_dir() or suffix_of(path.name) not in allowed:

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 
 from ssl_lib.figures.style import checked_alt, house_style, is_chart, to_image, to_png
 from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
-from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, show_live
+from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, READOUTS, show_live
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ SENDING = 0.3
 """Seconds that a page takes to send a slider's last move once the kernel is free."""
 SETTLING = 0.05
 """Seconds in which moves of a slider count as one."""
+AGAIN = "Run all cells up to this one again, then move the slider."
 QUALITIES: tuple[tuple[int, int | None], ...] = (
     (220, None),
     (160, None),
@@ -312,6 +313,9 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
         box.add_class(DRAWING)
         try:
             keep(*redraw())
+        except Exception as error:
+            picture.value = _not_drawn(error)  # nobody sees what is raised between two cells
+            raise
         finally:
             box.remove_class(DRAWING)
 
@@ -320,9 +324,24 @@ def _show_live(draw: Draw, alt: str | Callable[..., str], sliders: Mapping[str, 
         one.observe(lambda change: draw_soon(), names="value")
 
 
+def _not_drawn(error: Exception) -> str:
+    """What stands in the place of a picture that could not be drawn: no other state's picture."""
+    text = escape(f"{type(error).__name__}: {error}")
+    return f'<p role="alert"><strong>Not drawn.</strong> {text}<br>{AGAIN}</p>'
+
+
 def once_settled(act: Callable[[], None]) -> Callable[[], None]:
     """Calls of the answer lead to one `act` a moment later, however many they are: who drags a
-    slider quickly waits for one picture, not for all on the way. At once without an event loop."""
+    slider quickly waits for one picture, not for all on the way. At once without an event loop.
+
+    `act` runs where this function was called, in the thread that runs the cells, between two of
+    them. JupyterLab sends moves of a slider to another thread; there, a drawing would share the
+    style of figures and the random numbers with a cell that runs.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return act
     waiting = False
 
     def settled() -> None:
@@ -332,13 +351,9 @@ def once_settled(act: Callable[[], None]) -> Callable[[], None]:
 
     def call() -> None:
         nonlocal waiting
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return act()
         if not waiting:
             waiting = True
-            loop.call_later(SETTLING, settled)
+            loop.call_soon_threadsafe(loop.call_later, SETTLING, settled)
 
     return call
 
@@ -346,10 +361,15 @@ def once_settled(act: Callable[[], None]) -> Callable[[], None]:
 def _live_slider(slider: Slider) -> ipywidgets.SelectionSlider:
     import ipywidgets
 
-    return ipywidgets.SelectionSlider(
-        options=[(value_text(value), value) for value in slider.live or slider.values],
+    options = [(value_text(value), value) for value in slider.live or slider.values]
+    longest = max(len(text) for text, _ in options)
+    one = ipywidgets.SelectionSlider(
+        options=options,
         value=slider.values[slider.start_index],
         description=slider.label,
         style={"description_width": "initial"},
         layout={"width": "32rem"},
     )
+    room = next((most for most in READOUTS if longest <= most), READOUTS[-1])
+    one.add_class(f"ssl-readout-{room}")
+    return one

@@ -28,8 +28,11 @@ Keep = Callable[[bytes, str], None]
 OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
 """An element with this attribute keeps the arrow keys to itself in JupyterLab."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
-STORED = "A stored picture: the sliders need a kernel. To move them, run this cell."
-DEAD = "The kernel was restarted, so these sliders move nothing. To move them, run this cell."
+STORED = "A stored picture: the sliders need a kernel. To move them, run all cells up to this one."
+DEAD = (
+    "The kernel was restarted, so these sliders move nothing. "
+    "To move them, run all cells up to this one."
+)
 BUSY = "Drawing: the kernel is busy."
 
 CHILD = ".jp-OutputArea-child"
@@ -42,11 +45,20 @@ HIDE_ERROR = f"{CHILD}:has(.ssl-stored-ID) + {CHILD}:not(:has(.ssl-live-ID)) {{ 
 _STORED = re.compile(r'<img class="stored"[^>]*>')
 _CAPTION = re.compile(r'<p class="ssl-caption".*?</p>', re.DOTALL)
 _SCRIPT = re.compile(r"<script.*?</script>", re.DOTALL)
-RUN = "<p><em>A stored picture. To move it, run this cell, or open the page in reports/.</em></p>"
+RUN = (
+    "<p><em>A stored picture. To move it, run all cells up to this one, or open the page in "
+    "reports/.</em></p>"
+)
 DRAWING = "ssl-drawing"
 """Class of a widget while it draws: it does so between messages, when the kernel is not busy."""
+READOUTS = (8, 16, 24, 32, 40)
+"""Letters for which a slider of the class `ssl-readout-N` has room; others have it for ten."""
+_ROOM = "".join(
+    f".ssl-readout-{n} .widget-readout {{ flex: none; width: {n}ch; max-width: none; }}\n"
+    for n in READOUTS
+)
 STATES = f"""
-.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
+{_ROOM}.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
 .ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy {{ display: none; }}
 .jupyter-widgets-disconnected .ssl-state {{ visibility: visible; }}
 .jupyter-widgets-disconnected .ssl-state .dead {{ display: inline; font-weight: bold; }}

@@ -88,3 +88,7 @@ def test_the_reader_sees_what_a_choice_does(file: Path, open_page) -> None:
     page.select_option(".ssl-piece select", "1")
     assert text.inner_text() != "100\u00a0% right"
     assert "wrong" in page.locator(".readout").inner_text()
+    page.select_option(".ssl-piece select", "0")
+    page.focus("input[type=range] >> nth=1")
+    page.keyboard.press("End")  # 99 % and 100 % are right
+    assert "1 percentage point more is right" in page.locator(".readout").inner_text()

@@ -147,3 +147,17 @@ def test_what_makes_no_average_is_refused() -> None:
     with pytest.raises(InputError, match=r"decay of 1\.0"):
         frozen = Schedule(9, 0.1, teacher_decay=1.0)
         interactive.moving_average(student, trend, frozen, alt="A weight.")
+
+
+def test_words_of_other_lengths_move_no_slider(page) -> None:
+    """Once the longest words were there: who drags a slider keeps it under the pointer."""
+    slider, words = page.locator(".ssl-piece input[type=range]").last, page.locator(".readout")
+    places = []
+    for count in (200, 1, 50):
+        words.first.evaluate("(line, n) => line.textContent = 'word '.repeat(n)", count)
+        page.wait_for_timeout(100)
+        places.append(slider.bounding_box()["y"])
+    assert len({*places}) == 1
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.wait_for_timeout(100)
+    assert words.first.bounding_box()["height"] < 200, "of another width, it begins anew"

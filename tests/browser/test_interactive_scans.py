@@ -179,6 +179,16 @@ def test_a_dot_says_what_it_is_and_a_click_chooses_it(page, predictions) -> None
     assert len(joined.split()) == len(ROWS)
 
 
+def test_a_choice_stays_where_it_is_while_it_is_made(page) -> None:
+    """Rows have longer and shorter names, and distances a scale of their own."""
+    for choice in page.locator(".ssl-piece select").all():
+        places = set()
+        for index in range(choice.locator("option").count()):
+            choice.select_option(index=index)
+            places.add(round(choice.bounding_box()["y"]))
+        assert len(places) == 1
+
+
 CENTRES = """canvas => {
     const [rows, columns] = SHAPE, context = canvas.getContext("2d");
     return Array.from({length: rows * columns}, (_, i) => [...context.getImageData(

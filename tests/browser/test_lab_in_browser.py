@@ -60,6 +60,10 @@ def draw(size):
     figure.subplots().barh([0, 1], [size, 1 - size])
     return figure
 explore(draw, alt="Two bars.", size=Slider("box size", (0.25, 0.5, 0.75), 0.5))"""
+BUSY_CELL = """import threading
+explore(draw, alt=lambda size: threading.current_thread().name, size=Slider("n", (0.25, 0.5)))
+long = Slider("cohort", ("a", "phantom_folder, 4 labelled"), "phantom_folder, 4 labelled")
+explore(lambda size: draw(0.5), alt="Two bars.", size=long)"""
 QUIZ = """from ssl_lib.notebook.quiz import ask
 ask("Which is the largest?", ["one", "two", "three"], "two", "It just is.")"""
 VIEWER = """import numpy as np
@@ -69,6 +73,10 @@ look(noise, (1, 1, 1), class_names=["background", "organ"], alt="Noise.")"""
 ALL_IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea-child")]
   .filter(child => child.offsetParent && child.querySelector("img"))
   .map(child => child.querySelector("img").alt)"""
+
+
+CUT_VALUES = """() => [...document.querySelectorAll(".widget-slider .widget-readout")]
+  .filter(value => value.scrollWidth > value.clientWidth).map(value => value.innerText)"""
 
 
 def stored_words(file: Path) -> list[str]:
@@ -101,6 +109,25 @@ def test_a_slider_says_what_it_does_and_its_picture_outlives_the_kernel(lab: Lab
     assert len(page.evaluate(ALL_IMAGES)) == 2, "of the slider and of the viewer"
     words = stored_words(lab.folder / "slider.ipynb")
     assert "Two bars (box size 0.75)." in words and "Noise." in words
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+
+
+def test_a_slider_waits_for_a_cell_that_runs(lab: Lab, browser) -> None:
+    """JupyterLab sends moves of sliders to a thread of their own, which must not draw."""
+    cells = [SLIDER, BUSY_CELL, "time.sleep(3 * get_ipython().user_ns.get('again', 0)); again = 1"]
+    page = opened(lab, browser, "waiting", cells)
+    assert run_all(page)["errors"] == []
+    page.wait_for_selector(".noUi-handle >> nth=2")
+    assert page.evaluate(CUT_VALUES) == []
+    page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex = 2")
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-cell')")
+    page.wait_for_selector(f"text={BUSY} >> nth=1")
+    page.focus(".noUi-handle >> nth=1")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(1000)
+    assert page.locator('img[alt="MainThread (n 0.5)"] >> visible=true').count() == 0
+    page.wait_for_selector('img[alt="MainThread (n 0.5)"] >> visible=true')
     page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
     page.close()
 

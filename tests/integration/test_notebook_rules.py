@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import statistics
+import symtable
 import tokenize
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -120,6 +121,36 @@ def draws(function: ast.expr) -> bool:
     return name_of(function) in DRAWING or getattr(owner, "id", "") == "interactive"
 
 
+def lasting_sliders(script: Path) -> list[str]:
+    """A slider draws anew long after its cell: no later cell gives another meaning to a name that
+    its functions read."""
+    cells, wrong, functions = cells_of(script, "code"), [], {}
+    tables = [symtable.symtable(cell.source, "cell", "exec") for cell in cells]
+    for number, (cell, table) in enumerate(zip(cells, tables, strict=True)):
+        functions |= {part.get_name(): part for part in table.get_children()}
+        calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+        if not any(name_of(call.func) == "explore" for call in calls):
+            continue
+        given = {arg.id for call in calls for arg in call.args if isinstance(arg, ast.Name)}
+        todo = [*table.get_children(), *(functions[name] for name in given & set(functions))]
+        read = names_read(todo, functions)
+        for later in tables[number + 1 :]:
+            bound = {symbol.get_name() for symbol in later.get_symbols() if symbol.is_assigned()}
+            wrong += [f"{name!r} of a slider is bound anew" for name in sorted(read & bound)]
+    return wrong
+
+
+def names_read(todo: list[symtable.SymbolTable], functions: dict) -> set[str]:
+    """Global names that these functions read, and those that they call."""
+    read: set[str] = set()
+    while todo:
+        part = todo.pop()
+        new = {one.get_name() for one in part.get_symbols() if one.is_global()} - read
+        read |= new
+        todo += [*part.get_children(), *(functions[name] for name in new & set(functions))]
+    return read
+
+
 def ordered_headings(script: Path) -> list[str]:
     headings = rendered(script)[0].headings
     levels = [heading.level for heading in headings]
@@ -194,6 +225,7 @@ RULES = (
     stated_parameters,
     known_tags,
     described_figures,
+    lasting_sliders,
     ordered_headings,
     shown_formulas,
     right_length,
@@ -279,6 +311,18 @@ GOOD = f"""\
 # %% tags=["figure"]
 show(draw(), alt="a square")
 """
+SLIDER = """\
+def part(k):
+    return cut + k
+
+
+def draw(k):
+    return part(k)
+
+
+cut = 1
+explore(draw, alt=lambda k: f"{k}", k=Slider("k", (1, 2)))
+"""
 
 
 def write_pair(folder: Path, text: str, name: str = "90_sample.py") -> Path:
@@ -307,6 +351,7 @@ def test_a_good_sample_breaks_no_rule(tmp_path: Path, rule: Rule) -> None:
         (described_figures, ', alt="a square"', ""),
         (described_figures, "show(draw(), alt=", "x.explore(draw, words="),
         (described_figures, "show(draw(), alt=", "look_through(scans, words="),
+        (lasting_sliders, "show(draw(), alt=", f"{SLIDER}\n\n# %%\ncut = 2\nshow(1, alt="),
         (ordered_headings, "# ## Question", "# #### Question"),
         (ordered_headings, "# # Title", "# Title"),
         (ordered_headings, "# ## Question", "# # Question"),

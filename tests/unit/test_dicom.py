@@ -150,6 +150,8 @@ def test_the_ending_decides_between_dicom_seg_and_nifti(tmp_path):
     volume, _, label = write_organ(tmp_path / "p")
     assert prediction_name("p", tmp_path / "p") == "p.dcm"
     assert prediction_name("p", tmp_path / "p", ".nii.gz") == "p.nii.gz"
+    with pytest.raises(InputError, match="DICOM_AS: DICOM series cannot be predicted as 'dcm'"):
+        prediction_name("p", tmp_path / "a.nii.gz", "dcm")  # before it is needed
     written = [
         write_prediction(tmp_path / name, turned(volume, label), volume, VALUES)
         for name in ("a.dcm", "a.nii.gz", "a.nrrd")

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import threading
 from base64 import b64decode
 from html import unescape
 from types import SimpleNamespace
@@ -207,6 +208,21 @@ def test_live_sliders_redraw_at_once(monkeypatch):
     assert len(kept) == 1 and kept[0][0] != png and "box size 0.75" in kept[0][1]
 
 
+def test_a_picture_that_cannot_be_drawn_says_so(monkeypatch):
+    """It does not leave the picture of another state beside the slider, without a word."""
+    shown = []
+    monkeypatch.setattr(module, "is_live", lambda: True)
+    monkeypatch.setattr(module, "show_live", lambda *what: shown.append(what) or (lambda *_: None))
+    explore(lambda size: draw([0.5, 0.25][size]), alt="Two bars.", size=Slider("<n>", (0, 1, 2)))
+    slider, _, picture = shown[0][0].children
+    with pytest.raises(IndexError):
+        slider.value = 2
+    assert "<img" not in picture.value and "IndexError: list index out of range" in picture.value
+    assert module.AGAIN in picture.value
+    slider.value = 1
+    assert "<img" in picture.value and module.DRAWING not in shown[0][0]._dom_classes
+
+
 def test_a_live_slider_may_stop_at_more_values_and_goes_back_to_its_start(monkeypatch):
     shown = []
     monkeypatch.setattr(module, "is_live", lambda: True)
@@ -259,6 +275,18 @@ def test_quick_moves_of_a_live_slider_are_drawn_once():
     assert drawn[-1] == "at once"
 
 
+def test_moves_that_come_in_by_another_thread_are_drawn_in_that_of_the_cells():
+    threads = []
+
+    async def cells():
+        draw_soon = once_settled(lambda: threads.append(threading.current_thread()))
+        await asyncio.to_thread(draw_soon)
+        await asyncio.sleep(3 * SETTLING)
+
+    asyncio.run(cells())
+    assert threads == [threading.current_thread()]
+
+
 def test_static_is_displayed_as_html(monkeypatch):
     shown = []
     monkeypatch.setenv("SSL_STATIC", "1")
@@ -294,7 +322,7 @@ def test_a_notebook_in_git_holds_pictures_alone() -> None:
         (viewer, "A scan."),
     ):
         alone = stored.picture_alone(html)
-        assert "<script" not in alone and "run this cell" in alone
+        assert "<script" not in alone and "run all cells up to this one" in alone
         assert words in alone and "data:image/webp" in alone
         assert len(alone) < len(html)
     alone = stored.picture_alone(sliders)

@@ -60,7 +60,7 @@ kinds.assumption = (stage, data, ui) => {
       return right;
     });
     const gain = Math.round(100 * shares[1]) - Math.round(100 * shares[0]);
-    said.textContent = gain ? `With the unlabelled points ${Math.abs(gain)} percentage points more are ${gain > 0 ? "right" : "wrong"}.`
+    said.textContent = gain ? `With the unlabelled points ${Math.abs(gain)} percentage point${Math.abs(gain) === 1 ? " more is" : "s more are"} ${gain > 0 ? "right" : "wrong"}.`
       : "With the unlabelled points as many are right as without.";
   };
 

@@ -135,7 +135,18 @@ window["ssl-core-VERSION"] ??= (() => {
     return start;
   };
   // One line below the pictures; screen readers hear it when it changes.
-  const line = (alive = true) => element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})});
+  // A line of words that keeps the room of its longest ones, so that sliders below it stay where they are.
+  const line = (alive = true) => {
+    const one = element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})});
+    let wide = 0, high = 0, least;
+    new ResizeObserver(() => {
+      least ??= one.style.minHeight;
+      if (one.clientWidth !== wide) { [wide, high] = [one.clientWidth, 0]; one.style.minHeight = least; }
+      const tall = one.getBoundingClientRect().height;
+      if (tall > high) one.style.minHeight = `${high = tall}px`;
+    }).observe(one);
+    return one;
+  };
   const legend = (entries) => element("ul", {class: "legend"}, ...entries.map(([colour, text, kind = ""]) =>
     element("li", {}, element("span", {class: `swatch ${kind}`, style: `--c:${colour}`}), text)));
   // A colour bar: the colours of `map` from 0 to 1, and three texts below it.

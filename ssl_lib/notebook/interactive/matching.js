@@ -36,10 +36,11 @@ kinds.matching = (stage, data, ui) => {
 
   // --- what is drawn, and what the reader does
 
+  const NUMBER = {class: "number", style: "white-space:nowrap"};
   const numbers = () => element("table", {},
     element("thead", {}, element("tr", {}, ...["", "Mean teacher", exhibits[now].letter].map((text) => element(text ? "th" : "td", text ? {scope: "col", class: "number"} : {}, text)))),
     element("tbody", {}, ...columns.map((name, k) => element("tr", {}, element("th", {scope: "row"}, name),
-      element("td", {class: "number"}, sound.numbers[k]), element("td", {class: "number"}, exhibits[now].numbers[k])))));
+      element("td", NUMBER, sound.numbers[k]), element("td", NUMBER, exhibits[now].numbers[k])))));
   const answer = (one) => [element("p", {}, element("strong", {}, `Exhibit ${one.letter}: ${one.answer}. `), one.because),
     element("pre", {style: "white-space:pre-wrap;overflow-wrap:anywhere"}, one.lines.map((text, k) => `${"-+"[k]} ${text}`).join("\n")),
     element("p", {}, `Found by the test “${one.found}”.`)];

@@ -193,7 +193,8 @@ kinds.scans = (stage, data, ui) => {
     ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
       button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
       button("Largest gain", extreme(1)), button("Largest loss", extreme(-1)))),
-    holder, ui.element("div", {class: "controls"}, ui.element("div", {class: "wide"}, depth.row)), scale, key, said, ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row));
+    ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row),
+    holder, ui.element("div", {class: "controls"}, ui.element("div", {class: "wide"}, depth.row)), scale, key, said);
   stage.addEventListener("shown", () => {
     draw();
     new ResizeObserver(() => wide() !== width && drawChart()).observe(chart);
