@@ -1178,7 +1178,7 @@ FILTERS = ("a threshold of 0.95", row_name("cw_bass"))
 filters = {words: compare_rows(stored_results(), [PARTS[words]]) for words in FILTERS}
 filters = {words: found[0] for words, found in filters.items() if found}
 if filters and not smoke_note(stored_results()):
-    said = in_sentences(filters).replace("(-", "(−")
+    said = in_sentences(filters)
     print(f"The rows with such a filter, test scans. {said}")
 
 # %% [markdown]

@@ -287,11 +287,12 @@ def _over(results: Sequence[Result], row: str, reference: str) -> str:
 
 
 def number(value: float, digits: int = 3, sign: str = "") -> str:
-    """A number for a table; an undefined one is said to be so, and zero has no sign."""
+    """A number for a table, with a true minus; an undefined one is said to be so, and zero has no
+    sign."""
     text = f"{value:{sign}.{digits}f}"
     if np.isnan(value):
         return "undefined"
-    return text if float(text) else text.lstrip("+-")
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:

@@ -116,7 +116,7 @@ def test_questions_are_answered_in_a_table_and_in_sentences() -> None:
     pair, back = ("mean_teacher", "supervised_strong"), ("supervised_strong", "mean_teacher")
     questions = {"unlabelled scans": pair, "without them": back, "views": ("umct", "bcp")}
     html = gain_table(questions, [stored(0), stored(1)]).data
-    assert "Gained: unlabelled scans (+0.050). Lost: without them (-0.050)." in html
+    assert "Gained: unlabelled scans (+0.050). Lost: without them (−0.050)." in html
     assert "views" not in html, "no stored run can answer"
     assert (
         "Equal for practical purposes: unlabelled scans."
@@ -199,7 +199,7 @@ def test_no_label_lies_on_another(gain: float) -> None:
 
 def test_zero_has_no_sign_whichever_side_it_was_rounded_from() -> None:
     assert [number(value, 3, "+") for value in (-0.0004, 0.0004, 0.0)] == ["0.000"] * 3
-    assert number(-0.0006) == "-0.001" and number(0.0006, 3, "+") == "+0.001"
+    assert number(-0.0006) == "−0.001" and number(0.0006, 3, "+") == "+0.001"
     assert number(float("nan"), 3, "+") == "undefined"
 
 
