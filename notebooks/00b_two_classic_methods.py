@@ -465,8 +465,11 @@ plain_table(HEADS, lines, f"{len(H)} validation slices or patches, {C} classes."
 
 # %% tags=["results"]
 (early, right), (late, _) = (closed(GATES[words]) for words in list(GATES)[:2])
-print(f"At the start the gate stops {early:.1%} of the wrong voxels, and {right:.1%} of the right")
-print(f"ones; at the end {late:.1%} of the wrong. All others teach, as in the mean teacher.")
+said = f"the gate stops {early:.1%} of the wrong voxels, and {right:.1%} of the right ones"
+print(
+    f"At the start {said}; at the end {late:.1%} of the wrong. All others teach, as in the "
+    "mean teacher."
+)
 
 # %% [markdown]
 # **If it stops few, why?** Two reasons. A voxel between two classes has at most $\ln 2$, which

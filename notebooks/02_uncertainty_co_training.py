@@ -1218,9 +1218,10 @@ display(plain_table(("Row", "Dice of view 1, 2, ...", "mean", "averaged"), lines
 for name in ("umct_views_supervised", "umct"):
     views, mean, together = of_views[name]
     worst, best = 1 + views.argmin(), 1 + views.argmax()
-    print(f"{row_name(name)}: the average lies {beside(together, mean)} the mean of its views and")
-    print(f"{beside(together, views.max())} the best one, view {best}. The weakest, view {worst},")
-    print(f"lies {beside(views.min(), views.max())} view {best}.")
+    said = f"the average lies {beside(together, mean)} the mean of its views and "
+    said += f"{beside(together, views.max())} the best one, view {best}. The weakest, "
+    said += f"view {worst}, lies {beside(views.min(), views.max())} view {best}."
+    print(f"{row_name(name)}: {said}")
 
 # %% tags=["results"]
 before, after = of_views["umct_views_supervised"], of_views["umct"]
@@ -1415,8 +1416,8 @@ lines = [
 ]  # fmt: skip
 heads = ("Training", "largest U", "weighted minus plain", "views wrong", "targets wrong", "Dice")
 (*_, usual, usual_dice), (*_, errors, dice) = ends["As above"], ends[TURNED]
-print(f"{TURNED}: {errors:.1%} of the voxels of targets are wrong,")
-print(f"not {usual:.1%}; validation Dice ends {beside(dice, usual_dice)} that without the mistake.")
+said = f"{TURNED}: {errors:.1%} of the voxels of targets are wrong, not {usual:.1%}; "
+print(f"{said}validation Dice ends {beside(dice, usual_dice)} that without the mistake.")
 plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% [markdown]

@@ -793,8 +793,8 @@ pairs = np.array([(agreed.get(name, np.nan), dice_of[name]) for name in tested.t
 pairs = pairs[np.isfinite(pairs).all(axis=1)]
 if len(pairs) > 2 and (np.ptp(pairs, axis=0) > 0).all():
     rank, p = spearmanr(*pairs.T)
-    print(f"Agreement and true Dice: rank correlation {rank:.2f} over {len(pairs)} test scans")
-    print(f"(a correlation as far from 0 without any relation: p = {p:.2f}).")
+    said = f"Agreement and true Dice: rank correlation {rank:.2f} over {len(pairs)} test scans"
+    print(f"{said} (a correlation as far from 0 without any relation: p = {p:.2f}).")
 else:
     print("Too few test scans (or all alike) to ask whether agreement means anything.")
 

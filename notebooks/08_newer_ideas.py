@@ -784,8 +784,11 @@ ALT_CROPS = (
     f"they differ by {share:.3f} in probability on average, only by their surroundings."
 )
 show(figure, alt=ALT_CROPS)
-print(f"both crops show {percent(float(both.float().mean()))} of the patch; there, they differ by")
-print(f"{share:.3f} in probability on average, {float(apart.max()):.2f} at most")
+differ = f"{share:.3f} in probability on average, {float(apart.max()):.2f} at most"
+print(
+    f"Both crops show {percent(float(both.float().mean()))} of the patch; there, they differ by "
+    f"{differ}."
+)
 
 # %% [markdown]
 # **Task 4. How much is shown twice?** Two crops of `size` voxels begin at `a` and `b`, on one axis.
