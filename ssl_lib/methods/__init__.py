@@ -339,7 +339,7 @@ def row_name(row: str) -> str:
 
     Changed parameters follow in brackets, without the group they belong to: "teacher decay 0.97".
     """
-    name, _, changed = row.removesuffix("]").partition("[")
+    name, changed = base_row(row), row.partition("[")[2].rpartition("]")[0]
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
     parts = [one.partition("=") for one in changed.split(",") if one]
     words = [f"{part.rpartition('.')[2].replace('_', ' ')} {value}" for part, _, value in parts]

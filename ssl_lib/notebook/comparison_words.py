@@ -135,9 +135,9 @@ def _work(row: str) -> tuple[str, ...]:
     other changed parameters."""
     if row in SAME_WORK:
         return SAME_WORK
-    base, changed = base_row(row), row[len(base_row(row)) :]
-    same = not changed or re.fullmatch(r"\[schedule\.teacher_decay=[^,\]]*\]", changed)
-    return (base,) if same else (row,)
+    changed = row.partition("[")[2].rpartition("]")[0]
+    same = not changed or re.fullmatch(r"schedule\.teacher_decay=[^,]*", changed)
+    return (base_row(row),) if same else (row,)
 
 
 def _fastest(rows: Mapping[str, Sequence[float]]) -> str:

@@ -50,8 +50,11 @@ def notebook_number(notebook: str) -> str:
 
 
 def base_row(row: str) -> str:
-    """The row without its changed parameters: `bcp` for `bcp[alpha=0.3]`."""
-    return row.partition("[")[0]
+    """The row without its changed parameters: `bcp` for `bcp[alpha=0.3]`, `dsaif_ensemble` for
+    `dsaif[gate=0.8]_ensemble`."""
+    name, _, rest = row.partition("[")
+    behind = rest.rpartition("]")[2]
+    return name + behind if behind.startswith("_") else name
 
 
 def draw_suffix(labelled_draw: int) -> str:

@@ -26,6 +26,9 @@ def test_rows_have_readable_names():
     assert row_name("bcp[alpha=0.3,beta=0.5]") == (
         "Bidirectional copy-paste (BCP) (alpha 0.3, beta 0.5)"
     )
+    averaged = "dsaif[gate=0.8]_ensemble"
+    assert row_name(averaged) == "Structure-aware filtering (DSAIF), averaged (gate 0.8)"
+    assert base_row(averaged) == "dsaif_ensemble" and in_order([averaged, "bcp"])[0] == "bcp"
     assert row_name("all_four_ideas") == "All four ideas"
     assert row_name("bcp[alpha=0.3] again").startswith("Bidirectional copy-paste (BCP) (alpha 0.3")
     assert base_row("bcp[alpha=0.3]") == "bcp"

@@ -382,7 +382,7 @@ def test_show_gives_picture_description_and_plain_text(monkeypatch):
     figures.show(figure, alt="A line\n  that rises.")
     data, rest = shown[0]
     assert data["text/plain"] == "A line that rises."
-    assert rest["metadata"] == {"image/png": {"alt": "A line that rises."}}
+    assert rest["metadata"] == {"image/png": {"alt": "A line that rises.", "chart": True}}
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert picture.width == round(style.WIDTH * style.DPI)
     with pytest.raises(InputError, match="alternative text"):
