@@ -126,8 +126,8 @@ def test_a_slider_waits_for_a_cell_that_runs(lab: Lab, browser) -> None:
     page.focus(".noUi-handle >> nth=1")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(1000)
-    assert page.locator('img[alt="MainThread (n 0.5)"] >> visible=true').count() == 0
-    page.wait_for_selector('img[alt="MainThread (n 0.5)"] >> visible=true')
+    assert page.locator('img[alt="MainThread (n 0.5)."] >> visible=true').count() == 0
+    page.wait_for_selector('img[alt="MainThread (n 0.5)."] >> visible=true')
     page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
     page.close()
 
