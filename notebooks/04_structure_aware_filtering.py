@@ -524,7 +524,8 @@ kinds = ("Max", "Min", "blur like Max", "blur like Min")
 areas = sorted({T for T, _ in seen} - {None})
 lines = [(str(T), *(f"{seen[T, kind]:.3f}" for kind in kinds)) for T in areas]
 whole = seen.get((None, "the scan"), math.nan)
-words = f"Mean validation Dice of both on ACDC; of the scan itself {whole:.3f}."
+words = f"Mean validation Dice of both on ACDC; of the scan itself {whole:.3f}. A blur changes the "
+words += "scan by as much as the filter, or by as much as it can."
 plain_table(("T", *kinds), lines, words) if trial else None
 
 # %% [markdown]

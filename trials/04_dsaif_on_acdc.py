@@ -4,7 +4,8 @@ python trials/04_dsaif_on_acdc.py [RUNS_DIR]
 
 Writes reports/validation/04_dsaif_on_acdc.json: mean Dice on validation scans of the two networks
 as their warm-up leaves them (labels only, no filter), when they are shown the scan itself, its Max-
-and its Min-filtered version, and blurs that change the scan by as much; for several thresholds T.
+and its Min-filtered version, and blurs that change the scan by as much, or by as much as a blur can
+(`mean change`); for several thresholds T.
 The filtered scans are what each network sees in half of its training, and its pseudo-labels there
 are what the other one learns. No test scan is looked at.
 """

@@ -71,13 +71,21 @@ def as_published(study: Study, method: Method) -> tuple[Study, Method]:
         )
     if record is None:
         return study, method
-    by_hand = dict(method.changes)
-    first = {name: by_hand.pop(name) for name in method.prepare_config if name in by_hand}
+    by_hand = dict(method.changes)  # the geometry among them, which is no parameter of a step
     changed = replace(
         method,
-        config={**method.config, **record.config, **by_hand},
+        config={**method.config, **record.config, **_only(method.config, by_hand)},
         warm_up_config={**method.warm_up_config, **record.warm_up_config},
-        prepare_config={**method.prepare_config, **record.prepare_config, **first},
+        prepare_config={
+            **method.prepare_config,
+            **record.prepare_config,
+            **_only(method.prepare_config, by_hand),
+        },
     )
     settings = overridden(record.changed(study.settings, study.profile), dict(study.changes))
     return replace(study, settings=settings), changed
+
+
+def _only(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of those parameters that the config holds."""
+    return {name: value for name, value in values.items() if name in config}

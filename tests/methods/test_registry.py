@@ -75,6 +75,16 @@ def test_a_parameter_of_what_is_prepared_is_the_methods_too():
         assert at_paper.prepare_config == {"area": area}
 
 
+@pytest.mark.parametrize("name", ["bcp", "mean_teacher", "aau", "dsaif", "supervised_strong"])
+def test_a_step_at_paper_in_our_geometry_gets_its_own_parameters_alone(name):
+    study = replace(tiny_study.tiny_study(), profile="paper")
+    for method in (METHODS[name], METHODS[name].in_our_geometry()):
+        here = {study.cohort.name: method.published["acdc"]}
+        _, at_paper = as_published(study, replace(method, published=here))
+        assert "geometry" not in at_paper.config
+        assert at_paper.config.keys() >= method.published["acdc"].config.keys()
+
+
 def test_a_parameter_that_a_method_does_not_have_is_refused():
     with pytest.raises(InputError, match="no parameter 'alpa'") as caught:
         METHODS["bcp"].with_config(alpa=0.3)
