@@ -202,7 +202,7 @@ def plain_update(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if hasattr(networks, "teacher"):
+        if networks.teacher is not None:
             pairs = zip(networks.teacher.parameters(), networks.student.parameters(), strict=True)
             for mine, theirs in pairs:
                 mine.data.mul_(0.97).add_(theirs.data, alpha=0.03)

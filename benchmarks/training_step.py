@@ -151,7 +151,7 @@ def arithmetic(method: str, study: Study) -> Callable[[int], None]:
     settings, device = study.settings, study.device
     student = study.network()
     teacher = make_teacher(student)
-    optimiser = replace(settings.schedule, iterations=1).build({"student": student})
+    optimiser = replace(settings.schedule, iterations=1).build([student])
     images = torch.randn(settings.labelled_batch, 1, *settings.patch, device=device)
     with_gradient, without = PASSES[method]
 
