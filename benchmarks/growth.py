@@ -20,13 +20,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from clock import seconds
-from training_step import RESULTS, our_update
+from training_step import RESULTS, our_loop
 
 from ssl_lib.config import Settings, best_device, settings_for
+from ssl_lib.data import scan_files
 from ssl_lib.data.cohort import Cohort
 from ssl_lib.data.load import load_cohort
 from ssl_lib.data.scan_files import ScanStore
-from ssl_lib.training import batches as sampling
 from ssl_lib.training.batches import TwoStreams
 from ssl_lib.training.study import Study
 from ssl_lib.utils.atomic import write_atomically
@@ -44,7 +44,7 @@ def settings_of(settings: Settings, side: int, batch: int) -> Settings:
 def in_files(cohort: Cohort) -> Cohort:
     """The same cohort with every scan in a file."""
     groups = {
-        name: tuple(ScanStore(room=0).keep(case) for case in cases)
+        name: tuple(ScanStore(room=0).add(case) for case in cases)
         for name, cases in cohort.groups.items()
     }
     return replace(cohort, **groups)
@@ -59,13 +59,14 @@ def measured(
     settings = settings_of(settings_for("quick", cohort), side, batch)
     study = Study(cohort, settings, "quick", 0, best_device())
     sizes = {"labelled": batch, "unlabelled": batch}
-    with patch.object(sampling, "SHARE_FOR_SCANS", 0 if stored else sampling.SHARE_FOR_SCANS):
+    share = 0 if stored else scan_files.SHARE_FOR_SCANS
+    with patch.object(scan_files, "SHARE_FOR_SCANS", share):
         streams = TwoStreams(cohort, patch=settings.patch, **sizes, seed=0, device=study.device)
-    update = our_update("mean_teacher", study, streams)
+    loop = our_loop("mean_teacher", study, streams)
     spent = []
     for turn in range(-2, repeats):  # the first two warm up
         started = seconds(study.device)
-        update(max(turn, 0))
+        loop.advance()
         spent += [seconds(study.device) - started] * (turn >= 0)
     known = cohort.labelled + cohort.unlabelled
     return {
