@@ -91,7 +91,8 @@ from ssl_lib.evaluation.results import read_rows
 from ssl_lib.methods import METHODS as REGISTRY
 from ssl_lib.methods import ablations, is_exhibit, row_name, row_words
 from ssl_lib.evaluation.statistics import Interval
-from ssl_lib.notebook.tables import interval_text, plain_table, reading_table, row_table
+from ssl_lib.notebook.tables import interval_text, number, plain_table
+from ssl_lib.notebook.tables import reading_table, row_table
 
 # %%
 from ssl_lib.data.load import class_names_of
@@ -127,6 +128,9 @@ results = [r for r in everything if (r["dataset"], r["n_labelled"]) == (DATASET,
 there = f"{counted(len(everything), 'run')}, each of one cohort and one seed"
 here = f"{len(results)} for {DATASET} with N_LABELLED={N_LABELLED}"
 print(f"Stored at the profile {PROFILE}: {there}; {here}.")
+if not results:
+    stored = sorted({f"{r['dataset']} with {r['n_labelled']}" for r in everything})
+    print(f"Figures of one cohort stay empty. Stored are: {', '.join(stored) or 'none'}.")
 
 # %% [markdown]
 # A method is represented by the network that its paper would test, one network each, so that an
@@ -313,7 +317,7 @@ check(
 # %% tags=["golden", "nbval-check-output"]
 print([round(p, 2) for p in holm([0.01, 0.04, 0.03])])
 for low, high in ((0.002, 0.03), (-0.004, 0.006), (-0.02, 0.03)):
-    print(low, high, practical_verdict(Interval((low + high) / 2, low, high, 20, 3), 0.01))
+    print([low, high], practical_verdict(Interval((low + high) / 2, low, high, 20, 3), 0.01))
 
 # %% tags=["figure", "thumbnail"]
 pairs = [(row, "supervised_strong") for row in ["mean_teacher", *METHODS]]
@@ -376,6 +380,7 @@ MEASURES = {"Dice": "dice", "Jaccard": "jaccard", "95HD": "hd95", "ASD": "asd"}
 # %%
 comparable = [name for name, runs in cohorts.items() if compare_rows(runs, pairs)]
 FIRST = HERE if HERE in comparable else next(iter(comparable), "")
+LINES = {row: row_name(row) for row in stored_rows([row for row, _ in pairs], everything)}
 
 
 # %% tags=["widget"]
@@ -383,7 +388,8 @@ def forest_of(measure, cohort=FIRST):
     """The forest of one measure and one cohort, against the strong baseline."""
     score = MEASURES[measure]
     made = compare_rows(cohorts[cohort], pairs, score=score)
-    return figures.forest(made, margin=MARGINS[score], score=score, results=cohorts[cohort])
+    known = {"margin": MARGINS[score], "score": score, "results": cohorts[cohort]}
+    return figures.forest(made, names=LINES, **known)
 
 
 # %% tags=["widget"]
@@ -464,7 +470,8 @@ for score in ("dice", "hd95") if shown else ():
 def ideas_of(cohort):
     """Every method minus the same without its idea."""
     made = compare_rows(cohorts[cohort], list(IDEAS.items()))
-    names = [f"{row_name(one.row)} minus {row_words(one.reference)}" for one in made]
+    pairs = {row: IDEAS[row] for row in stored_rows(IDEAS, everything)}
+    names = {row: f"{row_name(row)} minus {row_words(without)}" for row, without in pairs.items()}
     return figures.forest(made, margin=MARGINS["dice"], names=names, results=cohorts[cohort])
 
 
@@ -628,18 +635,15 @@ if watched:
     display(watched_sentence(watched, results, apart))
 
 # %% tags=["results"]
-gains = {
-    kind: [selection_gain(one, kind) for one in watched]
-    for kind in ("validation_best", "test_best")
-}
-for kind, values in gains.items():
-    if values:
-        words = kind.replace("_", "-")
-        print(f"{words} over last weights: mean {np.mean(values):+.4f} Dice")
-        print(f"    from {min(values):+.4f} to {max(values):+.4f} in {len(values)} trainings")
+CHOICES = {"validation_best": "best on validation scans", "test_best": "best on the test scans"}
+gains = {words: [selection_gain(one, kind) for one in watched] for kind, words in CHOICES.items()}
+lines = [(words, *(number(of(each), 4, "+") for of in (np.mean, min, max)))
+         for words, each in gains.items() if each]  # fmt: skip
+SAID = f"Dice gained over the last weights, {counted(len(watched), 'training')}."
+plain_table(("Checkpoint", "mean", "smallest", "largest"), lines, SAID) if lines else None
 
 # %% [markdown]
-# Test-best can hardly lose (it is chosen by the mean over test scans), so its sign says nothing and
+# The best on the test scans can hardly lose (their mean chose it): its sign says nothing, and
 # its size says how much of a published difference may be the looking. Compare it with the gains of
 # the ideas above. A schedule that ends at a small learning rate, as ours does, leaves little to
 # choose from; a constant one leaves more, and a row that falls apart on its way leaves everything.

@@ -354,7 +354,7 @@ ask(
 # %% tags=["figure"]
 pairs = [(key(letter), "mean_teacher") for letter in EXHIBITS]
 compared = compare_rows(stored_results(), pairs)
-titles = [f"{letter}: {EXHIBITS[letter].name}" for letter in EXHIBITS]
+titles = {key(letter): f"{letter}: {EXHIBITS[letter].name}" for letter in EXHIBITS}
 worse = " ".join(visible()) or "none"
 ALT_SCORE = f"Dice of each exhibit minus the sound teacher's. Surely beyond the margin: {worse}."
 figure = figures.forest(compared, margin=MARGINS["dice"], names=titles, results=stored_results())

@@ -113,7 +113,7 @@ def row_message(
     both = [run for run in results if {best, reference} <= set(run["rows"])]
     if best != reference and both:
         gap = bootstrap_interval(paired_difference(both, best, reference))
-        between = f" ({signed(gap.low)} to {signed(gap.high)})" if gap.known else ""
+        between = f" [{signed(gap.low)}, {signed(gap.high)}]" if gap.known else ""
         said += f": {signed(gap.mean)}{between} to “{row_name(reference)}”"
     return f"{each} {said}."
 
@@ -240,7 +240,7 @@ def _verdict(
         paired = paired_difference(results, row, reference, score)
         gap = bootstrap_interval(paired)
         low, high = (signed(end, digits) for end in (gap.low, gap.high))
-        lines.append(signed(gap.mean, digits) + f" ({low} to {high})" * gap.known)
+        lines.append(signed(gap.mean, digits) + f" [{low}, {high}]" * gap.known)
     return "\n".join(lines)
 
 

@@ -53,30 +53,39 @@ def forest(
     *,
     margin: float,
     score: str = "dice",
-    names: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
     results: Results = (),
 ) -> Figure:
     """One line a comparison: a dot for each seed, the mean with its 95 % interval, the verdict.
 
-    The grey band is the region of practical equivalence, plus and minus `margin`. `names` replaces
-    the names of the rows. `results`, where the comparisons come from, mark those of a smoke run and
-    know the unit of `score`; the axis of a distance says by how much it is reduced.
+    The grey band is the region of practical equivalence, plus and minus `margin`. `names` are the
+    lines and their names by row, default the rows compared; a row that is not says so, and lines
+    keep their places from one cohort to the next. `results`, where the comparisons come from, mark
+    those of a smoke run and know the unit of `score`; the axis of a distance says by how much it is
+    reduced.
     """
     if not comparisons:
         raise InputError("there is nothing to compare", fix="run more rows or seeds first")
-    names = names or [row_name(one.row) for one in comparisons]
-    figure = new_figure(height=0.42 * len(comparisons) + 1.5)
+    names = names or {one.row: row_name(one.row) for one in comparisons}
+    figure = new_figure(height=0.42 * len(names) + 1.5)
     ax, right = figure.subplots(1, 2, width_ratios=(1.7, 1), sharey=True)
     ax.axvspan(-margin, margin, color=FAINT, alpha=0.6, linewidth=0)
     ax.axvline(0, color=QUIET, linewidth=1)
-    for place, one in enumerate(comparisons):
-        _difference(ax, place, one)
-        right.text(0, place, difference_text(one), va="center", fontsize=8.5, family="DejaVu Sans")
+    compared = {one.row: one for one in comparisons}
+    for place, row in enumerate(names):
+        said, colour = "not measured", QUIET
+        if row in compared:
+            _difference(ax, place, compared[row])
+            said, colour = difference_text(compared[row]), INK
+        words = {"fontsize": 8.5, "family": "DejaVu Sans", "color": colour}
+        right.text(0, place, said, va="center", **words)
     dots = "; dots: seeds" * any(one.interval.n_seeds > 1 for one in comparisons)
     words = gained_words(results, score)
     ax.set(xlabel=f"{words}, right is better{dots}", ylim=(len(names) - 0.5, -0.6))
     ax.locator_params(axis="x", nbins=5)
-    ax.set_yticks(range(len(names)), [two_lines(name) for name in names], color=INK, fontsize=8.5)
+    ax.set_yticks(
+        range(len(names)), [two_lines(name) for name in names.values()], color=INK, fontsize=8.5
+    )
     ax.grid(axis="y", visible=False)
     right.set(xlim=(0, 1), xticks=[])
     right.set_axis_off()

@@ -13,7 +13,6 @@ from ssl_lib.evaluation.classes import class_gains, classes_of
 from ssl_lib.evaluation.learning_curves import LearningCurves, learning_curves
 from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import (
-    Interval,
     Result,
     bootstrap_interval,
     drawn_by,
@@ -22,7 +21,7 @@ from ssl_lib.evaluation.statistics import (
 from ssl_lib.evaluation.variance import Components, draw_of, variance_components
 from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.methods import row_name, row_words
-from ssl_lib.notebook.tables import interval_text, number, plain_table
+from ssl_lib.notebook.tables import interval_text, plain_table
 from ssl_lib.utils.words import of_unit
 
 REFERENCE = "supervised_strong"
@@ -64,7 +63,9 @@ def _class_cell(results: Sequence[Result], row: str, score: str, index: int) -> 
     found = scan_scores(results, row, score, index)
     interval, undefined = bootstrap_interval(found), int(np.isnan(found.values).sum())
     digits = 3 if score in ("dice", "jaccard") else 1
-    return _interval(interval, digits) + (f", {undefined} undefined" if undefined else "")
+    return interval_text(interval, digits=digits) + (
+        f", {undefined} undefined" if undefined else ""
+    )
 
 
 def class_sentence(results: Sequence[Result], rows: Sequence[str], names: Sequence[str]) -> HTML:
@@ -82,7 +83,7 @@ def _gains_in_words(
 ) -> str:
     found = class_gains(results, rows, REFERENCE, score)
     digits = 3 if score == "dice" else 1
-    each = [f"{names[k]} {_interval(found.gains[k], digits, '+')}" for k in found.order]
+    each = [f"{names[k]} {interval_text(found.gains[k], '+', digits)}" for k in found.order]
     count = len(found.rows)
     whose = row_name(found.rows[0]) if count == 1 else f"median of {count} rows"
     begins = (
@@ -94,7 +95,7 @@ def _gains_in_words(
     if found.over_next is None:
         return text
     first, told = names[found.order[0]], found.over_next.low > 0
-    gap = _interval(found.over_next, digits, "+")
+    gap = interval_text(found.over_next, "+", digits)
     ending = "" if told else ": not told apart"
     if found.gains[found.order[0]].mean <= 0:
         return f"{text} No class gains."
@@ -171,7 +172,7 @@ def _component_cells(found: Components) -> list[str]:
 def _spread(variance: float, total: float) -> str:
     if math.isnan(variance):
         return "not measured"
-    share = "" if math.isnan(total) or total == 0 else f" ({variance / total:.0%})"
+    share = "" if math.isnan(total) or total == 0 else f" ({100 * variance / total:.0f}\u00a0%)"
     return f"{math.sqrt(variance):.3f}{share}"
 
 
@@ -214,16 +215,6 @@ def _of_one_draw(results: Sequence[Result], row: str) -> list[Result]:
     """The results of a row's first stored draw."""
     held = [run for run in results if row in run["rows"]]
     return [run for run in held if draw_of(run, row) == draw_of(held[0], row)]
-
-
-def _interval(interval: Interval, digits: int, sign: str = "") -> str:
-    """As `interval_text`, with a number of digits."""
-    if digits == 3:
-        return interval_text(interval, sign)
-    if not interval.known:
-        return number(interval.mean, digits, sign)
-    low, high = (number(end, digits, sign) for end in (interval.low, interval.high))
-    return f"{number(interval.mean, digits, sign)} [{low}, {high}]"
 
 
 def _unit(results: Sequence[Result], row: str, score: str) -> str:

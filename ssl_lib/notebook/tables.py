@@ -295,10 +295,10 @@ def number(value: float, digits: int = 3, sign: str = "") -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
-def interval_text(interval: Interval, sign: str = "") -> str:
+def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
     """The mean and, in brackets, its interval, which no line break parts; the mean alone where
     there is no interval."""
-    if not interval.known:
-        return number(interval.mean, 3, sign)
-    low, high = number(interval.low, 3, sign), number(interval.high, 3, sign)
-    return f"{number(interval.mean, 3, sign)} [{low},\u00a0{high}]"
+    mean, low, high = (
+        number(end, digits, sign) for end in (interval.mean, interval.low, interval.high)
+    )
+    return f"{mean} [{low},\u00a0{high}]" if interval.known else mean

@@ -200,8 +200,10 @@ def test_missing_rows_are_named_by_cohort_and_seeds():
 def test_the_figures_show_every_comparison_and_the_margin():
     results = two_runs(0.05)
     made = compare_rows(results, [("bcp", "supervised_strong"), ("supervised_strong", "bcp")])
-    ax, right = forest(made, margin=MARGINS["dice"]).axes
-    assert len(ax.get_yticklabels()) == 2 and ax.patches
+    names = {"bcp": "BCP", "supervised_strong": "strong", "aau": "AAU"}
+    ax, right = forest(made, margin=MARGINS["dice"], names=names).axes
+    assert len(ax.get_yticklabels()) == 3 and ax.patches
+    assert right.texts[2].get_text() == "not measured"
     assert "▲ better" in right.texts[0].get_text() and "▼ worse" in right.texts[1].get_text()
     assert "p = " in difference_text(made[0]) or "p < " in difference_text(made[0])
     with pytest.raises(InputError, match="nothing to compare"):

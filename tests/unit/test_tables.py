@@ -193,7 +193,7 @@ def test_no_label_lies_on_another(gain: float) -> None:
     runs = [stored(0, gain), stored(1, gain * 1.1)]
     made = compare_rows(runs, [("mean_teacher", "supervised_strong")])
     assert overlapping(row_comparison(runs)) == []
-    names = ["D: the teacher sees another geometry than the student"]
+    names = {"mean_teacher": "D: the teacher sees another geometry than the student"}
     assert overlapping(forest(made, margin=0.01, names=names)) == []
 
 
