@@ -22,7 +22,7 @@ from ssl_lib.evaluation.variance import Components, draw_of, variance_components
 from ssl_lib.figures.comparison import SCORE_NAMES
 from ssl_lib.methods import row_name, row_words
 from ssl_lib.notebook.tables import interval_text, plain_table
-from ssl_lib.utils.words import of_unit
+from ssl_lib.utils.words import of_unit, percent
 
 REFERENCE = "supervised_strong"
 PARTS = {
@@ -172,7 +172,7 @@ def _component_cells(found: Components) -> list[str]:
 def _spread(variance: float, total: float) -> str:
     if math.isnan(variance):
         return "not measured"
-    share = "" if math.isnan(total) or total == 0 else f" ({100 * variance / total:.0f}\u00a0%)"
+    share = "" if math.isnan(total) or total == 0 else f" ({percent(variance / total)})"
     return f"{math.sqrt(variance):.3f}{share}"
 
 

@@ -40,6 +40,7 @@ from ssl_lib.reports.render import (
     template_text,
 )
 from ssl_lib.reports.terms import with_anchors
+from ssl_lib.reports.thumbnail import CHART_BITS, colour_entropy
 from ssl_lib.utils.errors import InputError
 from ssl_lib.utils.names import notebook_number, of_a_folder
 from ssl_lib.utils.provenance import git_commit, package_versions
@@ -76,6 +77,11 @@ class Card:
     entries: list[Entry]
 
     @property
+    def chart(self) -> bool:
+        """Whether the picture is a chart on white, which dark mode turns dark."""
+        return colour_entropy(self.thumbnail) < CHART_BITS
+
+    @property
     def seeds(self) -> int:
         """The most seeds that one of its pages shows; 0 for a notebook that trains nothing."""
         return max(entry.seeds for entry in self.entries)
@@ -98,6 +104,7 @@ class Board:
 
     title: str
     profile: str
+    unit: str
     lines: list[Line]
 
 
@@ -190,7 +197,10 @@ def boards(results: Sequence[Result]) -> list[Board]:
         return *_run(result), result["cohort_hash"]
 
     groups = [(key, list(group)) for key, group in groupby(sorted(results, key=key), key)]
-    return [Board(_board_title(key, group), key[1], _lines(group)) for key, group in groups]
+    return [
+        Board(_board_title(key, group), key[1], _unit(group), _lines(group))
+        for key, group in groups
+    ]
 
 
 def interval_of(results: Sequence[Result], row: str, score: str) -> Interval | None:
@@ -209,7 +219,7 @@ def with_interval(interval: Interval | None, digits: int) -> str:
     mean = f"{interval.mean:.{digits}f}"
     if math.isnan(interval.low):
         return mean
-    return f"{mean} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    return f"{mean} [{interval.low:.{digits}f},\u00a0{interval.high:.{digits}f}]"
 
 
 def _board_title(key: tuple, results: Sequence[Result]) -> str:
@@ -218,17 +228,21 @@ def _board_title(key: tuple, results: Sequence[Result]) -> str:
     return f"{name} (data {data_hash[:8]}){earlier_settings(results)}"
 
 
+def _unit(results: Sequence[Result]) -> str:
+    """The unit of distances, one for all rows of a cohort."""
+    rows = (row for one in results for row in one["rows"].values())
+    return of_unit(next(row["units"].get("hd95", "") for row in rows))
+
+
 def _lines(results: Sequence[Result]) -> list[Line]:
     lines = []
     for row in _rows(results):
         dice, hd95 = (interval_of(results, row, score) for score in ("dice", "hd95"))
-        unit = next(r["rows"][row]["units"].get("hd95", "") for r in results if row in r["rows"])
-        distance = with_interval(hd95, 1)
         lines.append(
             Line(
                 name=row_name(row),
                 dice=with_interval(dice, 3),
-                hd95=distance if distance == "–" else f"{distance} {of_unit(unit)}",
+                hd95=with_interval(hd95, 1),
                 seeds=dice.n_seeds if dice else 0,
                 scans=dice.n_scans if dice else 0,
             )

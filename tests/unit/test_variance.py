@@ -158,7 +158,7 @@ def test_the_table_has_spreads_and_shares_that_sum_to_everything() -> None:
     shown = text(variance_table(runs, ["supervised_strong"], [("bcp", "supervised_strong")]))
     assert "Strong baseline 2 + 1 0.134" in shown and "minus strong baseline 2 + 1" in shown
     line = text(variance_table(runs, ["supervised_strong"])).split("Strong baseline")[1]
-    shares = [int(share) for share in re.findall(r"(\d+)%", line)]
+    shares = [int(share) for share in re.findall(r"(\d+)\s%", line)]
     assert len(shares) == 4 and abs(sum(shares) - 100) <= 2
     assert "moves a row's mean Dice by a standard deviation of 0.134" in text(
         variance_sentence(runs, ["supervised_strong", "umct"])
