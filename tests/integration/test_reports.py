@@ -778,7 +778,7 @@ def test_the_index_shows_cards_leaderboard_failures_and_broken_results(tmp_path:
     assert "&lt;i&gt;worse&lt;/i&gt;" in html and "<i>" not in html
     assert "broken.json" in html
     assert "0.625 [0.625,\u00a00.625]" in html and "<td>2</td>" in html
-    assert "2.0 [2.0, 2.0] voxel" in html
+    assert "2.0 [2.0,\u00a02.0]" in html and "95HD (voxels)" in html
     assert offline.external_references(html) == []
 
 
