@@ -673,8 +673,8 @@ plain_table(("Row", f"Dice {where}", "Dice from the files"), lines)
 #
 # The chosen row now predicts all usable scans, those without any label included. The list
 # beside the files says for each scan to which group it belongs (`outside`: none; a network is
-# flattered by scans it has learnt from), the volume of each class in millilitres, and what to be
-# careful about.
+# flattered by scans it has learnt from), the volume of each class in millilitres, and the
+# warnings.
 
 # %%
 groups = scan_groups(scans)
@@ -868,8 +868,7 @@ new_file = output / "new" / prediction_name("one_scan", new_scan[0], DICOM_AS)
 done = predict_scan(weights[best], new_scan, new_file)
 for name, size in done.sizes.items():
     print(f"{name}: {size:.1f} {done.unit}")
-careful = "; ".join(done.warnings) or "nothing unusual about this scan"
-print(f"careful: {careful}")
+print(f"warnings: {'; '.join(done.warnings) or 'none'}")
 print(done.path)
 
 # %% [markdown]

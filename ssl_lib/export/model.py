@@ -120,7 +120,7 @@ class ExportedModel:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """One predicted scan: the written file, what it holds, and what to be careful about.
+    """One predicted scan: the written file, what it holds, and the warnings.
 
     `label` is the class of each voxel, axes to the right, front and top; `sizes` the volume of each
     class by name, in `unit`: millilitres, for pictures pixels.
@@ -311,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for warning in done.warnings:
-        print(f"careful: {warning}", file=sys.stderr)
+        print(f"warning: {warning}", file=sys.stderr)
     for name, size in done.sizes.items():
         print(f"{name}: {size:.2f} {done.unit}")
     print(done.path)

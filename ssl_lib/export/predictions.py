@@ -61,8 +61,8 @@ def write_list(
     groups: Mapping[str, str],
     refused: Mapping[str, InputError] | None = None,
 ) -> Path:
-    """A table (CSV) of predicted scans: group, volume of each class (ml, for pictures pixels), what
-    to be careful of.
+    """A table (CSV) of predicted scans: group, volume of each class (ml, for pictures pixels),
+    warnings.
 
     Scans that were `refused` are listed with the reason and without volumes. `groups` names the
     group of each scan, such as "labelled": a reader must know which scans the network has learnt
@@ -72,7 +72,7 @@ def write_list(
     names, unit = ([], "ml") if first is None else (list(first.sizes), first.unit)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    heads = ["scan", "group", *(f"{name} ({unit})" for name in names), "careful"]
+    heads = ["scan", "group", *(f"{name} ({unit})" for name in names), "warnings"]
     table.writerow(map(_no_formula, heads))
     for scan, one in predicted.items():
         sizes = [f"{one.sizes[name]:.3f}" for name in names]

@@ -104,16 +104,17 @@ def doors_table(trial: Mapping[str, Any]) -> HTML:
 
 def fits_table(trial: Mapping[str, Any]) -> HTML:
     """What was stored by trials/06_mirrored_label_maps.py: one line a set, right label maps that
-    were doubted, and spoilt ones that were found."""
+    were doubted, and wrong ones that were found."""
     lines = []
     for name, one in trial["sets"].items():
         found, tried = (sum(pair[place] for pair in one["found"].values()) for place in (0, 1))
         lines.append((name, f"{one['doubted']} of {one['label_maps']}", f"{found} of {tried}"))
     caption = (
-        "Is a flipped or turned label map found? Every label map of public sets, on which the"
-        " check's threshold was set so that no right one is doubted."
+        "Is a flipped or turned label map found? Every label map of public sets as it is (right)"
+        " and flipped or turned (wrong); the check's threshold was set on them so that no right one"
+        " is doubted."
     )
-    return plain_table(("Set", "right ones doubted", "spoilt ones found"), lines, caption)
+    return plain_table(("Set", "doubted, of the right ones", "found, of the wrong ones"), lines, caption)
 
 
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:

@@ -142,7 +142,7 @@ def test_the_list_says_who_was_learnt_from(made, tmp_path):
     groups = scan_groups(made.scans)
     done, _ = predict(made, ["a00", "u00"], tmp_path)
     lines = write_list(tmp_path / "list.csv", done, groups).read_text().splitlines()
-    assert lines[0] == "scan,group,class 1 (ml),class 2 (ml),careful"
+    assert lines[0] == "scan,group,class 1 (ml),class 2 (ml),warnings"
     assert lines[2].startswith("u00,unlabelled,")
     assert lines[1].split(",")[1] == groups["a00"]
 
