@@ -114,7 +114,7 @@ def fits_table(trial: Mapping[str, Any]) -> HTML:
         " and flipped or turned (wrong); the check's threshold was set on them so that no right one"
         " is doubted."
     )
-    return plain_table(("Set", "doubted, of the right ones", "found, of the wrong ones"), lines, caption)
+    return plain_table(("Set", "right ones doubted", "wrong ones found"), lines, caption)
 
 
 def next_scan_table(trial: Mapping[str, Any]) -> HTML:
