@@ -19,7 +19,7 @@
 #
 # Anatomically aware uncertainty (AAU; Adiga and colleagues, MICCAI 2022 and Medical Image Analysis
 # 2024) replaces many dropout passes by one pass through a denoising
-# [autoencoder](../docs/glossary.md). Its map of uncertainty then weighs the lessons of a mean
+# [autoencoder](../docs/glossary.md). Its map of uncertainty then weighs the pseudo-labels of a mean
 # teacher. This notebook builds both kinds of uncertainty and puts them on trial: which one finds
 # the voxels that are really wrong, and does any of it raise the Dice?
 #
@@ -119,7 +119,7 @@ from ssl_lib.notebook.tables import (
     plain_table,
     row_table,
 )
-from ssl_lib.utils.words import percent
+from ssl_lib.utils.words import counted, percent
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
 
@@ -993,8 +993,8 @@ intervals = {
     for task, row in reliability.items()
 }
 ALT_AUROC = (
-    "AUROC of U, entropy and one minus the largest probability for five kinds of error, this "
-    "notebook's seed; all stored seeds stand in the table at the end."
+    "AUROC of U, entropy and one minus the largest probability for five kinds of error, with 95 % "
+    "intervals over scans, this notebook's seed; all stored seeds stand in the table at the end."
 )
 show(figures.auroc_chart(intervals), alt=ALT_AUROC)
 
@@ -1136,7 +1136,7 @@ check(
 
 # %% [markdown]
 # **Task 5. A planted error.** Somebody forgets to stop the gradient: U is computed from the
-# *student's* answer, and the weight $e^{-\gamma U}$ is part of what is differentiated.
+# *student's* prediction, and the weight $e^{-\gamma U}$ is part of what is differentiated.
 
 # %% tags=["predict"]
 ask(
@@ -1149,7 +1149,7 @@ ask(
     answer="By looking implausible exactly where it disagrees",
     because=(
         "There U rises, the weight falls, and the disagreement no longer counts. The weight "
-        "must be a judgement of the teacher's answer, out of the student's reach."
+        "must be a judgement of the teacher's prediction, out of the student's reach."
     ),
 )
 
@@ -1313,7 +1313,7 @@ ask(
 
 # %% tags=["figure"]
 cut = cut_of(organ)
-maps = {f"{number} updates": flat(weight.clamp(max=2), cut) for number, weight in weights.items()}
+maps = {counted(n, "update"): flat(w.clamp(max=2), cut) for n, w in weights.items()}
 figure = figures.weight_maps(maps, "weight, shown up to 2")
 ALT_EARLY = "Weights of one scan's voxels, 1 on average, under four autoencoders."
 show(figure, alt=ALT_EARLY)
@@ -1328,7 +1328,7 @@ lines = [
 ]
 heads = ("Updates", "Dice", "organ", "background")
 caption = f"""Dice of clean validation maps, redrawn; mean weight of a voxel of organ and of
-background at γ = {parts["gamma"]:g}. The organ's is lowest after {worst} updates,
+background at γ = {parts["gamma"]:g}. The organ's is lowest after {counted(worst, "update")},
 {on_organ[worst]:.3f}; at the end it is {on_organ[full]:.3f}, and 1 in the mean teacher."""
 plain_table(heads, lines, caption)
 
@@ -1351,13 +1351,12 @@ plain_table(heads, lines, caption)
 cost_file = Path("benchmarks/results/uncertainty_step.json")
 costs = json.loads(cost_file.read_text())["cases"] if cost_file.exists() else {}
 if costs:
-    first, steps = next(iter(costs.items()))
-    ALT_COST = "{}: a step of AAU costs {:.2f} mean-teacher steps, one of UA-MT {:.2f}.".format(
-        first, *(steps[name]["relative"] for name in ("aau", "ua_mt")))  # fmt: skip
+    ALT_COST = " ".join(
+        f"{case}: a step of AAU costs {steps['aau']['relative']:.2f} mean-teacher steps, one of "
+        f"UA-MT {steps['ua_mt']['relative']:.2f}."
+        for case, steps in costs.items()
+    )
     show(figures.cost_bars(costs, limit=1.3), alt=ALT_COST)
-for case, steps in costs.items():
-    aau_cost, ua_mt_cost = steps["aau"]["relative"], steps["ua_mt"]["relative"]
-    print(f"{case}: an AAU step costs {aau_cost:.2f}, a UA-MT step {ua_mt_cost:.2f}")
 
 # %% [markdown]
 # ## What came out?
@@ -1421,9 +1420,9 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 
 # %% [markdown]
 # **If the weights move little, why?** A reading that no row here isolates: a weight only takes
-# lessons away. Most uncertain voxels lie along borders, where the autoencoder cannot draw what the
-# network can; there the weight silences right answers, too. And structural errors, which U sees
-# best, are few once a teacher has been averaged.
+# pseudo-labels away. Most uncertain voxels lie along borders, where the autoencoder cannot draw
+# what the network can; there the weight silences right ones, too. And structural errors, which U
+# sees best, are few once a teacher has been averaged.
 
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
@@ -1530,7 +1529,7 @@ constants_table("aau")
 #
 # <details><summary>10. What does a weight between 0 and 1 do to a pseudo-label?</summary>
 #
-# It takes a lesson away. It never says what would be right.
+# It counts less. No weight says what would be right.
 #
 # </details>
 #
@@ -1545,7 +1544,7 @@ constants_table("aau")
 #   errors is a measurement, and stands above.
 # - It is also uncertain about what it cannot draw. Read its Dice on clean maps before you read its
 #   U.
-# - A weight is not a correction: it removes lessons and adds none.
+# - A weight is not a correction: it removes pseudo-labels and adds none.
 #
 # **Limits.** Results on the phantom show mechanisms, not clinical performance. The autoencoder sees
 # patches of one size; U was judged on the central patch of each scan. $\gamma$ was compared on
@@ -1563,7 +1562,10 @@ constants_table("aau")
 # %% tags=["figure"]
 by_count = trials.get("label_maps", {}).get(DATASET, {})
 if by_count and PROFILE == "quick":
-    ALT_COUNT = "Dice of damaged and of repaired validation maps against the number of label maps."
+    ALT_COUNT = (
+        "Dice of damaged and of repaired validation maps against the number of label maps; small "
+        "marks are single seeds."
+    )
     show(figures.repairs_by_maps(by_count), alt=ALT_COUNT)
 lines = []
 for count, rows in by_count.items():
