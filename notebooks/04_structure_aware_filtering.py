@@ -917,7 +917,7 @@ show(figures.training_curves(curves, stored_results()), alt=curves_caption(curve
 
 # %% [markdown]
 # The losses are sums over both networks, validation Dice is network 1's. Compare the *cross* loss
-# with and without filters: it measures how far the two answers differ where they are asked.
+# with and without filters: it measures how far the two predictions differ.
 #
 # ## Can you watch the pseudo-labels improve?
 #
@@ -988,7 +988,7 @@ of_scan = {row: overlap[row][scan.case_id] for row in maps}
 figure = figures.error_maps(cut.of(scan.image), cut.of(truth), maps, of_scan, cohort.class_names)
 names = {row: row_words(row).removesuffix(", averaged") for row in pairs}
 shares = "; ".join(f"{names[row]} {share:.2f}" for row, share in of_scan.items())
-ALT_ERRORS = "For three pairs of networks: both answers and where one or both are wrong."
+ALT_ERRORS = "For three pairs of networks: both predictions and where one or both are wrong."
 show(figure, alt=f"{ALT_ERRORS} Overlap of the two networks' mistakes in this scan: {shares}.")
 
 # %% [markdown]
@@ -1025,7 +1025,8 @@ lines = [
     for words, change in changes.items() if change.n_seeds
 ]  # fmt: skip
 heads = ("What", "change of the overlap", "seeds", "in words")
-plain_table(heads, lines, smoke_note(stored_results()))
+caption = "Paired over test scans; in brackets 95 % intervals."
+plain_table(heads, lines, smoke_note(stored_results()) or caption)
 
 # %% [markdown]
 # **How to read it.** The first line is the disease: two networks that teach each other come to

@@ -33,6 +33,7 @@ from ssl_lib.figures.style import (
     new_figure,
     row_look,
     row_marker,
+    two_lines,
 )
 from ssl_lib.methods import row_name
 from ssl_lib.utils.words import counted, percent
@@ -225,7 +226,7 @@ def overlap_comparison(overlaps: Mapping[str, Float[np.ndarray, "seed scan"]]) -
         ax.text(1.01, place, f"{found.mean:.3f}", transform=ax.get_yaxis_transform(),
                 va="center", fontsize=8.5)  # fmt: skip
     names = [
-        f"{fill(pair_name(row), 30)}\n{counted(len(values), 'seed')}"
+        f"{two_lines(pair_name(row))}\n{counted(len(values), 'seed')}"
         for row, values in known.items()
     ]
     ax.set_yticks(range(len(overlaps)), names, color=INK, fontsize=9)

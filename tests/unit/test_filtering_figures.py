@@ -119,7 +119,7 @@ def test_overlaps_show_every_scan_and_the_mean_of_all() -> None:
     assert ax.get_lines()[0].get_marker() != ax.get_lines()[3].get_marker()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [
-        "Structure-aware filtering\n(DSAIF)\n2 seeds",
+        "Structure-aware\nfiltering (DSAIF)\n2 seeds",
         "Two supervised networks\n2 seeds",
     ]
     with_gap = {"dsaif": np.array([[0.2, np.nan, 0.4], [np.nan] * 3])}
