@@ -86,7 +86,7 @@ from ssl_lib.models.teacher import update_teacher
 from ssl_lib.training.loop import Moment
 
 # %%
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 
 from ssl_lib import figures
 from ssl_lib.evaluation.decisions import MARGINS, compare_rows
@@ -180,7 +180,7 @@ else:
 # should be. Everything it calls stands in notebook 00.
 
 # %%
-print(inspect.getsource(baselines.mean_teacher_step))
+Markdown(f"```python\n{inspect.getsource(baselines.mean_teacher_step)}```")
 
 # %% [markdown]
 # Each exhibit is this code, or what it is given, with one line changed. The changes wait in
