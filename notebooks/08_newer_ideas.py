@@ -780,15 +780,12 @@ draws += [(on_host(v), on_host(hard_labels(one)[0])) for v, one in zip(views, (a
 figure = figures.augmentation_grid(draws, cohort.class_names, ["patch", "crop A", "crop B"])
 share = float(apart.sum() / both.sum())
 ALT_CROPS = (
-    "A patch and two crops of it with the network's predictions: where both show the same voxels, "
-    f"they differ by {share:.3f} in probability on average, only by their surroundings."
+    "A patch and two crops of it with the network's predictions. "
+    f"{percent(float(both.float().mean()))} of the patch is in both crops; there the predictions "
+    f"differ by {share:.3f} in probability on average, {float(apart.max()):.2f} at most, only by "
+    "their surroundings."
 )
 show(figure, alt=ALT_CROPS)
-differ = f"{share:.3f} in probability on average, {float(apart.max()):.2f} at most"
-print(
-    f"Both crops show {percent(float(both.float().mean()))} of the patch; there, they differ by "
-    f"{differ}."
-)
 
 # %% [markdown]
 # **Task 4. How much is shown twice?** Two crops of `size` voxels begin at `a` and `b`, on one axis.
@@ -1063,7 +1060,7 @@ gain_table(PARTS, stored_results())
 # **And on real scans?** Those of the rows that are stored for ACDC: three labelled patients,
 # profile `evening` (1000 and 6000 updates), last weights, the forty scans of the test patients.
 # `make rows` trains what is missing. In brackets: weights of candidates, which the next section
-# explains.
+# explains (with *soft 0.0* there are no soft labels, only squared error).
 
 # %% tags=["results"]
 on_acdc = read_rows(RESULTS_DIR, "acdc", "evening", 3)
