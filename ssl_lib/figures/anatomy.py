@@ -20,7 +20,6 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.figures.slices import class_legend, draw_scan, overlay
 from ssl_lib.figures.style import (
     BLUE,
-    QUIET,
     SCALAR_MAP,
     VERMILLION,
     WIDTH,
@@ -35,6 +34,9 @@ Picture = Float[np.ndarray, "row column"]
 LabelPicture = UInt8[np.ndarray, "row column"]
 Redrawn = tuple[LabelPicture, LabelPicture, Picture]
 """A label map as shown to the autoencoder, as it came back, and U between the two."""
+
+GROUND = "#eef0f2"
+"""Where there is no class and no error."""
 
 FRAME = 3.5
 """Width of a slider's frame in inches: many of them must fit on a page."""
@@ -135,7 +137,7 @@ def most_uncertain(
     left, right = figure.subplots(1, 2)
     draw_errors(left, wrong)
     left.set_title("true errors")
-    colours = ("white", BLUE, VERMILLION, "#9aa1a9")
+    colours = (GROUND, BLUE, VERMILLION, "#9aa1a9")
     right.imshow(verdict, cmap=ListedColormap(colours), vmin=0, vmax=3, interpolation="nearest")
     bare(right)
     right.set_title(f"{share:g} % most uncertain")
@@ -170,11 +172,11 @@ def weight_frame(weight: Picture, wrong: Bool[np.ndarray, "row column"], gamma: 
     left.set_title("true errors")
     picture = right.imshow(weight, cmap=SCALAR_MAP, vmin=0, vmax=1, interpolation="nearest")
     bare(right)
-    right.spines[:].set(visible=True, color=QUIET)
     right.set_title(f"weight, γ = {gamma:g}")
     means = [nan_mean(weight[region]) for region in (~wrong, wrong)]
     right.set_xlabel("right {:.2f}, wrong {:.2f}".format(*means), fontsize=8.5)
-    bar = figure.colorbar(picture, ax=right, shrink=0.8, pad=0.03, ticks=[0, 0.5, 1])
+    beside = right.inset_axes((1.05, 0, 0.07, 1))  # as high as the map
+    bar = figure.colorbar(picture, cax=beside, ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
     return figure
 
@@ -182,7 +184,7 @@ def weight_frame(weight: Picture, wrong: Bool[np.ndarray, "row column"], gamma: 
 def draw_map(ax: Axes, label: LabelPicture) -> None:
     """Classes filled in their colours on a pale ground."""
     top = max(int(label.max()), 1)
-    colours = ["#eef0f2", *[class_colour(index) for index in range(1, top + 1)]]
+    colours = [GROUND, *[class_colour(index) for index in range(1, top + 1)]]
     ax.imshow(label, cmap=ListedColormap(colours), vmin=0, vmax=top, interpolation="nearest")
     bare(ax)
 
@@ -198,7 +200,7 @@ def draw_uncertainty(ax: Axes, values: Picture, top: float) -> AxesImage:
 
 def draw_errors(ax: Axes, wrong: Bool[np.ndarray, "row column"]) -> None:
     """Wrong voxels on a pale ground."""
-    colours = ListedColormap(["#eef0f2", VERMILLION])
+    colours = ListedColormap([GROUND, VERMILLION])
     ax.imshow(wrong, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     bare(ax)
 
