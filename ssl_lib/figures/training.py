@@ -200,7 +200,7 @@ def running_median(values: Float[np.ndarray, " step"]) -> Float[np.ndarray, " st
 
 def _scalar_colours(count: int) -> list[tuple[float, ...]]:
     """Ordered colours for ordered values, without the palest of the map."""
-    return [matplotlib.colormaps[SCALAR_MAP](x) for x in np.linspace(0.05, 0.8, max(count, 1))]
+    return [matplotlib.colormaps[SCALAR_MAP](x) for x in np.linspace(0.05, 0.7, max(count, 1))]
 
 
 @house_style()

@@ -60,7 +60,7 @@ def auroc_chart(table: Mapping[str, Mapping[str, Interval]]) -> Figure:
     ax.set_yticks(range(len(table)), list(table), color=INK, fontsize=9)
     ax.set(ylim=(len(table) - 0.5, -0.8), xlim=(None, 1.06), xlabel="AUROC, higher is better")
     ax.grid(axis="y", visible=False)
-    figure.legend(handles=_look_handles(ax), loc="outside lower center", ncols=3)
+    figure.legend(handles=_look_handles(ax, solid=True), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -156,8 +156,8 @@ def _short(step: str) -> str:
     return name.partition("(")[2].rstrip(")") or name
 
 
-def _look_handles(ax: Axes) -> list:
+def _look_handles(ax: Axes, solid: bool = False) -> list:
     return [
-        ax.plot([], [], marker, color=colour, linestyle=line, label=name)[0]
+        ax.plot([], [], marker, color=colour, linestyle="-" if solid else line, label=name)[0]
         for name, (colour, marker, line) in LOOKS.items()
     ]
