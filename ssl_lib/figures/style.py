@@ -63,7 +63,7 @@ ROW_COLOURS: dict[str, str] = {
     "tracoco": "#6b7a1f",
     "adawac": "#9a6b3f",
     "soft_labels": "#c0392b",
-    "recommended": "#4e342e",
+    "recommended": "#4000a0",
     "supervised_all": BLUE,
     "exhibit": VERMILLION,
 }
