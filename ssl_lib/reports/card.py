@@ -56,7 +56,7 @@ def run_details(
     if result:
         versions = [(name, str(value)) for name, value in result["versions"].items()]
         details += [
-            ("Labelled scans", [("identities", ", ".join(map(str, result["labelled_ids"])))]),
+            ("Labelled scans", [("case ids", ", ".join(map(str, result["labelled_ids"])))]),
             ("Versions", versions),
         ]
     return details
