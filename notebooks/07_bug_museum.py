@@ -98,6 +98,7 @@ from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results, smoke_note
 from ssl_lib.notebook.tables import plain_table
 from ssl_lib.methods import METHODS, baselines
+from ssl_lib.utils.words import signed
 
 NOTEBOOK = "07_bug_museum"
 
@@ -284,7 +285,7 @@ def measured(training):
     """The five numbers of a training as texts."""
     losses = {term: f"{last_tenth(training, term):.4f}" for term in ("supervised", "consistency")}
     return losses | {
-        "gain": f"{gain(training):+.3f}",
+        "gain": signed(gain(training)),
         "snapshots": f"{1000 * snapshot_change(training):.1f} ‰",
         "apart": f"{100 * apart(training):.2f} %",
     }
