@@ -891,7 +891,7 @@ constants_table("ua_mt")
 #
 # - UA-MT is a mean teacher with a mask. Whether the mask ever stops a wrong voxel is a measurement,
 #   and stands above.
-# - An uncertainty takes lessons away and adds none.
+# - An uncertainty takes pseudo-labels away and adds none.
 # - CPS replaces the average by a second network. One corrects the other only where they disagree.
 # - Both names in a table say little without the plain mean teacher and, for a pair, without two
 #   supervised networks beside them.

@@ -126,7 +126,7 @@ EXHIBITS: dict[str, Exhibit] = {
         name="the teacher predicts with stale statistics",
         sound="target = teacher(augmentation.standardise(moved))",
         broken="target = teacher.eval()(augmentation.standardise(moved))",
-        hint="It is the only one that gets steadily worse with its own lessons.",
+        hint="It is the only one that gets steadily worse with its own pseudo-labels.",
         because="The averaged weights meet running statistics that were never averaged. The wrong "
         "pseudo-labels train the student, the student moves the teacher, and both drift off.",
         found_by="the teacher uses the batch's statistics",
