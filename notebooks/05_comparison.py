@@ -248,7 +248,8 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 # with the strong baseline, scan by scan. A row with `soft` and `squared` in brackets is of the
 # family that *recommended* was chosen from on validation scans (notebook 08): the weights of soft
 # labels and of the squared error, 0.3 each in *recommended*. A `teacher decay` is another memory of
-# the teacher.
+# the teacher; for DSAIF (notebook 04) `area` is another threshold $T$ of its filters, `gate` another
+# share of samples that both networks see unfiltered.
 
 # %% tags=["results"]
 if results:

@@ -98,7 +98,8 @@ from ssl_lib.evaluation.decisions import compare_rows, shortfalls, validation_di
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.figures import choose_slice, show
-from ssl_lib.methods import METHODS, ablations, base_row, in_order, row_name, row_words
+from ssl_lib.methods import METHODS, ablations, base_row, changed_words, in_order
+from ssl_lib.methods import row_name, row_words
 from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.teacher import make_teacher
 from ssl_lib.notebook.captions import curves_caption, gains_caption
@@ -1060,7 +1061,7 @@ gain_table(PARTS, stored_results())
 # **And on real scans?** Those of the rows that are stored for ACDC: three labelled patients,
 # profile `evening` (1000 and 6000 updates), last weights, the forty scans of the test patients.
 # `make rows` trains what is missing. In brackets: weights of candidates, which the next section
-# explains (with *soft 0.0* there are no soft labels, only squared error).
+# explains (with *soft 0* there are no soft labels, only squared error).
 
 # %% tags=["results"]
 on_acdc = read_rows(RESULTS_DIR, "acdc", "evening", 3)
@@ -1103,9 +1104,10 @@ FAMILY = ("mean_teacher", "soft_labels", "recommended")
 def member(row):
     """A member of the family by its weights; the mean teacher's are those of its own step."""
     if row == "mean_teacher":
-        return "squared=1 (mean teacher)"
-    config = ", ".join(f"{name}={value}" for name, value in METHODS[base_row(row)].config.items())
-    return row.partition("[")[2].rstrip("]").replace(",", ", ") or config or "soft=1"
+        return "squared 1 (mean teacher)"
+    config = METHODS[base_row(row)].config
+    words = ", ".join(f"{name} {value:g}" for name, value in config.items())
+    return changed_words(row) or words or "soft 1"
 
 
 # %% tags=["results"]

@@ -339,11 +339,17 @@ def row_name(row: str) -> str:
 
     Changed parameters follow in brackets, without the group they belong to: "teacher decay 0.97".
     """
-    name, changed = base_row(row), row.partition("[")[2].rpartition("]")[0]
+    name, words = base_row(row), changed_words(row)
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
-    parts = [one.partition("=") for one in changed.split(",") if one]
-    words = [f"{part.rpartition('.')[2].replace('_', ' ')} {value}" for part, _, value in parts]
-    return f"{title} ({', '.join(words)})" if words else title
+    return f"{title} ({words})" if words else title
+
+
+def changed_words(row: str) -> str:
+    """The parameters in which a row differs from its method, such as "soft 0.3, squared 1"."""
+    parts = [one.partition("=") for one in row.partition("[")[2].rpartition("]")[0].split(",")]
+    names = (part.rpartition(".")[2].replace("_", " ") for part, *_ in parts)
+    values = (value.removesuffix(".0") for *_, value in parts)
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True) if value)
 
 
 def row_words(row: str) -> str:
