@@ -143,15 +143,19 @@ def test_plain_augmentation_moves_image_and_label_together(plain):
     assert ((moved > 0.5) == (label > 0)).mean() > 0.98 and not np.array_equal(moved, image)
 
 
-@pytest.mark.long
+long = pytest.mark.long
+"""The two short ones run always: they show a benchmark that no longer fits the library."""
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        ("training_step.py", "--repeats", "1", "--cases", "small"),
-        ("training_step.py", "--repeats", "1", "--cases", "vnet"),
-        ("scoring.py", "--repeats", "1"),
+        pytest.param(("training_step.py", "--repeats", "1", "--cases", "small"), id="small"),
+        pytest.param(
+            ("training_step.py", "--repeats", "1", "--cases", "vnet"), id="vnet", marks=long
+        ),
+        pytest.param(("scoring.py", "--repeats", "1"), id="scoring", marks=long),
     ],
-    ids=" ".join,
 )
 def test_benchmarks_run_in_miniature(command):
     name, *options = command
@@ -162,14 +166,17 @@ def test_benchmarks_run_in_miniature(command):
     assert "times ours" in done.stdout
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("growth.py", "--repeats", "1", "--tiny"), "ns a voxel"),
-        (("notebooks.py", "--profile", "smoke", "--notebooks", "00", "05"), "05_comparison"),
+        pytest.param(("growth.py", "--repeats", "1", "--tiny"), "ns a voxel", id="growth"),
+        pytest.param(
+            ("notebooks.py", "--profile", "smoke", "--notebooks", "00", "05"),
+            "05_comparison",
+            id="notebooks",
+            marks=long,
+        ),
     ],
-    ids=["growth", "notebooks"],
 )
 def test_measurements_run_in_miniature(command, said):
     name, *options = command
