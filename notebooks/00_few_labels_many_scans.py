@@ -24,7 +24,7 @@
 # What it wins is measured here, on scans that training never saw.
 #
 # - **Time:** minutes on two CPU cores (`quick`), seconds for a test run (`smoke`).
-# - **Your time:** about 35 minutes to read, 80 with the tasks.
+# - **Your time:** about 40 minutes to read, 80 with the tasks.
 # - **Words:** the [glossary](../docs/glossary.md) has a line for each. Here:
 #   [scan](../docs/glossary.md), [label map](../docs/glossary.md),
 #   [unlabelled](../docs/glossary.md), [strong augmentation](../docs/glossary.md).
@@ -100,6 +100,7 @@ from ssl_lib.evaluation.results import read_results
 from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import paired_difference
 from ssl_lib.notebook.tables import constants_table, gain_table, plain_table, row_table
+from ssl_lib.utils.words import signed
 
 NOTEBOOK = "00_few_labels_many_scans"
 
@@ -134,7 +135,7 @@ def measured_winner():
     winner = "Strong augmentation" if gains[0] > gains[1] else "The unlabelled scans"
     return (
         winner,
-        f"Augmentation {gains[0]:+.3f} Dice, unlabelled scans on top of it {gains[1]:+.3f}",
+        f"Augmentation {signed(gains[0])} Dice, unlabelled scans on top of it {signed(gains[1])}",
     )
 
 
@@ -867,7 +868,7 @@ show(figure, alt=ALT_EARLY)
 
 # %% tags=["results"]
 ends = {words: training.validation[-1][1] for words, training in tried.items()}
-print(", ".join(f"{words}: validation Dice {dice:.3f}" for words, dice in ends.items()))
+print("\n".join(f"{words}: validation Dice {dice:.3f}" for words, dice in ends.items()))
 
 # %% [markdown]
 # Agreement with noise pulls the student back for as long as the noise lasts. Whether it recovers
@@ -937,11 +938,11 @@ if not drawn:  # else it stands at the top
     show(figures.row_comparison(runs), alt=figures.row_message(runs))
 
 # %% [markdown]
-# **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Largest
-# gain*. Does the mean teacher gain on scans that the strong baseline already finds, or on those
-# that it misses? And which scan loses most? The colours of *distance* (in mm, or in voxels where
-# their size is not known) say how far a wrong pixel lies from the true border: pale pixels along it
-# are a small shift, a dark island is a wrong place.
+# **Which scans make the mean?** A mean hides where a row fails. Press *Worst*, then *Highest
+# difference*. Does the mean teacher gain on scans that the strong baseline already finds, or on
+# those that it misses? And which scan loses most? The colours of *distance* (in mm, or in voxels
+# where their size is not known) say how far a wrong pixel lies from the true border: pale pixels
+# along it are a small shift, a dark island is a wrong place.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

@@ -1078,8 +1078,8 @@ if not drawn:  # else it stands at the top
 
 # %% [markdown]
 # **Which scans gain, which lose?** BCP stands beside its *ablation*, the row without pasting. Press
-# *Largest gain* and *Largest loss*: does the pasting move a border, or does one row find a part
-# that the other misses?
+# *Highest difference* and *Lowest difference*: does the pasting move a border, or does
+# one row find a part that the other misses?
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

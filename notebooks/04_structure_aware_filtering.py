@@ -120,7 +120,7 @@ from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
 from ssl_lib.notebook.tables import WORDS, constants_table, gain_table, interval_text
 from ssl_lib.notebook.tables import measured_table, plain_table, row_table
-from ssl_lib.utils.words import counted, percent
+from ssl_lib.utils.words import counted, percent, signed
 
 NOTEBOOK = "04_structure_aware_filtering"
 
@@ -1082,8 +1082,9 @@ if not drawn:  # else it stands at the top
 
 # %% [markdown]
 # **What did the filters change?** DSAIF stands beside *Cross pseudo supervision*, its
-# [ablation](../docs/glossary.md). Press *Largest gain* and *Largest loss*: does a whole island or
-# hole differ, or only the border? Then compare one network with the average of both.
+# [ablation](../docs/glossary.md). Press *Highest difference* and *Lowest difference*: does a
+# whole island or hole differ, or only the border? Then compare one network with the average of
+# both.
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}
@@ -1161,7 +1162,7 @@ ask(
     "What do filters that merge every organ with its surroundings cost in validation Dice?",
     options=("Less than 0.01", "0.01 to 0.05", "More than 0.05"),
     answer=("Less than 0.01", "0.01 to 0.05", "More than 0.05")[(cost > 0.01) + (cost > 0.05)],
-    because=f"Organs merged: {-cost:+.3f}.",
+    because=f"Organs merged: {signed(-cost)}.",
 )
 
 # %% tags=["figure"]

@@ -1025,8 +1025,8 @@ if not drawn:  # else it stands at the top
 # %% [markdown]
 # **Do all rows fail on the same scan?** Press *Worst*, then go up and down with the arrow keys: is
 # that scan hard for every row? Compare soft labels with the mean teacher: on how many scans are
-# they better, and what do *Largest gain* and *Largest loss* look like? (Only rows that were trained
-# above have pictures.)
+# they better, and what do *Highest difference* and *Lowest difference* look like? (Only rows
+# that were trained above have pictures.)
 
 # %% tags=["figure"]
 truths = {c.case_id: cohort.sealed.open(c.case_id, "teaching picture") for c in cohort.test}

@@ -143,8 +143,8 @@ def test_buttons_choose_by_the_scores_of_the_library(page, predictions) -> None:
         "Best": ranked[-1],
         "Worst": ranked[0],
         "Median": ranked[(len(ranked) - 1) // 2],
-        "Largest gain": max(gaps, key=gaps.__getitem__),
-        "Largest loss": min(gaps, key=gaps.__getitem__),
+        "Highest difference": max(gaps, key=gaps.__getitem__),
+        "Lowest difference": min(gaps, key=gaps.__getitem__),
     }
     assert said(page).startswith(f"{chosen['Median']}, "), "it starts at the median scan"
     for button, name in chosen.items():

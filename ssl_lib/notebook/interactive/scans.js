@@ -192,7 +192,7 @@ kinds.scans = (stage, data, ui) => {
   stage.append(chart, ui.element("small", {}, data.caption),
     ui.element("div", {class: "controls"}, ui.element("div", {class: "wide", role: "group", "aria-label": "Scans of the row"},
       button("Best", (order) => order.at(-1)), button("Median", median), button("Worst", ([first]) => first),
-      button("Largest gain", extreme(1)), button("Largest loss", extreme(-1)))),
+      button("Highest difference", extreme(1)), button("Lowest difference", extreme(-1)))),
     ui.element("div", {class: "controls"}, mine.row, theirs.row, look.row),
     holder, ui.element("div", {class: "controls"}, ui.element("div", {class: "wide"}, depth.row)), scale, key, said);
   stage.addEventListener("shown", () => {
