@@ -116,6 +116,7 @@ from ssl_lib.notebook.tables import (
 from ssl_lib.training.batches import generator_at
 from ssl_lib.training.loop import Moment
 from ssl_lib.training.study import Study
+from ssl_lib.utils.words import percent, signed
 
 NOTEBOOK = "00b_two_classic_methods"
 
@@ -457,7 +458,7 @@ C = cohort.n_classes
 GATES = {"¾ ln C, the start": 0.75 * math.log(C), "ln C, the end": math.log(C),
          "¾ ln 2, released": 0.75 * math.log(2), "a tenth of ln C": 0.1 * math.log(C)}  # fmt: skip
 lines = [
-    (words, f"{gate:.2f}", *(f"{share:.1%}" for share in closed(gate)))
+    (words, f"{gate:.2f}", *(percent(share, 1) for share in closed(gate)))
     for words, gate in GATES.items()
 ]
 HEADS = ("threshold", "τ", "wrong voxels closed", "right voxels closed")
@@ -465,10 +466,10 @@ plain_table(HEADS, lines, f"{len(H)} validation slices or patches, {C} classes."
 
 # %% tags=["results"]
 (early, right), (late, _) = (closed(GATES[words]) for words in list(GATES)[:2])
-said = f"the gate stops {early:.1%} of the wrong voxels, and {right:.1%} of the right ones"
+said = f"stops {percent(early, 1)} of the wrong voxels, and {percent(right, 1)} of the right ones"
 print(
-    f"At the start {said}; at the end {late:.1%} of the wrong. All others teach, as in the "
-    "mean teacher."
+    f"At the start the gate {said}; at the end {percent(late, 1)} of the wrong. All others teach, "
+    "as in the mean teacher."
 )
 
 # %% [markdown]
@@ -634,13 +635,13 @@ show(figures.error_maps(*shown), alt=ALT_MISTAKES)
 
 # %% tags=["results"]
 first, second, true = (np.concatenate([one[n].ravel() for n in truths]) for one in (*maps, truths))
-other = first != second
+other, same_mistake = first != second, (first == second) & (first != true)
 lines = [
-    ("they disagree", f"{other.mean():.2%} of all voxels"),
-    ("both make the same mistake", f"{((first == second) & (first != true)).mean():.2%} of all"),
-    ("network 1 is right", f"{(first == true)[other].mean():.1%} of the disagreement"),
-    ("network 2 is right", f"{(second == true)[other].mean():.1%} of it"),
-    ("neither is right", f"{((first != true) & (second != true))[other].mean():.1%} of it"),
+    ("they disagree", f"{percent(other.mean(), 2)} of all voxels"),
+    ("both make the same mistake", f"{percent(same_mistake.mean(), 2)} of all"),
+    ("network 1 is right", f"{percent((first == true)[other].mean(), 1)} of the disagreement"),
+    ("network 2 is right", f"{percent((second == true)[other].mean(), 1)} of it"),
+    ("neither is right", f"{percent(((first != true) & (second != true))[other].mean(), 1)} of it"),
 ]
 plain_table(("On all test scans", "share"), lines)
 
@@ -764,7 +765,7 @@ ask(
     "Which of the two costs more validation Dice?",
     options=(*costs, "Neither costs 0.01"),
     answer=most if costs[most] >= 0.01 else "Neither costs 0.01",
-    because=" ".join(f"{words}: {-cost:+.3f}." for words, cost in costs.items()),
+    because=" ".join(f"{words}: {signed(-cost)}." for words, cost in costs.items()),
 )
 
 

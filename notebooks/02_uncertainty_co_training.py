@@ -115,6 +115,7 @@ from ssl_lib.methods import METHODS, row_name
 from ssl_lib.training.batches import Patches
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
 from ssl_lib.training.study import Study
+from ssl_lib.utils.words import percent, signed
 from IPython.display import HTML, display
 from ssl_lib.notebook.tables import (
     constants_table, gain_table, interval_text, measured_table, plain_table, row_table,
@@ -621,8 +622,8 @@ def averaged(variant):
 # %% tags=["results"]
 flat_views, cubic_views = averaged("labels only"), averaged("labels only, symmetric kernels")
 print("Views averaged, validation Dice, compared with flat views that had labels only:")
-print(f"  cubic kernels, labels only:  {cubic_views - flat_views:+.3f}")
-print(f"  flat kernels, co-training:   {averaged('weight 0.2') - flat_views:+.3f}")
+print(f"  cubic kernels, labels only:  {signed(cubic_views - flat_views)}")
+print(f"  flat kernels, co-training:   {signed(averaged('weight 0.2') - flat_views)}")
 if averaged("weight 0.2") < cubic_views:
     print("Co-training does not earn back what flat kernels cost here.")
 elif averaged("weight 0.2") > cubic_views:
@@ -766,8 +767,8 @@ show(
 for name, mean, uncertainty in zip(names, means, uncertainties, strict=True):
     unsure, errs = uncertainty[:, 0].cpu().numpy(), wrong(mean).cpu().numpy()
     wins = mannwhitneyu(unsure[errs], unsure[~errs]).statistic
-    quality = wins / (errs.sum() * (~errs).sum())
-    print(f"{name}: a wrong voxel is less sure than a right one in {quality:.1%} of all pairs")
+    quality = percent(wins / (errs.sum() * (~errs).sum()), 1)
+    print(f"{name}: a wrong voxel is less sure than a right one in {quality} of all pairs")
 
 # %% [markdown]
 # That share is the area under the curve that statisticians call ROC: 50 % is a coin, 100 % a
@@ -927,7 +928,7 @@ lines = [(name, *(f"{share:.2f}" for share in wrongs)) for name, wrongs in wrong
 display(plain_table(("Wrong, in % of the voxels", *names), lines, "First patch."))
 worse = np.subtract(by_power[0], by_power[1])
 print(f"The plain mean is the worse target for {(worse > 0).sum()} of {COUNT} views.")
-print(f"Its wrong voxels minus those at power 1: {worse.mean():+.2f} points on average.")
+print(f"Its wrong voxels minus those at power 1: {signed(worse.mean(), 2)} points on average.")
 
 # %% [markdown]
 # **Task 4. Hear the others.** Write `my_target(p, c, own)` for lists of numbers: the mean of all
@@ -1151,8 +1152,8 @@ def disagreement(members):
 
 for words, training in (("labels only", views_alone), ("co-trained", umct)):
     members = [copy.deepcopy(member) for member in training.networks.students]
-    print("{}: views differ in {:.1%} of the voxels, their average is wrong in {:.1%}".format(
-        words, *disagreement(members)))  # fmt: skip
+    differ, mistaken = (percent(share, 1) for share in disagreement(members))
+    print(f"{words}: views differ in {differ} of the voxels, their average is wrong in {mistaken}")
 
 # %% [markdown]
 # ## What came out?
@@ -1226,7 +1227,7 @@ for name in ("umct_views_supervised", "umct"):
 # %% tags=["results"]
 before, after = of_views["umct_views_supervised"], of_views["umct"]
 changes = np.round(after[0], 3) - np.round(before[0], 3)
-each = ", ".join(f"view {number} {x:+.3f}" for number, x in enumerate(changes, start=1))
+each = ", ".join(f"view {number} by {signed(x)}" for number, x in enumerate(changes, start=1))
 print(f"Co-training changes the Dice of {each}.")
 print(f"The mean of the views then lies {beside(after[1], before[1])} that without it.")
 
@@ -1410,14 +1411,15 @@ show(figure, alt="Foreground in view 2's target with answers turned back wrongly
 
 # %% tags=["results"]
 lines = [
-    (words, f"{largest:.3f}", f"{gap:.3f}", ", ".join(f"{x:.1%}" for x in views), f"{errors:.1%}",
-     f"{dice:.3f}")
+    (words, f"{largest:.3f}", f"{gap:.3f}", ", ".join(f"{100 * x:.1f}" for x in views),
+     f"{100 * errors:.1f}", f"{dice:.3f}")
     for words, (largest, gap, views, errors, dice) in ends.items()
 ]  # fmt: skip
-heads = ("Training", "largest U", "weighted minus plain", "views wrong", "targets wrong", "Dice")
+heads = ("Training", "largest U", "weighted minus plain", "views wrong (%)", "targets wrong (%)",
+         "Dice")  # fmt: skip
 (*_, usual, usual_dice), (*_, errors, dice) = ends["As above"], ends[TURNED]
-said = f"{TURNED}: {errors:.1%} of the voxels of targets are wrong, not {usual:.1%}; "
-print(f"{said}validation Dice ends {beside(dice, usual_dice)} that without the mistake.")
+said = f"{percent(errors, 1)} of the voxels of targets are wrong, not {percent(usual, 1)};"
+print(f"{TURNED}: {said} validation Dice ends {beside(dice, usual_dice)} that without the mistake.")
 plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% [markdown]
@@ -1587,7 +1589,7 @@ for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
     judged = [copy.deepcopy(member) for member in view_networks]
     torch.manual_seed(0)
     p = [opinion(member, images, PASSES, batch_statistics)[0] for member in judged]
-    shares = ", ".join(f"{wrong(share).float().mean():.2%}" for share in p)
+    shares = ", ".join(percent(wrong(share).float().mean(), 2) for share in p)
     print(f"statistics {words}: each view is wrong in {shares} of the voxels")
 
 # %% tags=["results"]

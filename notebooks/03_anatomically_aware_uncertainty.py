@@ -119,7 +119,7 @@ from ssl_lib.notebook.tables import (
     plain_table,
     row_table,
 )
-from ssl_lib.utils.words import counted, percent
+from ssl_lib.utils.words import counted, percent, signed
 
 NOTEBOOK = "03_anatomically_aware_uncertainty"
 
@@ -1571,7 +1571,7 @@ lines = []
 for count, rows in by_count.items():
     changes = [row["repaired"] - row["damaged"] for row in rows]
     verdict = "repairs" if min(changes) > 0 else "does not repair on every seed"
-    lines.append((count, ", ".join(f"{change:+.3f}" for change in changes), verdict))
+    lines.append((count, ", ".join(map(signed, changes)), verdict))
 if lines:
     display(plain_table(("Label maps", "Dice gained, by seed", "in words"), lines))
 else:

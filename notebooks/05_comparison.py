@@ -108,7 +108,7 @@ from ssl_lib.notebook.comparison_words import (
     seconds_sentence,
     watched_sentence,
 )
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, signed
 
 NOTEBOOK = "05_comparison"
 

@@ -192,6 +192,15 @@ def stated_reading_time(script: Path) -> list[str]:
     return [f"{said} minutes, not {found:.0f}" for said, found in pairs if abs(said - found) > 6]
 
 
+def written_numbers(script: Path) -> list[str]:
+    """Python writes 13.7% and a hyphen for a minus; `percent` and `signed` write 13.7 % and −."""
+    return [
+        f"{spec} in a number: take `percent` or `signed` of ssl_lib.utils.words"
+        for cell in cells_of(script, "code")
+        for spec in re.findall(r":(?:\+[.\d]*f?|[.\d]*%)(?=\})", cell.source)
+    ]
+
+
 def titled_tasks(script: Path) -> list[str]:
     """Tasks are numbered from 1 on, and begin in bold with number and title."""
     text = "\n".join(cell.source for cell in cells_of(script, "markdown"))
@@ -230,6 +239,7 @@ RULES = (
     shown_formulas,
     right_length,
     stated_reading_time,
+    written_numbers,
     titled_tasks,
     kept_pair,
     no_private_paths,
@@ -356,6 +366,8 @@ def test_a_good_sample_breaks_no_rule(tmp_path: Path, rule: Rule) -> None:
         (ordered_headings, "# # Title", "# Title"),
         (ordered_headings, "# ## Question", "# # Question"),
         (shown_formulas, "$x^2$", r"$\nosuchcommand{x}$"),
+        (written_numbers, "show(", 'print(f"{0.137:.1%}")\nshow('),
+        (written_numbers, "show(", 'print(f"{-0.01:+.3f}")\nshow('),
         (titled_tasks, "# ## Question", "# **Task 1.** Judge a table.\n#\n# ## Question"),
         (titled_tasks, "# ## Question", "# **Task 2. Judge a table.** Here.\n#\n# ## Question"),
     ],
