@@ -29,7 +29,7 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from ssl_lib.figures.style import checked_alt, house_style, is_chart, to_image, to_png
+from ssl_lib.figures.style import DPI, checked_alt, house_style, is_chart, to_image, to_png
 from ssl_lib.notebook.frames import PICTURE_STYLE, Sheet, frames_in_one, webp
 from ssl_lib.notebook.stored import DRAWING, OWN_KEYS, READOUTS, show_live
 from ssl_lib.utils.errors import InputError
@@ -148,7 +148,7 @@ def static_html(
     for dpi, quality in QUALITIES:
         sheet = frames_in_one([to_image(figure, dpi) for figure in figures])
         if sheet is not None:
-            html = _page(sliders, webp(sheet.image, quality), sheet, alts, chart)
+            html = _page(sliders, webp(sheet.image, quality), sheet, alts, _look(sheet, dpi, chart))
             if len(html.encode()) <= wanted_bytes:
                 break
     if html and len(html.encode()) <= MAX_BYTES:
@@ -225,7 +225,7 @@ SCRIPT = """
 
 
 def _page(
-    sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[str], chart: bool
+    sliders: Mapping[str, Slider], uri: str, sheet: Sheet, alts: Sequence[str], look: str
 ) -> str:
     """The HTML of one figure: its frames (the last slider counts fastest), sliders and script."""
     identity = f"explore-{hashlib.sha256(uri.encode()).hexdigest()[:10]}-{next(_numbers)}"
@@ -237,8 +237,7 @@ def _page(
     row, column = divmod(start, columns)
     moved = f"translate({-100 * column / columns}%, {-100 * row / rows}%)"
     picture = (
-        f'<div class="ssl-window{" chart" * chart}" data-width="{width}" '
-        f'style="{PICTURE_STYLE};overflow:hidden;aspect-ratio:{width}/{height}">'
+        f'<div {look};overflow:hidden;aspect-ratio:{width}/{height}">'
         f'<img src="{uri}" alt="{escape(alts[start])}" data-columns="{columns}" '
         f'data-rows="{rows}" data-place="{start}" style="display:block;width:{100 * columns}%;'
         f'max-width:none;height:auto;margin:0;transform:{moved}"></div>'
@@ -251,6 +250,15 @@ def _page(
         f'data-alts="{escape(json.dumps(alts))}">{picture}{inputs}{caption_html(alts[start])}'
         f"<script>{SCRIPT.replace('ID', identity)}</script></div>"
     )
+
+
+def _look(sheet: Sheet, dpi: int, chart: bool) -> str:
+    """Class and width of the window: as wide as the same figure without sliders, so that its words
+    are as large; frames of few pixels, that the page had to be small with, are not blown up."""
+    pixels = sheet.image.width / sheet.columns
+    most = round(pixels * min(DPI / dpi, 1.6))
+    style = f"{PICTURE_STYLE};margin-inline:auto;max-width:min(100%,{most}px)"
+    return f'class="ssl-window{" chart" * chart}" style="{style}'
 
 
 def caption_html(words: str) -> str:

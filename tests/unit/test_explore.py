@@ -70,6 +70,12 @@ def test_one_frame_for_each_state_and_the_start_is_shown():
     assert len({frame.tobytes() for frame, _ in found}) == 6
 
 
+@pytest.mark.parametrize(("wanted", "widest"), [(200_000, 220), (3_000, 192)])
+def test_its_words_are_as_large_as_without_sliders(wanted, widest):
+    html = static_html(draw, alt="Two bars.", wanted_bytes=wanted, size=SIZES)
+    assert f"max-width:min(100%,{widest}px)" in html, "2 inches, or 1.6 times few pixels"
+
+
 def test_frames_are_what_was_drawn_to_the_pixel():
     found, _ = pictures(static_html(draw, alt="Two bars.", size=SIZES, mode=MODES))
     with house_style():

@@ -51,12 +51,6 @@ while (texts.nextNode()) {
 every("code").filter((code) => !code.closest("pre") && code.textContent.length < 24)
   .forEach((code) => { code.style.whiteSpace = "nowrap"; });
 
-// Frames of few pixels, that the page had to be small with, are not blown up.
-every(".ssl-window").forEach((frame) => {
-  frame.style.maxWidth = `min(100%, ${Math.round(1.6 * frame.dataset.width)}px)`;
-  frame.style.marginInline = "auto";
-});
-
 // Figures are numbered in the order of the page.
 every(".ssl-caption").forEach((caption, place) => {
   caption.dataset.number = `Figure ${place + 1}. `;
