@@ -11,25 +11,25 @@ kinds.snapshots = (stage, data, ui) => {
   const shown = rows.map((row) => {
     const picture = ui.picture({rows: height, columns: width, aspect, alt: ""});
     const text = ui.element("small");
-    const chart = ui.svg("svg", {viewBox: "0 0 300 130", role: "img"});
+    const chart = ui.svg("svg", {viewBox: "0 0 220 110", role: "img"});
     picture.hover((i, j) => hover(row, i, j));
     return {row, picture, text, chart, box: ui.titled(row.name, picture, text, chart)};
   });
   const truthShown = ui.picture({rows: height, columns: width, aspect, alt: "The slice with the truth."});
   const truthBox = ui.titled("truth", truthShown, ui.element("small", {}, data.words));
 
-  const X = (time) => 34 + 258 * (time - times[0]) / (times.at(-1) - times[0] || 1), Y = (share) => 104 - 96 * share;
+  const X = (time) => 34 + 178 * (time - times[0]) / (times.at(-1) - times[0] || 1), Y = (share) => 84 - 76 * share;
   const drawChart = ({row, chart}, sure, now) => {
     const curves = row.iterations.map((_, place) => judge(row, place, sure).shares);
     chart.setAttribute("aria-label", `${row.name}: shares of right, unsure wrong and confidently wrong pixels over training`);
     chart.replaceChildren(
       ...[0, 0.5, 1].flatMap((share) => [
-        ui.svg("line", {class: "axis", x1: 34, x2: 292, y1: Y(share), y2: Y(share)}),
+        ui.svg("line", {class: "axis", x1: 34, x2: 212, y1: Y(share), y2: Y(share)}),
         ui.svg("text", {x: 28, y: Y(share) + 4, "text-anchor": "end"}, `${100 * share}`)]),
       ...judged.map((colour, k) => ui.svg("polyline", {class: "curve", style: `--c:${colour}`, "stroke-dasharray": ["", "6 3", "2 3"][k],
         points: curves.map((shares, place) => `${X(row.iterations[place])},${Y(shares[k])}`).join(" ")})),
-      ui.svg("line", {x1: X(now), x2: X(now), y1: 4, y2: 108, stroke: "currentColor", "stroke-width": 1.5}),
-      ui.svg("text", {x: 163, y: 124, "text-anchor": "middle"}, "% of pixels, by iteration"));
+      ui.svg("line", {x1: X(now), x2: X(now), y1: 4, y2: 88, stroke: "currentColor", "stroke-width": 1.5}),
+      ui.svg("text", {x: 123, y: 105, "text-anchor": "middle"}, "% of pixels, by iteration"));
   };
 
   const draw = () => {
