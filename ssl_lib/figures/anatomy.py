@@ -100,7 +100,8 @@ def uncertainty_panels(
     The legend takes the cell that is left empty below, if there is one.
     """
     columns = max(1 + len(labels), 1 + len(scores))
-    figure = new_figure(2 * (WIDTH / columns * np.divide(*image.shape) + 0.35) + 0.5)
+    below = 0.5 if columns == 1 + len(scores) else 0.2  # of the legend, or of the last words
+    figure = new_figure(2 * (WIDTH / columns * np.divide(*image.shape) + 0.35) + below)
     upper, lower = figure.subplots(2, columns, squeeze=False)
     for ax in (*upper[1 + len(labels) :], *lower[1 + len(scores) :]):
         ax.set_axis_off()
