@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from ssl_lib.figures.style import CLASS_COLOURS, house_style, new_figure
 from ssl_lib.notebook.interactive.page import show_interactive
+from ssl_lib.utils.words import percent
 
 POINTS, DRAWS, GAP = 160, 12, 0.9
 NEIGHBOURS, PASSED_ON, ROUNDS = 8, 0.95, 100
@@ -105,6 +106,6 @@ def _stored(
         found = rule(points, cloud, labelled)
         ax.scatter(*points.T, c=np.array(CLASS_COLOURS)[found], s=14)
         ax.scatter(*points[labelled].T, facecolors="none", edgecolors="black", s=90)
-        ax.set(title=f"{name}: {(found == cloud).mean():.0%} right", xticks=[], yticks=[])
+        ax.set(title=f"{name}: {percent((found == cloud).mean())} right", xticks=[], yticks=[])
         ax.grid(False)
     return figure
