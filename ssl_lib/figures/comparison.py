@@ -114,7 +114,7 @@ def row_message(
     if best != reference and both:
         gap = bootstrap_interval(paired_difference(both, best, reference))
         between = f" [{signed(gap.low)}, {signed(gap.high)}]" if gap.known else ""
-        said += f": {signed(gap.mean)}{between} to “{row_name(reference)}”"
+        said += f": {signed(gap.mean)}{between} against “{row_name(reference)}”"
     return f"{each} {said}."
 
 

@@ -158,7 +158,7 @@ def test_augmentation_shows_every_draw(cohort):
 def test_the_caption_of_rows_names_the_best_without_all_labels():
     runs = [result(seed, {**GAINS, "supervised_all": 0.2}) for seed in range(2)]
     said = figures.row_message(runs)
-    assert "copy-paste (BCP)”: +0.030" in said and said.endswith("to “Strong baseline”.")
+    assert "copy-paste (BCP)”: +0.030" in said and said.endswith("against “Strong baseline”.")
     some = figures.row_message(runs, rows=["supervised_strong", "supervised_few"])
     assert "BCP" not in some and "Of these rows" in some and "Of these rows" not in said
 
