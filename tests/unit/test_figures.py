@@ -20,7 +20,7 @@ from ssl_lib import figures
 from ssl_lib.data.cohort import Case, seal
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.figures import style
-from ssl_lib.figures.style import row_look
+from ssl_lib.figures.style import INK, on_dark, row_look
 from ssl_lib.figures.ticks import round_ticks, set_round_ticks
 from ssl_lib.figures.training import nested
 from ssl_lib.methods import METHODS, ROW_NAMES
@@ -372,6 +372,12 @@ def test_rows_look_alike_with_and_without_their_idea():
     with_idea, without = style.row_look("bcp"), style.row_look("bcp_ablation")
     assert with_idea["color"] == without["color"]
     assert with_idea["linestyle"] != without["linestyle"]
+
+
+def test_marks_on_a_dark_page_wear_the_colours_of_its_charts() -> None:
+    """What a browser makes of the filter invert(0.92) hue-rotate(180deg) brightness(1.3)."""
+    looks = {colour: on_dark(colour) for colour in (INK, style.SKY, style.BLUE)}
+    assert looks == {INK: "#ffffff", style.SKY: "#2990ca", style.BLUE: "#63dfff"}
 
 
 def test_show_gives_picture_description_and_plain_text(monkeypatch):

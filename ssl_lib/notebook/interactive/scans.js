@@ -65,8 +65,8 @@ kinds.scans = (stage, data, ui) => {
       return {r, at, x, y: r * BAND + 22 + 7 * lane};
     });
   };
-  const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: rows[dot.r].look,
-    style: `--c:${rows[dot.r].colour};stroke-width:.35px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
+  const mark = (dot) => move(svg("path", {d: rows[dot.r].mark, class: `row ${rows[dot.r].look}`,
+    style: `--c:${rows[dot.r].colour};--dark:${rows[dot.r].dark};stroke-width:.35px`, opacity: dot.at === scan ? 1 : 0.65}), dot, dot.at === scan ? 5 : 3.6);
   const drawMean = ({mean: [mean, low = mean, high = mean]}, r) => mean === undefined ? [] : [
     svg("path", {fill: INK, transform: `translate(0 ${r * BAND + 47})`, d: `M${X(mean) - 6} 0l6-6l6 6l-6 6ZM${X(low)}-1.2H${X(high)}v2.4H${X(low)}Z`}),
     text(X(high) + 60 < width ? X(high) + 10 : X(low) - 45, r * BAND + 51, number(mean))];

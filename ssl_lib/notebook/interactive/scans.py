@@ -19,7 +19,7 @@ from ssl_lib.evaluation.results import smoke_note
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.figures.scans import RIGHT, WRONG, prediction_grid
 from ssl_lib.figures.slices import shared_window, slicing_axis
-from ssl_lib.figures.style import INK, row_look, row_marker
+from ssl_lib.figures.style import INK, on_dark, row_look, row_marker
 from ssl_lib.figures.surfaces import DIVERGING
 from ssl_lib.figures.ticks import round_ticks
 from ssl_lib.methods import row_name
@@ -105,9 +105,11 @@ def _row(key: str, shown: Sequence[str], result: Mapping[str, Any]) -> dict[str,
     dice, hd95 = (_by_class(result, key, score) for score in ("dice", "hd95"))
     scores = [_known(nan_mean(dice[name])) for name in shown]
     look, unit = row_look(key), result["rows"][key]["units"]["hd95"]
+    ink = look["color"] == INK
     return {
         "name": row_name(key),
-        "colour": "currentColor" if look["color"] == INK else look["color"],
+        "colour": "currentColor" if ink else look["color"],
+        "dark": "currentColor" if ink else on_dark(look["color"]),
         "look": "curve" if look["markerfacecolor"] == "white" else "mark",
         "mark": _mark(row_marker(key)),
         "dice": scores,
