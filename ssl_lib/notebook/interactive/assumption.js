@@ -70,7 +70,7 @@ kinds.assumption = (stage, data, ui) => {
   const border = ui.choice({label: "border of the classes", options: ["in the gap", "by convention"]}, draw);
   const said = ui.line();
   stage.append(ui.element("div", {class: "pictures", style: "--columns:2"}, ...plots.map(({box}) => box)),
-    ui.legend([[colours[0], `predicted ${names[0]} (round)`], [colours[1], `predicted ${names[1]} (square)`], ["transparent", "\u2715 wrong"], ["transparent", "\u25cb labelled"]]), said,
+    ui.legend([[colours[0], `predicted ${names[0]} (round)`], [colours[1], `predicted ${names[1]} (square)`], [null, "\u2715 wrong"], [null, "\u25cb labelled"]]), said,
     ui.element("div", {class: "controls"}, gap.row, few.row, drawn.row, border.row));
   stage.addEventListener("shown", draw);
 };

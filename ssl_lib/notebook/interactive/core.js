@@ -148,7 +148,7 @@ window["ssl-core-VERSION"] ??= (() => {
     return one;
   };
   const legend = (entries) => element("ul", {class: "legend"}, ...entries.map(([colour, text, kind = ""]) =>
-    element("li", {}, element("span", {class: `swatch ${kind}`, style: `--c:${colour}`}), text)));
+    element("li", {}, ...colour ? [element("span", {class: `swatch ${kind}`, style: `--c:${colour}`})] : [], text)));
   // A colour bar: the colours of `map` from 0 to 1, and three texts below it.
   const bar = (map, texts) => {
     const colours = Array.from({length: 33}, (_, k) => `rgb(${[...map(k / 32)]})`);
