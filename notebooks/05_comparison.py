@@ -108,7 +108,7 @@ from ssl_lib.notebook.comparison_words import (
     seconds_sentence,
     watched_sentence,
 )
-from ssl_lib.utils.words import counted, signed
+from ssl_lib.utils.words import counted
 
 NOTEBOOK = "05_comparison"
 
@@ -248,8 +248,8 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 # with the strong baseline, scan by scan. A row with `soft` and `squared` in brackets is of the
 # family that *recommended* was chosen from on validation scans (notebook 08): the weights of soft
 # labels and of the squared error, 0.3 each in *recommended*. A `teacher decay` is another memory of
-# the teacher; for DSAIF (notebook 04) `area` is another threshold $T$ of its filters, `gate` another
-# share of samples that both networks see unfiltered.
+# the teacher. For DSAIF (notebook 04) `area` is another threshold $T$ of its filters, and `gate`
+# another share of samples that both networks see unfiltered.
 
 # %% tags=["results"]
 if results:

@@ -93,7 +93,6 @@ from ssl_lib.evaluation.decisions import MARGINS, compare_rows
 from ssl_lib.figures import show
 from ssl_lib.notebook.interactive import matching
 from ssl_lib.notebook.museum import EXHIBITS, answers
-from ssl_lib.utils.words import signed
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.results import read_results, smoke_note

@@ -153,7 +153,8 @@ def on_dark(colour: str) -> str:
     """A colour of a chart as a dark page shows it: the filter of `.chart` in the page's style."""
     turned = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
     hue = np.clip(turned @ (0.92 - 0.84 * np.array(to_rgb(colour))), 0, 1)
-    return to_hex(np.clip(1.3 * hue, 0, 1))
+    red, green, blue = np.clip(1.3 * hue, 0, 1)
+    return to_hex((red, green, blue))
 
 
 def _row_colour(row: str) -> str:
