@@ -675,7 +675,7 @@ check(
 # that its normalisation layers see both; the teacher sees the unlabelled ones with noise of
 # standard deviation 0.1, cut off at 0.2; the weight rises in steps of 150 iterations; and in the
 # slices' code consistency is switched on after 1000. `released=True` is that step, in the profile
-# `paper`. Its `judge` gives each voxel a weight and is for notebook 00b; here all weigh the same:
+# `paper`. Its `weigh` gives each voxel a weight and is for notebook 00b; here all count the same:
 #
 # $$L_\mathrm{cons} = \frac{\sum_{v,c} w_v\,(p_{cv} - p'_{cv})^2}{2 \sum_v w_v}$$
 #
@@ -700,10 +700,10 @@ def risen(moment):
 
 
 # %% tags=["definition"]
-def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all, silent=0,
+def released_step(networks, batch, moment, *, weigh=None, dice=dice_squared_all, silent=0,
                   everywhere=False):  # fmt: skip
     """The mean teacher as released. `silent` iterations go without consistency; `everywhere` asks
-    for it on labelled patches, too; `judge(networks, images, answer, moment)` weighs voxels."""
+    for it on labelled patches, too; `weigh(networks, images, prediction, moment)` weighs voxels."""
     labelled = len(batch.images)
     everything = torch.cat([batch.images, batch.unlabelled])
     first = 0 if everywhere else labelled
@@ -712,8 +712,8 @@ def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all,
         target = networks.teacher(heard).float().softmax(dim=1)
     logits = networks.student(everything)
     errors = (logits[first:].float().softmax(dim=1) - target).square()
-    maps = judge(networks, everything[first:], target, moment) if judge else {}
-    if judge:
+    maps = weigh(networks, everything[first:], target, moment) if weigh else {}
+    if weigh:
         weight = maps["clean weight"]
         consistency = (weight * errors).sum() / (2 * weight.sum() + 1e-16)
     else:

@@ -214,7 +214,7 @@ interactive.update("ua_mt", alt=figures.diagram_alt("ua_mt"))
 
 # %% tags=["definition"]
 @torch.no_grad()
-def noisy_answers(network, images, passes, generator, noise=0.1):
+def noisy_passes(network, images, passes, generator, noise=0.1):
     """Softmax (passes, batch, class, *space) of noisy copies, in one forward pass."""
     copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
     jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
@@ -319,14 +319,14 @@ for counts in ([1.0, 1.0], [1.0, 0.0], [0.0, 1.0]):
 # Mind the division. A gate that closes half of the voxels does not halve the loss: the others
 # count twice.
 #
-# The step is the mean teacher's, with a *judge* that gives each voxel its weight. The judge sees
-# the clean patch; its map receives the same CutMix boxes as the teacher's answer. (Notebook 03 puts
-# another judge into the same step.)
+# The step is the mean teacher's, with a function that gives each voxel its weight. It sees the
+# clean patch; its map receives the same CutMix boxes as the teacher's prediction. (Notebook 03 puts
+# another function into the same step.)
 
 
 # %% tags=["definition"]
-def judged_step(networks, batch, moment, judge, half=False):
-    """The mean teacher with weights: `judge(networks, images, answer, moment)` gives maps."""
+def weighted_step(networks, batch, moment, weigh, half=False):
+    """The mean teacher with weights: `weigh(networks, images, prediction, moment)` gives maps."""
     settings, generator = moment.settings, moment.generator
     images, labels = strong_augmentation(
         batch.images, batch.labels, generator, flip_axes=settings.flip_axes,
@@ -335,13 +335,13 @@ def judged_step(networks, batch, moment, judge, half=False):
     supervised = segmentation_loss(networks.student(images), labels)
     patches, _ = moved(batch.unlabelled, None, moment)
     with torch.no_grad():
-        answer = networks.teacher(standardise(patches)).float().softmax(dim=1)
+        prediction = networks.teacher(standardise(patches)).float().softmax(dim=1)
     view = random_appearance(patches, generator)
     boxes = random_boxes(view.shape[2:], len(view), generator, view.device)
     logits = networks.student(paste(view.roll(1, 0), view, boxes))
-    maps = judge(networks, patches, answer, moment)
+    maps = weigh(networks, patches, prediction, moment)
     target, weight = (
-        paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
+        paste(clean.roll(1, 0), clean, boxes) for clean in (prediction, maps["clean weight"])
     )
     consistency = weighted_consistency(logits, target, weight, half=half)
     factor = settings.consistency_weight
@@ -351,11 +351,11 @@ def judged_step(networks, batch, moment, judge, half=False):
 
 
 # %% tags=["definition"]
-def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
+def ua_mt_weights(networks, images, prediction, moment, *, passes, ln2):
     """The entropy of dropout passes, gated."""
-    mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
+    mean = noisy_passes(networks.teacher, images, passes, moment.generator).mean(dim=0)
     uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
+    gate = entropy_gate(moment, prediction.shape[1], ln2)
     return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
@@ -365,7 +365,7 @@ def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
 
 
 # %% tags=["definition"]
-def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
+def released_ua_mt_weights(networks, images, prediction, moment, *, passes, ln2):
     """The same as released: the patches twice in each forward pass, their grey levels as they are,
     the gate's ramp in its own length."""
     twice = images.repeat(2, *[1] * (images.ndim - 1))
@@ -376,7 +376,7 @@ def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
         ]
     mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
     uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
+    gate = entropy_gate(moment, prediction.shape[1], ln2)
     return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
@@ -384,16 +384,16 @@ def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
 def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):
     """UA-MT: only voxels that dropout passes agree on."""
     if released:
-        judge = partial(released_ua_mt_judge, passes=passes, ln2=ln2)
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
+        weigh = partial(released_ua_mt_weights, passes=passes, ln2=ln2)
+        return baselines.released_step(networks, batch, moment, weigh=weigh, **options)
+    return weighted_step(networks, batch, moment, partial(ua_mt_weights, passes=passes, ln2=ln2))
 
 
 # %% [markdown]
 # ## Does the gate ever close?
 #
 # Four rows are trained, equal in network, warm-up, number of updates and schedule. Then we ask
-# UA-MT's own teacher, by the very judge of the step, about validation scans, whose truth is known.
+# UA-MT's own teacher, by the function of the step, about validation scans, whose truth is known.
 
 # %% tags=["train"]
 trainings = {}
@@ -407,13 +407,13 @@ truth = torch.cat([central(study, scan.label) for scan in scans])[:16]
 networks = Networks(teacher=make_teacher(trainings["ua_mt"].networks.teacher))
 start = Moment(0, 1, generator_at(study.device, SEED, "picture"), settings)
 with torch.no_grad():
-    answer = networks.teacher(standardise(images)).float().softmax(dim=1)
+    prediction = networks.teacher(standardise(images)).float().softmax(dim=1)
 torch.manual_seed(SEED)  # dropout draws from here
-H = ua_mt_judge(networks, images, answer, start, passes=8, ln2=False)["uncertainty"][:, 0]
-H, wrong = H.cpu().numpy(), (answer.argmax(dim=1) != truth).cpu().numpy()
+H = ua_mt_weights(networks, images, prediction, start, passes=8, ln2=False)["uncertainty"][:, 0]
+H, wrong = H.cpu().numpy(), (prediction.argmax(dim=1) != truth).cpu().numpy()
 
 # %% tags=["figure", "thumbnail"]
-labels, winner = truth.cpu().numpy(), answer.argmax(dim=1).byte().cpu().numpy()
+labels, winner = truth.cpu().numpy(), prediction.argmax(dim=1).byte().cpu().numpy()
 item = int(wrong.reshape(len(wrong), -1).sum(axis=1).argmax())
 cut = choose_slice(images[item, 0].cpu().numpy(), labels[item])
 parts = {"prediction": cut.of(winner[item]), "truth": cut.of(labels[item])}

@@ -85,7 +85,7 @@ from ssl_lib.training.augmentation import standardise
 from ssl_lib.inference import evaluating, pad_to
 from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
-from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
+from ssl_lib.methods.classic import entropy, noisy_passes, weighted_consistency, weighted_step
 from ssl_lib.training.geometry import moved
 from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
@@ -256,11 +256,11 @@ def dilate(region, radius, most):
 
 
 # %% tags=["definition"]
-def reshape(organ, downsample, twice, radius, most):
-    """Dilate; erode (`downsample`): dilate the rest; close or open (`twice`): and back again."""
-    once = dilate(organ ^ downsample, radius, most)
+def reshape(organ, erosion, twice, radius, most):
+    """Dilate; erode (`erosion`): dilate the rest; close or open (`twice`): and back again."""
+    once = dilate(organ ^ erosion, radius, most)
     back = ~dilate(~once, radius, most)
-    return torch.where(twice, back, once) ^ downsample
+    return torch.where(twice, back, once) ^ erosion
 
 
 # %% [markdown]
@@ -274,8 +274,8 @@ toy[0, 2:5, 2:5] = True
 toy[0, 3, 3] = False
 yes, no = torch.ones(1, 1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, dtype=torch.bool)
 kinds = {"dilated": (no, no), "eroded": (yes, no), "closed": (no, yes), "opened": (yes, yes)}
-for name, (downsample, twice) in kinds.items():
-    print(name, int(reshape(toy, downsample, twice, torch.ones(1), most=1).sum()))
+for name, (erosion, twice) in kinds.items():
+    print(name, int(reshape(toy, erosion, twice, torch.ones(1), most=1).sum()))
 
 
 # %% tags=["definition"]
@@ -287,9 +287,9 @@ def morphology(labels, generator, n_classes, most=2):
         return torch.randint(low, high, size, generator=generator, device=device)
 
     index = each(draw(1, n_classes), labels).to(labels.dtype)
-    downsample, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
+    erosion, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
     organ = labels == index
-    result = reshape(organ, downsample, twice, draw(1, most + 1), most)
+    result = reshape(organ, erosion, twice, draw(1, most + 1), most)
     return torch.where(result, index, labels.masked_fill(organ, 0))
 
 
@@ -832,7 +832,7 @@ def uncertainties(network, autoencoder, images, generator, passes=8):
         prediction = network(standardise(images)).float().softmax(dim=1)
         for module in network.modules():
             module.train(isinstance(module, nn.modules.dropout._DropoutNd))
-        mean = noisy_answers(network, images, passes, generator).mean(dim=0)
+        mean = noisy_passes(network, images, passes, generator).mean(dim=0)
     projection = project(autoencoder, prediction)
     maps = {"U": distance(projection, prediction), "entropy": entropy(mean)}
     maps["1 − max p"] = 1 - prediction.amax(dim=1, keepdim=True)
@@ -1156,16 +1156,16 @@ ask(
 # %% [markdown]
 # ## How do the pieces make a step?
 #
-# The frame is `judged_step` of notebook 00b: the mean teacher's step with a *judge* of the
-# teacher's prediction. The judge sees the clean patch; its weights are pasted by the same CutMix
-# boxes as the prediction. UA-MT's judge asks dropout; this one asks the autoencoder.
+# The frame is `weighted_step` of notebook 00b: the mean teacher's step with weights for the
+# teacher's prediction. They are made of the clean patch and pasted by the same CutMix boxes as the
+# prediction. UA-MT's weights come from dropout; these come from the autoencoder.
 
 
 # %% tags=["definition"]
-def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
+def aau_weights(networks, images, prediction, moment, *, gamma, hard, per_class):
     """Anatomical uncertainty: one pass through the frozen autoencoder."""
-    projection = project(networks.autoencoder, answer, hard=hard)
-    uncertainty = distance(projection, answer, per_class=per_class)
+    projection = project(networks.autoencoder, prediction, hard=hard)
+    uncertainty = distance(projection, prediction, per_class=per_class)
     return {
         "projection": projection,
         "uncertainty": uncertainty,
@@ -1179,10 +1179,10 @@ def aau_step(
     **options,
 ):  # fmt: skip
     """Anatomically aware uncertainty; gamma 0 is the mean teacher."""
-    judge = partial(aau_judge, gamma=gamma, hard=hard, per_class=per_class)
+    weigh = partial(aau_weights, gamma=gamma, hard=hard, per_class=per_class)
     if released:
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, judge, half)
+        return baselines.released_step(networks, batch, moment, weigh=weigh, **options)
+    return weighted_step(networks, batch, moment, weigh, half)
 
 
 # %% tags=["definition"]
@@ -1267,7 +1267,7 @@ if followed.case_id in cohort.sealed:
 #
 # **When the autoencoder was trained too briefly.** Here are four: with fresh weights, stopped after
 # 3 % and after 30 % of the updates, and the one above. Each weighs the mean teacher's predictions
-# for the same unlabelled scans by the step's own `aau_judge`. Divided by their mean, as in the
+# for the same unlabelled scans by the step's own `aau_weights`. Divided by their mean, as in the
 # loss, a weight of 1 is that of the mean teacher.
 
 
@@ -1286,16 +1286,17 @@ memories = {updates: stopped_after(updates) for updates in early} | {full: autoe
 
 # %%
 teacher, parts = mean_teacher.networks.teacher, own.recorded()["step"]
-judge = partial(aau_judge, **{name: parts[name] for name in ("gamma", "hard", "per_class")})
+weigh = partial(aau_weights, **{name: parts[name] for name in ("gamma", "hard", "per_class")})
 images = torch.cat([central(study, scan.image) for scan in cohort.unlabelled[:4]]).unsqueeze(1)
 with evaluating(teacher), torch.no_grad():
-    answer = teacher(standardise(images)).float().softmax(dim=1)
-organ = answer.argmax(dim=1) > 0
+    prediction = teacher(standardise(images)).float().softmax(dim=1)
+organ = prediction.argmax(dim=1) > 0
 
 
 def counts(network):
     """What each voxel counts under this autoencoder: (item, *space), 1 on average."""
-    weight = judge(Networks(frozen={"autoencoder": network}), images, answer, None)["clean weight"]
+    maps = weigh(Networks(frozen={"autoencoder": network}), images, prediction, None)
+    weight = maps["clean weight"]
     return weight.mean(dim=1) / weight.mean()
 
 

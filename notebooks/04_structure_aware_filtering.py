@@ -675,7 +675,7 @@ def blur_scan(image, dimensions, **options):
 WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
-def filtered_companions(scans, dimensions, folder, make=filter_scan, **options):
+def filtered_versions(scans, dimensions, folder, make=filter_scan, **options):
     """Both versions of each scan by case id, made once and kept in `folder`; large scans by a
     process for each core."""
     code, chosen = (step_source(make), version("higra")), sorted(options.items())
@@ -692,7 +692,7 @@ def prepare_versions(study, make, area):
     scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
-    versions = filtered_companions(scans, study.cohort.dimensions, folder, make, area=area)
+    versions = filtered_versions(scans, study.cohort.dimensions, folder, make, area=area)
     return Prepared(auxiliary=versions, networks=2)
 
 
@@ -709,7 +709,7 @@ def prepare_blurred(study, *, area=None):
 # %%
 started = time.perf_counter()
 training_scans = study.training_scans.labelled + study.training_scans.unlabelled
-get = partial(filtered_companions, training_scans, cohort.dimensions, Path(RUNS_DIR) / "filtered")
+get = partial(filtered_versions, training_scans, cohort.dimensions, Path(RUNS_DIR) / "filtered")
 auxiliary, blurs = get(area=area), get(make=blur_scan, area=area)
 changes = [[np.abs(both[x.case_id] - x.image).mean() / np.ptp(x.image) for x in training_scans]
            for both in (auxiliary, blurs)]  # fmt: skip

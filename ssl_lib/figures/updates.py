@@ -88,29 +88,29 @@ _JUDGED = (
         "Labelled patches (batch, 1, *space) get the strong augmentation, and the student"
         " predicts them (batch, class, *space): the supervised loss.",
         "labelled>student>answer>supervised",
-        "judged_step",
+        "weighted_step",
         "supervised = segmentation_loss(networks.student(images), labels)",
     ),
     Step(
         "Unlabelled patches are moved. The teacher, in training mode, predicts them clean and"
         " under no_grad: probabilities (batch, class, *space), the pseudo-label.",
         "unlabelled>teacher>pseudo",
-        "judged_step",
+        "weighted_step",
         """patches, _ = moved(batch.unlabelled, None, moment)
 with torch.no_grad():
-    answer = networks.teacher(standardise(patches)).float().softmax(dim=1)""",
+    prediction = networks.teacher(standardise(patches)).float().softmax(dim=1)""",
     ),
     Step(
         "The student sees a harder view of the same patches: another appearance, and a box of"
         " a neighbour.",
         "unlabelled>student>answer",
-        "judged_step",
+        "weighted_step",
         """view = random_appearance(patches, generator)
 logits = networks.student(paste(view.roll(1, 0), view, boxes))""",
     ),
 )
 _WEIGHED = """target, weight = (
-    paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
+    paste(clean.roll(1, 0), clean, boxes) for clean in (prediction, maps["clean weight"])
 )
 consistency = weighted_consistency(logits, target, weight, half=half)"""
 _MOVED = """images, labels = moved(batch.images, batch.labels, moment)
@@ -192,22 +192,22 @@ weight = settings.consistency_weight * ramp""",
             "Eight noisy copies go through the teacher in one batch, each with other dropout, under"
             " no_grad. Their mean μ (batch, class, *space) serves for the uncertainty alone.",
             "teacher>passes",
-            "ua_mt_judge",
-            "mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)",
+            "ua_mt_weights",
+            "mean = noisy_passes(networks.teacher, images, passes, moment.generator).mean(dim=0)",
         ),
         Step(
             "H (batch, 1, *space) is the entropy of μ. Voxels below the threshold count 1, all"
             " others 0; the threshold rises over training.",
             "passes>gate",
-            "ua_mt_judge",
+            "ua_mt_weights",
             """uncertainty = entropy(mean)
-gate = entropy_gate(moment, answer.shape[1], ln2)""",
+gate = entropy_gate(moment, prediction.shape[1], ln2)""",
         ),
         Step(
             "Pseudo-label and weights get the boxes of the harder view. The consistency is the"
             " squared difference, averaged over the voxels that count, times the ramp.",
             "gate>consistency pseudo>consistency answer>consistency",
-            "judged_step",
+            "weighted_step",
             _WEIGHED,
         ),
         _gradient("student>answer>supervised answer>consistency", _TO_STUDENT),
@@ -339,22 +339,22 @@ unlabelled = sum(view_loss(member, seen, target) for member, target in pairs)"""
             "The frozen autoencoder redraws the teacher's classes in one pass, under no_grad: p̂"
             " (batch, class, *space) is the plausible neighbour of p.",
             "pseudo>auto",
-            "aau_judge",
-            "projection = project(networks.autoencoder, answer, hard=hard)",
+            "aau_weights",
+            "projection = project(networks.autoencoder, prediction, hard=hard)",
         ),
         Step(
             "U (batch, 1, *space) is the squared distance of p̂ from p, summed over the classes. The"
             " further a voxel was moved, the less it counts.",
             "auto>weight",
-            "aau_judge",
-            "uncertainty = distance(projection, answer, per_class=per_class)",
+            "aau_weights",
+            "uncertainty = distance(projection, prediction, per_class=per_class)",
         ),
         Step(
             "p and the weights get the boxes of the harder view. The consistency is the squared"
             " difference of the student's probabilities from p, averaged with the weights, times"
             " the ramp.",
             "weight>consistency pseudo>consistency answer>consistency",
-            "judged_step",
+            "weighted_step",
             _WEIGHED,
         ),
         _gradient(

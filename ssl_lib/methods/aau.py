@@ -19,7 +19,7 @@ from ssl_lib.training.augmentation import standardise
 from ssl_lib.inference import evaluating, pad_to
 from ssl_lib.training.losses import dice_squared_foreground, one_hot
 from ssl_lib.methods import baselines
-from ssl_lib.methods.classic import entropy, judged_step, noisy_answers, weighted_consistency
+from ssl_lib.methods.classic import entropy, noisy_passes, weighted_consistency, weighted_step
 from ssl_lib.training.geometry import moved
 from ssl_lib.models.ensemble import Networks
 from ssl_lib.models.networks import CONVOLUTION, NORMALISATION, TRANSPOSED
@@ -52,11 +52,11 @@ def dilate(region, radius, most):
     return region
 
 
-def reshape(organ, downsample, twice, radius, most):
-    """Dilate; erode (`downsample`): dilate the rest; close or open (`twice`): and back again."""
-    once = dilate(organ ^ downsample, radius, most)
+def reshape(organ, erosion, twice, radius, most):
+    """Dilate; erode (`erosion`): dilate the rest; close or open (`twice`): and back again."""
+    once = dilate(organ ^ erosion, radius, most)
     back = ~dilate(~once, radius, most)
-    return torch.where(twice, back, once) ^ downsample
+    return torch.where(twice, back, once) ^ erosion
 
 
 def morphology(labels, generator, n_classes, most=2):
@@ -67,9 +67,9 @@ def morphology(labels, generator, n_classes, most=2):
         return torch.randint(low, high, size, generator=generator, device=device)
 
     index = each(draw(1, n_classes), labels).to(labels.dtype)
-    downsample, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
+    erosion, twice = (each(draw(0, 2), labels) > 0 for _ in range(2))
     organ = labels == index
-    result = reshape(organ, downsample, twice, draw(1, most + 1), most)
+    result = reshape(organ, erosion, twice, draw(1, most + 1), most)
     return torch.where(result, index, labels.masked_fill(organ, 0))
 
 
@@ -277,7 +277,7 @@ def uncertainties(network, autoencoder, images, generator, passes=8):
         prediction = network(standardise(images)).float().softmax(dim=1)
         for module in network.modules():
             module.train(isinstance(module, nn.modules.dropout._DropoutNd))
-        mean = noisy_answers(network, images, passes, generator).mean(dim=0)
+        mean = noisy_passes(network, images, passes, generator).mean(dim=0)
     projection = project(autoencoder, prediction)
     maps = {"U": distance(projection, prediction), "entropy": entropy(mean)}
     maps["1 − max p"] = 1 - prediction.amax(dim=1, keepdim=True)
@@ -306,10 +306,10 @@ def trust(uncertainty, gamma):
     return (-gamma * uncertainty).exp()
 
 
-def aau_judge(networks, images, answer, moment, *, gamma, hard, per_class):
+def aau_weights(networks, images, prediction, moment, *, gamma, hard, per_class):
     """Anatomical uncertainty: one pass through the frozen autoencoder."""
-    projection = project(networks.autoencoder, answer, hard=hard)
-    uncertainty = distance(projection, answer, per_class=per_class)
+    projection = project(networks.autoencoder, prediction, hard=hard)
+    uncertainty = distance(projection, prediction, per_class=per_class)
     return {
         "projection": projection,
         "uncertainty": uncertainty,
@@ -322,10 +322,10 @@ def aau_step(
     **options,
 ):  # fmt: skip
     """Anatomically aware uncertainty; gamma 0 is the mean teacher."""
-    judge = partial(aau_judge, gamma=gamma, hard=hard, per_class=per_class)
+    weigh = partial(aau_weights, gamma=gamma, hard=hard, per_class=per_class)
     if released:
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, judge, half)
+        return baselines.released_step(networks, batch, moment, weigh=weigh, **options)
+    return weighted_step(networks, batch, moment, weigh, half)
 
 
 def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **options):

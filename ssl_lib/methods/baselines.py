@@ -89,10 +89,10 @@ def risen(moment):
     return settings.consistency_weight * gaussian_ramp(reached, length)
 
 
-def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all, silent=0,
+def released_step(networks, batch, moment, *, weigh=None, dice=dice_squared_all, silent=0,
                   everywhere=False):  # fmt: skip
     """The mean teacher as released. `silent` iterations go without consistency; `everywhere` asks
-    for it on labelled patches, too; `judge(networks, images, answer, moment)` weighs voxels."""
+    for it on labelled patches, too; `weigh(networks, images, prediction, moment)` weighs voxels."""
     labelled = len(batch.images)
     everything = torch.cat([batch.images, batch.unlabelled])
     first = 0 if everywhere else labelled
@@ -101,8 +101,8 @@ def released_step(networks, batch, moment, *, judge=None, dice=dice_squared_all,
         target = networks.teacher(heard).float().softmax(dim=1)
     logits = networks.student(everything)
     errors = (logits[first:].float().softmax(dim=1) - target).square()
-    maps = judge(networks, everything[first:], target, moment) if judge else {}
-    if judge:
+    maps = weigh(networks, everything[first:], target, moment) if weigh else {}
+    if weigh:
         weight = maps["clean weight"]
         consistency = (weight * errors).sum() / (2 * weight.sum() + 1e-16)
     else:

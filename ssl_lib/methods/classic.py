@@ -25,7 +25,7 @@ from ssl_lib.training.losses import cross_entropy, segmentation_loss
 
 
 @torch.no_grad()
-def noisy_answers(network, images, passes, generator, noise=0.1):
+def noisy_passes(network, images, passes, generator, noise=0.1):
     """Softmax (passes, batch, class, *space) of noisy copies, in one forward pass."""
     copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
     jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
@@ -52,8 +52,8 @@ def weighted_consistency(logits, target, weight, *, half=False):
     return loss / 2 if half else loss
 
 
-def judged_step(networks, batch, moment, judge, half=False):
-    """The mean teacher with weights: `judge(networks, images, answer, moment)` gives maps."""
+def weighted_step(networks, batch, moment, weigh, half=False):
+    """The mean teacher with weights: `weigh(networks, images, prediction, moment)` gives maps."""
     settings, generator = moment.settings, moment.generator
     images, labels = strong_augmentation(
         batch.images, batch.labels, generator, flip_axes=settings.flip_axes,
@@ -62,13 +62,13 @@ def judged_step(networks, batch, moment, judge, half=False):
     supervised = segmentation_loss(networks.student(images), labels)
     patches, _ = moved(batch.unlabelled, None, moment)
     with torch.no_grad():
-        answer = networks.teacher(standardise(patches)).float().softmax(dim=1)
+        prediction = networks.teacher(standardise(patches)).float().softmax(dim=1)
     view = random_appearance(patches, generator)
     boxes = random_boxes(view.shape[2:], len(view), generator, view.device)
     logits = networks.student(paste(view.roll(1, 0), view, boxes))
-    maps = judge(networks, patches, answer, moment)
+    maps = weigh(networks, patches, prediction, moment)
     target, weight = (
-        paste(clean.roll(1, 0), clean, boxes) for clean in (answer, maps["clean weight"])
+        paste(clean.roll(1, 0), clean, boxes) for clean in (prediction, maps["clean weight"])
     )
     consistency = weighted_consistency(logits, target, weight, half=half)
     factor = settings.consistency_weight
@@ -77,15 +77,15 @@ def judged_step(networks, batch, moment, judge, half=False):
     return StepOutput(losses, {"target": target, "weight": weight, "boxes": boxes, **maps})
 
 
-def ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
+def ua_mt_weights(networks, images, prediction, moment, *, passes, ln2):
     """The entropy of dropout passes, gated."""
-    mean = noisy_answers(networks.teacher, images, passes, moment.generator).mean(dim=0)
+    mean = noisy_passes(networks.teacher, images, passes, moment.generator).mean(dim=0)
     uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
+    gate = entropy_gate(moment, prediction.shape[1], ln2)
     return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
-def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
+def released_ua_mt_weights(networks, images, prediction, moment, *, passes, ln2):
     """The same as released: the patches twice in each forward pass, their grey levels as they are,
     the gate's ramp in its own length."""
     twice = images.repeat(2, *[1] * (images.ndim - 1))
@@ -96,16 +96,16 @@ def released_ua_mt_judge(networks, images, answer, moment, *, passes, ln2):
         ]
     mean = torch.cat(found).unflatten(0, (passes, len(images))).mean(dim=0)
     uncertainty = entropy(mean)
-    gate = entropy_gate(moment, answer.shape[1], ln2)
+    gate = entropy_gate(moment, prediction.shape[1], ln2)
     return {"uncertainty": uncertainty, "clean weight": (uncertainty < gate).float()}
 
 
 def ua_mt_step(networks, batch, moment, *, passes=8, ln2=False, released=False, **options):
     """UA-MT: only voxels that dropout passes agree on."""
     if released:
-        judge = partial(released_ua_mt_judge, passes=passes, ln2=ln2)
-        return baselines.released_step(networks, batch, moment, judge=judge, **options)
-    return judged_step(networks, batch, moment, partial(ua_mt_judge, passes=passes, ln2=ln2))
+        weigh = partial(released_ua_mt_weights, passes=passes, ln2=ln2)
+        return baselines.released_step(networks, batch, moment, weigh=weigh, **options)
+    return weighted_step(networks, batch, moment, partial(ua_mt_weights, passes=passes, ln2=ln2))
 
 
 def cross_pseudo_loss(logits):

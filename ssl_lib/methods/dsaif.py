@@ -151,7 +151,7 @@ def blur_scan(image, dimensions, **options):
 WORTH_PROCESSES = 10_000_000  # voxels, some ten seconds of filtering
 
 
-def filtered_companions(scans, dimensions, folder, make=filter_scan, **options):
+def filtered_versions(scans, dimensions, folder, make=filter_scan, **options):
     """Both versions of each scan by case id, made once and kept in `folder`; large scans by a
     process for each core."""
     code, chosen = (step_source(make), version("higra")), sorted(options.items())
@@ -167,7 +167,7 @@ def prepare_versions(study, make, area):
     scans = study.training_scans.labelled + study.training_scans.unlabelled
     folder = study.runs_dir and study.runs_dir / "filtered"
     area = area or area_threshold(study.settings.patch)
-    versions = filtered_companions(scans, study.cohort.dimensions, folder, make, area=area)
+    versions = filtered_versions(scans, study.cohort.dimensions, folder, make, area=area)
     return Prepared(auxiliary=versions, networks=2)
 
 

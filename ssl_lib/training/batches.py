@@ -116,7 +116,7 @@ class Patches:
                 expected="0 for the geometry 'published': its patches lie anywhere",
             )
         self.geometry, self.margin = geometry, margins(patch, margin)
-        pairs = [(_with_companions(case, auxiliary), case.label) for case in cases]
+        pairs = [(_with_auxiliary(case, auxiliary), case.label) for case in cases]
         if dimensions == 2:
             pairs = [
                 ([channel[i] for channel in channels], None if label is None else label[i])
@@ -237,7 +237,7 @@ def _shuffled(count: int, seed: int, stream: str, epoch: int) -> list[int]:
     return random.permutation(count).tolist()
 
 
-def _with_companions(case: Case, auxiliary: AuxiliaryChannels | None) -> Channels:
+def _with_auxiliary(case: Case, auxiliary: AuxiliaryChannels | None) -> Channels:
     """The channels of the scan and its auxiliary ones."""
     if not auxiliary:
         return case.channels

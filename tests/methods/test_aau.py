@@ -70,12 +70,12 @@ def test_dilation_is_scipys(shape, seed, radius) -> None:
 
 @quickly
 @given(SHAPES, SEEDS, st.booleans(), st.booleans(), st.integers(1, 3))
-def test_the_four_operations_are_scipys(shape, seed, downsample, twice, radius) -> None:
+def test_the_four_operations_are_scipys(shape, seed, erosion, twice, radius) -> None:
     region = blobs(shape, 2, seed).bool()
-    flags = [torch.full((3, *[1] * len(shape)), flag) for flag in (downsample, twice)]
+    flags = [torch.full((3, *[1] * len(shape)), flag) for flag in (erosion, twice)]
     found = aau.reshape(region, *flags, torch.full((3,), radius), radius)
     first, second = ndimage.grey_dilation, ndimage.grey_erosion
-    if downsample:
+    if erosion:
         first, second = second, first
     for before, after in zip(region.numpy(), found.numpy(), strict=True):
         options = {"size": (2 * radius + 1,) * len(shape), "mode": "nearest"}
@@ -491,12 +491,12 @@ def test_halving_halves_the_consistency_alone(trial) -> None:
 
 def test_passes_differ_by_dropout_and_noise_and_are_probabilities(trial) -> None:
     network, images = trial.networks.student, trial.batch.images
-    answers = classic.noisy_answers(network, images, 5, generator(0))
+    answers = classic.noisy_passes(network, images, 5, generator(0))
     assert answers.shape == (5, 4, 3, *images.shape[2:]) and not answers.requires_grad
     assert torch.allclose(answers.sum(2), torch.ones(()))
     assert not torch.allclose(answers[0], answers[1])
     network.eval()
-    quiet = classic.noisy_answers(network, images, 2, generator(0), noise=0.0)
+    quiet = classic.noisy_passes(network, images, 2, generator(0), noise=0.0)
     assert torch.allclose(*quiet, atol=1e-6)
 
 

@@ -399,8 +399,8 @@ def test_no_change_is_no_blur_and_more_than_a_blur_can_is_the_widest() -> None:
 
 
 def test_blurred_scans_are_kept_beside_the_filtered_ones(tmp_path) -> None:
-    filtered = dsaif.filtered_companions(scans(), 2, tmp_path, area=3)
-    blurred = dsaif.filtered_companions(scans(), 2, tmp_path, dsaif.blur_scan, area=3)
+    filtered = dsaif.filtered_versions(scans(), 2, tmp_path, area=3)
+    blurred = dsaif.filtered_versions(scans(), 2, tmp_path, dsaif.blur_scan, area=3)
     assert len(set(tmp_path.iterdir())) == 4
     for scan in scans():
         found = blurred[scan.case_id]
@@ -420,19 +420,19 @@ def scans(count: int = 2) -> list[Case]:
 
 
 def test_filtered_scans_are_found_again_and_depend_on_content(tmp_path, monkeypatch) -> None:
-    made = dsaif.filtered_companions(scans(), 2, tmp_path, area=3)
+    made = dsaif.filtered_versions(scans(), 2, tmp_path, area=3)
     files = set(tmp_path.iterdir())
     assert len(files) == 2
     with monkeypatch.context() as context:
         context.setattr(filter_cache, "write_atomically", None)  # would fail if it were called
-        again = dsaif.filtered_companions(scans(), 2, tmp_path, area=3)
+        again = dsaif.filtered_versions(scans(), 2, tmp_path, area=3)
     for name, array in made.items():
         np.testing.assert_array_equal(array, again[name])
         assert array.shape == (2, 2, 8, 8)
     other = [replace(scans()[0], image=scans()[0].image + 1)]
-    dsaif.filtered_companions(other, 2, tmp_path, area=3)
-    dsaif.filtered_companions(scans(), 2, tmp_path, area=4)
-    dsaif.filtered_companions(scans(), 3, tmp_path, area=3)
+    dsaif.filtered_versions(other, 2, tmp_path, area=3)
+    dsaif.filtered_versions(scans(), 2, tmp_path, area=4)
+    dsaif.filtered_versions(scans(), 3, tmp_path, area=3)
     assert len(set(tmp_path.iterdir())) == 2 + 1 + 2 + 2
 
 
@@ -679,7 +679,7 @@ def test_the_first_of_two_supervised_networks_is_the_strong_control(trial) -> No
 def test_companions_reach_the_networks_where_they_belong() -> None:
     """A patch of a filtered scan is the filtered patch of the library's sampler."""
     (scan,) = scans(1)
-    auxiliary = dsaif.filtered_companions([scan], 2, None, area=2)
+    auxiliary = dsaif.filtered_versions([scan], 2, None, area=2)
     patches = Patches([scan], 2, (8, 8), torch.device("cpu"), auxiliary)
     for number, stored in enumerate(held.tensor for held in patches.images):
         np.testing.assert_array_equal(stored[0], scan.image[number])
