@@ -77,8 +77,7 @@ def forest(
         if row in compared:
             _difference(ax, place, compared[row])
             said, colour = difference_text(compared[row]), INK
-        words = {"fontsize": 8.5, "family": "DejaVu Sans", "color": colour}
-        right.text(0, place, said, va="center", **words)
+        right.text(0, place, said, va="center", fontsize=8.5, family="DejaVu Sans", color=colour)
     dots = "; dots: seeds" * any(one.interval.n_seeds > 1 for one in comparisons)
     words = gained_words(results, score)
     ax.set(xlabel=f"{words}, right is better{dots}", ylim=(len(names) - 0.5, -0.6))
