@@ -23,7 +23,7 @@ from ssl_lib.data.scan_files import ScanStore
 from ssl_lib.data.spacing import sizes_text
 from ssl_lib.data.splits import Split, cap, hold_out, split_training
 from ssl_lib.utils.errors import InputError, printable
-from ssl_lib.utils.words import counted
+from ssl_lib.utils.words import counted, percent
 
 VALIDATION_SHARE, TEST_SHARE = 0.15, 0.2
 DRAWN = "Drawn by us from the labelled scans:"
@@ -73,7 +73,7 @@ def folder_cohort(
     sentences.append(_caveat(listing, whole, geometry, _resampling(fingerprint, common)))
     sentences += [f"Only {len(split.all)} of {len(whole.all)} scans are used."] if left else []
     share = _organ_share(fingerprint, split)
-    sentences += [SMALL_ORGANS.format(share)] if share < SMALL else []
+    sentences += [SMALL_ORGANS.format(percent(share, 2))] if share < SMALL else []
     caveat = " ".join(sentences)
     cohort = _sealed(fingerprint, listing, split, cases, geometry, caveat, share < SMALL)
     cohort = replace(cohort, common_spacing=common)
@@ -83,7 +83,7 @@ def folder_cohort(
 SMALL = 0.01
 """Organs that fill less than this share of the median labelled scan are small."""
 SMALL_ORGANS = (
-    "Organs fill {:.2%} of the median labelled scan: a third of the labelled patches is placed so"
+    "Organs fill {} of the median labelled scan: a third of the labelled patches is placed so"
     " that it holds one."
 )
 

@@ -19,6 +19,7 @@ from ssl_lib.data.label_fit import AXES
 from ssl_lib.data.preprocessing import THICK
 from ssl_lib.data.reading import MM_PER_UNIT
 from ssl_lib.data.spacing import sizes_text
+from ssl_lib.utils.words import percent
 
 SPACING_RATIO = 1.5
 SHAPE_RATIO = 2.0
@@ -185,8 +186,8 @@ def greys(folder: Folder) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 file,
-                f"{one.padding:.0%} of its voxels hold {one.lowest[0]:g}, far below the next value"
-                f" {one.lowest[1]:g}: padding outside of the field of view",
+                f"{percent(one.padding)} of its voxels hold {one.lowest[0]:g}, far below the next"
+                f" value {one.lowest[1]:g}: padding outside of the field of view",
                 "air as the lowest value: padding squeezes all tissue into a narrow range",
                 f"set these voxels to {one.lowest[1]:g}",
             )
@@ -194,7 +195,7 @@ def greys(folder: Folder) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 file,
-                f"{one.undefined:.1%} of its voxels are NaN: filled with its lowest value,"
+                f"{percent(one.undefined, 1)} of its voxels are NaN: filled with its lowest value,"
                 f" {one.lowest[0]:g}",
                 "a number in every voxel",
                 "nothing, if they lie outside of the body",

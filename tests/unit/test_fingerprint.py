@@ -234,7 +234,7 @@ def other_shape(folder: Path) -> str:
 
 def padding(folder: Path) -> str:
     rewrite(image_of(folder, "u01"), lambda v: np.where(np.indices(v.shape)[0] < 3, -3024, v))
-    return "imagesTr/u01.nii.gz: 12% of its voxels hold -3024"
+    return "imagesTr/u01.nii.gz: 12\u00a0% of its voxels hold -3024"
 
 
 def another_modality(folder: Path) -> str:

@@ -492,7 +492,7 @@ def test_nan_around_the_body_is_filled_and_told(folder):
     before = load_cohort(str(folder), 2).labelled[0].image
     changed(folder, "imagesTr", lambda v, n: np.where(np.arange(20) < 2, np.nan, v))
     found, cohort = through_every_door(folder)
-    assert found.excluded == () and "10.0% of its voxels are NaN" in said(found, "warning")
+    assert found.excluded == () and "10.0\u00a0% of its voxels are NaN" in said(found, "warning")
     assert np.isfinite(cohort.labelled[0].image).all()
     assert (
         np.corrcoef(cohort.labelled[0].image[..., 2:].ravel(), before[..., 2:].ravel())[0, 1] > 0.9

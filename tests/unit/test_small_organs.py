@@ -83,7 +83,7 @@ def test_own_scans_with_small_organs_say_what_is_done(tmp_path):
         write_oriented(part / f"{name}.nii.gz", voxels)
 
     cohort = load_cohort(str(write_folder(tmp_path / "mine", write)), 2)
-    assert cohort.small_organs and "Organs fill 0.06%" in cohort.caveat
+    assert cohort.small_organs and "Organs fill 0.06\u00a0%" in cohort.caveat
     settings = settings_for("smoke", cohort)
     assert settings.foreground == FOREGROUND
     study = Study(cohort, settings, "smoke", 0, CPU)
