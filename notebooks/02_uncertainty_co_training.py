@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Uncertainty-aware co-training
 #
-# **Look at one volume along three axes with three networks whose kernels are flat. They make
+# **Look at one volume along three axes with three networks whose kernels are anisotropic. They make
 # different mistakes, so they can teach each other; and the one that is unsure counts less.**
 #
 # Uncertainty-aware multi-view co-training (UMCT; Xia and colleagues, WACV 2020 and Medical Image
@@ -146,8 +146,8 @@ def trials():
 # %% [markdown]
 # ## What do you expect?
 #
-# UMCT is flat kernels, several views, co-training *and* a weighting by uncertainty. Take only the
-# weighting away: every view then counts the same.
+# UMCT is anisotropic kernels, several views, co-training *and* a weighting by uncertainty. Take
+# only the weighting away: every view then counts the same.
 
 
 # %%
@@ -218,8 +218,9 @@ interactive.update("umct", alt=figures.diagram_alt("umct"))
 # %% [markdown]
 # ## What is a view?
 #
-# **The claim, in our words.** A volume has no preferred direction, but a network with flat kernels
-# has. Turn the volume and you have another network, with other features, from the same recipe.
+# **The claim, in our words.** A volume has no preferred direction, but a network with anisotropic
+# kernels has. Turn the volume and you have another network, with other features, from the same
+# recipe.
 #
 # | symbol | shape | meaning |
 # |---|---|---|
@@ -309,14 +310,14 @@ check(
 # </details>
 
 # %% [markdown]
-# ## Why are the kernels flat?
+# ## Why are the kernels anisotropic?
 #
 # **The claim.** Co-training needs learners who err *differently*. A cubic kernel sees a voxel's
 # neighbours on all sides, from wherever it looks. Then three views are three times nearly the same
 # prediction. A kernel of $3 \times 3 \times 1$ sees one plane: another one from each side.
 #
-# **A toy.** One bright voxel; below, the answer of a flat kernel of ones from two sides, turned
-# back.
+# **A toy.** One bright voxel; below, the answer of an anisotropic kernel of ones from two sides,
+# turned back.
 
 # %% tags=["golden", "nbval-check-output"]
 voxel = torch.zeros(1, 1, 3, 3)
@@ -345,8 +346,8 @@ def level(dimensions, channels, kernel, stride=1):
 
 
 # %% tags=["definition"]
-class FlatParts(nn.Module):
-    """Three levels of flat kernels, joined by 1 x 1 convolutions; a head at half resolution."""
+class AnisotropicParts(nn.Module):
+    """Three levels of anisotropic kernels, joined by 1 x 1 convolutions; a half resolution head."""
 
     def __init__(self, dimensions, n_classes, width, *, channels=1, dropout=0.1, symmetric=False):
         super().__init__()
@@ -367,7 +368,7 @@ class FlatParts(nn.Module):
 
 
 # %% tags=["definition"]
-class FlatUNet(FlatParts):
+class AnisotropicUNet(AnisotropicParts):
     """A U-Net that thinks at half resolution and does not look along the last axis."""
 
     divisor = 8
@@ -421,7 +422,7 @@ def view_network(study, member, *, views, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(study.seed, "weights", member))
         sizes = (dimensions, study.cohort.n_classes, width)
-        flat = FlatUNet(*sizes, channels=study.cohort.n_channels, **options)
+        flat = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
     made = ViewNetwork(flat, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 
@@ -577,10 +578,10 @@ ALT_REACH = "Voxels that influence one voxel of the answer: each view, and noteb
 show(figures.influence_maps(maps, place), alt=ALT_REACH)
 
 # %% [markdown]
-# **How to read it.** Yellow matters most, black not at all. Each flat view looks far in its plane;
-# across it, it sees only its block of slices, and near the block's end also the next one. The
-# network of notebook 00 looks about equally far in all directions. So the views share a voxel, not
-# their evidence.
+# **How to read it.** Yellow matters most, black not at all. Each anisotropic view looks far in its
+# plane; across it, it sees only its block of slices, and near the block's end also the next one.
+# The network of notebook 00 looks about equally far in all directions. So the views share a voxel,
+# not their evidence.
 #
 # **And if the kernels were cubic?** Then the view would hardly matter. In the extreme, a cubic
 # kernel that is itself the same from all sides (its average over all turns) makes *one* prediction,
@@ -590,7 +591,7 @@ show(figures.influence_maps(maps, place), alt=ALT_REACH)
 torch.manual_seed(0)
 noise, kernel = torch.randn(1, 1, 8, 8, 8), torch.randn(1, 1, 3, 3, 3)
 even = sum(look(kernel, view) for view in views_of(3, 6)) / 6
-kinds = {"flat": (kernel[..., 1:2], (1, 1, 0)), "cubic and even": (even, 1)}
+kinds = {"anisotropic": (kernel[..., 1:2], (1, 1, 0)), "cubic and even": (even, 1)}
 for name, (weights, padding) in kinds.items():
     seen = [nn.functional.conv3d(look(noise, v), weights, padding=padding) for v in views_of(3, 3)]
     first, *others = [look_back(x, v) for x, v in zip(seen, views_of(3, 3), strict=True)]
@@ -621,18 +622,18 @@ def averaged(variant):
 
 # %% tags=["results"]
 flat_views, cubic_views = averaged("labels only"), averaged("labels only, symmetric kernels")
-print("Views averaged, validation Dice, compared with flat views that had labels only:")
+print("Views averaged, validation Dice, compared with anisotropic views that had labels only:")
 print(f"  cubic kernels, labels only:  {signed(cubic_views - flat_views)}")
-print(f"  flat kernels, co-training:   {signed(averaged('weight 0.2') - flat_views)}")
+print(f"  anisotropic kernels, co-training:   {signed(averaged('weight 0.2') - flat_views)}")
 if averaged("weight 0.2") < cubic_views:
-    print("Co-training does not earn back what flat kernels cost here.")
+    print("Co-training does not earn back what anisotropic kernels cost here.")
 elif averaged("weight 0.2") > cubic_views:
-    print("Co-training earns back what flat kernels cost here, and more.")
+    print("Co-training earns back what anisotropic kernels cost here, and more.")
 
 # %% [markdown]
-# A flat view sees little, so it is easily the weaker network. Flat kernels buy disagreement, and
-# co-training lives on it. The numbers say whether it earns back what they cost; cubic views with
-# co-training were not tried.
+# An anisotropic view sees little, so it is easily the weaker network. Anisotropic kernels buy
+# disagreement, and co-training lives on it. The numbers say whether it earns back what they cost;
+# cubic views with co-training were not tried.
 #
 # ## Where do the views disagree?
 #
@@ -1276,9 +1277,9 @@ gain_table(PAIRS, stored_results())
 # third what remains when both are averaged. The fourth and fifth are what the *uncertainty* adds.
 # An interval that straddles zero means: not shown here. One within 0.01 of zero: equal in practice.
 #
-# The next two lines compare several flat networks with the one of notebook 00: equal in updates,
-# labels and augmentation, not in size or cost (seconds in the table). The last line says how good
-# an opponent the mean teacher is.
+# The next two lines compare several anisotropic networks with the one of notebook 00: equal in
+# updates, labels and augmentation, not in size or cost (seconds in the table). The last line says
+# how good an opponent the mean teacher is.
 #
 # ## In which setting do views gain?
 #
@@ -1432,7 +1433,7 @@ plain_table(heads, lines, "Targets and validation Dice: means over views.")
 #
 # | method | network | 6 labelled | 12 labelled |
 # |---|---|---|---|
-# | supervised | ResNet-18, flat | 66.75 | 75.79 |
+# | supervised | ResNet-18, anisotropic | 66.75 | 75.79 |
 # | UMCT, two views | the same | 75.63 | 79.77 |
 # | UMCT, three views (mean of views) | the same | 77.55 | 80.14 |
 # | UMCT, six views (mean of views) | the same | 77.87 | 80.35 |
@@ -1446,11 +1447,11 @@ measured_table(read_results(RESULTS_DIR, NOTEBOOK), MEASURED)
 # %% [markdown]
 # **What differs.** Of the 10.8 points between 66.75 and 77.55, the weighting's share is the last
 # 1.1 (76.49 to 77.55), and no table that we saw averages the *supervised* views: how much of 78.77
-# an ensemble gives without any unlabelled scan is not said. The paper's flat networks begin with
-# ImageNet weights of a 2D network, an advantage that flat kernels make possible and ours lack.
-# Notes of others speak of 20 000 iterations for the first stage and 5000 for the second, with
-# $\lambda = 0.2$. Number of passes, dropout rate and granularity could not be recovered; no code
-# was released. Below stand those notes, on another organ, or the code of the benchmark.
+# an ensemble gives without any unlabelled scan is not said. The paper's anisotropic networks begin
+# with ImageNet weights of a 2D network, an advantage that anisotropic kernels make possible and
+# ours lack. Notes of others speak of 20 000 iterations for the first stage and 5000 for the second,
+# with $\lambda = 0.2$. Number of passes, dropout rate and granularity could not be recovered; no
+# code was released. Below stand those notes, on another organ, or the code of the benchmark.
 
 # %% [markdown]
 # ## Is `PROFILE=paper` the paper?
@@ -1476,11 +1477,11 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #
 # </details>
 #
-# <details><summary>2. Why are the kernels flat?</summary>
+# <details><summary>2. Why are the kernels anisotropic?</summary>
 #
-# Co-training needs networks that err differently. A flat kernel sees one plane, another one from
-# each side; cubic kernels see the same neighbours from wherever they look. The price is a weaker
-# single network; the trial with cubic kernels says whether co-training earns it back.
+# Co-training needs networks that err differently. An anisotropic kernel sees one plane, another one
+# from each side; cubic kernels see the same neighbours from wherever they look. The price is a
+# weaker single network; the trial with cubic kernels says whether co-training earns it back.
 #
 # </details>
 #
@@ -1543,8 +1544,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 # ## What stays?
 #
 # - A view is an exchange of axes: exact, free, and undone by the inverse exchange.
-# - Flat kernels buy *different* errors at the price of weaker single networks. Whether that pays
-#   is a measurement of its own, and stands above.
+# - Anisotropic kernels buy *different* errors at the price of weaker single networks. Whether that
+#   pays is a measurement of its own, and stands above.
 # - Uncertainty is a variance over dropout passes. Judge it by whether it tells right from wrong
 #   *between* views, not by how well it draws borders.
 # - Two views cannot be weighted. Three can, and whether that pays is a row of its own.

@@ -459,8 +459,8 @@ check(
 # %% [markdown]
 # ## Which methods, and what are they called?
 #
-# All rows share network, schedule, number of updates and labelled scans (UMCT's flat networks are
-# smaller).
+# All rows share network, schedule, number of updates and labelled scans (UMCT's anisotropic
+# networks are smaller).
 #
 # By default two methods are trained. The mean teacher (notebook 00) asks student and teacher to
 # agree. The recommended row (08) adds a part of the teacher's probabilities as labels; it was
@@ -881,9 +881,10 @@ print(done.path)
 #
 # **Six labelled scans, and now?** `FOLDS = 6`. Report all six Dice, not only their mean.
 #
-# **Thick slices.** Three times as thick as wide: learn slices in 2D. Between: 3D with flat kernels
-# in the first levels. Nearly cubic voxels: 3D. Where voxel sizes differ between scans, bring all to
-# the median size first; an organ that is twice as large in voxels is another organ to a network.
+# **Thick slices.** Three times as thick as wide: learn slices in 2D. Between: 3D with anisotropic
+# kernels in the first levels. Nearly cubic voxels: 3D. Where voxel sizes differ between scans,
+# bring all to the median size first; an organ that is twice as large in voxels is another organ to
+# a network.
 #
 # **Do not crop around the truth**, as public benchmarks often do: it hides every false positive far
 # from the organ.

@@ -120,7 +120,7 @@ _records = (
     ),
     Method(
         name="umct_views_supervised",
-        title="Flat views, labels only",
+        title="Anisotropic views, labels only",
         step=umct.views_supervised_step,
         **_umct,
     ),

@@ -61,8 +61,8 @@ def level(dimensions, channels, kernel, stride=1):
     return nn.Sequential(*blocks)
 
 
-class FlatParts(nn.Module):
-    """Three levels of flat kernels, joined by 1 x 1 convolutions; a head at half resolution."""
+class AnisotropicParts(nn.Module):
+    """Three levels of anisotropic kernels, joined by 1 x 1 convolutions; a half resolution head."""
 
     def __init__(self, dimensions, n_classes, width, *, channels=1, dropout=0.1, symmetric=False):
         super().__init__()
@@ -82,7 +82,7 @@ class FlatParts(nn.Module):
         self.finer = nn.Upsample(scale_factor=2, mode=UPSAMPLING[dimensions])
 
 
-class FlatUNet(FlatParts):
+class AnisotropicUNet(AnisotropicParts):
     """A U-Net that thinks at half resolution and does not look along the last axis."""
 
     divisor = 8
@@ -124,7 +124,7 @@ def view_network(study, member, *, views, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(study.seed, "weights", member))
         sizes = (dimensions, study.cohort.n_classes, width)
-        flat = FlatUNet(*sizes, channels=study.cohort.n_channels, **options)
+        flat = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
     made = ViewNetwork(flat, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 

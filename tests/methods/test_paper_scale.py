@@ -78,7 +78,7 @@ def test_a_method_trains_and_is_scored_at_the_papers_profile(name, data, tmp_pat
     assert scored == {case.case_id for case in study.cohort.test}
     assert [row["iteration"] for row in training.history] == [1, 2, 3, 4]
     assert all(np.isfinite(list(row.values())).all() for row in training.history)
-    if name != "umct":  # its networks are flat
+    if name != "umct":  # its networks are anisotropic
         kind = VNet if data == "la2018" else UNet
         assert isinstance(training.networks.student, kind)
 

@@ -46,7 +46,7 @@ def targets(means: list[Tensor], uncertainties: list[Tensor], **options: object)
 def member(view: tuple, n_classes: int = 3, seed: int = 0, **options: object) -> nn.Module:
     """A small view network with weights that differ from the first ones of training."""
     torch.manual_seed(seed)
-    network = umct.ViewNetwork(umct.FlatUNet(len(view[0]), n_classes, 4, **options), view)
+    network = umct.ViewNetwork(umct.AnisotropicUNet(len(view[0]), n_classes, 4, **options), view)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
@@ -107,7 +107,7 @@ def test_a_view_network_answers_in_the_scans_orientation(shape, seed) -> None:
         assert close(umct.look(answer, view), network.network(umct.look(image, view)))
 
 
-# --- flat kernels
+# --- anisotropic kernels
 
 
 def reach(network: nn.Module, shape: tuple[int, ...], place: tuple[int, ...]) -> Tensor:
