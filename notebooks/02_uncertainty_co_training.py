@@ -623,8 +623,8 @@ def averaged(variant):
 # %% tags=["results"]
 flat_views, cubic_views = averaged("labels only"), averaged("labels only, symmetric kernels")
 print("Views averaged, validation Dice, compared with anisotropic views that had labels only:")
-print(f"  cubic kernels, labels only:  {signed(cubic_views - flat_views)}")
-print(f"  anisotropic kernels, co-training:   {signed(averaged('weight 0.2') - flat_views)}")
+print(f"  cubic kernels, labels only:        {signed(cubic_views - flat_views)}")
+print(f"  anisotropic kernels, co-training: {signed(averaged('weight 0.2') - flat_views)}")
 if averaged("weight 0.2") < cubic_views:
     print("Co-training does not earn back what anisotropic kernels cost here.")
 elif averaged("weight 0.2") > cubic_views:
