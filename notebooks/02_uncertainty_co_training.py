@@ -1562,8 +1562,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #
 # - UMCT: Y. Xia et al., WACV 2020, and Y. Xia et al., Medical Image Analysis 65, 2020.
 # - Co-training: A. Blum and T. Mitchell, COLT 1998. Deep co-training: S. Qiao et al., ECCV 2018.
-# - Dropout as uncertainty: Y. Gal and Z. Ghahramani, ICML 2016; A. Kendall and Y. Gal, NeurIPS
-#   2017.
+# - Dropout as uncertainty: Y. Gal and Z. Ghahramani, ICML 2016; A. Kendall and Y. Gal,
+#   NeurIPS 2017.
 # - Hippocampus scans: M. Antonelli et al., Nature Communications 13:4128, 2022.
 #
 # ```bibtex

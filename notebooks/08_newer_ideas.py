@@ -1318,8 +1318,8 @@ if filters and not smoke_note(stored_results()):
 # - TraCoCo: Y. Liu et al., arXiv 2203.14523, 2022; code: yyliu01/TraCoCo.
 # - CW-BASS: E. Tarubinga, J. Kalafatovich and S.-W. Lee, IJCNN 2025; code: psychofict/CW-BASS.
 # - AdaWAC: Y. Dong, Y. Xie and R. Ward, ICML 2023; code: gail-yxie/adawac.
-# - Cross pseudo supervision: X. Chen et al., CVPR 2021. nnU-Net: F. Isensee et al., Nature Methods
-#   2021.
+# - Cross pseudo supervision: X. Chen et al., CVPR 2021. nnU-Net: F. Isensee et al., Nature
+#   Methods 2021.
 #
 # ```bibtex
 # @inproceedings{yang2023revisiting,
