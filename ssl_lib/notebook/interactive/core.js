@@ -134,10 +134,8 @@ window["ssl-core-VERSION"] ??= (() => {
     moved.input.addEventListener("pointerdown", () => timer && stop());
     return start;
   };
-  // One line below the pictures; screen readers hear it when it changes.
-  // A line of words that keeps the room of its longest ones, so that sliders below it stay where they are.
-  const line = (alive = true) => {
-    const one = element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})});
+  // Words that keep the room of the longest ones they had, so that what stands below them stays where it is.
+  const roomy = (one) => {
     let wide = 0, high = 0, least;
     new ResizeObserver(() => {
       least ??= one.style.minHeight;
@@ -147,6 +145,8 @@ window["ssl-core-VERSION"] ??= (() => {
     }).observe(one);
     return one;
   };
+  // One line below the pictures; screen readers hear it when it changes.
+  const line = (alive = true) => roomy(element("p", {class: "readout", ...(alive ? {"aria-live": "polite"} : {})}));
   const legend = (entries) => element("ul", {class: "legend"}, ...entries.map(([colour, text, kind = ""]) =>
     element("li", {}, ...colour ? [element("span", {class: `swatch ${kind}`, style: `--c:${colour}`})] : [], text)));
   // A colour bar: the colours of `map` from 0 to 1, and three texts below it.
@@ -253,8 +253,11 @@ window["ssl-core-VERSION"] ??= (() => {
     const at = Math.min(Math.max(part, 0), 1) * (CIVIDIS.length - 1), from = Math.min(Math.floor(at), CIVIDIS.length - 2);
     return CIVIDIS[from].map((value, c) => value + (at - from) * (CIVIDIS[from + 1][c] - value));
   };
-  const titled = (title, shown, ...more) =>
-    element("div", {class: "picture"}, element("b", {}, title), shown.canvas ?? shown, ...more);
+  const titled = (title, shown, ...more) => {
+    const box = element("div", {class: "picture"}, element("b", {}, title), shown.canvas ?? shown, ...more);
+    box.querySelectorAll(":scope > :is(b, small)").forEach(roomy);
+    return box;
+  };
 
   // --- charts
 
