@@ -423,6 +423,18 @@ def test_a_palette_keeps_dots_of_nearly_one_colour_apart():
     assert picture.getpixel((11, 2)) == (222, 148, 131)
 
 
+def test_a_palette_keeps_a_dot_between_many_letters():
+    """The edges of letters are greys that more pixels have than a translucent dot of one seed."""
+    random = np.random.default_rng(0)
+    greys = random.integers(0, 250, (200, 300, 1))
+    rare = random.integers(0, 6, (200, 300, 3)) * (random.random(greys.shape) < 0.5)
+    pixels = (greys + rare).astype(np.uint8)
+    pixels[:8, :8] = dot = (222, 148, 131)
+    picture = Image.open(io.BytesIO(style.smaller_png(Image.fromarray(pixels))))
+    assert picture.mode == "P"
+    assert picture.convert("RGB").getpixel((2, 2)) == dot
+
+
 def test_gains_stand_over_their_number_of_labels():
     runs = [result(seed, GAINS) | {"n_labelled": n} for n in (4, 1) for seed in range(2)]
     figure = figures.gains_by_labels(runs, {"all of it": ("bcp", "supervised_strong")})
