@@ -30,7 +30,7 @@ OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STORED = "A stored picture: the sliders need a kernel. To move them, run all cells up to this one."
 DEAD = (
-    "The kernel was restarted, so these sliders move nothing. "
+    "The kernel was restarted or shut down, so these sliders move nothing. "
     "To move them, run all cells up to this one."
 )
 BUSY = "Drawing: the kernel is busy."
@@ -54,14 +54,22 @@ DRAWING = "ssl-drawing"
 READOUTS = (8, 16, 24, 32, 40)
 """Letters for which a slider of the class `ssl-readout-N` has room; others have it for ten."""
 _ROOM = "".join(
-    f".ssl-readout-{n} .widget-readout {{ flex: none; width: {n}ch; max-width: none; }}\n"
-    for n in READOUTS
+    f".ssl-readout-{n} .widget-readout {{ flex: 0 1 {n}ch; max-width: none; }}\n" for n in READOUTS
 )
+_NARROW = """[class*="ssl-readout-"] { flex-wrap: wrap; height: auto; max-width: 100%; }
+[class*="ssl-readout-"] .slider-container { flex: 1 1 6rem; margin-right: 12px; }
+"""
+"""Where a value has no room beside its slider, it stands below."""
+_GONE = (
+    ":is(.jupyter-widgets-disconnected, .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator"
+    '[data-status="unknown"]))'
+)
+"""A restarted kernel, and one that was shut down."""
 STATES = f"""
-{_ROOM}.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
-.ssl-state .dead, .jupyter-widgets-disconnected .ssl-state .busy {{ display: none; }}
-.jupyter-widgets-disconnected .ssl-state {{ visibility: visible; }}
-.jupyter-widgets-disconnected .ssl-state .dead {{ display: inline; font-weight: bold; }}
+{_ROOM}{_NARROW}.ssl-state {{ visibility: hidden; min-height: 1.5em; line-height: 1.5; }}
+.ssl-state .dead, {_GONE} .ssl-state .busy {{ display: none; }}
+{_GONE} .ssl-state {{ visibility: visible; transition: visibility 0s .3s; }}
+{_GONE} .ssl-state .dead {{ display: inline; font-weight: bold; }}
 .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="busy"]) .ssl-state,
 .{DRAWING} + * .ssl-state {{
   visibility: visible; transition: visibility 0s .3s; }}

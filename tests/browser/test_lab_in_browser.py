@@ -77,6 +77,9 @@ ALL_IMAGES = """() => [...document.querySelectorAll(".jp-OutputArea-child")]
 
 CUT_VALUES = """() => [...document.querySelectorAll(".widget-slider .widget-readout")]
   .filter(value => value.scrollWidth > value.clientWidth).map(value => value.innerText)"""
+OUTSIDE = """() => [...document.querySelectorAll(".widget-slider .widget-readout")]
+  .filter(value => value.closest(".jp-OutputArea").getBoundingClientRect().right
+    < value.getBoundingClientRect().right).map(value => value.innerText)"""
 
 
 def stored_words(file: Path) -> list[str]:
@@ -101,7 +104,10 @@ def test_a_slider_says_what_it_does_and_its_picture_outlives_the_kernel(lab: Lab
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.wait_for_selector(f"text={DEAD}")
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    run_all(page)
+    page.wait_for_selector(f"text={DEAD}", state="hidden")
     page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.wait_for_selector(f"text={DEAD}")
     page.close()
     page = opened(lab, browser, "slider")
     page.wait_for_selector(f"text={STORED}")
@@ -120,6 +126,10 @@ def test_a_slider_waits_for_a_cell_that_runs(lab: Lab, browser) -> None:
     assert run_all(page)["errors"] == []
     page.wait_for_selector(".noUi-handle >> nth=2")
     assert page.evaluate(CUT_VALUES) == []
+    page.set_viewport_size({"width": 800, "height": 1000})
+    page.wait_for_timeout(1000)
+    assert page.evaluate(CUT_VALUES) == page.evaluate(OUTSIDE) == []
+    page.set_viewport_size({"width": 1200, "height": 1000})
     page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex = 2")
     page.evaluate("void jupyterapp.commands.execute('notebook:run-cell')")
     page.wait_for_selector(f"text={BUSY} >> nth=1")
