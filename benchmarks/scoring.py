@@ -83,17 +83,17 @@ def metrics(repeats: int, tiny: bool) -> dict[str, object]:
     """Our scores of one class of a volume against MedPy's; they must agree where both define
     the same number: Dice, Jaccard and ASD (from the prediction), and 95HD."""
     shape = (40, 40, 24) if tiny else (146, 130, 88)
-    truth, guess = (organ(shape, seed) for seed in (0, 1))
+    truth, prediction = (organ(shape, seed) for seed in (0, 1))
 
     def ours() -> list[float]:
-        score = score_class(guess, truth, spacing=SPACING)
+        score = score_class(prediction, truth, spacing=SPACING)
         return [score.dice, score.jaccard, score.hd95, score.asd]
 
     def theirs() -> list[float]:
         where = {"voxelspacing": SPACING, "connectivity": 1}
         return [
-            medpy.dc(guess, truth), medpy.jc(guess, truth),
-            medpy.hd95(guess, truth, **where), medpy.asd(guess, truth, **where),
+            medpy.dc(prediction, truth), medpy.jc(prediction, truth),
+            medpy.hd95(prediction, truth, **where), medpy.asd(prediction, truth, **where),
         ]  # fmt: skip
 
     np.testing.assert_allclose(ours(), theirs(), rtol=1e-6)

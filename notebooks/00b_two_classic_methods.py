@@ -515,8 +515,8 @@ def cross_pseudo_loss(logits):
 # $-\ln 0.4 = 0.916$. Together 2.526. The surer network pays more.
 
 # %% tags=["golden", "nbval-check-output"]
-opinions = [torch.tensor([[[1 - p], [p]]]).log() for p in (0.8, 0.4)]
-loss, (one, other) = cross_pseudo_loss(opinions)
+logits = [torch.tensor([[[1 - p], [p]]]).log() for p in (0.8, 0.4)]
+loss, (one, other) = cross_pseudo_loss(logits)
 print(f"loss {loss:.3f}, taught: {other.item()} to the first, {one.item()} to the second")
 
 # %% [markdown]

@@ -499,14 +499,14 @@ revealed = [scan for scan in cohort.unlabelled if scan.case_id in cohort.sealed]
 def filter_report():
     """Dice of the pseudo-labels over unlabelled scans before and after, and the filter's time."""
     scans = revealed[:24]
-    guesses = study.predict(strong.networks.student, scans)
+    predicted = study.predict(strong.networks.student, scans)
     scores = []
     for scan in scans:
         truth = cohort.sealed.open(scan.case_id, "teaching picture")
-        guess = torch.from_numpy(guesses[scan.case_id])
-        items = guess if cohort.dimensions == 2 else guess[None]
-        kept = keep_largest_components(items, cohort.n_classes).reshape(guess.shape)
-        scores.append([mean_dice(x.numpy(), truth, cohort.n_classes) for x in (guess, kept)])
+        prediction = torch.from_numpy(predicted[scan.case_id])
+        items = prediction if cohort.dimensions == 2 else prediction[None]
+        kept = keep_largest_components(items, cohort.n_classes).reshape(prediction.shape)
+        scores.append([mean_dice(x.numpy(), truth, cohort.n_classes) for x in (prediction, kept)])
     started = time.perf_counter()
     keep_largest_components(raw, cohort.n_classes)
     spent = time.perf_counter() - started
@@ -559,21 +559,21 @@ check(
 # %%
 torch.manual_seed(0)
 sample = training_batch(1)
-guess = pseudo_labels(labeller, sample.unlabelled)[1]
+pseudo = pseudo_labels(labeller, sample.unlabelled)[1]
 known = (standardise(sample.images), sample.labels)
-other = (standardise(sample.unlabelled), guess)
+other = (standardise(sample.unlabelled), pseudo)
 cut = choose_slice(sample.images[0, 0].cpu().numpy(), sample.labels[0].cpu().numpy())
 
 
-def half(pair, number, guessed):
+def half(pair, number, pseudo):
     """Image, label and whether it is a pseudo-label, as a picture."""
-    return (flat(pair[0], cut, number), flat(pair[1], cut, number), guessed)
+    return (flat(pair[0], cut, number), flat(pair[1], cut, number), pseudo)
 
 
 # %% tags=["figure"]
 mask = copy_paste_mask(settings.patch, dice_roll(1), study.device)
 both = mixtures(known, other, mask)
-last = len(guess) - 1  # the neighbour of image 0
+last = len(pseudo) - 1  # the neighbour of image 0
 strip = {
     "inward": (half(known, 0, False), half(other, 0, True), flat(both["inward"][0], cut)),
     "outward": (half(other, last, True), half(known, last, False), flat(both["outward"][0], cut)),
@@ -666,9 +666,9 @@ def two_region_loss(logits, kept, pasted, mask, weights, dice=dice_squared_all):
 # $(0.693 + 0.6) / 2 = 0.647$, and half of that counts.
 
 # %% tags=["golden", "nbval-check-output"]
-truth, opinion = torch.tensor([[0, 1, 0, 0]]), torch.tensor([[0, 0, 1, 1]])
+truth, pseudo = torch.tensor([[0, 1, 0, 0]]), torch.tensor([[0, 0, 1, 1]])
 halves = torch.tensor([1.0, 1.0, 0.0, 0.0])
-parts = two_region_loss(torch.zeros(1, 2, 4), truth, opinion, halves, (1.0, 0.5))
+parts = two_region_loss(torch.zeros(1, 2, 4), truth, pseudo, halves, (1.0, 0.5))
 print("true {:.3f}, pseudo-labelled {:.3f}".format(*parts))
 
 # %% [markdown]
@@ -891,17 +891,17 @@ def bcp_step(
     """The teacher labels clean images, the student sees mixed ones."""
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
-    raw, guess = pseudo_labels(
+    raw, pseudo = pseudo_labels(
         networks.teacher, clean, components=components, connectivity=connectivity,
         levels=partial(as_seen, settings=moment.settings), parts=2 if halves else 1,
     )  # fmt: skip
     mask = copy_paste_mask(images.shape[2:], moment.generator, images.device, **mask_options)
     labelled = (appearance(images, moment, strong), labels)
-    unlabelled = (appearance(clean, moment, strong), guess)
+    unlabelled = (appearance(clean, moment, strong), pseudo)
     both = mixtures(labelled, unlabelled, mask, halves)
     used = {direction: both[direction] for direction in directions}
     losses = mixture_loss(networks.student, used, mask, alpha, dice)
-    return StepOutput(losses, {"mask": mask, "clean": clean, "raw": raw, "guess": guess, **used})
+    return StepOutput(losses, {"mask": mask, "clean": clean, "raw": raw, "pseudo": pseudo, **used})
 
 
 # %% [markdown]

@@ -647,7 +647,7 @@ answers = {
     name: flat(share.argmax(dim=1).byte()) for name, share in zip(names, shares, strict=True)
 }
 together = flat(torch.stack(shares).mean(dim=0).argmax(dim=1).byte())
-figure = figures.view_opinions(
+figure = figures.view_predictions(
     flat(images[:, 0]), flat(truth), answers, together, cohort.class_names
 )
 show(
@@ -692,7 +692,7 @@ def mean_and_uncertainty(answers):
 
 
 # %% tags=["definition"]
-def opinion(member, images, passes, batch_statistics=True):
+def predict(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
     answers = dropout_passes(member, images, passes, batch_statistics)
     return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
@@ -978,7 +978,7 @@ def target_errors(batches=4):
     for number in range(batches):
         patches, labels = picture_batch(number)
         right = label_shares(labels, cohort.n_classes).argmax(dim=1)
-        p, u = zip(*[opinion(member, patches, PASSES) for member in view_networks], strict=True)
+        p, u = zip(*[predict(member, patches, PASSES) for member in view_networks], strict=True)
         ways = {"view 2 alone": p[1], "view 3 alone": p[2]}
         for words, options in FUSIONS.items():
             ways[words] = fused_target(
@@ -1033,8 +1033,8 @@ def umct_step(
     labelled = labelled_loss(members, batch, moment, strong_labelled)
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
-    opinions = [opinion(member, clean, passes, batch_statistics) for member in members]
-    means, uncertainties = zip(*opinions, strict=True)
+    predicted = [predict(member, clean, passes, batch_statistics) for member in members]
+    means, uncertainties = zip(*predicted, strict=True)
     trust = [confidence(uncertainty, **weighting) for uncertainty in uncertainties]
     targets = [fused_target(means, trust, own, hard) for own in range(len(members))]
     seen = augmentation.random_appearance(patches, generator) if strong else clean
@@ -1145,7 +1145,7 @@ if revealed:
 # %% tags=["results"]
 def disagreement(members):
     """Share of voxels where the views name different classes, and where their average is wrong."""
-    shares = torch.stack([opinion(member, images, PASSES)[0] for member in members])
+    shares = torch.stack([predict(member, images, PASSES)[0] for member in members])
     classes = shares.argmax(dim=2)
     differ = (classes != classes[0]).any(dim=0).float().mean().item()
     return differ, wrong(shares.mean(dim=0)).float().mean().item()
@@ -1369,10 +1369,10 @@ tried = {words: brief.train(METHODS["umct"].defined_by(own)) for words, own in w
 
 
 # %%
-def lessons_by(functions, power=1.0):
+def targets_by(functions, power=1.0):
     """The largest U, each trained view's answers, and what each would be taught, on cubes."""
     torch.manual_seed(0)
-    asked = [functions["opinion"](copy.deepcopy(v), images[cube], PASSES) for v in view_networks]
+    asked = [functions["predict"](copy.deepcopy(v), images[cube], PASSES) for v in view_networks]
     p, u = zip(*asked, strict=True)
     trust = [confidence(uncertainty, power=power) for uncertainty in u]
     largest = max(uncertainty.max().item() for uncertainty in u)
@@ -1386,9 +1386,9 @@ def missed(shares):
 
 cube = (..., *cohort.dimensions * (slice(side),))
 right = label_shares(truth[cube], cohort.n_classes).argmax(dim=1)
-lessons, ends = {words: lessons_by(own) for words, own in written.items()}, {}
-for words, (largest, said_by, taught) in lessons.items():
-    plain = lessons_by(written[words], power=0.0)[2]
+targets, ends = {words: targets_by(own) for words, own in written.items()}, {}
+for words, (largest, said_by, taught) in targets.items():
+    plain = targets_by(written[words], power=0.0)[2]
     gap = max((one - other).abs().max().item() for one, other in zip(taught, plain, strict=True))
     dice = np.mean([brief.validate(view) for view in tried[words].networks.students])
     ends[words] = largest, gap, [*map(missed, said_by)], np.mean([*map(missed, taught)]), dice
@@ -1403,7 +1403,7 @@ ask(
 )
 
 # %% tags=["figure"]
-taught = lessons[TURNED][2][1]
+taught = targets[TURNED][2][1]
 place = choose_slice(right[0].cpu().numpy(), right[0].cpu().numpy())
 figure = figures.map_and_errors(
     "view 2 is taught", flat(1 - taught[:, 0], place), flat(taught.argmax(dim=1) != right, place)
@@ -1589,7 +1589,7 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 for batch_statistics, words in ((True, "of the batch"), (False, "of training")):
     judged = [copy.deepcopy(member) for member in view_networks]
     torch.manual_seed(0)
-    p = [opinion(member, images, PASSES, batch_statistics)[0] for member in judged]
+    p = [predict(member, images, PASSES, batch_statistics)[0] for member in judged]
     shares = ", ".join(percent(wrong(share).float().mean(), 2) for share in p)
     print(f"statistics {words}: each view is wrong in {shares} of the voxels")
 

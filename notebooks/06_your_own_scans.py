@@ -226,7 +226,7 @@ findings_table(fingerprint.findings)
 #   the table below counts. Look at the outlines, too.
 # - **The same scan twice.** On both sides of a split it is tested on what it has learnt.
 # - **One patient, several scans.** Names such as `p07_a` and `p07_b`, or `sub-07_ses-1` and
-#   `sub-07_ses-2`, are taken for one patient and kept on one side. A guess is a guess:
+#   `sub-07_ses-2`, are taken for one patient and kept on one side. A guess can be wrong:
 #   `patients.csv` decides.
 # - **Padding.** CT scanners fill the corners with values far below air. Scans are standardised by
 #   their own mean and deviation, so such corners squeeze all tissue into a narrow range.

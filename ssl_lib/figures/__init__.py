@@ -77,7 +77,7 @@ from ssl_lib.figures.views import (
     map_and_errors,
     mixed_colours,
     uncertainty_maps,
-    view_opinions,
+    view_predictions,
 )
 
 __all__ = [
@@ -147,7 +147,7 @@ __all__ = [
     "uncertainty_panels",
     "verdict_shares",
     "versions_seen",
-    "view_opinions",
+    "view_predictions",
     "weight_frame",
     "weight_maps",
     "worth_in_labels",

@@ -61,12 +61,12 @@ def mixing_strip(
     axes = figure.subplots(len(mixtures), 4, squeeze=False)
     window = shared_window(half[0] for parts in mixtures.values() for half in parts[:2])
     for row, (direction, (keeps, gives, mixed)) in zip(axes, mixtures.items(), strict=True):
-        for ax, (image, label, guessed), role in zip(
+        for ax, (image, label, pseudo), role in zip(
             row, (keeps, gives), ("keeps", "gives"), strict=False
         ):
             draw_scan(ax, image, window)
-            draw_label(ax, label, hatched=guessed)
-            ax.set_title(f"{'unlabelled' if guessed else 'labelled'}, {role}")
+            draw_label(ax, label, hatched=pseudo)
+            ax.set_title(f"{'unlabelled' if pseudo else 'labelled'}, {role}")
         draw_mask(row[2], mask)
         row[2].set_title("mask M")
         row[2].set_xlabel("yellow: 1, kept; blue: 0, pasted", fontsize=8)
@@ -150,8 +150,8 @@ def component_filter(
         ax.set_title(title)
         if label is not raw:
             ax.set_xlabel(f"{int(removed.sum())} voxels removed", fontsize=8.5)
-    *classes, _, guessed = mixing_legend(class_names)
-    handles = [*classes, guessed, Patch(color=VERMILLION, label="removed")]
+    *classes, _, pseudo = mixing_legend(class_names)
+    handles = [*classes, pseudo, Patch(color=VERMILLION, label="removed")]
     columns = len(handles) if len(handles) < 5 else 3
     handles = _by_rows(handles, columns)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -213,8 +213,8 @@ def draw_mosaic(
     """A mixture with the label of each region and the border of what was pasted."""
     inside = mask > 0
     draw_scan(ax, mixed, window)
-    for (_, label, guessed), region in ((keeps, inside), (gives, ~inside)):
-        draw_label(ax, np.where(region, label, 0).astype(np.uint8), hatched=guessed)
+    for (_, label, pseudo), region in ((keeps, inside), (gives, ~inside)):
+        draw_label(ax, np.where(region, label, 0).astype(np.uint8), hatched=pseudo)
     if inside.any() and not inside.all():
         ax.contour(mask, [0.5], colors="white", linewidths=1.2)
 

@@ -309,7 +309,7 @@ both = mixtures(labelled, unlabelled, mask, halves)""",
             " scan.",
             "unlabelled>second>p2 unlabelled>third>p3",
             "umct_step",
-            "opinions = [opinion(member, clean, passes, batch_statistics) for member in members]",
+            "predicted = [predict(member, clean, passes, batch_statistics) for member in members]",
         ),
         Step(
             "The target of view 1 is the mean of the other views' p, voxel by voxel, with weights"

@@ -74,7 +74,7 @@ def influence_maps(maps: Mapping[str, Float[np.ndarray, "*space"]], place: Seque
 
 
 @house_style()
-def view_opinions(
+def view_predictions(
     image: Picture,
     truth: LabelPicture,
     answers: Mapping[str, LabelPicture],

@@ -161,17 +161,17 @@ def bcp_step(
     """The teacher labels clean images, the student sees mixed ones."""
     images, labels = moved(batch.images, batch.labels, moment)
     clean, _ = moved(batch.unlabelled, None, moment)
-    raw, guess = pseudo_labels(
+    raw, pseudo = pseudo_labels(
         networks.teacher, clean, components=components, connectivity=connectivity,
         levels=partial(as_seen, settings=moment.settings), parts=2 if halves else 1,
     )  # fmt: skip
     mask = copy_paste_mask(images.shape[2:], moment.generator, images.device, **mask_options)
     labelled = (appearance(images, moment, strong), labels)
-    unlabelled = (appearance(clean, moment, strong), guess)
+    unlabelled = (appearance(clean, moment, strong), pseudo)
     both = mixtures(labelled, unlabelled, mask, halves)
     used = {direction: both[direction] for direction in directions}
     losses = mixture_loss(networks.student, used, mask, alpha, dice)
-    return StepOutput(losses, {"mask": mask, "clean": clean, "raw": raw, "guess": guess, **used})
+    return StepOutput(losses, {"mask": mask, "clean": clean, "raw": raw, "pseudo": pseudo, **used})
 
 
 def dice_of_whole_background(probabilities, target, mask=None):

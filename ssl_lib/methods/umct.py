@@ -190,7 +190,7 @@ def mean_and_uncertainty(answers):
     return mean, variance.mean(dim=1, keepdim=True)
 
 
-def opinion(member, images, passes, batch_statistics=True):
+def predict(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
     answers = dropout_passes(member, images, passes, batch_statistics)
     return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
@@ -220,8 +220,8 @@ def umct_step(
     labelled = labelled_loss(members, batch, moment, strong_labelled)
     patches, _ = moved(batch.unlabelled, None, moment)
     clean = as_seen(patches, moment.settings)
-    opinions = [opinion(member, clean, passes, batch_statistics) for member in members]
-    means, uncertainties = zip(*opinions, strict=True)
+    predicted = [predict(member, clean, passes, batch_statistics) for member in members]
+    means, uncertainties = zip(*predicted, strict=True)
     trust = [confidence(uncertainty, **weighting) for uncertainty in uncertainties]
     targets = [fused_target(means, trust, own, hard) for own in range(len(members))]
     seen = augmentation.random_appearance(patches, generator) if strong else clean

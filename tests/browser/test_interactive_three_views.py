@@ -24,14 +24,14 @@ SHAPE, VIEWS = (6, 8, 7), 3
 pytestmark = pytest.mark.slow
 
 
-class Opinions(NamedTuple):
+class Predictions(NamedTuple):
     means: np.ndarray
     uncertainties: np.ndarray
     truth: np.ndarray
 
 
-def random_opinions(shape: tuple[int, ...] = SHAPE) -> Opinions:
-    """Opinions in the very steps in which they travel, so that nothing is lost on the way, and
+def random_predictions(shape: tuple[int, ...] = SHAPE) -> Predictions:
+    """Predictions in the very steps in which they travel, so that nothing is lost on the way, and
     without classes that are equally likely."""
     random = np.random.default_rng(0)
     one, two = random.integers(0, 32, (2, VIEWS, *shape))
@@ -39,14 +39,14 @@ def random_opinions(shape: tuple[int, ...] = SHAPE) -> Opinions:
     one, two = np.where(tie, 30, one), np.where(tie, 12, two)
     means = np.stack([63 - one - two, one, two], axis=1) / 63
     roots = 0.5 * random.integers(0, 256, (VIEWS, *shape)) / 255
-    return Opinions(means, roots**2, random.integers(0, 3, shape).astype(np.uint8))
+    return Predictions(means, roots**2, random.integers(0, 3, shape).astype(np.uint8))
 
 
 def show(shape: tuple[int, ...] = SHAPE) -> None:
     image = np.random.default_rng(1).random([2 * side for side in shape])
     across, spacing = [0, 1, 2] if len(shape) == 3 else [], [1.0] * len(shape)
-    opinions = random_opinions(shape)
-    three_views(image, *opinions, NAMES, spacing=spacing, across=across, alt="Views.")
+    predictions = random_predictions(shape)
+    three_views(image, *predictions, NAMES, spacing=spacing, across=across, alt="Views.")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def bars(piece) -> np.ndarray:
 
 def wanted(power: float = 1.0, scope: str = "voxel", hard: bool = False) -> torch.Tensor:
     """The fused targets (view, class, *space) of the method's own functions."""
-    one = random_opinions()
+    one = random_predictions()
     means = [torch.as_tensor(mean)[None] for mean in one.means]
     trust = [
         confidence(torch.as_tensor(u)[None, None], power=power, scope=scope)
@@ -112,7 +112,7 @@ def test_targets_are_those_of_the_method(piece, steps: int, options: dict[str, o
     for axis, side in enumerate(SHAPE):
         at = tuple(voxel(piece))
         found = bars(piece)
-        said = random_opinions().means[(slice(None), slice(None), *at)]
+        said = random_predictions().means[(slice(None), slice(None), *at)]
         taught = wanted(**options)[(slice(None), slice(None), *at)].numpy()
         np.testing.assert_allclose(found[:, 0], said, atol=6e-4)
         np.testing.assert_allclose(found[:, 1], taught, atol=6e-4)
@@ -122,11 +122,11 @@ def test_targets_are_those_of_the_method(piece, steps: int, options: dict[str, o
 def test_shares_of_wrong_voxels_are_counted_over_the_scan(piece) -> None:
     for hard in (False, True):
         piece.get_by_label("target", exact=True).select_option("1" if hard else "0")
-        wrong = wanted(hard=hard).argmax(dim=1).numpy() != random_opinions().truth
+        wrong = wanted(hard=hard).argmax(dim=1).numpy() != random_predictions().truth
         texts = piece.get_by_text("wrong voxels").all_inner_texts()
         shares = [re.findall(r"[\d.]+\u00a0%", text)[1] for text in texts]
         assert shares == [f"{100 * one.mean():.2f}\u00a0%" for one in wrong]
-    labels = random_opinions().means.argmax(axis=1)
+    labels = random_predictions().means.argmax(axis=1)
     share = (labels != labels[0]).any(axis=0).mean()
     assert f"disagree in {100 * share:.1f}\u00a0% of" in piece.locator(".readout").inner_text()
 
@@ -170,4 +170,6 @@ def test_a_large_scan_shows_some_slices_and_stays_small(monkeypatch) -> None:
 
 def test_an_image_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="whole number of times finer"):
-        three_views(np.zeros((7, 8, 7)), *random_opinions(), NAMES, spacing=(1, 1, 1), alt="Views.")
+        three_views(
+            np.zeros((7, 8, 7)), *random_predictions(), NAMES, spacing=(1, 1, 1), alt="Views."
+        )

@@ -289,7 +289,7 @@ def test_the_teacher_gets_no_gradient_and_sees_clean_images(trial) -> None:
 def test_an_empty_box_is_self_training(trial) -> None:
     output = run(trial, beta=0.0, alpha=0.25)
     (inward, labels, _), (outward, guess, _) = output.maps["inward"], output.maps["outward"]
-    assert torch.equal(guess, output.maps["guess"].roll(1, 0))
+    assert torch.equal(guess, output.maps["pseudo"].roll(1, 0))
     student = trial.networks.student
     supervised = segmentation_loss(student(inward), labels)
     unsupervised = 0.25 * segmentation_loss(student(outward), guess)
@@ -334,8 +334,8 @@ def test_one_direction_shows_the_student_half_as_many_images(trial) -> None:
 
 def test_without_the_filter_the_guess_is_the_teachers(trial) -> None:
     maps = run(trial, components=False).maps
-    assert torch.equal(maps["raw"], maps["guess"])
-    assert not torch.equal(run(trial).maps["raw"], run(trial).maps["guess"])
+    assert torch.equal(maps["raw"], maps["pseudo"])
+    assert not torch.equal(run(trial).maps["raw"], run(trial).maps["pseudo"])
 
 
 def test_pretraining_pastes_labels_with_their_voxels(trial) -> None:

@@ -30,7 +30,9 @@ def generator(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def opinions(shape: tuple[int, ...], n_classes: int, count: int, seed: int) -> tuple[list, list]:
+def views_of_random(
+    shape: tuple[int, ...], n_classes: int, count: int, seed: int
+) -> tuple[list, list]:
     """Probabilities and uncertainties of some views on two samples."""
     random = generator(seed)
     means = torch.randn(count, 2, n_classes, *shape, generator=random).softmax(dim=2)
@@ -208,11 +210,11 @@ def test_two_opposed_passes_are_as_unsure_as_can_be() -> None:
 def test_without_dropout_there_is_no_uncertainty(shape, batch_statistics) -> None:
     images = torch.randn(2, 1, *shape, generator=generator(0))
     view = umct.views_of(len(shape), 2)[1]
-    mean, uncertainty = umct.opinion(member(view, dropout=0.0), images, 3, batch_statistics)
+    mean, uncertainty = umct.predict(member(view, dropout=0.0), images, 3, batch_statistics)
     assert uncertainty.max() < 1e-8
     half = tuple(side // 2 for side in shape)
     assert mean.shape == (2, 3, *half) and uncertainty.shape == (2, 1, *half)
-    _, uncertainty = umct.opinion(member(view, dropout=0.5), images, 3, batch_statistics)
+    _, uncertainty = umct.predict(member(view, dropout=0.5), images, 3, batch_statistics)
     assert uncertainty.max() > 1e-5
 
 
@@ -234,7 +236,7 @@ def test_passes_leave_modes_and_gradients_alone_and_only_batch_statistics_move_a
 def test_one_pass_with_running_statistics_is_the_networks_answer() -> None:
     images = torch.randn(2, 1, 16, 16, generator=generator(0))
     network = member(umct.views_of(2, 4)[3], dropout=0.0).eval()
-    mean, _ = umct.opinion(network, images, 2, batch_statistics=False)
+    mean, _ = umct.predict(network, images, 2, batch_statistics=False)
     coarse = network.network.passes(umct.look(images, network.view), 1).softmax(dim=1)
     assert close(mean, umct.look_back(coarse, network.view))
 
@@ -247,7 +249,7 @@ def test_one_pass_with_running_statistics_is_the_networks_answer() -> None:
 def test_a_fused_target_is_a_probability_between_those_of_the_others(
     shape, n_classes, count, seed, scope, power
 ) -> None:
-    means, uncertainties = opinions(shape, n_classes, count, seed)
+    means, uncertainties = views_of_random(shape, n_classes, count, seed)
     for own, target in enumerate(targets(means, uncertainties, scope=scope, power=power)):
         others = torch.stack([mean for view, mean in enumerate(means) if view != own])
         assert close(target.sum(dim=1), torch.ones(2, *shape))
@@ -258,7 +260,7 @@ def test_a_fused_target_is_a_probability_between_those_of_the_others(
 @quickly
 @given(SHAPES, CLASSES, VIEWS, SEEDS, SCOPES, st.booleans())
 def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope, hard) -> None:
-    means, uncertainties = opinions(shape, n_classes, count, seed)
+    means, uncertainties = views_of_random(shape, n_classes, count, seed)
     own = seed % count
     trust = [umct.confidence(uncertainty, scope=scope) for uncertainty in uncertainties]
     before = umct.fused_target(means, trust, own, hard)
@@ -273,7 +275,7 @@ def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope,
 @quickly
 @given(SHAPES, CLASSES, SEEDS, SCOPES, st.floats(0, 3))
 def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope, power) -> None:
-    means, uncertainties = opinions(shape, n_classes, 2, seed)
+    means, uncertainties = views_of_random(shape, n_classes, 2, seed)
     first, second = targets(means, uncertainties, scope=scope, power=power)
     assert torch.equal(first, means[1]) and torch.equal(second, means[0])
 
@@ -283,7 +285,7 @@ def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope
 def test_another_order_of_the_views_is_another_order_of_the_targets(
     shape, n_classes, count, seed, random
 ) -> None:
-    means, uncertainties = opinions(shape, n_classes, count, seed)
+    means, uncertainties = views_of_random(shape, n_classes, count, seed)
     order = random.sample(range(count), count)
     plain = targets(means, uncertainties)
     turned = targets([means[i] for i in order], [uncertainties[i] for i in order])
@@ -295,7 +297,7 @@ def test_another_order_of_the_views_is_another_order_of_the_targets(
 def test_equal_uncertainty_or_power_zero_is_the_plain_mean_and_certainty_takes_all(
     shape, n_classes, count, seed
 ) -> None:
-    means, uncertainties = opinions(shape, n_classes, count, seed)
+    means, uncertainties = views_of_random(shape, n_classes, count, seed)
     plain = sum(means[1:]) / (count - 1)
     assert close(targets(means, [uncertainties[0]] * count)[0], plain)
     assert close(targets(means, uncertainties, power=0.0)[0], plain)
@@ -313,7 +315,7 @@ def test_confidence_of_a_scan_is_one_number_from_its_mean_uncertainty() -> None:
 
 
 def test_a_hard_target_is_the_winner() -> None:
-    means, uncertainties = opinions((4, 5), 3, 3, 0)
+    means, uncertainties = views_of_random((4, 5), 3, 3, 0)
     trust = [umct.confidence(uncertainty) for uncertainty in uncertainties]
     soft, hard = (umct.fused_target(means, trust, 0, hard) for hard in (False, True))
     assert torch.equal(hard.argmax(dim=1), soft.argmax(dim=1))

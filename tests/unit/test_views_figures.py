@@ -14,7 +14,7 @@ from ssl_lib.figures import (
     mixed_colours,
     to_png,
     uncertainty_maps,
-    view_opinions,
+    view_predictions,
 )
 from ssl_lib.figures.views import REACH, VIEW_COLOURS
 
@@ -57,9 +57,9 @@ def test_influence_of_a_picture_is_one_row() -> None:
     assert len(figure.axes) == 3 and figure.axes[0].get_ylabel() == ""
 
 
-def test_opinions_count_errors_and_disagreement(scene) -> None:
+def test_predictions_count_errors_and_disagreement(scene) -> None:
     image, truth, answers = scene
-    figure = view_opinions(image, truth, answers, answers["view 2"], CLASSES)
+    figure = view_predictions(image, truth, answers, answers["view 2"], CLASSES)
     assert labels_below(figure)[:5] == [
         *(
             f"{share}\N{NO-BREAK SPACE}% wrong in this slice"
@@ -69,7 +69,7 @@ def test_opinions_count_errors_and_disagreement(scene) -> None:
     ]
     assert labels_below(figure)[5] == "100\N{NO-BREAK SPACE}% of it where views disagree"
     four = answers | {"view 4": truth}
-    assert len(view_opinions(image, truth, four, truth, CLASSES).axes) == 8
+    assert len(view_predictions(image, truth, four, truth, CLASSES).axes) == 8
     assert len(to_png(figure)) < 200_000
 
 

@@ -18,13 +18,13 @@ from ssl_lib.utils.errors import InputError
 
 EPSILON = 1e-4
 MARGIN = 3
-MOST_VOXELS, MOST_PIXELS = 20_000, 60_000  # of the opinions, and of the finer image
+MOST_VOXELS, MOST_PIXELS = 20_000, 60_000  # of the predictions, and of the finer image
 
 Volume = Float[np.ndarray, "i j k"]
 Labels = UInt8[np.ndarray, "i j k"]
 
 
-class _Opinions(NamedTuple):
+class _Predictions(NamedTuple):
     """What the views say of one scan: probabilities p and uncertainty U of each, and the truth."""
 
     means: Float[np.ndarray, "view class *space"]
@@ -36,10 +36,10 @@ class _Opinions(NamedTuple):
         """True where truth or a view see an organ."""
         return (self.means.argmax(axis=1) > 0).any(axis=0) | (self.truth > 0)
 
-    def part(self, box: tuple[slice, ...]) -> _Opinions:
+    def part(self, box: tuple[slice, ...]) -> _Predictions:
         """The same, of some voxels."""
         place: tuple[Any, ...] = (..., *box)
-        return _Opinions(*(array[place] for array in self))
+        return _Predictions(*(array[place] for array in self))
 
 
 def three_views(
@@ -61,19 +61,24 @@ def three_views(
     confidences and fused targets from p and U; the reader chooses the voxel, the power of the
     confidence, who teaches, and what colours show. Raises `InputError` if `image` does not fit.
     """
-    opinions = _Opinions(means, uncertainties, truth)
+    predictions = _Predictions(means, uncertainties, truth)
     if truth.ndim == 2:
-        image, opinions = image[None], _Opinions(*(array[..., None, :, :] for array in opinions))
+        image, predictions = (
+            image[None],
+            _Predictions(*(array[..., None, :, :] for array in predictions)),
+        )
         spacing = (1.0, *spacing)
-    factors = [fine // side for fine, side in zip(image.shape, opinions.truth.shape, strict=True)]
-    wanted = tuple(np.multiply(factors, opinions.truth.shape))
+    factors = [
+        fine // side for fine, side in zip(image.shape, predictions.truth.shape, strict=True)
+    ]
+    wanted = tuple(np.multiply(factors, predictions.truth.shape))
     if wanted != image.shape or len({*factors} - {1}) > 1:
         raise InputError(
-            f"the image has shape {image.shape}, the opinions {opinions.truth.shape}",
+            f"the image has shape {image.shape}, the predictions {predictions.truth.shape}",
             expected="an image that is a whole number of times finer along each axis",
         )
-    box = _box(opinions)
-    near, coarse = opinions.part(box), _coarse(image, factors)[box]
+    box = _box(predictions)
+    near, coarse = predictions.part(box), _coarse(image, factors)[box]
     scale = [*factors]
     grey = image[tuple(_finer(part, factor) for part, factor in zip(box, factors, strict=True))]
     if grey.size > MOST_PIXELS:
@@ -87,8 +92,8 @@ def three_views(
         "organs": quantised(near.means[:, 1:], 64, within=(0, 1)),
         # steps of the root: fine where U is small, and there the confidence is large
         "root": quantised(np.sqrt(near.uncertainties), 256, within=(0, 0.5)),
-        "scan": [float(uncertainty.mean()) for uncertainty in opinions.uncertainties],
-        "total": _counted(opinions, box),
+        "scan": [float(uncertainty.mean()) for uncertainty in predictions.uncertainties],
+        "total": _counted(predictions, box),
         "epsilon": EPSILON,
         "place": place.tolist(),
         "spacing": [float(s * f / k) for s, f, k in zip(spacing, factors, scale, strict=True)],
@@ -106,16 +111,16 @@ def _finer(part: slice, factor: int) -> slice:
 
 
 def _coarse(image: Volume, factors: Sequence[int]) -> Volume:
-    """Block means of the image, on the grid of the opinions."""
+    """Block means of the image, on the grid of the predictions."""
     sides = [side // factor for side, factor in zip(image.shape, factors, strict=True)]
     (a, b, c), (i, j, k) = factors, sides
     return image.reshape(i, a, j, b, k, c).mean(axis=(1, 3, 5))
 
 
-def _box(opinions: _Opinions) -> tuple[slice, ...]:
+def _box(predictions: _Predictions) -> tuple[slice, ...]:
     """The voxels around all that truth or a view call organ, and some more; of a large organ as
     many slices of the first axis as fit, around its middle."""
-    organ = opinions.organ
+    organ = predictions.organ
     places = np.argwhere(organ) if organ.any() else np.argwhere(np.ones_like(organ))
     low = np.maximum(places.min(axis=0) - MARGIN, 0)
     high = np.minimum(places.max(axis=0) + 1 + MARGIN, organ.shape)
@@ -125,24 +130,24 @@ def _box(opinions: _Opinions) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
-def _counted(opinions: _Opinions, box: tuple[slice, ...]) -> int:
+def _counted(predictions: _Predictions, box: tuple[slice, ...]) -> int:
     """The voxels that shares are of: all of the scan, or of the slices that are shown. Those beside
     the box are background to everybody, and so to every target."""
-    whole = opinions.organ[box].sum() == opinions.organ.sum()
-    return opinions.truth.size if whole else int(opinions.truth[box[0]].size)
+    whole = predictions.organ[box].sum() == predictions.organ.sum()
+    return predictions.truth.size if whole else int(predictions.truth[box[0]].size)
 
 
-def _first_voxel(opinions: _Opinions) -> Int[np.ndarray, "3"]:
+def _first_voxel(predictions: _Predictions) -> Int[np.ndarray, "3"]:
     """Where the views that disagree are most unsure; else in the middle of the organ."""
-    labels = opinions.means.argmax(axis=1)
+    labels = predictions.means.argmax(axis=1)
     differ = (labels != labels[0]).any(axis=0)
-    unsure = opinions.uncertainties.sum(axis=0) * differ
+    unsure = predictions.uncertainties.sum(axis=0) * differ
     if not differ.any():
-        unsure = opinions.truth > 0
+        unsure = predictions.truth > 0
     return np.array(np.unravel_index(int(unsure.argmax()), unsure.shape))
 
 
-def _stored(image: Volume, near: _Opinions, class_names: Sequence[str], index: int) -> Figure:
+def _stored(image: Volume, near: _Predictions, class_names: Sequence[str], index: int) -> Figure:
     """Weights as colours and the fused targets, on the first slice that the page shows."""
     means = [torch.as_tensor(mean)[None] for mean in near.means]
     trust = [confidence(torch.as_tensor(one)[None, None]) for one in near.uncertainties]
