@@ -197,6 +197,15 @@ CENTRES = """canvas => {
 }"""
 
 
+def test_words_below_pictures_need_no_more_room_after_the_page_was_narrow(page) -> None:
+    rooms = "[...document.querySelectorAll('.picture > small')].map((one) => one.clientHeight)"
+    wide = page.evaluate(rooms)
+    page.set_viewport_size({"width": 260, "height": 900})
+    page.wait_for_function(f"Math.max(...{rooms}) > {max(wide)}")
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.wait_for_function(f"Math.max(...{rooms}) === {max(wide)}")
+
+
 def slice_of(
     predictions: dict[str, Maps], name: str, row: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
