@@ -9,7 +9,8 @@ cohort that the README leads with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
 from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
-from ssl_lib.methods import ablations, in_order, row_name, row_words
+from ssl_lib.methods import AVERAGED, ablations, in_order, row_name, row_words
 from ssl_lib.notebook.files import write_text
 from ssl_lib.utils.words import counted, signed
 
@@ -94,10 +95,12 @@ def leading_table() -> str:
     return "\n".join(lines)
 
 
-def reading_lines() -> str:
-    """All rows of the two-core cohort in Markdown: what each baseline, each checkpoint and the
-    largest component are worth (see `ssl_lib.evaluation.decisions.READINGS`)."""
+def reading_lines(*, varied: bool = False) -> str:
+    """Rows of the two-core cohort in Markdown: what each baseline, each checkpoint and the largest
+    component are worth (see `ssl_lib.evaluation.decisions.READINGS`); the methods as they are, or
+    those `varied` by other parameters and averages of two networks."""
     results = read_rows(RESULTS, **TWO_CORES)
+    stored = in_order(row for result in results for row in result["rows"])
     others = [name for name in READINGS if READINGS[name]]
     heads = [
         "row",
@@ -107,7 +110,7 @@ def reading_lines() -> str:
     ]
     lines = [[*heads, *(f"{name}: gain" for name in (*others, ORACLE))]]
     lines.append(["---"] * len(lines[0]))
-    for row in in_order(row for result in results for row in result["rows"]):
+    for row in (row for row in stored if varied == ("[" in row or row.endswith(AVERAGED))):
         interval = bootstrap_interval(scan_scores(results, row))
         made = {one.reference: one for one in compare_rows(results, [(row, b) for b in BASELINES])}
         cells = [row_name(row), str(interval.n_seeds)]
@@ -145,10 +148,11 @@ def _gain(read: Mapping[str, float], name: str) -> str:
     return signed(read[name] - read["last weights"])
 
 
-TABLES = {
+TABLES: dict[str, Callable[[], str]] = {
     "findings": table,
     "acdc": leading_table,
     "readings": reading_lines,
+    "varied readings": partial(reading_lines, varied=True),
     "draws": draw_lines,
 }
 """What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
