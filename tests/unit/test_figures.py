@@ -261,7 +261,7 @@ def test_rows_stand_in_their_order_with_paired_differences():
         "Own method",
     ]
     shown = texts(figure)
-    assert "+0.030 (+0.030 to +0.030)" in shown and "−0.020 (−0.020 to −0.020)" in shown
+    assert "+0.030 [+0.030, +0.030]" in shown and "−0.020 [−0.020, −0.020]" in shown
     assert "(4 empty)" in shown and "seeds 0, 1 from top to bottom" in shown
 
 
