@@ -605,7 +605,8 @@ for name, (weights, padding) in kinds.items():
 # compare trials with trials.)
 
 # %% tags=["figure"]
-kernels = {name.replace("symmetric", "cubic"): runs for name, runs in trials()["kernels"].items()}
+KERNELS = {"flat": "anisotropic", "symmetric": "cubic"}  # names of the trial
+kernels = {KERNELS.get(name, name): runs for name, runs in trials()["kernels"].items()}
 ALT_KERNELS = "Validation Dice of views and of their average, and their disagreement, by kernel."
 if kernels:
     show(figures.kernel_comparison(kernels), alt=ALT_KERNELS)
