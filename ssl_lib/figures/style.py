@@ -264,8 +264,8 @@ def smaller_png(image: Image.Image) -> bytes:
 
 
 def _most_frequent(image: Image.Image, count: int = 100) -> list[bytes]:
-    """The colours that most pixels have, of flat areas such as dots and bars; before any grey, of
-    which the edges of letters have many, and a missing one has near neighbours."""
+    """The colours that most pixels have, of flat areas such as dots and bars. Greys come last: the
+    edges of letters have many of them, and a grey that is left out has near neighbours."""
     pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     colours, times = np.unique(pixels, axis=0, return_counts=True)
     grey = np.ptp(colours.astype(int), axis=1) <= 20

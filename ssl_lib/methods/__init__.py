@@ -346,10 +346,12 @@ def row_name(row: str) -> str:
 
 def changed_words(row: str) -> str:
     """The parameters in which a row differs from its method, such as "soft 0.3, squared 1"."""
-    parts = [one.partition("=") for one in row.partition("[")[2].rpartition("]")[0].split(",")]
-    names = (part.rpartition(".")[2].replace("_", " ") for part, *_ in parts)
-    values = (value.removesuffix(".0") for *_, value in parts)
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True) if value)
+    changed = row.partition("[")[2].rpartition("]")[0]
+    parts = [one.partition("=") for one in changed.split(",") if one]
+    return ", ".join(
+        f"{name.rpartition('.')[2].replace('_', ' ')} {value.removesuffix('.0')}"
+        for name, _, value in parts
+    )
 
 
 def row_words(row: str) -> str:

@@ -63,9 +63,7 @@ def _class_cell(results: Sequence[Result], row: str, score: str, index: int) -> 
     found = scan_scores(results, row, score, index)
     interval, undefined = bootstrap_interval(found), int(np.isnan(found.values).sum())
     digits = 3 if score in ("dice", "jaccard") else 1
-    return interval_text(interval, digits=digits) + (
-        f", {undefined} undefined" if undefined else ""
-    )
+    return interval_text(interval, digits=digits) + f", {undefined} undefined" * bool(undefined)
 
 
 def class_sentence(results: Sequence[Result], rows: Sequence[str], names: Sequence[str]) -> HTML:

@@ -30,7 +30,7 @@ def generator(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def views_of_random(
+def random_views(
     shape: tuple[int, ...], n_classes: int, count: int, seed: int
 ) -> tuple[list, list]:
     """Probabilities and uncertainties of some views on two samples."""
@@ -249,7 +249,7 @@ def test_one_pass_with_running_statistics_is_the_networks_answer() -> None:
 def test_a_fused_target_is_a_probability_between_those_of_the_others(
     shape, n_classes, count, seed, scope, power
 ) -> None:
-    means, uncertainties = views_of_random(shape, n_classes, count, seed)
+    means, uncertainties = random_views(shape, n_classes, count, seed)
     for own, target in enumerate(targets(means, uncertainties, scope=scope, power=power)):
         others = torch.stack([mean for view, mean in enumerate(means) if view != own])
         assert close(target.sum(dim=1), torch.ones(2, *shape))
@@ -260,7 +260,7 @@ def test_a_fused_target_is_a_probability_between_those_of_the_others(
 @quickly
 @given(SHAPES, CLASSES, VIEWS, SEEDS, SCOPES, st.booleans())
 def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope, hard) -> None:
-    means, uncertainties = views_of_random(shape, n_classes, count, seed)
+    means, uncertainties = random_views(shape, n_classes, count, seed)
     own = seed % count
     trust = [umct.confidence(uncertainty, scope=scope) for uncertainty in uncertainties]
     before = umct.fused_target(means, trust, own, hard)
@@ -275,7 +275,7 @@ def test_a_prediction_never_teaches_itself(shape, n_classes, count, seed, scope,
 @quickly
 @given(SHAPES, CLASSES, SEEDS, SCOPES, st.floats(0, 3))
 def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope, power) -> None:
-    means, uncertainties = views_of_random(shape, n_classes, 2, seed)
+    means, uncertainties = random_views(shape, n_classes, 2, seed)
     first, second = targets(means, uncertainties, scope=scope, power=power)
     assert torch.equal(first, means[1]) and torch.equal(second, means[0])
 
@@ -285,7 +285,7 @@ def test_with_two_views_the_weights_are_irrelevant(shape, n_classes, seed, scope
 def test_another_order_of_the_views_is_another_order_of_the_targets(
     shape, n_classes, count, seed, random
 ) -> None:
-    means, uncertainties = views_of_random(shape, n_classes, count, seed)
+    means, uncertainties = random_views(shape, n_classes, count, seed)
     order = random.sample(range(count), count)
     plain = targets(means, uncertainties)
     turned = targets([means[i] for i in order], [uncertainties[i] for i in order])
@@ -297,7 +297,7 @@ def test_another_order_of_the_views_is_another_order_of_the_targets(
 def test_equal_uncertainty_or_power_zero_is_the_plain_mean_and_certainty_takes_all(
     shape, n_classes, count, seed
 ) -> None:
-    means, uncertainties = views_of_random(shape, n_classes, count, seed)
+    means, uncertainties = random_views(shape, n_classes, count, seed)
     plain = sum(means[1:]) / (count - 1)
     assert close(targets(means, [uncertainties[0]] * count)[0], plain)
     assert close(targets(means, uncertainties, power=0.0)[0], plain)
@@ -315,7 +315,7 @@ def test_confidence_of_a_scan_is_one_number_from_its_mean_uncertainty() -> None:
 
 
 def test_a_hard_target_is_the_winner() -> None:
-    means, uncertainties = views_of_random((4, 5), 3, 3, 0)
+    means, uncertainties = random_views((4, 5), 3, 3, 0)
     trust = [umct.confidence(uncertainty) for uncertainty in uncertainties]
     soft, hard = (umct.fused_target(means, trust, 0, hard) for hard in (False, True))
     assert torch.equal(hard.argmax(dim=1), soft.argmax(dim=1))

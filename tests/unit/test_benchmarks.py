@@ -144,7 +144,8 @@ def test_plain_augmentation_moves_image_and_label_together(plain):
 
 
 long = pytest.mark.long
-"""The two short ones run always: they show a benchmark that no longer fits the library."""
+"""Of the benchmarks that take minutes. The short ones always run, and show when a benchmark no
+longer fits the library."""
 
 
 @pytest.mark.parametrize(
