@@ -1,10 +1,11 @@
-"""The README's tables of findings, from the stored results.
+"""The tables of findings in the README and in `docs/findings.md`, from the stored results.
 
 python -m ssl_lib.reports.findings      rewrites the tables
 
-One has every named cohort on which at least two methods were measured: Dice of each row minus Dice
-of the strong baseline, paired, averaged over test scans and seeds. The other has all rows of the
-cohort that the README leads with.
+The README has the rows of ACDC on two cores. `docs/findings.md` reads them in several ways, with
+other parameters and with other patients labelled, and has the rows of ACDC on a GPU, and every
+named cohort on which at least two methods were measured: Dice of each row minus Dice of the strong
+baseline, paired, averaged over test scans and seeds.
 """
 
 from __future__ import annotations
@@ -95,20 +96,21 @@ def leading_table() -> str:
     return "\n".join(lines)
 
 
-def reading_lines(*, varied: bool = False) -> str:
+def reading_lines(*, varied: bool = False, short: bool = False) -> str:
     """Rows of the two-core cohort in Markdown: what each baseline, each checkpoint and the largest
     component are worth (see `ssl_lib.evaluation.decisions.READINGS`); the methods as they are, or
-    those `varied` by other parameters and averages of two networks."""
+    those `varied` by other parameters and averages of two networks. `short` has the last weights
+    alone."""
     results = read_rows(RESULTS, **TWO_CORES)
     stored = in_order(row for result in results for row in result["rows"])
-    others = [name for name in READINGS if READINGS[name]]
+    others = [] if short else [*(name for name in READINGS if READINGS[name]), ORACLE]
     heads = [
         "row",
         "seeds",
         "Dice [95 %]",
         *(f"minus {row_words(base)}" for base in BASELINES),
     ]
-    lines = [[*heads, *(f"{name}: gain" for name in (*others, ORACLE))]]
+    lines = [[*heads, *(f"{name}: gain" for name in others)]]
     lines.append(["---"] * len(lines[0]))
     for row in (row for row in stored if varied == ("[" in row or row.endswith(AVERAGED))):
         interval = bootstrap_interval(scan_scores(results, row))
@@ -116,8 +118,8 @@ def reading_lines(*, varied: bool = False) -> str:
         cells = [row_name(row), str(interval.n_seeds)]
         cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
         cells += [cell(made.get(base)) for base in BASELINES]
-        read = readings(results, row)
-        cells += [_gain(read, name) for name in (*others, ORACLE)]
+        read = {} if short else readings(results, row)
+        cells += [_gain(read, name) for name in others]
         lines.append(cells)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -148,14 +150,17 @@ def _gain(read: Mapping[str, float], name: str) -> str:
     return signed(read[name] - read["last weights"])
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "findings": table,
-    "acdc": leading_table,
-    "readings": reading_lines,
-    "varied readings": partial(reading_lines, varied=True),
-    "draws": draw_lines,
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"rows": partial(reading_lines, short=True)},
+    "docs/findings.md": {
+        "readings": reading_lines,
+        "varied readings": partial(reading_lines, varied=True),
+        "draws": draw_lines,
+        "acdc": leading_table,
+        "findings": table,
+    },
 }
-"""What stands between the marks `<!-- name -->` and `<!-- end of name -->`."""
+"""For each text what stands between its marks `<!-- name -->` and `<!-- end of name -->`."""
 
 
 def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
@@ -197,13 +202,13 @@ def cell(one: Comparison | None) -> str:
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, written in TABLES.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, rest = text.split(start)
-        text = f"{before}{start}\n{written()}\n{end}{rest.split(end)[1]}"
-    write_text(readme, text)
+    for place, tables in TABLES.items():
+        text = (ROOT / place).read_text(encoding="utf-8")
+        for name, written in tables.items():
+            start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+            before, rest = text.split(start)
+            text = f"{before}{start}\n{written()}\n{end}{rest.split(end)[1]}"
+        write_text(ROOT / place, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's table of findings says what the stored results say."""
+"""The tables of findings in README and docs say what the stored results say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.reports import findings
 
 
-def test_the_readme_shows_the_committed_results() -> None:
+def test_the_texts_show_the_committed_results() -> None:
     changed = subprocess.run(
         ["git", "status", "--porcelain", "reports/results"],
         cwd=findings.ROOT,
@@ -21,8 +21,9 @@ def test_the_readme_shows_the_committed_results() -> None:
     )
     if changed.returncode or changed.stdout.strip():
         pytest.skip("the results here are not the committed ones")
-    readme = (findings.ROOT / "README.md").read_text(encoding="utf-8")
-    assert findings.table() in readme and findings.leading_table() in readme
+    for place, tables in findings.TABLES.items():
+        text = (findings.ROOT / place).read_text(encoding="utf-8")
+        assert not [name for name, written in tables.items() if written() not in text], place
 
 
 def test_every_column_of_the_quick_profile_has_methods_and_three_seeds() -> None:
@@ -50,10 +51,12 @@ def test_a_cell_says_verdict_mean_and_interval() -> None:
 @pytest.mark.long
 def test_only_what_stands_between_the_marks_is_rewritten(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(findings, "ROOT", tmp_path)
-    readme = tmp_path / "README.md"
-    marked = (f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in findings.TABLES)
-    readme.write_text(f"before\n{''.join(marked)}after\n", encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    for place, tables in findings.TABLES.items():
+        marked = (f"<!-- {name} -->\nold\n<!-- end of {name} -->\n" for name in tables)
+        (tmp_path / place).write_text(f"before\n{''.join(marked)}after\n", encoding="utf-8")
     findings.main()
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert findings.table() in text
+    for place, tables in findings.TABLES.items():
+        text = (tmp_path / place).read_text(encoding="utf-8")
+        assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+        assert all(written() in text for written in tables.values())
