@@ -26,6 +26,7 @@ from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import AVERAGED, ablations, in_order, row_name, row_words
 from ssl_lib.notebook.files import write_text
+from ssl_lib.notebook.tables import interval_text
 from ssl_lib.utils.words import counted, signed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,8 +91,8 @@ def leading_table() -> str:
         largest = [r["rows"][row]["largest_component"]["dice"] for r in results if row in r["rows"]]
         interval = bootstrap_interval(dice)
         lines.append(
-            f"| {row_name(row)} | {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}] |"
-            f" {nan_mean(distance.values):.1f} | {nan_mean(largest):.3f} | {interval.n_seeds} |"
+            f"| {row_name(row)} | {interval_text(interval)} | {nan_mean(distance.values):.1f} |"
+            f" {nan_mean(largest):.3f} | {interval.n_seeds} |"
         )
     return "\n".join(lines)
 
@@ -115,8 +116,7 @@ def reading_lines(*, varied: bool = False, short: bool = False) -> str:
     for row in (row for row in stored if varied == ("[" in row or row.endswith(AVERAGED))):
         interval = bootstrap_interval(scan_scores(results, row))
         made = {one.reference: one for one in compare_rows(results, [(row, b) for b in BASELINES])}
-        cells = [row_name(row), str(interval.n_seeds)]
-        cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
+        cells = [row_name(row), str(interval.n_seeds), interval_text(interval)]
         cells += [cell(made.get(base)) for base in BASELINES]
         read = {} if short else readings(results, row)
         cells += [_gain(read, name) for name in others]
@@ -196,9 +196,7 @@ def cell(one: Comparison | None) -> str:
     """A difference with its interval and verdict; a dash where it was not measured."""
     if one is None:
         return "–"
-    gap = one.interval
-    between = f" [{signed(gap.low)}, {signed(gap.high)}]" if gap.known else ""
-    return f"{VERDICT_MARKERS[one.verdict]} {signed(gap.mean)}{between}"
+    return f"{VERDICT_MARKERS[one.verdict]} {interval_text(one.interval, '+')}"
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from ssl_lib.methods import METHODS, in_order, is_exhibit, row_name
 from ssl_lib.notebook.files import write_text
 from ssl_lib.notebook.interactive.page import Piece
 from ssl_lib.notebook.source import GLOSSARY
+from ssl_lib.notebook.tables import interval_text
 from ssl_lib.reports.findings import STRONG, cell, cohort_name, cohorts, table_lines
 from ssl_lib.reports.forest import overview
 from ssl_lib.reports.markdown import Markdown
@@ -216,10 +217,7 @@ def with_interval(interval: Interval | None, digits: int) -> str:
     """ "0.812 [0.790, 0.834]", or a dash for a mean that does not exist."""
     if interval is None or math.isnan(interval.mean):
         return "–"
-    mean = f"{interval.mean:.{digits}f}"
-    if math.isnan(interval.low):
-        return mean
-    return f"{mean} [{interval.low:.{digits}f},\u00a0{interval.high:.{digits}f}]"
+    return interval_text(interval, digits=digits)
 
 
 def _board_title(key: tuple, results: Sequence[Result]) -> str:

@@ -39,7 +39,7 @@ def test_every_column_of_the_quick_profile_has_methods_and_three_seeds() -> None
 def test_a_cell_says_verdict_mean_and_interval() -> None:
     interval = Interval(-0.0312, -0.04, -0.0204, 24, 3)
     one = Comparison("umct", "supervised_strong", interval, (), 0.01, 0.01, "worse")
-    assert findings.cell(one) == "▼ −0.031 [−0.040, −0.020]"
+    assert findings.cell(one) == "▼ −0.031 [−0.040,\u00a0−0.020]"
     assert findings.cell(None) == "–"
     assert [findings.signed(value) for value in (-0.0004, 0.0, 0.0006)] == [
         "0.000",
