@@ -5,12 +5,13 @@ python -m ssl_lib.reports.findings      rewrites the tables
 The README has the rows of ACDC on two cores. `docs/findings.md` reads them in several ways, with
 other parameters and with other patients labelled, and has the rows of ACDC on a GPU, and every
 named cohort on which at least two methods were measured: Dice of each row minus Dice of the strong
-baseline, paired, averaged over test scans and seeds.
+baseline, and of each method minus the same without its idea, paired, averaged over test scans and
+seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,37 @@ def measured(results: Results) -> list[str]:
 
 def table() -> str:
     """The table in Markdown: one line a row, one column a cohort."""
-    stored = cohorts([r for r in read_rows(RESULTS) if r["profile"] != "smoke"])
+    stored = stored_cohorts()
     lines = [["Dice", *stored], ["---"] * (len(stored) + 1)]
     lines += table_lines(stored)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def stored_cohorts() -> dict[str, Results]:
+    """The cohorts of all stored results but those of the smoke profile, which mean nothing."""
+    return cohorts([result for result in read_rows(RESULTS) if result["profile"] != "smoke"])
+
+
+def idea_table() -> str:
+    """Each method minus the same method without its idea, in Markdown: one column a cohort. A
+    cell with fewer seeds than the most of its column says so."""
+    pairs = [(row, other) for row, other in ablations().items() if other != STRONG]
+    columns = {
+        name: {one.row: one for one in compare_rows(results, pairs)}
+        for name, results in stored_cohorts().items()
+    }
+    columns = {name: column for name, column in columns.items() if column}
+    lines = [["Dice", *columns], ["---"] * (len(columns) + 1)]
+    for row, other in pairs:
+        cells = [cell(column.get(row)) + _fewer(column.get(row), _most(column.values()))
+                 for column in columns.values()]  # fmt: skip
+        lines.append([f"{row_name(row)} minus {row_words(other)}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _most(column: Iterable[Comparison]) -> int:
+    """The largest number of seeds of a column."""
+    return max(one.interval.n_seeds for one in column)
 
 
 def leading_table() -> str:
@@ -158,6 +186,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "draws": draw_lines,
         "acdc": leading_table,
         "findings": table,
+        "ideas": idea_table,
     },
 }
 """For each text what stands between its marks `<!-- name -->` and `<!-- end of name -->`."""
@@ -168,7 +197,7 @@ def table_lines(stored: Mapping[str, Results]) -> list[list[str]]:
     row's difference to the baseline. A row with fewer seeds says so."""
     columns = [differences(results) for results in stored.values()]
     levels = [nan_mean(scan_scores(results, STRONG).values) for results in stored.values()]
-    most = [max(one.interval.n_seeds for one in column.values()) for column in columns]
+    most = [_most(column.values()) for column in columns]
     lines = [
         [row_name(STRONG), *(f"{level:.3f}" for level in levels)],
         ["Seeds", *map(str, most)],

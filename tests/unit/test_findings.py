@@ -9,6 +9,7 @@ import pytest
 from ssl_lib.evaluation.decisions import Comparison
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import Interval
+from ssl_lib.methods import row_name
 from ssl_lib.reports import findings
 
 
@@ -46,6 +47,13 @@ def test_a_cell_says_verdict_mean_and_interval() -> None:
         "0.000",
         "+0.001",
     ]
+
+
+def test_no_idea_of_the_five_published_methods_gains_as_the_readme_says() -> None:
+    lines = {line.split(" minus ")[0]: line for line in findings.idea_table().splitlines()}
+    published = [lines[f"| {row_name(row)}"] for row in ("bcp", "umct", "ua_mt", "aau", "dsaif")]
+    assert all(line.count("[") >= 4 for line in published)
+    assert not [line for line in published if "▲" in line]
 
 
 @pytest.mark.long
