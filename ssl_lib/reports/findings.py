@@ -153,22 +153,42 @@ def reading_lines(*, varied: bool = False, short: bool = False) -> str:
 
 
 def draw_lines() -> str:
-    """The two-core cohort with other patients labelled, in Markdown: one column a draw, the level
-    of the strong baseline, then each row's difference to it within the draw."""
+    """The two-core cohort with other patients labelled, in Markdown: one column a draw."""
     draws: dict[int, list[dict[str, Any]]] = {}
     for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
         draws.setdefault(draw_of(result, next(iter(result["rows"]))), []).append(result)
-    ordered = dict(sorted(draws.items()))
-    others = [run for draw, runs in ordered.items() if draw for run in runs]
+    return _within({f"draw {draw}" if draw else PUBLISHED: draws[draw] for draw in sorted(draws)})
+
+
+def label_lines() -> str:
+    """The two-core cohort with more patients labelled, in Markdown: one column a number."""
+    numbers: dict[int, list[dict[str, Any]]] = {}
+    for result in read_rows(RESULTS, **{**TWO_CORES, "n_labelled": None}):
+        numbers.setdefault(result["n_labelled"], []).append(result)
+    return _within({f"{number} patients": numbers[number] for number in sorted(numbers)})
+
+
+PUBLISHED = "the published patients"
+
+
+def _within(groups: Mapping[str, Results]) -> str:
+    """Groups of results side by side in Markdown: the level of the strong baseline, then each
+    row's difference to it within its group; rows that only the first group has are left out."""
+    others = [run for runs in list(groups.values())[1:] for run in runs]
     rows = in_order(row for run in others for row in run["rows"] if row != STRONG)
-    names = [f"draw {draw}" if draw else "the published patients" for draw in ordered]
-    levels = [nan_mean(scan_scores(runs, STRONG).values) for runs in ordered.values()]
-    lines = [["Dice", *names], ["---"] * (len(names) + 1)]
+    levels = [nan_mean(scan_scores(runs, STRONG).values) for runs in groups.values()]
+    lines = [["Dice", *groups], ["---"] * (len(groups) + 1)]
     lines.append([row_name(STRONG), *(f"{level:.3f}" for level in levels)])
     for row in rows:
-        made = [compare_rows(runs, [(row, STRONG)]) for runs in ordered.values()]
-        lines.append([row_name(row), *(cell(next(iter(found), None)) for found in made)])
+        made = [compare_rows(runs, [(row, STRONG)]) for runs in groups.values()]
+        found = [next(iter(one), None) for one in made]
+        cells = [cell(one) + _fewer(one, MOST) for one in found]
+        lines.append([row_name(row), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+MOST = 3
+"""Seeds of a row that has all of them."""
 
 
 def _gain(read: Mapping[str, float], name: str) -> str:
@@ -184,6 +204,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "readings": reading_lines,
         "varied readings": partial(reading_lines, varied=True),
         "draws": draw_lines,
+        "labels": label_lines,
         "acdc": leading_table,
         "findings": table,
         "ideas": idea_table,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 
 import pytest
@@ -54,6 +56,23 @@ def test_no_idea_of_the_five_published_methods_gains_as_the_readme_says() -> Non
     published = [lines[f"| {row_name(row)}"] for row in ("bcp", "umct", "ua_mt", "aau", "dsaif")]
     assert all(line.count("[") >= 4 for line in published)
     assert not [line for line in published if "▲" in line]
+
+
+def test_every_difference_in_the_prose_stands_in_a_table() -> None:
+    """Numbers of three decimals; those of a trial on validation scans stand in its file."""
+    texts = {place: (findings.ROOT / place).read_text("utf-8") for place in findings.TABLES}
+    prose = [MARKED.sub("", text) for text in texts.values()]
+    tables = [one.group() for text in texts.values() for one in MARKED.finditer(text)]
+    trial = json.loads((findings.ROOT / "reports/validation/04_dsaif_on_acdc.json").read_text())
+    pairs = [(line["network 1"], line["network 2"]) for line in trial["lines"]]
+    means = {f"{sum(pair) / 2:.3f}" for pair in pairs}
+    known = {*DECIMALS.findall(" ".join(tables)), *means}
+    stated = DECIMALS.findall(" ".join(prose))
+    assert len(stated) > 10 and not [one for one in stated if one not in known]
+
+
+MARKED = re.compile(r"<!-- (?P<name>[a-z ]+) -->.*?<!-- end of (?P=name) -->", re.DOTALL)
+DECIMALS = re.compile(r"\b0\.\d{3}\b")
 
 
 @pytest.mark.long
