@@ -54,6 +54,7 @@ MORE_ROW_KEYS: dict[str, Kind] = {
     "iterations": int,
     "labels_used": int,
     "same_patient": dict,
+    "config": dict,
 }
 """Keys of a trained row, checked where they are there."""
 ENTRY_KEYS: dict[str, Kind] = {
@@ -83,16 +84,20 @@ def check_result(result: Any, where: Path | str | None = None) -> None:
 
 def check_row_file(content: Any, where: Path | str) -> None:
     """Refuses, with an `InputError` naming `where`, what is not the file of one row."""
-    _check_keys(content, {"row": str, "per_case": dict, **ROW_FILE_KEYS}, where, "the row's file")
+    what = "the row's file"
+    needed = {**ROW_KEYS, "row": str, "per_case": dict, **ROW_FILE_KEYS}
+    told = dict(content) if isinstance(content, Mapping) else content
+    if isinstance(told, dict):  # undefined scores
+        told.update({key: math.nan for key in SCORES if told.get(key, ...) is None})
+        needed.update({key: kind for key, kind in MORE_ROW_KEYS.items() if key in told})
+    _check_keys(told, needed, where, what)
+    _check_scores(told, where, what)
     table = content["per_case"]
     _check_table(table, {"id", "class", *STORED}, _length(table.get("id")), where, "per_case")
     for name, part in content.items():
         if isinstance(part, Mapping) and "per_case" in part:
             what = f"per_case of {name}"
             _check_table(part["per_case"], {*STORED}, len(table["id"]), where, what)
-    missing = sorted(ROW_KEYS.keys() - content.keys())
-    if missing:
-        raise InputError(f"the row's file lacks {', '.join(missing)}", where=where)
 
 
 def _check_table(columns: Any, needed: set[str], length: int, where: Path | str, what: str) -> None:
@@ -102,7 +107,7 @@ def _check_table(columns: Any, needed: set[str], length: int, where: Path | str,
             f"{what} is no table of scores", where=where, expected=", ".join(sorted(needed))
         )
     for name, values in columns.items():
-        if _length(values) != length:
+        if not isinstance(values, list) or len(values) != length:
             raise InputError(f"{name} in {what} has no {length} values", where=where)
         kinds = {"id": str, "class": int}.get(name, (int, float, type(None)))
         wrong = [v for v in values if not isinstance(v, kinds) or isinstance(v, bool)]
