@@ -86,12 +86,12 @@ def check_row_file(content: Any, where: Path | str) -> None:
     """Refuses, with an `InputError` naming `where`, what is not the file of one row."""
     what = "the row's file"
     needed = {**ROW_KEYS, "row": str, "per_case": dict, **ROW_FILE_KEYS}
-    told = dict(content) if isinstance(content, Mapping) else content
-    if isinstance(told, dict):  # undefined scores
-        told.update({key: math.nan for key in SCORES if told.get(key, ...) is None})
-        needed.update({key: kind for key, kind in MORE_ROW_KEYS.items() if key in told})
-    _check_keys(told, needed, where, what)
-    _check_scores(told, where, what)
+    if isinstance(content, Mapping):
+        undefined = {key: math.nan for key in SCORES if content.get(key, ...) is None}
+        content = {**content, **undefined}  # null in the file
+        needed |= {key: kind for key, kind in MORE_ROW_KEYS.items() if key in content}
+    _check_keys(content, needed, where, what)
+    _check_scores(content, where, what)
     table = content["per_case"]
     _check_table(table, {"id", "class", *STORED}, _length(table.get("id")), where, "per_case")
     for name, part in content.items():
@@ -107,7 +107,10 @@ def _check_table(columns: Any, needed: set[str], length: int, where: Path | str,
             f"{what} is no table of scores", where=where, expected=", ".join(sorted(needed))
         )
     for name, values in columns.items():
-        if not isinstance(values, list) or len(values) != length:
+        if not isinstance(values, list):
+            raise InputError(f"{name} in {what} is no list", where=where)
+    for name, values in columns.items():
+        if len(values) != length:
             raise InputError(f"{name} in {what} has no {length} values", where=where)
         kinds = {"id": str, "class": int}.get(name, (int, float, type(None)))
         wrong = [v for v in values if not isinstance(v, kinds) or isinstance(v, bool)]

@@ -193,7 +193,12 @@ def test_selection(cohort, tmp_path):
         ("row", lambda text: text.replace('"per_case": {"dice"', '"per_case": {"mice"'), "largest"),
         ("row", lambda text: text.replace('"id": ["t0"', '"id": [0'), "per_case"),
         ("row", lambda text: text.replace('"units"', '"unit"'), "units"),
-        ("row", lambda text: re.sub(r'"id": \[[^]]*\]', '"id": null', text), "id"),
+        (
+            "row",
+            lambda text: re.sub(r'"id": \[[^]]*\]', '"id": null', text),
+            "id in per_case is no",
+        ),
+        ("row", lambda text: "3", "is int"),
         ("row", lambda text: text.replace('"dice": 1.0', '"dice": 7'), "dice"),
         ("row", lambda text: text.replace('"dice": 1.0', '"dice": "a"'), "dice"),
         ("row", lambda text: text.replace('"row"', '"seconds": "a", "row"'), "seconds"),
