@@ -126,7 +126,7 @@ def write_index(pages_dir: Path, results_dir: Path) -> Path:
         rows = read_rows(results_dir)
     except InputError as error:
         rows, problems = [], [*problems, error.problem]
-    write_glossary(pages_dir)
+    write_texts(pages_dir)
     for own in (True, False):
         wanted = [result for result in results if of_a_folder(result["dataset"]) == own]
         shown = [row for row in rows if of_a_folder(row["dataset"]) == own]
@@ -170,13 +170,20 @@ def _undated(html: str) -> str:
     return re.sub(r"<div><dt>(written|commit)</dt><dd>[^<]*</dd></div>", "", html)
 
 
-def write_glossary(pages_dir: Path) -> None:
-    """Write the page of the glossary, which every notebook links to."""
-    text = with_anchors(Markdown(GLOSSARY.parent)(GLOSSARY.read_text(encoding="utf-8")))
-    page = environment().get_template("glossary.html.j2")
-    html = page.render(text=Markup(text), style=template_text("style.css"))
-    check_page(html)
-    write_text(pages_dir / "glossary.html", html)
+TEXTS = {"glossary": "Glossary", "findings": "What was measured"}
+"""The texts of `docs/` that have a page beside the index, with its title."""
+
+
+def write_texts(pages_dir: Path) -> None:
+    """Write the pages of the glossary, which every notebook links to, and of the findings."""
+    page = environment().get_template("text.html.j2")
+    for name, title in TEXTS.items():
+        markdown = (GLOSSARY.parent / f"{name}.md").read_text(encoding="utf-8")
+        text = Markdown(GLOSSARY.parent)(markdown)
+        text = with_anchors(text) if name == GLOSSARY.stem else text
+        html = page.render(title=title, text=Markup(text), style=template_text("style.css"))
+        check_page(html)
+        write_text(pages_dir / f"{name}.html", html)
 
 
 def stored_results(results_dir: Path) -> tuple[list[Result], list[str]]:

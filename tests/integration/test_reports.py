@@ -18,6 +18,7 @@ from ssl_lib.config import PROFILES
 from ssl_lib.data.phantom import phantom_cohort
 from ssl_lib.evaluation.results import build_result, result_path, write_result
 from ssl_lib.figures import style
+from ssl_lib.methods import row_name
 from ssl_lib.notebook.source import paired, sync
 from ssl_lib.reports import __main__ as command
 from ssl_lib.reports import index, offline, outcome, plan, run, thumbnail
@@ -877,6 +878,12 @@ def test_notebooks_lead_to_the_glossary_that_stands_beside_the_index(tmp_path: P
     page = (tmp_path / "reports" / "glossary.html").read_text()
     words = re.findall(r"<tr[^>]*>\s*<td>(.*?)</td>\s*<td>(.+?)</td>", page)
     assert len(words) > 40 and len({word for word, _ in words}) == len(words)
+
+
+def test_what_was_measured_has_a_page_that_the_index_of_the_project_leads_to() -> None:
+    page = (ROOT / "reports" / "findings.html").read_text(encoding="utf-8")
+    assert all(f"<td>{row_name(row)}" in page for row in ("bcp", "umct", "aau", "dsaif"))
+    assert 'href="findings.html"' in (ROOT / "reports" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_link_of_a_notebook_to_the_reports_leads_there_from_a_page(tmp_path: Path) -> None:

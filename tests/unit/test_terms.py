@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ssl_lib.notebook.source import GLOSSARY
-from ssl_lib.reports.index import write_glossary
+from ssl_lib.reports.index import write_texts
 from ssl_lib.reports.terms import TermLinks, glossary_terms
 
 
@@ -41,7 +41,7 @@ def test_the_longest_word_wins_and_turned_words_are_found() -> None:
 
 
 def test_meanings_are_those_of_the_glossary_and_every_link_has_a_line(tmp_path) -> None:
-    write_glossary(tmp_path)
+    write_texts(tmp_path)
     page, text = (tmp_path / "glossary.html").read_text(), GLOSSARY.read_text().replace("`", "")
     assert len(glossary_terms()) > 40
     for anchor, meaning in glossary_terms().values():
