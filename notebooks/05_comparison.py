@@ -249,7 +249,9 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 # family that *recommended* was chosen from on validation scans (notebook 08): the weights of soft
 # labels and of the squared error, 0.3 each in *recommended*. A `teacher decay` is another memory of
 # the teacher. For DSAIF (notebook 04) `area` is another threshold $T$ of its filters, and `gate`
-# another share of samples that both networks see unfiltered.
+# another share of samples that both networks see unfiltered. For BCP (notebook 01) `geometry`,
+# `halves` and `strong` give what its released code does: scans turned before the crop, half of the
+# batch in each direction, grey levels unchanged; `components` is its filter.
 
 # %% tags=["results"]
 if results:
