@@ -74,9 +74,13 @@ def measured(results: Results) -> list[str]:
 def table() -> str:
     """The table in Markdown: one line a row, one column a cohort."""
     stored = stored_cohorts()
-    lines = [["Dice", *stored], ["---"] * (len(stored) + 1)]
-    lines += table_lines(stored)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(["Dice", *stored], table_lines(stored))
+
+
+def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    every = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in every)
 
 
 def stored_cohorts() -> dict[str, Results]:
@@ -93,12 +97,13 @@ def idea_table() -> str:
         for name, results in stored_cohorts().items()
     }
     columns = {name: column for name, column in columns.items() if column}
-    lines = [["Dice", *columns], ["---"] * (len(columns) + 1)]
+    most = {name: _most(column.values()) for name, column in columns.items()}
+    lines = []
     for row, other in pairs:
-        cells = [cell(column.get(row)) + _fewer(column.get(row), _most(column.values()))
-                 for column in columns.values()]  # fmt: skip
+        found = {name: column.get(row) for name, column in columns.items()}
+        cells = [cell(one) + _fewer(one, most[name]) for name, one in found.items()]
         lines.append([f"{row_name(row)} minus {row_words(other)}", *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(["Dice", *columns], lines)
 
 
 def _most(column: Iterable[Comparison]) -> int:
@@ -110,19 +115,15 @@ def leading_table() -> str:
     """All rows of the leading cohort in Markdown: scores of the last weights, and the Dice with
     only the largest part of each class."""
     results = read_rows(RESULTS, **LEADING)
-    lines = [
-        "| row | Dice | 95HD (voxels) | Dice, largest parts alone | seeds |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for row in in_order(row for result in results for row in result["rows"]):
         dice, distance = (scan_scores(results, row, score) for score in ("dice", "hd95"))
         largest = [r["rows"][row]["largest_component"]["dice"] for r in results if row in r["rows"]]
         interval = bootstrap_interval(dice)
-        lines.append(
-            f"| {row_name(row)} | {interval_text(interval)} | {nan_mean(distance.values):.1f} |"
-            f" {nan_mean(largest):.3f} | {interval.n_seeds} |"
-        )
-    return "\n".join(lines)
+        numbers = f"{nan_mean(distance.values):.1f}", f"{nan_mean(largest):.3f}"
+        lines.append([row_name(row), interval_text(interval), *numbers, str(interval.n_seeds)])
+    heads = ["row", "Dice", "95HD (voxels)", "Dice, largest parts alone", "seeds"]
+    return _markdown(heads, lines)
 
 
 def reading_lines(*, varied: bool = False, short: bool = False) -> str:
@@ -139,8 +140,8 @@ def reading_lines(*, varied: bool = False, short: bool = False) -> str:
         "Dice [95 %]",
         *(f"minus {row_words(base)}" for base in BASELINES),
     ]
-    lines = [[*heads, *(f"{name}: gain" for name in others)]]
-    lines.append(["---"] * len(lines[0]))
+    heads += [f"{name}: gain" for name in others]
+    lines = []
     for row in (row for row in stored if varied == ("[" in row or row.endswith(AVERAGED))):
         interval = bootstrap_interval(scan_scores(results, row))
         made = {one.reference: one for one in compare_rows(results, [(row, b) for b in BASELINES])}
@@ -149,7 +150,7 @@ def reading_lines(*, varied: bool = False, short: bool = False) -> str:
         read = {} if short else readings(results, row)
         cells += [_gain(read, name) for name in others]
         lines.append(cells)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _markdown(heads, lines)
 
 
 def draw_lines() -> str:
@@ -157,7 +158,8 @@ def draw_lines() -> str:
     draws: dict[int, list[dict[str, Any]]] = {}
     for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
         draws.setdefault(draw_of(result, next(iter(result["rows"]))), []).append(result)
-    return _within({f"draw {draw}" if draw else PUBLISHED: draws[draw] for draw in sorted(draws)})
+    names = {draw: f"draw {draw}" if draw else "the published patients" for draw in sorted(draws)}
+    return _within({name: draws[draw] for draw, name in names.items()})
 
 
 def label_lines() -> str:
@@ -168,27 +170,22 @@ def label_lines() -> str:
     return _within({f"{number} patients": numbers[number] for number in sorted(numbers)})
 
 
-PUBLISHED = "the published patients"
-
-
 def _within(groups: Mapping[str, Results]) -> str:
     """Groups of results side by side in Markdown: the level of the strong baseline, then each
     row's difference to it within its group; rows that only the first group has are left out."""
     others = [run for runs in list(groups.values())[1:] for run in runs]
     rows = in_order(row for run in others for row in run["rows"] if row != STRONG)
     levels = [nan_mean(scan_scores(runs, STRONG).values) for runs in groups.values()]
-    lines = [["Dice", *groups], ["---"] * (len(groups) + 1)]
-    lines.append([row_name(STRONG), *(f"{level:.3f}" for level in levels)])
+    columns = [
+        {one.row: one for one in compare_rows(runs, [(row, STRONG) for row in rows])}
+        for runs in groups.values()
+    ]
+    most = _most(one for column in columns for one in column.values())
+    lines = [[row_name(STRONG), *(f"{level:.3f}" for level in levels)]]
     for row in rows:
-        made = [compare_rows(runs, [(row, STRONG)]) for runs in groups.values()]
-        found = [next(iter(one), None) for one in made]
-        cells = [cell(one) + _fewer(one, MOST) for one in found]
-        lines.append([row_name(row), *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-MOST = 3
-"""Seeds of a row that has all of them."""
+        found = [column.get(row) for column in columns]
+        lines.append([row_name(row), *(cell(one) + _fewer(one, most) for one in found)])
+    return _markdown(["Dice", *groups], lines)
 
 
 def _gain(read: Mapping[str, float], name: str) -> str:
