@@ -7,7 +7,8 @@
 # make rows      rows of tables without notebooks, time-boxed and resumed:
 #                make rows DATASET=phantom METHODS="bcp bcp_ablation" SEEDS="0 1" MINUTES=30 JOBS=2
 #                DRAWS="0 1 2" label other scans (0: those that the data set names)
-#                SETTINGS="schedule.learning_rate=0.01" CONFIG="alpha=0.3" change one at a time
+#                SETTINGS="schedule.learning_rate=0.01" CONFIG="alpha=0.3" change one at a time,
+#                CONFIG="warm_up.beta=0" one of the warm-up
 # make lab       JupyterLab with the notebooks paired
 # make sync      write the .ipynb files anew from the .py scripts
 #

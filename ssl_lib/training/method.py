@@ -39,6 +39,10 @@ class Prepared:
     build: Callable[[Study, int], nn.Module] | None = None
 
 
+WARM_UP = "warm_up."
+"""What stands before the name of a parameter of the warm-up."""
+
+
 @dataclass(frozen=True)
 class Method:
     """One row: how it is trained, with which parameters, and how it is called and drawn.
@@ -83,13 +87,15 @@ class Method:
         return f"{self.name}[{changed}]" if changed else self.name
 
     def with_config(self, **config: Any) -> Method:
-        """The same method with other parameters of its step, or of what is prepared before: another
-        row in every table.
+        """The same method with other parameters of its step, of its warm-up (`warm_up.beta`), or of
+        what is prepared before: another row in every table.
 
         Raises `InputError` for a parameter that the method does not have.
         """
-        own = {**parameters_of(self.step), **self.config}
-        known = {**self._prepared_with(), **own}
+        step = {**parameters_of(self.step), **self.config}
+        before = {**parameters_of(self.warm_up), **self.warm_up_config}
+        known = {**self._prepared_with(), **step}
+        known |= {WARM_UP + name: value for name, value in before.items()}
         for name in config:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
@@ -99,11 +105,12 @@ class Method:
                     fix=f"did you mean {near[0]}?" if near else "",
                 )
         changed = {name: value for name, value in config.items() if value != known[name]}
-        step = {name: value for name, value in config.items() if name in own}
-        prepare = {name: value for name, value in config.items() if name not in own}
+        warm_up = {n.removeprefix(WARM_UP): v for n, v in config.items() if n.startswith(WARM_UP)}
+        prepare = {n: v for n, v in config.items() if n not in step and not n.startswith(WARM_UP)}
         return replace(
             self,
-            config={**self.config, **step},
+            config={**self.config, **{n: v for n, v in config.items() if n in step}},
+            warm_up_config={**self.warm_up_config, **warm_up},
             prepare_config={**self.prepare_config, **prepare},
             changes=tuple(sorted({**dict(self.changes), **changed}.items())),
         )

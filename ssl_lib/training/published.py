@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ssl_lib.config import PAPER_PROFILES, Settings, overridden
+from ssl_lib.training.method import WARM_UP, Method
 from ssl_lib.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from ssl_lib.training.method import Method
     from ssl_lib.training.study import Study
 
 
@@ -75,7 +75,11 @@ def as_published(study: Study, method: Method) -> tuple[Study, Method]:
     changed = replace(
         method,
         config={**method.config, **record.config, **_only(method.config, by_hand)},
-        warm_up_config={**method.warm_up_config, **record.warm_up_config},
+        warm_up_config={
+            **method.warm_up_config,
+            **record.warm_up_config,
+            **_only(method.warm_up_config, by_hand, WARM_UP),
+        },
         prepare_config={
             **method.prepare_config,
             **record.prepare_config,
@@ -86,6 +90,6 @@ def as_published(study: Study, method: Method) -> tuple[Study, Method]:
     return replace(study, settings=settings), changed
 
 
-def _only(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of those parameters that the config holds."""
-    return {name: value for name, value in values.items() if name in config}
+def _only(config: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of those parameters that the config holds; `prefix` stands before their names."""
+    return {name: values[prefix + name] for name in config if prefix + name in values}

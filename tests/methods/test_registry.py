@@ -75,6 +75,21 @@ def test_a_parameter_of_what_is_prepared_is_the_methods_too():
         assert at_paper.prepare_config == {"area": area}
 
 
+def test_a_parameter_of_the_warm_up_is_the_methods_too():
+    changed = METHODS["bcp_ablation"].with_config(**{"warm_up.beta": 0.0})
+    assert changed.label == "bcp_ablation[warm_up.beta=0.0]"
+    assert changed.recorded()["warm_up"]["beta"] == changed.config["beta"] == 0.0
+    assert METHODS["bcp"].with_config(**{"warm_up.beta": 2 / 3}).label == "bcp"
+    with pytest.raises(InputError, match=r"no parameter 'warm_up\.bta'") as caught:
+        METHODS["bcp"].with_config(**{"warm_up.bta": 0.0})
+    assert "did you mean warm_up.beta?" in str(caught.value)
+    study = replace(tiny_study.tiny_study(), profile="paper")
+    published = {study.cohort.name: Published(warm_up_config={"beta": 0.5, "regions": True})}
+    for method, beta in ((METHODS["bcp"], 0.5), (changed, 0.0)):
+        _, at_paper = as_published(study, replace(method, published=published))
+        assert at_paper.warm_up_config == {"beta": beta, "regions": True}
+
+
 @pytest.mark.parametrize("name", ["bcp", "mean_teacher", "aau", "dsaif", "supervised_strong"])
 def test_a_step_at_paper_in_our_geometry_gets_its_own_parameters_alone(name):
     study = replace(tiny_study.tiny_study(), profile="paper")
