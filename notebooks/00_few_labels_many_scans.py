@@ -268,7 +268,7 @@ check(
     "Dice by hand",
     my_dice_loss,
     [
-        ("a perfect answer costs nothing", lambda f: abs(f([1.0, 0.0], [1, 0])) < 1e-6),
+        ("a perfect prediction costs nothing", lambda f: abs(f([1.0, 0.0], [1, 0])) < 1e-6),
         ("the toy", lambda f: abs(f([0.1, 0.1, 0.9, 0.9], toy) - 0.011) < 1e-3, "square p and t"),
         ("no organ, none found", lambda f: abs(f([0.0, 0.0], [0, 0])) < 1e-6, "s is in both sums"),
     ],
@@ -565,8 +565,9 @@ check(
 #
 # Agreement is worth nothing if both networks see the same picture. The teacher gets the patch only
 # turned and scaled. The student gets the same geometry with another scanner's appearance, and with
-# boxes pasted in from the neighbouring patch (*CutMix*; the teacher's answer is pasted alike). The
-# first moves voxels for both, the rest moves none: so the answers can be compared voxel by voxel.
+# boxes pasted in from the neighbouring patch (*CutMix*; the teacher's prediction is pasted alike).
+# The first moves voxels for both, the rest moves none: so the predictions can be compared voxel by
+# voxel.
 
 
 # %% tags=["definition"]
@@ -875,8 +876,8 @@ print("\n".join(f"{words}: validation Dice {dice:.3f}" for words, dice in ends.i
 # depends on the labels: here they are in every batch, and slowly win. **Signs to look for** in a
 # training of your own, without any truth: the consistency falls at once while the supervised loss
 # stays where it is; the share of foreground in the pseudo-labels shrinks to nothing or fills the
-# image; the teacher's answer no longer depends on the scan. Notebook 07 has nine more ways to go
-# wrong, each hidden in one line.
+# image; the teacher's prediction no longer depends on the scan. Notebook 07 has nine more ways to
+# go wrong, each hidden in one line.
 
 # %% [markdown]
 # ## How many labels buy how much Dice?

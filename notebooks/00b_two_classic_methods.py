@@ -188,7 +188,7 @@ else:
 # **The claim of UA-MT, in our words.** A mean teacher is wrong somewhere, and the student learns
 # that, too. So find out where it is unsure, and do not ask for agreement there. For the
 # *uncertainty*, run the teacher $T = 8$ times with *dropout* (features that are switched off at
-# random) and noise on its input. Where the eight answers differ, or agree that all classes are
+# random) and noise on its input. Where the eight predictions differ, or agree that all classes are
 # possible, the *entropy* of their mean is large. A gate lets through the voxels below a threshold
 # that rises over training: first only sure voxels teach, later nearly all.
 #
@@ -219,8 +219,8 @@ def noisy_passes(network, images, passes, generator, noise=0.1):
     copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
     jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
     jitter = (noise * jitter).clamp(-2 * noise, 2 * noise)
-    answers = network(copies + jitter).float().softmax(dim=1)
-    return answers.unflatten(0, (passes, len(images)))
+    predictions = network(copies + jitter).float().softmax(dim=1)
+    return predictions.unflatten(0, (passes, len(images)))
 
 
 # %% tags=["definition"]

@@ -184,7 +184,7 @@ ask(
 # ## Where does this end?
 #
 # With this picture, drawn from the stored result files. Each small mark is one test scan, the
-# diamond is the mean, its bar a 95 % interval over patients. *Averaged*: the views' answers
+# diamond is the mean, its bar a 95 % interval over patients. *Averaged*: the views' predictions
 # are averaged at test time. An average of networks is another thing than one network, so the fair
 # partner of the last row is the third; what averaging alone gives is measured further down.
 
@@ -316,16 +316,16 @@ check(
 # neighbours on all sides, from wherever it looks. Then three views are three times nearly the same
 # prediction. A kernel of $3 \times 3 \times 1$ sees one plane: another one from each side.
 #
-# **A toy.** One bright voxel; below, the answer of an anisotropic kernel of ones from two sides,
-# turned back.
+# **A toy.** One bright voxel; below, the prediction of an anisotropic kernel of ones from two
+# sides, turned back.
 
 # %% tags=["golden", "nbval-check-output"]
 voxel = torch.zeros(1, 1, 3, 3)
 voxel[..., 1, 1] = 1
 column = torch.ones(1, 1, 3, 1)
 for view in views_of(2, 2):
-    answer = nn.functional.conv2d(look(voxel, view), column, padding=(1, 0))
-    print(look_back(answer, view)[0, 0].int().numpy())
+    prediction = nn.functional.conv2d(look(voxel, view), column, padding=(1, 0))
+    print(look_back(prediction, view)[0, 0].int().numpy())
 
 # %% [markdown]
 # Now a network of such kernels: a U-Net of three levels. In the plane it strides; along its last
@@ -392,18 +392,19 @@ class AnisotropicUNet(AnisotropicParts):
 
 
 # %% [markdown]
-# Three choices of ours in these lines. The network *thinks at half resolution*: labels are compared
-# there as shares of each class in a block of voxels, views agree there, and only the finished
-# answer is interpolated. That is an eighth of the work in a volume, and a first trial lost no Dice
-# by it. Dropout stands at the bottom and before the head, as in the small U-Net of notebook 00. And
-# the encoder stands before all dropout: for several dropout passes it runs once (`passes`).
+# Three choices of ours in these lines. The network *thinks at half resolution*: labels are
+# compared there as shares of each class in a block of voxels, views agree there, and only the
+# finished prediction is interpolated. That is an eighth of the work in a volume, and a first trial
+# lost no Dice by it. Dropout stands at the bottom and before the head, as in the small U-Net of
+# notebook 00. And the encoder stands before all dropout: for several dropout passes it runs once
+# (`passes`).
 #
 # To the rest of the library each member is an ordinary network, in the scan's own orientation:
 
 
 # %% tags=["definition"]
 class ViewNetwork(nn.Module):
-    """A network that sees the scan from one side and answers in the scan's own orientation."""
+    """A network that sees the scan from one side and predicts in the scan's own orientation."""
 
     def __init__(self, network, view):
         super().__init__()
@@ -422,8 +423,8 @@ def view_network(study, member, *, views, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(study.seed, "weights", member))
         sizes = (dimensions, study.cohort.n_classes, width)
-        flat = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
-    made = ViewNetwork(flat, views[member])
+        network = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
+    made = ViewNetwork(network, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 
 
@@ -501,11 +502,11 @@ def views_supervised_step(networks, batch, moment, *, strong=True):
 
 
 # %% [markdown]
-# The squared Dice is at its best exactly where the answer *equals* the soft target. (The linear
+# The squared Dice is at its best exactly where the prediction *equals* the soft target. (The linear
 # form would rather see the likelier class exaggerated.) For hard labels both are the supervised
 # loss of notebook 00; a test holds this.
 #
-# The pictures below need views that can answer. So here are all of them, trained with labels only,
+# The pictures below need views that can predict. So here are all of them, trained with labels only,
 # for as many updates as every other row: the **fair baseline** for everything that follows.
 
 
@@ -547,14 +548,14 @@ images, truth = picture_batch()
 cut = choose_slice(images[0, 0].cpu().numpy(), truth[0].cpu().numpy())
 
 
-def flat(tensor, place=cut):
+def slice_of(tensor, place=cut):
     """The first sample of (batch, *space) as a picture on the host."""
     return place.of(tensor[0].detach().cpu().numpy())
 
 
 # %% [markdown]
-# **Which voxels influence one voxel of the answer?** Ask the gradient, for each view and for the
-# network of notebook 00, which is trained here unless it was trained there.
+# **Which voxels influence one voxel of the prediction?** Ask the gradient, for each view and for
+# the network of notebook 00, which is trained here unless it was trained there.
 
 # %% tags=["train"]
 strong = study.train(METHODS["supervised_strong"])
@@ -562,11 +563,11 @@ strong = study.train(METHODS["supervised_strong"])
 
 # %%
 def influence(network, images):
-    """How strongly each input voxel (*space) changes the answer in the middle of the patch."""
+    """How strongly each input voxel (*space) changes the prediction in the middle of the patch."""
     images = images.clone().requires_grad_(True)
     place = [side // 2 for side in images.shape[2:]]
-    answer = copy.deepcopy(network).eval()(images)
-    answer[(slice(None), slice(None), *place)].abs().sum().backward()
+    prediction = copy.deepcopy(network).eval()(images)
+    prediction[(slice(None), slice(None), *place)].abs().sum().backward()
     return images.grad.abs().mean(dim=(0, 1)).cpu().numpy(), place
 
 
@@ -574,7 +575,7 @@ def influence(network, images):
 networks = dict(zip(names, view_networks, strict=True)) | {"notebook 00": strong.networks.student}
 maps = {name: influence(network, images)[0] for name, network in networks.items()}
 place = influence(strong.networks.student, images)[1]
-ALT_REACH = "Voxels that influence one voxel of the answer: each view, and notebook 00's network."
+ALT_REACH = "Voxels that influence one voxel of the prediction: views, and notebook 00's network."
 show(figures.influence_maps(maps, place), alt=ALT_REACH)
 
 # %% [markdown]
@@ -622,10 +623,10 @@ def averaged(variant):
 
 
 # %% tags=["results"]
-flat_views, cubic_views = averaged("labels only"), averaged("labels only, symmetric kernels")
+anisotropic_views, cubic_views = averaged("labels only"), averaged("labels only, symmetric kernels")
 print("Views averaged, validation Dice, compared with anisotropic views that had labels only:")
-print(f"  cubic kernels, labels only:        {signed(cubic_views - flat_views)}")
-print(f"  anisotropic kernels, co-training: {signed(averaged('weight 0.2') - flat_views)}")
+print(f"  cubic kernels, labels only:        {signed(cubic_views - anisotropic_views)}")
+print(f"  anisotropic kernels, co-training: {signed(averaged('weight 0.2') - anisotropic_views)}")
 if averaged("weight 0.2") < cubic_views:
     print("Co-training does not earn back what anisotropic kernels cost here.")
 elif averaged("weight 0.2") > cubic_views:
@@ -644,15 +645,15 @@ elif averaged("weight 0.2") > cubic_views:
 with torch.no_grad():
     torch.manual_seed(0)
     shares = [one.eval()(images).softmax(dim=1) for one in view_networks]
-answers = {
-    name: flat(share.argmax(dim=1).byte()) for name, share in zip(names, shares, strict=True)
+predictions = {
+    name: slice_of(share.argmax(dim=1).byte()) for name, share in zip(names, shares, strict=True)
 }
-together = flat(torch.stack(shares).mean(dim=0).argmax(dim=1).byte())
+together = slice_of(torch.stack(shares).mean(dim=0).argmax(dim=1).byte())
 figure = figures.view_predictions(
-    flat(images[:, 0]), flat(truth), answers, together, cohort.class_names
+    slice_of(images[:, 0]), slice_of(truth), predictions, together, cohort.class_names
 )
 show(
-    figure, alt="The answers of the views, their average, where they differ and where it is wrong."
+    figure, alt="Predictions of the views, their average, where they differ and where it is wrong."
 )
 
 # %% [markdown]
@@ -662,8 +663,8 @@ show(
 #
 # ## How does a network say that it is not sure?
 #
-# **The claim.** Leave dropout switched on and ask several times. Where the answer depends on which
-# channels happened to be there, the network has not understood.
+# **The claim.** Leave dropout switched on and ask several times. Where the prediction depends on
+# which channels happened to be there, the network has not understood.
 #
 # $$\bar{p}_{ic} = \frac{1}{K} \sum_k p_{ic}^{(k)}$$
 # $$U_i = \frac{1}{CK} \sum_c \sum_k \left( p_{ic}^{(k)} - \bar{p}_{ic} \right)^2$$
@@ -685,18 +686,18 @@ def dropout_passes(member, images, passes, batch_statistics=True):
 
 
 # %% tags=["definition"]
-def mean_and_uncertainty(answers):
+def mean_and_uncertainty(predictions):
     """p (batch, class, *half) and U (batch, 1, *half): mean and variance over the passes."""
-    mean = answers.mean(dim=0)
-    variance = (answers - mean).square().mean(dim=0)
+    mean = predictions.mean(dim=0)
+    variance = (predictions - mean).square().mean(dim=0)
     return mean, variance.mean(dim=1, keepdim=True)
 
 
 # %% tags=["definition"]
 def predict(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
-    answers = dropout_passes(member, images, passes, batch_statistics)
-    return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
+    predictions = dropout_passes(member, images, passes, batch_statistics)
+    return [look_back(part, member.view) for part in mean_and_uncertainty(predictions)]
 
 
 # %% [markdown]
@@ -705,8 +706,8 @@ def predict(member, images, passes, batch_statistics=True):
 
 # %% tags=["golden", "nbval-check-output"]
 organ = torch.tensor([[0.9, 0.6, 0.0], [0.9, 0.8, 1.0]])
-answers = torch.stack([1 - organ, organ], dim=1)[:, None]
-mean, uncertainty = mean_and_uncertainty(answers)
+predictions = torch.stack([1 - organ, organ], dim=1)[:, None]
+mean, uncertainty = mean_and_uncertainty(predictions)
 print("p", mean[0, 1].numpy().round(2), " U", uncertainty[0, 0].numpy().round(2))
 
 # %% [markdown]
@@ -736,21 +737,21 @@ def asked(member, rate, batch):
     """Probabilities (pass, batch, class, *half) of `MOST` passes, in the scan's orientation."""
     torch.manual_seed(0)
     member.network.dropout.p = rate
-    answers = dropout_passes(member, batch, MOST)
+    predictions = dropout_passes(member, batch, MOST)
     member.network.dropout.p = RATES[1]
-    return look_back(answers, member.view)
+    return look_back(predictions, member.view)
 
 
 # %%
-answers = {rate: [asked(member, rate, images) for member in view_networks] for rate in RATES}
+passes_at = {rate: [asked(member, rate, images) for member in view_networks] for rate in RATES}
 means, uncertainties = zip(
-    *[mean_and_uncertainty(answer) for answer in answers[RATES[1]]], strict=True
+    *[mean_and_uncertainty(prediction) for prediction in passes_at[RATES[1]]], strict=True
 )
 
 
 def picture(tensor):
     """The first sample of (batch, *half) as a picture."""
-    return flat(tensor, half_cut)
+    return slice_of(tensor, half_cut)
 
 
 DOUBTFUL = max(float(picture(one[:, 0]).max()) for one in uncertainties)  # one scale for all
@@ -784,7 +785,7 @@ for name, mean, uncertainty in zip(names, means, uncertainties, strict=True):
 # %% tags=["widget"]
 def with_passes(passes, rate):
     """U of view 1 from the first passes at a dropout rate, beside its errors."""
-    mean, uncertainty = mean_and_uncertainty(answers[rate][0][:passes])
+    mean, uncertainty = mean_and_uncertainty(passes_at[rate][0][:passes])
     return figures.map_and_errors(
         "U of view 1", picture(uncertainty[:, 0]), picture(wrong(mean)), top=DOUBTFUL, more=True
     )
@@ -856,7 +857,7 @@ def confidence(uncertainty, *, power=1.0, epsilon=1e-4, scope="voxel"):
 
 # %% tags=["definition"]
 def fused_target(means, confidences, own, hard=False):
-    """What view number `own` is taught: the other views' answers, weighted by confidence."""
+    """What view number `own` is taught: the other views' predictions, weighted by confidence."""
     others = [view for view in range(len(means)) if view != own]
     total = sum(confidences[view] for view in others)
     target = sum(confidences[view] / total * means[view] for view in others)
@@ -1140,7 +1141,7 @@ if revealed:
     interactive.snapshots(followed, hidden, watched, cohort.class_names, alt=ALT_SNAPSHOTS)
 
 # %% [markdown]
-# **Right, or only alike?** Co-training makes views agree. Are their answers right more often?
+# **Right, or only alike?** Co-training makes views agree. Are their predictions right more often?
 
 
 # %% tags=["results"]
@@ -1350,10 +1351,10 @@ ask(
 # %% [markdown]
 # ## When does it go wrong?
 #
-# **Silently.** Two mistakes of one line, each in a copy of this notebook's functions: the views are
-# asked in *evaluation mode*; or the colleague of task 2 *turns answers back* by the same exchange
-# of axes. On cubes every shape fits and no error is raised. Three short trainings, as above and
-# with each mistake:
+# **Silently.** Two mistakes of one line, each in a copy of this notebook's functions: the views
+# are asked in *evaluation mode*; or the colleague of task 2 *turns predictions back* by the same
+# exchange of axes. On cubes every shape fits and no error is raised. Three short trainings, as
+# above and with each mistake:
 
 # %% tags=["train"]
 EVALUATED, TURNED = "Asked in evaluation mode", "Turned back by the same exchange"
@@ -1371,7 +1372,7 @@ tried = {words: brief.train(METHODS["umct"].defined_by(own)) for words, own in w
 
 # %%
 def targets_by(functions, power=1.0):
-    """The largest U, each trained view's answers, and what each would be taught, on cubes."""
+    """The largest U, each trained view's predictions, and what each would be taught, on cubes."""
     torch.manual_seed(0)
     asked = [functions["predict"](copy.deepcopy(v), images[cube], PASSES) for v in view_networks]
     p, u = zip(*asked, strict=True)
@@ -1406,10 +1407,11 @@ ask(
 # %% tags=["figure"]
 taught = targets[TURNED][2][1]
 place = choose_slice(right[0].cpu().numpy(), right[0].cpu().numpy())
+wrongly = taught.argmax(dim=1) != right
 figure = figures.map_and_errors(
-    "view 2 is taught", flat(1 - taught[:, 0], place), flat(taught.argmax(dim=1) != right, place)
+    "view 2 is taught", slice_of(1 - taught[:, 0], place), slice_of(wrongly, place)
 )
-show(figure, alt="Foreground in view 2's target with answers turned back wrongly, and its errors.")
+show(figure, alt="Foreground in view 2's target, predictions turned back wrongly, and its errors.")
 
 # %% tags=["results"]
 lines = [
@@ -1425,8 +1427,8 @@ print(f"{TURNED}: {said} validation Dice ends {beside(dice, usual_dice)} that wi
 plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% [markdown]
-# **Signs without any truth:** a map of $U$ in one colour; answers of one view that lie beside those
-# of all others.
+# **Signs without any truth:** a map of $U$ in one colour; predictions of one view that lie beside
+# those of all others.
 #
 # ## What does the paper report, and what did we measure?
 #
@@ -1488,8 +1490,8 @@ HTML(table.replace("Released code", "Others’ notes, or the benchmark's code"))
 #
 # <details><summary>3. What does dropout uncertainty measure?</summary>
 #
-# How much the answer scatters when channels are missing. A network that calmly overlooks an organ
-# scatters little: scatter is not bias.
+# How much the prediction scatters when channels are missing. A network that calmly overlooks an
+# organ scatters little: scatter is not bias.
 #
 # </details>
 #

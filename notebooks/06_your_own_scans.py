@@ -623,10 +623,10 @@ print(f"{row_name(best)} is used from here on ({why}).")
 #
 # One file for each row, in the *safetensors* format: plain numbers, no pickle that could run code
 # when it is opened. With the weights it holds the classes, the geometry, what the training scans
-# looked like, the scores with their number of scans, the classes of which only the
-# [largest component](../docs/glossary.md) is kept, a checksum over all of it, and a probe: a
-# small input with the answer that the network gave. Whoever loads it tomorrow, with another version
-# of the code, learns at once whether it still answers alike. Beside it lies a card for people:
+# looked like, the scores with their number of scans, the classes of which only the [largest
+# component](../docs/glossary.md) is kept, a checksum over all of it, and a probe: a small input
+# with the prediction that the network gave. Whoever loads it tomorrow, with another version of the
+# code, learns at once whether it still answers alike. Beside it lies a card for people:
 
 # %%
 weights = {
@@ -941,7 +941,7 @@ print(done.path)
 # <details><summary>6. What is in an exported file beside the weights?</summary>
 #
 # Classes, geometry, what the training scans looked like, scores with their number of scans, a
-# checksum, and a probe with the answer that the network gave.
+# checksum, and a probe with the prediction that the network gave.
 #
 # </details>
 #

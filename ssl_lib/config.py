@@ -1,7 +1,7 @@
 """What each profile trains: one table, so that every row of every notebook has the same budget.
 
 `smoke` runs every cell and means nothing; `quick` takes minutes on two CPU cores; `evening` takes
-5 to 20 minutes a row there; `gpu` takes real scans at their resolution; `paper` trains every method
+5 to 30 minutes a row there; `gpu` takes real scans at their resolution; `paper` trains every method
 by its own published schedule, and `paper_equal` all of them by the one of bidirectional copy-paste.
 """
 

@@ -123,7 +123,7 @@ EXPORTED: tuple[Broken, ...] = (
         (
             "changed weights, sealed again",
             rewritten(lambda p: p.tensors["head.weight"].mul_(-9)),
-            "answers differently",
+            "predicts otherwise",
         ),
         ("no description", rewritten(lambda p: p.metadata.pop("config")), "description"),
         (

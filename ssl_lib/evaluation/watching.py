@@ -76,18 +76,18 @@ def watch_scans(
     return sorted(ranked, key=lambda one: (one.place, one.case_id))
 
 
-def agreement(answers: Sequence[LabelMaps], n_classes: int) -> dict[str, float]:
+def agreement(predictions: Sequence[LabelMaps], n_classes: int) -> dict[str, float]:
     """Mean Dice between any two of several predictions of the same scans, by case id.
 
     NaN for a scan in which none finds anything; empty with fewer than two predictions.
     """
-    if len(answers) < 2:
+    if len(predictions) < 2:
         return {}
     return {
         name: nan_mean(
-            [mean_dice(a[name], b[name], n_classes) for a, b in combinations(answers, 2)]
+            [mean_dice(a[name], b[name], n_classes) for a, b in combinations(predictions, 2)]
         )
-        for name in answers[0]
+        for name in predictions[0]
     }
 
 

@@ -1,8 +1,8 @@
 """The file of an exported network: weights, description, a checksum over both, and a probe.
 
-The probe is a small input with the answer that the network gave when it was exported. Whatever has
-changed since (the file, a network's definition, a library), a network that is read either answers
-alike or is refused.
+The probe is a small input with the prediction that the network gave when it was exported. Whatever
+has changed since (the file, a network's definition, a library), a network that is read either
+predicts alike or is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORMAT = "ssl_lib exported network 3"
 KINDS = ("small", "unet", "vnet", VIEW)
 PROBE_SIDE = 16
 PROBE_TOLERANCE = 0.01
-"""Largest difference of a probability between the stored answer and the loaded network's."""
+"""Largest difference of a probability between the stored prediction and the loaded network's."""
 
 
 def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ def write_network(path: Path, network: nn.Module, config: Mapping[str, Any]) -> 
     dimensions = 3 if config["geometry"]["axis"] is None else 2
     shape = (1, len(config.get("channels", ["image"])), *[PROBE_SIDE] * dimensions)
     probe = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    tensors |= {"probe.input": probe, "probe.output": _answer(network, probe)}
+    tensors |= {"probe.input": probe, "probe.output": _prediction(network, probe)}
     text = json.dumps(config, sort_keys=True, default=str)
     metadata = {"format": FORMAT, "config": text, "sha256": _checksum(tensors, text)}
     replace_own(path, save(tensors, metadata))
@@ -71,10 +71,10 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
         )
     config = checked_description(text, path)
     try:
-        probe, answer = tensors.pop("probe.input"), tensors.pop("probe.output")
+        probe, prediction = tensors.pop("probe.input"), tensors.pop("probe.output")
         network = _built(config["network"], tensors)
         network.load_state_dict(tensors)
-        same = (_answer(network, probe) - answer).abs().max().item() <= PROBE_TOLERANCE
+        same = (_prediction(network, probe) - prediction).abs().max().item() <= PROBE_TOLERANCE
     except Exception as error:  # whatever a wrong description makes its builder stumble over
         if isinstance(error, InputError):  # of a network that there is not
             raise InputError(error.problem, where=path, expected=error.expected) from None
@@ -85,7 +85,7 @@ def read_network(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
         ) from None
     if not same:
         raise InputError(
-            "the network of this version of the code answers differently than when it was exported",
+            "the network of this version of the code predicts otherwise than when it was exported",
             where=path,
             expected=f"the code of commit {config.get('commit', 'unknown')}",
         )
@@ -123,7 +123,7 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 @torch.inference_mode()
-def _answer(network: nn.Module, probe: Tensor) -> Tensor:
+def _prediction(network: nn.Module, probe: Tensor) -> Tensor:
     """The probabilities that a network gives a probe, on the CPU."""
     device = next(network.parameters()).device
     with evaluating(network):

@@ -3,9 +3,9 @@
 python -m ssl_lib.export WEIGHTS SCAN OUTPUT     predict one new scan
 
 The file holds the weights, a JSON description (classes, geometry, network, training data, scores),
-a checksum over both, and a probe: a small input with the answer that the network gave when it was
-model. No pickle is read or written, and nothing in the file names code other than the networks of
-this repository. A model card in Markdown lies beside it.
+a checksum over both, and a probe: a small input with the prediction that the network gave when it
+was exported. No pickle is read or written, and nothing in the file names code other than the
+networks of this repository. A model card in Markdown lies beside it.
 """
 
 from __future__ import annotations

@@ -82,17 +82,17 @@ def mixture_frame(
     gives: Half,
     mixed: Picture,
     mask: MaskPicture,
-    answer: LabelPicture,
+    prediction: LabelPicture,
     class_names: Sequence[str],
 ) -> Figure:
-    """The mixture with what is taught on it, and what a network answers: a slider's frame."""
+    """The mixture with what is taught on it, and what a network predicts: a slider's frame."""
     figure = new_figure(FRAME / 2 * mask.shape[0] / mask.shape[1] + 0.65, FRAME)
     left, right = figure.subplots(1, 2)
     window = shared_window([keeps[0], gives[0]])
     draw_mosaic(left, mixed, keeps, gives, mask, window)
     left.set_title(f"mixture ({percent(1 - float(mask.mean()))} pasted)")
-    _backdrop(right, answer.shape)
-    draw_label(right, answer)
+    _backdrop(right, prediction.shape)
+    draw_label(right, prediction)
     right.set_title("the network's prediction")
     handles = _by_rows(mixing_legend(class_names), 3)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -28,7 +28,9 @@ from ssl_lib.figures.style import (
 )
 from ssl_lib.utils.errors import InputError
 
-Kind = Literal["labelled", "unlabelled", "change", "student", "teacher", "frozen", "answer", "loss"]
+Kind = Literal[
+    "labelled", "unlabelled", "change", "student", "teacher", "frozen", "prediction", "loss"
+]
 Flow = Literal["gradient", "none", "average"]
 
 COLUMN, ROW, BOX = 1.0, 0.62, (0.8, 0.4)
@@ -41,7 +43,7 @@ BOXES: Mapping[Kind, Mapping[str, Any]] = {
     "student": {"facecolor": "#dcebf7", "edgecolor": BLUE, "linewidth": 1.8},
     "teacher": {"facecolor": "white", "edgecolor": BLUE, "linewidth": 1.8, "linestyle": "--"},
     "frozen": {"facecolor": "white", "edgecolor": PURPLE, "linewidth": 1.8, "linestyle": ":"},
-    "answer": {"facecolor": "white", "edgecolor": "#c5cad0"},
+    "prediction": {"facecolor": "white", "edgecolor": "#c5cad0"},
     "loss": {"facecolor": "#fbe9df", "edgecolor": VERMILLION, "linewidth": 1.8},
 }
 KIND_WORDS: Mapping[Kind, str] = {
@@ -51,7 +53,7 @@ KIND_WORDS: Mapping[Kind, str] = {
     "student": "network that learns",
     "teacher": "teacher",
     "frozen": "frozen network",
-    "answer": "prediction",
+    "prediction": "prediction",
     "loss": "loss",
 }
 FLOWS: Mapping[Flow, tuple[Any, str]] = {
@@ -111,11 +113,11 @@ _FRAME = {
     "strong": Box(1, 0, "change", "strong\naugmentation"),
     "harder": Box(1, 1, "change", "harder view,\nCutMix"),
     "easy": Box(1, 2, "change", "easy view"),
-    "answer": Box(3, 0.5, "answer", "predictions"),
+    "prediction": Box(3, 0.5, "prediction", "predictions"),
     "supervised": Box(4, 0, "loss", "supervised\nloss"),
 }
 _FRAME_ARROWS = [
-    *_paths("labelled strong student answer supervised", "unlabelled harder student"),
+    *_paths("labelled strong student prediction supervised", "unlabelled harder student"),
     *_paths("unlabelled easy", flow="none"),
     Arrow("student", "teacher", "average"),
 ]
@@ -124,8 +126,8 @@ _PAIR = {
     **_SCANS,
     "first": Box(2.2, 0.4, "student", "network 1"),
     "second": Box(2.2, 1.6, "student", "network 2"),
-    "p1": Box(3.2, 0.4, "answer", "classes 1"),
-    "p2": Box(3.2, 1.6, "answer", "classes 2"),
+    "p1": Box(3.2, 0.4, "prediction", "classes 1"),
+    "p2": Box(3.2, 1.6, "prediction", "classes 2"),
     "loss1": Box(4.3, 0, "loss", "label, and\nclasses 2"),
     "loss2": Box(4.3, 2, "loss", "label, and\nclasses 1"),
 }
@@ -140,13 +142,13 @@ DIAGRAMS: Mapping[str, Diagram] = {
     "mean_teacher": Diagram(
         {
             **_FRAME,
-            "pseudo": Box(3, 2, "answer", "pseudo-label"),
+            "pseudo": Box(3, 2, "prediction", "pseudo-label"),
             "consistency": Box(4, 1.4, "loss", "consistency\n× ramp"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher pseudo consistency", flow="none"),
-            *_paths("answer consistency"),
+            *_paths("prediction consistency"),
         ],
         "Mean teacher: labelled scans train the student by the supervised loss; the teacher, an"
         " average of the student, labels an easy view of unlabelled scans without gradient, and the"
@@ -157,16 +159,16 @@ DIAGRAMS: Mapping[str, Diagram] = {
             **_SCANS,
             "student": Box(1.2, 0.4, "student", "student"),
             "teacher": Box(1.2, 2, "teacher", "teacher"),
-            "answer": Box(2.3, 0.4, "answer", "predictions"),
-            "passes": Box(2.3, 2.4, "answer", "8 dropout\npasses: μ"),
-            "pseudo": Box(3.3, 1.35, "answer", "pseudo-label"),
+            "prediction": Box(2.3, 0.4, "prediction", "predictions"),
+            "passes": Box(2.3, 2.4, "prediction", "8 dropout\npasses: μ"),
+            "pseudo": Box(3.3, 1.35, "prediction", "pseudo-label"),
             "gate": Box(3.3, 2.4, "change", "entropy H,\ngate H < τ"),
             "supervised": Box(4.3, 0, "loss", "supervised\nloss"),
             "consistency": Box(4.3, 1.05, "loss", "consistency\nif H < τ"),
         },
         [
-            *_paths("labelled student answer supervised", "unlabelled student"),
-            *_paths("answer consistency"),
+            *_paths("labelled student prediction supervised", "unlabelled student"),
+            *_paths("prediction consistency"),
             *_paths("unlabelled teacher pseudo consistency", flow="none"),
             *_paths("teacher passes gate consistency", flow="none"),
             Arrow("student", "teacher", "average"),
@@ -189,9 +191,9 @@ DIAGRAMS: Mapping[str, Diagram] = {
             **_SCANS,
             "teacher": Box(1, 2, "teacher", "teacher"),
             "filter": Box(2, 2, "change", "largest\ncomponent"),
-            "pseudo": Box(3, 2, "answer", "pseudo-label"),
+            "pseudo": Box(3, 2, "prediction", "pseudo-label"),
             "box": Box(1, 0.9, "change", "box M,\nboth ways"),
-            "mixed": Box(2, 0.4, "answer", "two mixtures"),
+            "mixed": Box(2, 0.4, "prediction", "two mixtures"),
             "student": Box(3, 0.4, "student", "student"),
             "true": Box(4, 0, "loss", "loss on true\nvoxels"),
             "others": Box(4, 1.3, "loss", "α × loss on\npseudo-labels"),
@@ -212,8 +214,8 @@ DIAGRAMS: Mapping[str, Diagram] = {
             "first": Box(1.2, 0, "student", "view 1"),
             "second": Box(1.2, 1, "student", "view 2"),
             "third": Box(1.2, 2, "student", "view 3"),
-            "p2": Box(2.3, 1, "answer", "p₂, U₂ from\ndropout passes"),
-            "p3": Box(2.3, 2, "answer", "p₃, U₃ from\ndropout passes"),
+            "p2": Box(2.3, 1, "prediction", "p₂, U₂ from\ndropout passes"),
+            "p3": Box(2.3, 2, "prediction", "p₃, U₃ from\ndropout passes"),
             "fused": Box(3.3, 1.5, "change", "mean weighted\nby 1 / U"),
             "supervised": Box(4.3, 0, "loss", "supervised\nloss, view 1"),
             "cross": Box(4.3, 1.2, "loss", "λ × loss\nof view 1"),
@@ -231,16 +233,16 @@ DIAGRAMS: Mapping[str, Diagram] = {
             **_SCANS,
             "student": Box(1.2, 0.4, "student", "student"),
             "teacher": Box(1.2, 2, "teacher", "teacher"),
-            "answer": Box(2.3, 0.7, "answer", "predictions"),
-            "pseudo": Box(2.3, 2, "answer", "pseudo-label p"),
+            "prediction": Box(2.3, 0.7, "prediction", "predictions"),
+            "pseudo": Box(2.3, 2, "prediction", "pseudo-label p"),
             "auto": Box(3.3, 2, "frozen", "autoencoder\nof label maps"),
             "weight": Box(4.3, 2, "change", "U = ‖p̂ − p‖²\nw = e^(−γU)"),
             "supervised": Box(4.3, 0, "loss", "supervised\nloss"),
             "consistency": Box(4.3, 1, "loss", "weighted\nconsistency"),
         },
         [
-            *_paths("labelled student answer supervised", "unlabelled student"),
-            *_paths("answer consistency"),
+            *_paths("labelled student prediction supervised", "unlabelled student"),
+            *_paths("prediction consistency"),
             *_paths("unlabelled teacher pseudo auto weight consistency", flow="none"),
             Arrow("pseudo", "consistency", "none", -0.18),
             Arrow("student", "teacher", "average"),
@@ -262,13 +264,13 @@ DIAGRAMS: Mapping[str, Diagram] = {
         {
             **_FRAME,
             "filter": Box(3, 2, "change", "largest\ncomponent"),
-            "pseudo": Box(4, 2, "answer", "hard label"),
+            "pseudo": Box(4, 2, "prediction", "hard label"),
             "loss": Box(4, 1, "loss", "loss on the\nview × ramp"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher filter pseudo loss", flow="none"),
-            *_paths("answer loss"),
+            *_paths("prediction loss"),
         ],
         "Hard pseudo-labels: the teacher's likeliest class of each voxel, of each class only its"
         " largest connected component, is the label of the student's harder view.",
@@ -276,14 +278,14 @@ DIAGRAMS: Mapping[str, Diagram] = {
     "cw_bass": Diagram(
         {
             **_FRAME,
-            "pseudo": Box(3, 2, "answer", "hard label,\nconfidence c"),
+            "pseudo": Box(3, 2, "prediction", "hard label,\nconfidence c"),
             "weight": Box(4, 2, "change", "weight c,\nnone below T"),
             "loss": Box(4, 1, "loss", "weighted loss,\nborders twice"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher pseudo weight loss", flow="none"),
-            *_paths("answer loss"),
+            *_paths("prediction loss"),
         ],
         "CW-BASS: each voxel of the hard pseudo-label counts by the teacher's confidence, none"
         " below a threshold, and voxels at borders once more.",
@@ -292,14 +294,14 @@ DIAGRAMS: Mapping[str, Diagram] = {
         {
             **_FRAME,
             "harder": Box(1, 1, "change", "two harder\nviews"),
-            "answer": Box(3, 0, "answer", "predictions"),
-            "dropped": Box(3, 1, "answer", "with features\ndropped"),
-            "pseudo": Box(3, 2, "answer", "hard label\nif c ≥ 0.95"),
+            "prediction": Box(3, 0, "prediction", "predictions"),
+            "dropped": Box(3, 1, "prediction", "with features\ndropped"),
+            "pseudo": Box(3, 2, "prediction", "hard label\nif c ≥ 0.95"),
             "loss": Box(4, 1, "loss", "mean of the\nlosses × ramp"),
         },
         [
             *_FRAME_ARROWS,
-            *_paths("easy student", "student dropped loss", "answer loss"),
+            *_paths("easy student", "student dropped loss", "prediction loss"),
             *_paths("easy teacher pseudo loss", flow="none"),
         ],
         "UniMatch: one confident hard pseudo-label of an easy view is the label of two harder"
@@ -309,14 +311,14 @@ DIAGRAMS: Mapping[str, Diagram] = {
         {
             **_FRAME,
             "harder": Box(1, 1, "change", "harder view,\ncrops A and B"),
-            "pseudo": Box(3, 2, "answer", "hard label,\nconfidence c"),
+            "pseudo": Box(3, 2, "prediction", "hard label,\nconfidence c"),
             "overlap": Box(4, 1, "loss", "KL where A\nand B overlap"),
             "loss": Box(4, 2, "loss", "weighted loss\nof A and of B"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher pseudo loss", flow="none"),
-            *_paths("answer overlap", "answer loss"),
+            *_paths("prediction overlap", "prediction loss"),
         ],
         "TraCoCo: the student predicts two overlapping crops of one harder view; where they overlap"
         " the predictions must agree, and both learn the teacher's confident hard labels.",
@@ -324,14 +326,14 @@ DIAGRAMS: Mapping[str, Diagram] = {
     "adawac": Diagram(
         {
             **_FRAME,
-            "pseudo": Box(3, 2, "answer", "hard label,\nprobabilities"),
+            "pseudo": Box(3, 2, "prediction", "hard label,\nprobabilities"),
             "loss": Box(4, 1, "loss", "w × ℓ +\n(1 − w) × d"),
             "weight": Box(4, 2, "change", "w per patch\nfrom ℓ − d"),
         },
         [
             *_FRAME_ARROWS,
             *_paths("easy teacher pseudo weight loss", flow="none"),
-            *_paths("answer loss"),
+            *_paths("prediction loss"),
         ],
         "AdaWAC: for each patch a weight divides the loss between its hard pseudo-label and its"
         " distance to the teacher's probabilities; the larger of the two gets the larger weight.",

@@ -69,7 +69,7 @@ _SUPERVISED = (
     Step(
         "The student predicts them (batch, class, *space); the supervised loss, half cross-entropy"
         " and half Dice, compares its predictions with the labels.",
-        "strong>student>answer>supervised",
+        "strong>student>prediction>supervised",
         "supervised_loss",
         "return segmentation_loss(networks.student(images), labels)",
     ),
@@ -87,7 +87,7 @@ _JUDGED = (
     Step(
         "Labelled patches (batch, 1, *space) get the strong augmentation, and the student"
         " predicts them (batch, class, *space): the supervised loss.",
-        "labelled>student>answer>supervised",
+        "labelled>student>prediction>supervised",
         "weighted_step",
         "supervised = segmentation_loss(networks.student(images), labels)",
     ),
@@ -103,7 +103,7 @@ with torch.no_grad():
     Step(
         "The student sees a harder view of the same patches: another appearance, and a box of"
         " a neighbour.",
-        "unlabelled>student>answer",
+        "unlabelled>student>prediction",
         "weighted_step",
         """view = random_appearance(patches, generator)
 logits = networks.student(paste(view.roll(1, 0), view, boxes))""",
@@ -154,7 +154,7 @@ UPDATES: Mapping[str, Sequence[Step]] = {
         ),
         Step(
             _SUPERVISED[1].words,
-            "strong>student>answer>supervised",
+            "strong>student>prediction>supervised",
             "mean_teacher_step",
             "supervised = segmentation_loss(networks.student(images), labels)",
         ),
@@ -178,12 +178,12 @@ return paste(view.roll(1, 0), view, boxes), paste(target.roll(1, 0), target, box
         Step(
             "The student predicts the harder view. The consistency is the mean squared difference"
             " of its probabilities from the pseudo-label; its weight rises with the ramp.",
-            "harder>student>answer>consistency pseudo>consistency",
+            "harder>student>prediction>consistency pseudo>consistency",
             "mean_teacher_step",
             """consistency = consistency_loss(networks.student(view), target)
 weight = settings.consistency_weight * ramp""",
         ),
-        _gradient("student>answer>supervised answer>consistency", _TO_STUDENT),
+        _gradient("student>prediction>supervised prediction>consistency", _TO_STUDENT),
         _AVERAGE,
     ),
     "ua_mt": (
@@ -206,11 +206,11 @@ gate = entropy_gate(moment, prediction.shape[1], ln2)""",
         Step(
             "Pseudo-label and weights get the boxes of the harder view. The consistency is the"
             " squared difference, averaged over the voxels that count, times the ramp.",
-            "gate>consistency pseudo>consistency answer>consistency",
+            "gate>consistency pseudo>consistency prediction>consistency",
             "weighted_step",
             _WEIGHED,
         ),
-        _gradient("student>answer>supervised answer>consistency", _TO_STUDENT),
+        _gradient("student>prediction>supervised prediction>consistency", _TO_STUDENT),
         _AVERAGE,
     ),
     "dsaif_ablation": (
@@ -353,12 +353,12 @@ unlabelled = sum(view_loss(member, seen, target) for member, target in pairs)"""
             "p and the weights get the boxes of the harder view. The consistency is the squared"
             " difference of the student's probabilities from p, averaged with the weights, times"
             " the ramp.",
-            "weight>consistency pseudo>consistency answer>consistency",
+            "weight>consistency pseudo>consistency prediction>consistency",
             "weighted_step",
             _WEIGHED,
         ),
         _gradient(
-            "student>answer>supervised answer>consistency",
+            "student>prediction>supervised prediction>consistency",
             "The sum of both losses goes back to the student's weights, and the optimiser changes"
             " them. Teacher and autoencoder get nothing.",
         ),
@@ -407,11 +407,11 @@ unlabelled = sum(view_loss(member, seen, target) for member, target in pairs)"""
         Step(
             "The student predicts the harder view, and learns the hard label as if it were a true"
             " one. The weight rises with the ramp.",
-            "harder>student>answer>loss pseudo>loss",
+            "harder>student>prediction>loss pseudo>loss",
             "hard_label_step",
             "unlabelled = segmentation_loss(networks.student(view), labels)",
         ),
-        _gradient("student>answer>supervised answer>loss", _TO_STUDENT),
+        _gradient("student>prediction>supervised prediction>loss", _TO_STUDENT),
         _AVERAGE,
     ),
     "cw_bass": (
@@ -442,12 +442,12 @@ edge = at_border(labels, probabilities.shape[1])""",
         Step(
             "The student predicts the harder view. Its loss is weighted voxel by voxel, and"
             " cross-entropy at borders is added once more. All of it times the ramp.",
-            "harder>student>answer>loss weight>loss",
+            "harder>student>prediction>loss weight>loss",
             "cw_bass_step",
             """unlabelled = segmentation_loss(logits, labels, trust)
 unlabelled = unlabelled + border * cross_entropy(logits, labels, trust * edge)""",
         ),
-        _gradient("student>answer>supervised answer>loss", _TO_STUDENT),
+        _gradient("student>prediction>supervised prediction>loss", _TO_STUDENT),
         _AVERAGE,
     ),
     "unimatch": (
@@ -471,7 +471,7 @@ trust = (confidence >= threshold).float()""",
         Step(
             "The student predicts both harder views in one batch and learns the hard labels where"
             " they count.",
-            "harder>student>answer>loss pseudo>loss",
+            "harder>student>prediction>loss pseudo>loss",
             "unimatch_step",
             "unlabelled = segmentation_loss(networks.student(view), labels_there, trust_there)",
         ),
@@ -484,7 +484,9 @@ trust = (confidence >= threshold).float()""",
     logits = networks.student(standardise(images))
 unlabelled = 0.5 * (unlabelled + segmentation_loss(logits, labels, trust))""",
         ),
-        _gradient("student>answer>supervised answer>loss student>dropped>loss", _TO_STUDENT),
+        _gradient(
+            "student>prediction>supervised prediction>loss student>dropped>loss", _TO_STUDENT
+        ),
         _AVERAGE,
     ),
     "tracoco": (
@@ -508,7 +510,7 @@ places = [random_places(space, size, generator, view.device) for _ in range(2)]"
         Step(
             "The student predicts crop A and crop B. Each learns the hard labels of its own place,"
             " weighted by confidence.",
-            "harder>student>answer>loss pseudo>loss",
+            "harder>student>prediction>loss pseudo>loss",
             "tracoco_step",
             """logits = [networks.student(crop(view, place)) for place in places]
 agree = [segmentation_loss(one, crop(labels, place), crop(trust, place))
@@ -518,13 +520,13 @@ agree = [segmentation_loss(one, crop(labels, place), crop(trust, place))
             "Voxels in both crops were predicted twice. The KL divergence between the two"
             " predictions is added, and a small term against predictions that are too sure. All of"
             " it times the ramp.",
-            "answer>overlap",
+            "prediction>overlap",
             "tracoco_step",
             """translation, entropy = translation_terms(logits, places, space)
 unlabelled = unlabelled + alpha * translation + beta * entropy""",
         ),
         _gradient(
-            "student>answer>supervised answer>overlap answer>loss",
+            "student>prediction>supervised prediction>overlap prediction>loss",
             "The sum of all losses goes back to the student's weights, and the optimiser changes"
             " them. Nothing goes back to the teacher.",
         ),
@@ -550,7 +552,7 @@ unlabelled = unlabelled + alpha * translation + beta * entropy""",
         Step(
             "The student predicts the harder view. Each patch gets two numbers (batch,): ℓ, its"
             " cross-entropy with the hard label, and d, its distance from the probabilities.",
-            "harder>student>answer pseudo",
+            "harder>student>prediction pseudo",
             "adawac_step",
             """logs = networks.student(view).float().log_softmax(dim=1)
 label_loss = functional.nll_loss(logs, labels.long(), reduction="none").mean(axes)
@@ -566,12 +568,12 @@ distance = strength * (logs.exp() - target).square().sum(dim=1).mean(axes)""",
         Step(
             "Each patch divides its loss by its weight, and the Dice with the hard labels is"
             " averaged with that. All of it times the ramp.",
-            "answer>loss weight>loss",
+            "prediction>loss weight>loss",
             "adawac_step",
             """divided = share * label_loss + (1 - share) * distance
 unlabelled = 0.5 * overlap + 0.5 * divided.mean()""",
         ),
-        _gradient("student>answer>supervised answer>loss", _TO_STUDENT),
+        _gradient("student>prediction>supervised prediction>loss", _TO_STUDENT),
         _AVERAGE,
     ),
 }

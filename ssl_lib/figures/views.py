@@ -50,7 +50,7 @@ Shares = Float[np.ndarray, "view row column"]
 
 @house_style()
 def influence_maps(maps: Mapping[str, Float[np.ndarray, "*space"]], place: Sequence[int]) -> Figure:
-    """One column a network, one row a cut through `place`: which voxels change the answer there.
+    """One column a network, one row a cut through `place`: which voxels change what is predicted.
 
     `maps` holds gradient sizes over a volume or a picture. The scale is logarithmic, down to a
     ten-thousandth of the largest; black is exactly zero.
@@ -77,24 +77,24 @@ def influence_maps(maps: Mapping[str, Float[np.ndarray, "*space"]], place: Seque
 def view_predictions(
     image: Picture,
     truth: LabelPicture,
-    answers: Mapping[str, LabelPicture],
+    predictions: Mapping[str, LabelPicture],
     together: LabelPicture,
     class_names: Sequence[str],
 ) -> Figure:
-    """What each view answers, what they answer together, where they differ and where that is wrong.
+    """Predictions of the views, of their average, where they differ and where the average is wrong.
 
-    `together` is the answer of the averaged views. Under each answer stands its share of wrong
-    voxels in the picture.
+    `together` is the prediction of the averaged views. Under each prediction stands its share of
+    wrong voxels in the picture.
     """
-    labels = np.stack(list(answers.values()))
-    columns = max(3, len(answers))
+    labels = np.stack(list(predictions.values()))
+    columns = max(3, len(predictions))
     ratio = _ratio(image)
     figure = new_figure(height=2 * (WIDTH / columns * ratio + 0.45) + 0.4)
     axes = figure.subplots(2, columns, squeeze=False)
     for ax in axes.ravel():
         ax.set_axis_off()
     window = shared_window([image])
-    for ax, (title, label) in zip(axes[0], answers.items(), strict=False):
+    for ax, (title, label) in zip(axes[0], predictions.items(), strict=False):
         overlay(ax, image, truth, label, window=window)
         _name(ax, title, f"{percent((label != truth).mean(), 1)} {OF_SLICE}")
     overlay(axes[1, 0], image, truth, together, window=window)

@@ -30,8 +30,8 @@ def noisy_passes(network, images, passes, generator, noise=0.1):
     copies = standardise(images).repeat(passes, *[1] * (images.ndim - 1))
     jitter = torch.randn(copies.shape, generator=generator, device=copies.device)
     jitter = (noise * jitter).clamp(-2 * noise, 2 * noise)
-    answers = network(copies + jitter).float().softmax(dim=1)
-    return answers.unflatten(0, (passes, len(images)))
+    predictions = network(copies + jitter).float().softmax(dim=1)
+    return predictions.unflatten(0, (passes, len(images)))
 
 
 def entropy(probabilities):

@@ -106,7 +106,7 @@ class AnisotropicUNet(AnisotropicParts):
 
 
 class ViewNetwork(nn.Module):
-    """A network that sees the scan from one side and answers in the scan's own orientation."""
+    """A network that sees the scan from one side and predicts in the scan's own orientation."""
 
     def __init__(self, network, view):
         super().__init__()
@@ -124,8 +124,8 @@ def view_network(study, member, *, views, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(study.seed, "weights", member))
         sizes = (dimensions, study.cohort.n_classes, width)
-        flat = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
-    made = ViewNetwork(flat, views[member])
+        network = AnisotropicUNet(*sizes, channels=study.cohort.n_channels, **options)
+    made = ViewNetwork(network, views[member])
     return to_channels_last(made, dimensions).to(study.device)
 
 
@@ -183,17 +183,17 @@ def dropout_passes(member, images, passes, batch_statistics=True):
     return logits.float().softmax(dim=1).unflatten(0, (passes, -1))
 
 
-def mean_and_uncertainty(answers):
+def mean_and_uncertainty(predictions):
     """p (batch, class, *half) and U (batch, 1, *half): mean and variance over the passes."""
-    mean = answers.mean(dim=0)
-    variance = (answers - mean).square().mean(dim=0)
+    mean = predictions.mean(dim=0)
+    variance = (predictions - mean).square().mean(dim=0)
     return mean, variance.mean(dim=1, keepdim=True)
 
 
 def predict(member, images, passes, batch_statistics=True):
     """p and U of one member in the scan's own orientation."""
-    answers = dropout_passes(member, images, passes, batch_statistics)
-    return [look_back(part, member.view) for part in mean_and_uncertainty(answers)]
+    predictions = dropout_passes(member, images, passes, batch_statistics)
+    return [look_back(part, member.view) for part in mean_and_uncertainty(predictions)]
 
 
 def confidence(uncertainty, *, power=1.0, epsilon=1e-4, scope="voxel"):
@@ -204,7 +204,7 @@ def confidence(uncertainty, *, power=1.0, epsilon=1e-4, scope="voxel"):
 
 
 def fused_target(means, confidences, own, hard=False):
-    """What view number `own` is taught: the other views' answers, weighted by confidence."""
+    """What view number `own` is taught: the other views' predictions, weighted by confidence."""
     others = [view for view in range(len(means)) if view != own]
     total = sum(confidences[view] for view in others)
     target = sum(confidences[view] / total * means[view] for view in others)

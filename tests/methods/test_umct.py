@@ -99,7 +99,7 @@ def test_images_and_labels_move_alike() -> None:
 
 @quickly
 @given(BLOCKS, SEEDS)
-def test_a_view_network_answers_in_the_scans_orientation(shape, seed) -> None:
+def test_a_view_network_predicts_in_the_scans_orientation(shape, seed) -> None:
     """Its answer on a turned scan is another view's answer, turned; patches need not be cubes."""
     image = torch.randn(1, 1, *shape, generator=generator(seed))
     for view in umct.views_of(len(shape), 6):
@@ -157,13 +157,13 @@ def test_one_network_with_symmetric_weights_has_one_opinion_from_every_side(shap
     image = torch.randn(2, 1, *shape)
     convolve = {2: nn.functional.conv2d, 3: nn.functional.conv3d}[len(shape)]
 
-    def answers(weights: Tensor) -> list[Tensor]:
+    def predictions(weights: Tensor) -> list[Tensor]:
         seen = [(view, convolve(umct.look(image, view), weights, padding=1)) for view in views]
         return [umct.look_back(answer, view) for view, answer in seen]
 
-    first, *others = answers(even)
+    first, *others = predictions(even)
     assert all(close(first, other, 1e-4) for other in others)
-    first, *others = answers(flat)
+    first, *others = predictions(flat)
     assert any(not close(first, other, 1e-2) for other in others)
 
 
@@ -192,12 +192,12 @@ def test_uncertainty_is_the_variance_and_lies_between_zero_and_a_quarter(
 ) -> None:
     random = generator(seed)
     sharp = torch.randn(passes, 2, n_classes, *shape, generator=random) * 30
-    answers = sharp.softmax(dim=2)
-    mean, uncertainty = umct.mean_and_uncertainty(answers)
+    predictions = sharp.softmax(dim=2)
+    mean, uncertainty = umct.mean_and_uncertainty(predictions)
     assert uncertainty.shape == (2, 1, *shape) and mean.shape == (2, n_classes, *shape)
     assert uncertainty.min() >= 0 and uncertainty.max() <= 0.25
-    expected = answers.double().var(dim=0, correction=0).mean(dim=1, keepdim=True)
-    assert close(uncertainty.double(), expected) and close(mean, answers.mean(dim=0))
+    expected = predictions.double().var(dim=0, correction=0).mean(dim=1, keepdim=True)
+    assert close(uncertainty.double(), expected) and close(mean, predictions.mean(dim=0))
 
 
 def test_two_opposed_passes_are_as_unsure_as_can_be() -> None:
@@ -225,8 +225,8 @@ def test_passes_leave_modes_and_gradients_alone_and_only_batch_statistics_move_a
         network.network.dropout.eval()
         modes = [module.training for module in network.modules()]
         before = copy.deepcopy(network.state_dict())
-        answers = umct.dropout_passes(network, images, 2, batch_statistics)
-        assert not answers.requires_grad and not torch.equal(answers[0], answers[1])
+        predictions = umct.dropout_passes(network, images, 2, batch_statistics)
+        assert not predictions.requires_grad and not torch.equal(predictions[0], predictions[1])
         assert [module.training for module in network.modules()] == modes
         moved = [k for k, v in network.state_dict().items() if not torch.equal(v, before[k])]
         assert bool(moved) == batch_statistics

@@ -278,7 +278,7 @@ def test_a_changed_description_and_changed_weights_are_refused(made, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"tensor": doubled}, "answers differently"),
+        ({"tensor": doubled}, "predicts otherwise"),
         ({"tensor": renamed}, "do not fit each other"),
         ({"tensor": without_probe}, "do not fit each other"),
         ({"network": {**SIZES, "kind": "small", "width": 4}}, "do not fit"),
