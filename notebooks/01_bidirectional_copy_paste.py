@@ -1190,8 +1190,8 @@ plain_table(HEADS, lines, "Last weights, test scans of ACDC.") if lines else "No
 
 # %% [markdown]
 # **What pays without pasting?** On LA (four labelled scans, downsampled, seed 0) the ablation
-# leads. Here one of its parts is changed at a time, and one of *hard pseudo-labels* (notebook 08), which
-# have boxes and a rising weight.
+# leads. Here one of its parts is changed at a time, and one of *hard pseudo-labels* (notebook 08),
+# which have boxes and a rising weight.
 
 # %% tags=["results"]
 PARTS = {
