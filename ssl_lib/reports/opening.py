@@ -22,8 +22,8 @@ from ssl_lib.data.published import PUBLISHED
 from ssl_lib.evaluation.metrics import mean_dice
 from ssl_lib.methods import METHODS
 from ssl_lib.notebook.files import write_text
+from ssl_lib.notebook.interactive import Compared, wipe
 from ssl_lib.notebook.interactive.page import Piece
-from ssl_lib.notebook.interactive.wipe import Compared, wipe
 from ssl_lib.reports.findings import ROOT, STRONG, TWO_CORES
 from ssl_lib.training.study import Study
 from ssl_lib.utils.words import signed

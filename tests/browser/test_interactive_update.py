@@ -11,8 +11,8 @@ from test_figures_in_browser import faults
 from test_pages_in_browser import LOOKS
 
 from ssl_lib.figures.diagram import DIAGRAMS, diagram_alt
-from ssl_lib.figures.updates import UPDATES
 from ssl_lib.notebook import interactive
+from ssl_lib.notebook.interactive.update_steps import UPDATES
 from ssl_lib.utils.errors import InputError
 
 pytestmark = pytest.mark.slow

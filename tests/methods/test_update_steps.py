@@ -15,10 +15,10 @@ import torch
 from tiny_study import tiny_study
 from torch import nn
 
-from ssl_lib.figures.updates import UPDATES, Step
 from ssl_lib.methods import METHODS
 from ssl_lib.models import teacher
 from ssl_lib.models.teacher import make_teacher
+from ssl_lib.notebook.interactive.update_steps import UPDATES, Step
 from ssl_lib.training.loop import Loop
 
 ADVANCE = Loop.advance

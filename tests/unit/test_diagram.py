@@ -12,7 +12,7 @@ import pytest
 from ssl_lib.figures import diagram_alt, method_diagram
 from ssl_lib.figures.diagram import BOX, COLUMN, DIAGRAMS, ROW, Diagram
 from ssl_lib.figures.style import to_image
-from ssl_lib.figures.updates import UPDATES
+from ssl_lib.notebook.interactive.update_steps import UPDATES
 from ssl_lib.notebook.source import NOTEBOOKS_DIR
 from ssl_lib.utils.errors import InputError
 

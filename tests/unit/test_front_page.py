@@ -14,8 +14,8 @@ from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import scan_scores
 from ssl_lib.methods import row_name
+from ssl_lib.notebook.interactive import Compared, wipe
 from ssl_lib.notebook.interactive.page import Piece
-from ssl_lib.notebook.interactive.wipe import Compared, wipe
 from ssl_lib.reports.findings import CEILING, RESULTS, STRONG, TWO_CORES, differences
 from ssl_lib.reports.forest import BEST, overview
 from ssl_lib.reports.offline import external_references

@@ -21,8 +21,10 @@ from ssl_lib.notebook.interactive.snapshots import snapshots
 from ssl_lib.notebook.interactive.surface import surface
 from ssl_lib.notebook.interactive.three_views import three_views
 from ssl_lib.notebook.interactive.update import update
+from ssl_lib.notebook.interactive.wipe import Compared, wipe
 
 __all__ = [
+    "Compared",
     "assumption",
     "copy_paste",
     "matching",
@@ -34,4 +36,5 @@ __all__ = [
     "surface",
     "three_views",
     "update",
+    "wipe",
 ]

@@ -14,8 +14,8 @@ from ssl_lib.figures.diagram import (
     diagram_of,
     method_diagram,
 )
-from ssl_lib.figures.updates import UPDATES, Step
 from ssl_lib.notebook.interactive.page import show_interactive
+from ssl_lib.notebook.interactive.update_steps import UPDATES, Step
 
 DASHES = {"-": "", "--": "5 3", ":": "1.5 3"}
 """Line styles as SVG has them."""
