@@ -12,17 +12,28 @@ seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ssl_lib.config import earlier_settings
 from ssl_lib.data.load import DATASETS
 from ssl_lib.data.published import counted_by
-from ssl_lib.evaluation.decisions import ORACLE, READINGS, Comparison, compare_rows, readings
+from ssl_lib.evaluation.decisions import (
+    MARGINS,
+    ORACLE,
+    READINGS,
+    Comparison,
+    compare_rows,
+    practical_verdict,
+    readings,
+)
 from ssl_lib.evaluation.metrics import nan_mean
 from ssl_lib.evaluation.results import read_rows
-from ssl_lib.evaluation.statistics import bootstrap_interval, scan_scores
+from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
 from ssl_lib.methods import AVERAGED, ablations, in_order, row_name, row_words
@@ -45,15 +56,20 @@ Results = Sequence[Mapping[str, Any]]
 
 
 def cohorts(results: Results) -> dict[str, Results]:
-    """The runs of each named cohort that has enough methods at today's settings, by its name."""
+    """The runs of each named cohort that has enough methods at today's settings, by its name.
+
+    Where a data set was measured at `evening`, its shorter `quick` trainings are left out.
+    """
     found: dict[tuple, list[Mapping[str, Any]]] = {}
     for result in results:
         found.setdefault(tuple(result[key] for key in COHORT), []).append(result)
+    longer = {(key[0], key[2]) for key in found}
     return {
         cohort_name(*key[:3]): runs
         for key, runs in sorted(found.items())
         if len(measured(runs)) >= FEWEST_METHODS
         and key[0] in DATASETS
+        and not (key[2] == "quick" and (key[0], "evening") in longer)
         and not earlier_settings(runs)
     }
 
@@ -159,7 +175,7 @@ def draw_lines() -> str:
     for result in read_rows(RESULTS, **TWO_CORES, labelled_draw=None):
         draws.setdefault(draw_of(result, next(iter(result["rows"]))), []).append(result)
     names = {draw: f"draw {draw}" if draw else "the published patients" for draw in sorted(draws)}
-    return _within({name: draws[draw] for draw, name in names.items()})
+    return _within({name: draws[draw] for draw, name in names.items()}, mean="mean over the draws")
 
 
 def label_lines() -> str:
@@ -170,9 +186,10 @@ def label_lines() -> str:
     return _within({f"{number} patients": numbers[number] for number in sorted(numbers)})
 
 
-def _within(groups: Mapping[str, Results]) -> str:
+def _within(groups: Mapping[str, Results], mean: str = "") -> str:
     """Groups of results side by side in Markdown: the level of the strong baseline, then each
-    row's difference to it within its group; rows that only the first group has are left out."""
+    row's difference to it within its group; rows that only the first group has are left out.
+    `mean` is the head of a last column, in which each group weighs the same."""
     others = [run for runs in list(groups.values())[1:] for run in runs]
     rows = in_order(row for run in others for row in run["rows"] if row != STRONG)
     levels = [nan_mean(scan_scores(runs, STRONG).values) for runs in groups.values()]
@@ -185,7 +202,22 @@ def _within(groups: Mapping[str, Results]) -> str:
     for row in rows:
         found = [column.get(row) for column in columns]
         lines.append([row_name(row), *(cell(one) + _fewer(one, most) for one in found)])
-    return _markdown(["Dice", *groups], lines)
+    if mean:
+        lines[0].append(f"{nan_mean(levels):.3f}")
+        for line, row in zip(lines[1:], rows, strict=True):
+            line.append(_mean_of_groups(list(groups.values()), row))
+    return _markdown(["Dice", *groups, *([mean] if mean else [])], lines)
+
+
+def _mean_of_groups(groups: Sequence[Results], row: str) -> str:
+    """A row's difference to the strong baseline, mean over the groups that have the row."""
+    held = [runs for runs in groups if any(row in run["rows"] for run in runs)]
+    made = [paired_difference(runs, row, STRONG) for runs in held]
+    values = np.array([np.mean(one.values, axis=0) for one in made])
+    interval = bootstrap_interval(replace(made[0], seeds=tuple(range(len(made))), values=values))
+    marker = VERDICT_MARKERS[practical_verdict(interval, MARGINS["dice"])]
+    fewer = f", {counted(len(made), 'draw')}" if len(made) < len(groups) else ""
+    return f"{marker} {interval_text(interval, '+')}{fewer}"
 
 
 def _gain(read: Mapping[str, float], name: str) -> str:

@@ -39,6 +39,38 @@ def test_every_column_of_the_quick_profile_has_methods_and_three_seeds() -> None
             assert len(seeds) >= 3, row
 
 
+def run_of(seed: int, rows: dict[str, float], **changed: object) -> dict:
+    """A stored run of two ACDC scans; every row has that Dice on both."""
+    scores = {
+        name: {"per_case": [{"id": scan, "class": 1, "dice": dice} for scan in SCANS]}
+        for name, dice in rows.items()
+    }
+    run = {"dataset": "acdc", "n_labelled": 3, "profile": "evening", "cohort_hash": "a"}
+    return {**run, "seed": seed, "rows": scores, **changed}
+
+
+SCANS = ("patient001_frame01", "patient002_frame01")
+
+
+def test_each_draw_weighs_the_same_however_many_seeds_it_has() -> None:
+    strong = {"supervised_strong": 0.5}
+    published = [run_of(seed, {**strong, "mean_teacher": 0.7}) for seed in (0, 1, 2)]
+    other = [run_of(0, {**strong, "mean_teacher": 0.6, "bcp": 0.4})]
+    groups = {"published": published, "draw 1": other}
+    _, _, level, teacher, bcp = findings._within(groups, mean="mean").splitlines()
+    assert level.endswith("| 0.500 | 0.500 | 0.500 |")
+    assert "▲ +0.150 [" in teacher.split("|")[-2] and "draw" not in teacher
+    assert "▼ −0.100 [" in bcp.split("|")[-2] and "1 draw" in bcp.split("|")[-2]
+
+
+def test_quick_rows_are_left_out_where_the_same_data_were_trained_longer(monkeypatch) -> None:
+    monkeypatch.setattr(findings, "earlier_settings", lambda runs: False)
+    rows = {"supervised_strong": 0.5, "mean_teacher": 0.6, "bcp": 0.6}
+    quick, evening = run_of(0, rows, profile="quick"), run_of(0, rows)
+    assert list(findings.cohorts([quick])) == ["acdc, 3 labelled patients"]
+    assert list(findings.cohorts([quick, evening])) == ["acdc, 3 labelled patients, evening"]
+
+
 def test_a_cell_says_verdict_mean_and_interval() -> None:
     interval = Interval(-0.0312, -0.04, -0.0204, 24, 3)
     one = Comparison("umct", "supervised_strong", interval, (), 0.01, 0.01, "worse")
