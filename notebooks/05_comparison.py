@@ -251,7 +251,9 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 # the teacher. For DSAIF (notebook 04) `area` is another threshold $T$ of its filters, and `gate`
 # another share of samples that both networks see unfiltered. For BCP (notebook 01) `geometry`,
 # `halves` and `strong` give what its released code does: scans turned before the crop, half of the
-# batch in each direction, grey levels unchanged; `components` is its filter.
+# batch in each direction, grey levels unchanged; `components` is its filter, `warm_up.beta` the box
+# of its pre-training. `ramp` is the share of training over which the unlabelled loss gains weight,
+# `weight` what it then has.
 
 # %% tags=["results"]
 if results:
