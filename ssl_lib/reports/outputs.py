@@ -22,12 +22,14 @@ FOLD_LINES = 12  # longer text is folded
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = 80_000  # characters of a picture that are worth fewer
+QUALITIES = (92, 75, 50)  # of pictures of scans (WebP, 0 to 100), the best that a page has room for
 NO_ALT = "Figure without a description"
 
 
-def outputs_html(outputs: Sequence[NotebookNode], folder: Path) -> str:
-    """All outputs of one cell; `folder` is where relative pictures are looked for."""
-    return "".join(_output_html(output, folder) for output in tidy_streams(outputs))
+def outputs_html(outputs: Sequence[NotebookNode], folder: Path, quality: int = QUALITIES[0]) -> str:
+    """All outputs of one cell; `folder` is where relative pictures are looked for, `quality` that
+    of large pictures of scans."""
+    return "".join(_output_html(output, folder, quality) for output in tidy_streams(outputs))
 
 
 def tidy_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
@@ -69,20 +71,20 @@ def picture_uri(output: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def lighter(uri: str) -> str:
-    """A large PNG with scans as WebP of high quality where that saves a third; other pictures stay
+def lighter(uri: str, quality: int = QUALITIES[0]) -> str:
+    """A large PNG with scans as WebP of this quality where that saves a third; other pictures stay
     as they are, charts among them: they are small without loss."""
     start, _, content = uri.partition(",")
     if start != "data:image/png;base64" or len(content) < LARGE:
         return uri
     with suppress(OSError):
         image = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
-        found = webp(image, 92)
+        found = webp(image, quality)
         return found if len(found) < len(uri) * 2 / 3 else uri
     return uri
 
 
-def _output_html(output: NotebookNode, folder: Path) -> str:
+def _output_html(output: NotebookNode, folder: Path, quality: int) -> str:
     if output.output_type == "stream":
         return _stream_html(output)
     if output.output_type == "error":
@@ -95,7 +97,7 @@ def _output_html(output: NotebookNode, folder: Path) -> str:
     if picture:
         uri, alt = picture
         chart = ' class="chart"' if output.metadata.get("image/png", {}).get("chart") else ""
-        image = f'<img src="{escape(lighter(uri))}" alt="{escape(alt)}"{chart}>'
+        image = f'<img src="{escape(lighter(uri, quality))}" alt="{escape(alt)}"{chart}>'
         caption = "" if alt == NO_ALT else _caption(alt)
         return f'<figure class="output">{image}{caption}</figure>'
     return _text_data_html(data, folder)

@@ -24,7 +24,7 @@ from ssl_lib.reports.card import run_details, run_facts
 from ssl_lib.reports.markdown import Heading, Markdown
 from ssl_lib.reports.offline import PageError, check_page
 from ssl_lib.reports.outcome import Failure, read_executed
-from ssl_lib.reports.outputs import outputs_html
+from ssl_lib.reports.outputs import QUALITIES, outputs_html
 from ssl_lib.reports.terms import TermLinks
 from ssl_lib.reports.thumbnail import thumbnail
 
@@ -108,16 +108,23 @@ def write_page(
     """Write the page of several runs (seeds) of one notebook; returns what the index shows of it.
 
     The failed or else the latest run is shown. `results` are the stored results of this notebook
-    and cohort, `folder` is where the notebook's relative pictures lie. Output that must not be
-    published (too large, or loaded from a network) is left out and counts as a failure.
+    and cohort, `folder` is where the notebook's relative pictures lie. On a page that would be too
+    large, pictures of scans have a lower quality. Output that even so must not be published (too
+    large, or loaded from a network) is left out and counts as a failure.
     """
     runs = [Run(*read_executed(path)) for path in executed]
     shown = max(runs, key=lambda run: (run.failure is not None, str(run.notes.get("when", ""))))
-    html, data = _page(shown, runs, results, folder, problem="")
-    try:
-        check_page(html)
-    except PageError as error:
-        html, data = _page(shown, runs, results, folder, problem=str(error))
+    problem = ""
+    for quality in QUALITIES:
+        html, data = _page(shown, runs, results, folder, quality)
+        try:
+            check_page(html)
+        except PageError as error:
+            problem = str(error)
+        else:
+            break
+    else:
+        html, data = _page(shown, runs, results, folder, quality=None, problem=problem)
     write_text(page, unbroken(html))
     return data
 
@@ -186,9 +193,11 @@ def _page(
     runs: Sequence[Run],
     results: Sequence[Mapping[str, Any]],
     folder: Path,
-    problem: str,
+    quality: int | None,
+    problem: str = "",
 ) -> tuple[str, PageData]:
-    title, cells, headings = _views(shown.notebook, folder, with_outputs=not problem)
+    """The page and what the index needs of it; without outputs where `quality` is None."""
+    title, cells, headings = _views(shown.notebook, folder, quality)
     failures = _failures(runs, problem)
     data = _page_data(shown, runs, title, [text for text, _ in failures])
     html = (
@@ -240,13 +249,13 @@ def _failures(runs: Sequence[Run], problem: str) -> list[tuple[str, int | None]]
 
 
 def _views(
-    notebook: NotebookNode, folder: Path, *, with_outputs: bool
+    notebook: NotebookNode, folder: Path, quality: int | None
 ) -> tuple[str, list[CellView], list[Heading]]:
     """The title (first heading of level 1, taken out of its cell), the cells and the headings."""
     markdown, links, title, views = Markdown(folder), TermLinks(), "", []
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
-            views.append(_code_view(number, cell, folder, with_outputs))
+            views.append(_code_view(number, cell, folder, quality))
         elif cell.cell_type == "markdown":
             html = markdown(cell.source)
             if not title and _TITLE.search(html):
@@ -279,13 +288,13 @@ def _markdown_view(number: int, cell: NotebookNode, html: str) -> CellView:
     return CellView(number, kind, Markup(html), Markup(""))
 
 
-def _code_view(number: int, cell: NotebookNode, folder: Path, with_outputs: bool) -> CellView:
+def _code_view(number: int, cell: NotebookNode, folder: Path, quality: int | None) -> CellView:
     tags = cell_tags(cell)
     title = PARAMETERS if "injected-parameters" in tags else ""
     if cell.source.strip() and cell.get("execution_count") is None:
         title = UNFINISHED
     source = highlight(cell.source, PythonLexer(), HtmlFormatter(nowrap=True))
-    outputs = outputs_html(cell.outputs, folder) if with_outputs else ""
+    outputs = "" if quality is None else outputs_html(cell.outputs, folder, quality)
     kind = "solution" if "solution" in tags else "code"
     is_open = bool(tags & {"definition", "exercise"})
     names, lines = tuple(_DEFINED.findall(cell.source)), cell.source.count("\n") + 1

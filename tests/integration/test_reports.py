@@ -662,6 +662,19 @@ def test_a_page_that_is_too_large_fails_loudly_but_exists(tmp_path: Path) -> Non
     assert "bytes" in html and len(html) < 100_000
 
 
+def test_scans_on_a_page_that_is_too_large_have_a_lower_quality(tmp_path, monkeypatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (500, 500), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format="PNG")
+    picture = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+    cell = new_code_cell("scan", outputs=[new_output("display_data", picture)])
+    best, data = page_from(tmp_path, cell)
+    assert data.status == "ok"
+    monkeypatch.setattr(offline, "MAX_BYTES", len(best.encode()) - 1)
+    smaller, data = page_from(tmp_path, cell)
+    assert data.status == "ok" and "data:image/webp" in smaller and len(smaller) < len(best)
+
+
 @pytest.mark.parametrize(
     "html",
     [
