@@ -1256,8 +1256,7 @@ for words, curve in curves.items():
 # | Pancreas-NIH | 12 of 62 | 82.91 | CoraNet 79.67 |
 
 # %% tags=["results"]
-runs = [run for found in both_rows().values() for run in found]
-measured_table(runs, ["bcp", "bcp_ablation"])
+measured_table(read_rows(RESULTS_DIR), ["bcp", "bcp_ablation"])
 
 # %% [markdown]
 # **What differs.** On LA and pancreas the released code chose its checkpoint on the *test* scans,

@@ -110,7 +110,7 @@ from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import load_method, work_in_project
 from ssl_lib.config import earlier_settings
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.evaluation.results import read_results, smoke_note
+from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.methods import METHODS, row_name
 from ssl_lib.training.batches import Patches
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference
@@ -1445,7 +1445,7 @@ plain_table(heads, lines, "Targets and validation Dice: means over views.")
 
 # %% tags=["results"]
 MEASURED = ["umct_ensemble", "umct_ablation_ensemble", "umct"]
-measured_table(read_results(RESULTS_DIR, NOTEBOOK), MEASURED)
+measured_table(read_rows(RESULTS_DIR), MEASURED)
 
 # %% [markdown]
 # **What differs.** Of the 10.8 points between 66.75 and 77.55, the weighting's share is the last

@@ -106,7 +106,7 @@ from ssl_lib.figures import choose_slice, show
 from ssl_lib.figures.anatomy import errors_found
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.evaluation.results import read_results
+from ssl_lib.evaluation.results import read_results, read_rows
 from ssl_lib.methods import METHODS
 from ssl_lib.evaluation.statistics import bootstrap_interval
 from ssl_lib.training.study import Study
@@ -1442,7 +1442,7 @@ plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 # projection 85.92, the distance 86.58.
 
 # %% tags=["results"]
-measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["mean_teacher", "ua_mt", "aau"])
+measured_table(read_rows(RESULTS_DIR), ["mean_teacher", "ua_mt", "aau"])
 
 # %% [markdown]
 # **What differs.** All their baselines were rerun under AAU's own schedule and lie lower than in

@@ -112,7 +112,7 @@ from ssl_lib.notebook.source import work_in_project
 from ssl_lib.data.phantom import subject
 from ssl_lib.notebook.quiz import check, ask
 from ssl_lib.evaluation.decisions import compare_rows
-from ssl_lib.evaluation.results import read_results, smoke_note
+from ssl_lib.evaluation.results import read_results, read_rows, smoke_note
 from ssl_lib.methods import METHODS, in_order, row_words
 from ssl_lib.notebook.captions import curves_caption, gains_caption
 from ssl_lib.training.batches import TwoStreams, generator_at
@@ -1170,10 +1170,11 @@ both = filter_scan(known.image, cohort.dimensions, area=LARGE)
 cut = choose_slice(known.image, known.label, axes=known.axes)
 panels = {"scan": shown, "Max-filtered": cut.of(both[0]), "Min-filtered": cut.of(both[1])}
 left = [len(np.unique(panel)) for panel in list(panels.values())[1:]]
+seen = "an organ shows only together with others, or as a gap between them"
 ALT_LARGE = (
-    f"A slice, and both its filtered versions at T = {LARGE}. Of 256 grey levels {left[0]} are "
-    f"left by the Max-filter, {left[1]} by the Min-filter; no component that stays fits into one "
-    "organ, so an organ shows only together with others, or as a gap between them."
+    f"A slice, and both its filtered versions at T = {LARGE}. Grey levels left of 256: {left[0]} by "
+    f"the Max-filter, {left[1]} by the Min-filter. No component left fits into one organ: "
+    f"{seen if max(left) > 1 else 'nothing is left to be seen'}."
 )
 show(figures.filter_frame(panels), alt=ALT_LARGE)
 
@@ -1192,7 +1193,7 @@ plain_table(("Training", "validation Dice"), lines, f"T = {LARGE} pixels.")
 # experiments are on LA 2018, Pancreas-NIH and PROMISE12 (2D).
 
 # %% tags=["results"]
-measured_table(read_results(RESULTS_DIR, NOTEBOOK), ["dsaif", "dsaif_ablation"])
+measured_table(read_rows(RESULTS_DIR), ["dsaif", "dsaif_ablation"])
 
 # %% [markdown]
 # **What differs.** Their checkpoint was chosen on the test scans. Their batches hold one labelled

@@ -133,22 +133,22 @@ def in_sentences(found: Mapping[str, Comparison]) -> str:
 
 
 def measured_table(results: Sequence[Result], rows: Sequence[str]) -> HTML:
-    """One line a setting: the mean Dice in % of each row over the stored seeds, smoke runs left
-    out."""
+    """One line a setting in which two or more of the rows are stored: the mean Dice in % of each,
+    over the seeds that all of them have. Smoke runs are left out."""
     settings: dict[tuple[str, str, int], list[Result]] = {}
     for run in results:
         if run["profile"] != "smoke":
             key = (run["dataset"], run["profile"], run["n_labelled"])
             settings.setdefault(key, []).append(run)
-
-    def dice(row: str, runs: Sequence[Result]) -> str:
-        values = [100 * run["rows"][row]["dice"] for run in runs if row in run["rows"]]
-        return f"{nan_mean(values):.2f}" if values else "–"
-
-    lines = [
-        (f"{dataset}, {profile}, {count} labelled", *(dice(row, runs) for row in rows), len(runs))
-        for (dataset, profile, count), runs in sorted(settings.items())
-    ]
+    lines = []
+    for (dataset, profile, count), runs in sorted(settings.items()):
+        stored = [row for row in rows if any(row in run["rows"] for run in runs)]
+        shared = [run for run in runs if all(row in run["rows"] for row in stored)]
+        if len(stored) > 1 and shared:
+            dice = {row: nan_mean([100 * run["rows"][row]["dice"] for run in shared])
+                    for row in stored}  # fmt: skip
+            texts = (f"{dice[row]:.2f}" if row in dice else "–" for row in rows)
+            lines.append((f"{dataset}, {profile}, {count} labelled", *texts, len(shared)))
     caption = "Measured here: Dice in %, mean over seeds." if lines else "Nothing is stored yet."
     return plain_table(("Setting", *map(row_name, rows), "seeds"), lines, caption)
 

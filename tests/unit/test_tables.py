@@ -150,8 +150,21 @@ def test_a_gain_is_a_line_with_its_verdict_and_a_smoke_run_has_none() -> None:
 
 def test_measured_rows_are_means_over_seeds_and_smoke_runs_are_left_out() -> None:
     runs = [stored(0), stored(1, gain=0.15), stored(2) | {"profile": "smoke"}]
-    html = measured_table(runs, ["mean_teacher", "bcp"]).data
+    html = measured_table(runs, ["mean_teacher", "supervised_strong", "bcp"]).data
     assert "70.00" in html and "phantom, quick, 4 labelled" in html and "smoke" not in html
+    assert html.count("–") == 1
+
+
+def test_measured_rows_are_means_over_the_seeds_that_all_of_them_have() -> None:
+    first, second = stored(0), stored(1, gain=0.15)
+    second["rows"] = {"mean_teacher": second["rows"]["mean_teacher"]}
+    html = measured_table([first, second], ["mean_teacher", "supervised_strong"]).data
+    assert re.findall(r'class="number">([\d.]+)</t', html)[-1] == "1" and "70.00" not in html
+
+
+def test_a_setting_with_one_of_the_rows_measures_nothing_to_compare() -> None:
+    html = measured_table([stored(0)], ["mean_teacher", "bcp"]).data
+    assert "Nothing is stored yet." in html and "quick" not in html
 
 
 def test_columns_of_numbers_stand_to_the_right() -> None:
