@@ -1172,8 +1172,8 @@ panels = {"scan": shown, "Max-filtered": cut.of(both[0]), "Min-filtered": cut.of
 left = [len(np.unique(panel)) for panel in list(panels.values())[1:]]
 seen = "an organ shows only together with others, or as a gap between them"
 ALT_LARGE = (
-    f"A slice, and both its filtered versions at T = {LARGE}. Grey levels left of 256: {left[0]} by "
-    f"the Max-filter, {left[1]} by the Min-filter. No component left fits into one organ: "
+    f"A slice, and both its filtered versions at T = {LARGE}. Grey levels left of 256: {left[0]} "
+    f"by the Max-filter, {left[1]} by the Min-filter. No component left fits into one organ: "
     f"{seen if max(left) > 1 else 'nothing is left to be seen'}."
 )
 show(figures.filter_frame(panels), alt=ALT_LARGE)
