@@ -69,12 +69,9 @@ if "google.colab" in sys.modules and not os.path.isdir("ssl_lib"):
     sys.path.insert(0, os.getcwd())
 
 # %% tags=["setup"]
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -86,7 +83,10 @@ from ssl_lib.training.losses import dice_squared_all, segmentation_loss
 from ssl_lib.training.loop import StepOutput
 
 # %%
+import json
 import time
+from dataclasses import replace
+from pathlib import Path
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive

@@ -4,12 +4,9 @@ Edit the notebook, not this file.
 """
 
 
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 import torch
