@@ -245,15 +245,18 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 # ## Who leads, and by how much?
 #
 # The full table, every stored row. Means over seeds and scans; the column *difference* is paired
-# with the strong baseline, scan by scan. A row with `soft` and `squared` in brackets is of the
-# family that *recommended* was chosen from on validation scans (notebook 08): the weights of soft
-# labels and of the squared error, 0.3 each in *recommended*. A `teacher decay` is another memory of
-# the teacher. For DSAIF (notebook 04) `area` is another threshold $T$ of its filters, and `gate`
-# another share of samples that both networks see unfiltered. For BCP (notebook 01) `geometry`,
-# `halves` and `strong` give what its released code does: scans turned before the crop, half of the
-# batch in each direction, grey levels unchanged; `components` is its filter, `warm_up.beta` the box
-# of its pre-training. `ramp` is the share of training over which the unlabelled loss gains weight,
-# `weight` what it then has.
+# with the strong baseline, scan by scan. In brackets stands what a row has changed:
+#
+# - `iterations`: the updates after the warm-up; `teacher decay`: another memory of the teacher;
+# - `ramp`: the share of training over which the unlabelled loss gains weight; `weight`: what it
+#   then has;
+# - `soft`, `squared`: the weights of soft labels and of the squared error, 0.3 each in
+#   *recommended*, which was chosen from this family on validation scans (notebook 08);
+# - BCP (notebook 01): `geometry`, `halves` and `strong` as in its released code, so scans turned
+#   before the crop, half of the batch in each direction, grey levels unchanged; `components`: its
+#   filter; `warm_up.beta`: the box of its pre-training;
+# - DSAIF (notebook 04): `area`: another threshold $T$ of its filters; `gate`: another share of
+#   samples that both networks see unfiltered.
 
 # %% tags=["results"]
 if results:

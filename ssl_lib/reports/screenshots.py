@@ -59,19 +59,19 @@ SHOTS = (
     ),
     Shot(
         "copy_paste",
-        "01_bidirectional_copy_paste/phantom-quick-n4.html",
+        "01_bidirectional_copy_paste/acdc-quick-n3.html",
         '.ssl-piece[aria-label="Copy-paste"]:has(canvas)',
         width=800,
     ),
     Shot(
         "repair",
-        "03_anatomically_aware_uncertainty/phantom-quick-n4.html",
+        "03_anatomically_aware_uncertainty/acdc-quick-n3.html",
         '.ssl-piece[aria-label="Paint and repair"]:has(canvas)',
         width=800,
     ),
     Shot(
         "max_tree",
-        "04_structure_aware_filtering/phantom-quick-n4.html",
+        "04_structure_aware_filtering/acdc-quick-n3.html",
         '.ssl-piece[aria-label="Filters on a Max-tree"]:has(canvas)',
         width=800,
     ),
