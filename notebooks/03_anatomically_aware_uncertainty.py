@@ -782,9 +782,9 @@ ALT_GALLERY = (
 show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
-# **Paint a defect yourself.** The autoencoder runs in the page and repairs what you paint. *Hole*
-# and *Blob* put in what training never showed; *Corrupt* damages the map as training did. Four
-# things to try:
+# **Paint a defect yourself.** A small autoencoder, as the phantom's, runs in the page and repairs
+# what you paint. *Hole* and *Blob* put in what training never showed; *Corrupt* damages the map as
+# training did. Four things to try:
 #
 # - Paint background in the middle of a structure, then on its border. Where does U stop minding?
 # - Put a blob far from the organ, then one that touches it. Which of the two is undone?
@@ -809,8 +809,8 @@ def offered(case, draws=4):
 
 # %% tags=["figure"]
 ALT_PAINT = (
-    "A label map to paint on, the map that the autoencoder repairs it to, and the uncertainty U "
-    "between the two; on a map that nobody changed, U lies along the borders."
+    "Label maps, the maps that the autoencoder repairs them to, and the uncertainty U between the "
+    "two, which is not zero on a map that nobody changed."
 )
 to_paint = {f"{case.case_id}, never seen": offered(case) for case in cohort.validation[:3]}
 to_paint |= {f"{case.case_id}, learnt from": offered(case) for case in cohort.labelled[:1]}
