@@ -83,10 +83,7 @@ from ssl_lib.training.losses import dice_squared_all, segmentation_loss
 from ssl_lib.training.loop import StepOutput
 
 # %%
-import json
 import time
-from dataclasses import replace
-from pathlib import Path
 
 from ssl_lib import figures
 from ssl_lib.notebook import interactive
@@ -97,8 +94,8 @@ from ssl_lib.evaluation.decisions import MARGINS, compare_rows, practical_verdic
 from ssl_lib.evaluation.metrics import mean_dice, nan_mean
 from ssl_lib.notebook.source import work_in_project
 from ssl_lib.notebook.quiz import check, ask
-from ssl_lib.evaluation.results import read_results, read_rows
-from ssl_lib.methods import METHODS, row_name
+from ssl_lib.evaluation.results import add_trial, read_results, read_rows
+from ssl_lib.methods import METHODS, row_words
 from ssl_lib.training.batches import TwoStreams, generator_at
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.training.study import Study
@@ -1213,22 +1210,18 @@ plain_table(HEADS, lines, "Last weights, test scans of LA.") if lines else "No r
 
 # %% [markdown]
 # **The boxes themselves?** The strong augmentation pastes smaller boxes into every unlabelled scan,
-# in all rows but BCP's ablation. The same rows trained without any (`trials/00_boxes.py`, seed 0):
+# in all rows but BCP's ablation. The same rows trained without any (`trials/00_boxes.py`):
 
 # %% tags=["results"]
-trial, lines = Path("reports/validation/00_boxes.json"), []
-for one in json.loads(trial.read_text())["lines"] if trial.exists() else []:
-    stored = read_rows(RESULTS_DIR, one["dataset"], "evening", one["n_labelled"])
-    runs = [run for run in stored if run["seed"] == one["seed"] and one["row"] in run["rows"]]
-    if runs:
-        scores = scan_scores(runs, one["row"])
-        without = np.array([[one["test"][scan] for scan in scores.identities]])
-        gap = bootstrap_interval(replace(scores, values=scores.values - without))
-        dice = [f"{nan_mean(values):.3f}" for values in (scores.values, without)]
-        verdict = WORDS[practical_verdict(gap, MARGINS["dice"])]
-        row = f"{one['dataset']}, {row_name(one['row'])}"
-        lines.append((row, *dice, interval_text(gap, "+"), verdict))
-HEADS = ("Row", "with boxes", "without", "the boxes alone", "in words")
+TRIAL, WITHOUT = "reports/validation/00_boxes.json", "without boxes"
+lines = []
+for data, count in (("acdc", 3), ("la2018", 4)):
+    runs = add_trial(read_rows(RESULTS_DIR, data, "evening", count), TRIAL, WITHOUT)
+    rows = [row for row in ("supervised_strong", "mean_teacher", "hard_labels_ablation")
+            if any(f"{row} {WITHOUT}" in run["rows"] for run in runs)]  # fmt: skip
+    kinds = [(f"{data}, {row_words(row)}", row, f"{row} {WITHOUT}") for row in rows]
+    lines += changed_rows(kinds, runs)
+HEADS = ("Row", "with boxes", "without", "the boxes alone", "in words", "seeds")
 plain_table(HEADS, lines, "Dice, last weights, test scans.") if lines else "No row is stored."
 
 # %% [markdown]

@@ -233,6 +233,27 @@ def read_rows(
     return [together[key] for key in sorted(together)]
 
 
+def add_trial(results: Sequence[Mapping], file: Path | str, change: str) -> list[dict[str, Any]]:
+    """The runs with the rows of a trial, each named by its row and `change`: "aau without boxes".
+
+    A trial's file names its `profile`, and each of its `lines` the dataset, n_labelled, seed and
+    row, and in `test` the Dice of each test scan. Without that file nothing is added.
+    """
+    trial = json.loads(Path(file).read_text("utf-8")) if Path(file).exists() else {"lines": []}
+    found = []
+    for run in results:
+        rows = dict(run["rows"])
+        for line in trial["lines"]:
+            line = {"profile": trial["profile"], **line}
+            if all(line[key] == run[key] for key in ("dataset", "profile", "n_labelled", "seed")):
+                scans = [
+                    {"id": scan, "class": 1, "dice": dice} for scan, dice in line["test"].items()
+                ]
+                rows[f"{line['row']} {change}"] = {"per_case": scans}
+        found.append({**run, "rows": rows})
+    return found
+
+
 def read_results(
     results_dir: Path | str,
     notebook: str | None = None,

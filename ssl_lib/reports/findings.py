@@ -32,7 +32,7 @@ from ssl_lib.evaluation.decisions import (
     readings,
 )
 from ssl_lib.evaluation.metrics import nan_mean
-from ssl_lib.evaluation.results import read_rows
+from ssl_lib.evaluation.results import add_trial, read_rows
 from ssl_lib.evaluation.statistics import bootstrap_interval, paired_difference, scan_scores
 from ssl_lib.evaluation.variance import draw_of
 from ssl_lib.figures.leaderboard import VERDICT_MARKERS
@@ -43,6 +43,8 @@ from ssl_lib.utils.words import counted, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "reports" / "results"
+BOXES = ROOT / "reports" / "validation" / "00_boxes.json"
+WITHOUT = "without boxes"
 LEADING: dict[str, Any] = {"dataset": "acdc", "profile": "gpu", "n_labelled": 3}
 TWO_CORES: dict[str, Any] = {"dataset": "acdc", "profile": "evening", "n_labelled": 3}
 BASELINES = ("supervised_weak", "supervised_strong", "mean_teacher")
@@ -227,11 +229,47 @@ def _gain(read: Mapping[str, float], name: str) -> str:
     return signed(read[name] - read["last weights"])
 
 
+def pasting_lines() -> str:
+    """Ideas on the two-core cohort where method and ablation were both trained with other
+    parameters, in Markdown: one line a change."""
+    results = read_rows(RESULTS, **TWO_CORES)
+    stored = in_order(row for result in results for row in result["rows"])
+    pairs: dict[str, str] = {}
+    for row, other in ablations().items():
+        changes = [name.removeprefix(row) for name in stored if name.startswith(f"{row}[")]
+        both = [change for change in changes if f"{other}{change}" in stored]
+        pairs |= {f"{row}{change}": f"{other}{change}" for change in ["", *both] if both}
+    heads = ["row", "with its idea", "without", "the idea alone", "seeds"]
+    return _markdown(heads, [[row_name(row), *_pair(results, row, pairs[row])] for row in pairs])
+
+
+def box_lines() -> str:
+    """Rows trained without a pasted box, beside the same rows with boxes, in Markdown."""
+    results = add_trial(read_rows(RESULTS, profile="evening"), BOXES, WITHOUT)
+    lines = []
+    for dataset in sorted({result["dataset"] for result in results}):
+        runs = [result for result in results if result["dataset"] == dataset]
+        names = {row for run in runs for row in run["rows"]}
+        for row in in_order(name for name in names if f"{name} {WITHOUT}" in names):
+            lines.append([f"{dataset}, {row_words(row)}", *_pair(runs, row, f"{row} {WITHOUT}")])
+    return _markdown(["row", "with boxes", "without", "the boxes alone", "seeds"], lines)
+
+
+def _pair(results: Results, row: str, other: str) -> list[str]:
+    """The Dice of two rows, their difference, and the number of seeds, of the runs with both."""
+    runs = [run for run in results if {row, other} <= set(run["rows"])]
+    (made,) = compare_rows(runs, [(row, other)])
+    dice = [f"{nan_mean(scan_scores(runs, name).values):.3f}" for name in (row, other)]
+    return [*dice, cell(made), str(made.interval.n_seeds)]
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"rows": partial(reading_lines, short=True)},
     "docs/findings.md": {
         "readings": reading_lines,
         "varied readings": partial(reading_lines, varied=True),
+        "pasting": pasting_lines,
+        "boxes": box_lines,
         "draws": draw_lines,
         "labels": label_lines,
         "acdc": leading_table,

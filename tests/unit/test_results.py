@@ -296,3 +296,20 @@ def test_the_file_is_plain_json(cohort, tmp_path):
         build(cohort, results.score_cohort(perfect(cohort), cohort)), tmp_path
     )
     assert set(KEYS) <= set(json.loads(path.read_text()))
+
+
+def test_rows_of_a_trial_stand_beside_the_stored_ones(tmp_path) -> None:
+    runs = [
+        {"dataset": "toy", "profile": "quick", "n_labelled": 2, "seed": seed, "rows": {"aau": {}}}
+        for seed in (0, 1)
+    ]
+    line = {"dataset": "toy", "n_labelled": 2, "seed": 1, "row": "aau", "test": {"t0": 0.5}}
+    file = tmp_path / "trial.json"
+    assert results.add_trial(runs, file, "turned") == runs
+    for profile, found in (("evening", 0), ("quick", 1)):
+        file.write_text(json.dumps({"profile": profile, "lines": [line]}))
+        added = results.add_trial(runs, file, "turned")
+        names = [set(run["rows"]) for run in added]
+        assert names == [{"aau"}, {"aau", "aau turned"} if found else {"aau"}]
+    (entry,) = added[1]["rows"]["aau turned"]["per_case"]
+    assert (entry["id"], entry["dice"]) == ("t0", 0.5) and set(runs[1]["rows"]) == {"aau"}
