@@ -1209,8 +1209,9 @@ HEADS = ("Row", "Dice", "minus the mean teacher", "in words")
 plain_table(HEADS, lines, "Last weights, test scans of LA.") if lines else "No row is stored."
 
 # %% [markdown]
-# **The boxes themselves?** The strong augmentation pastes smaller boxes into every unlabelled scan,
-# in all rows but BCP's ablation. The same rows trained without any (`trials/00_boxes.py`):
+# **The boxes of the others?** The strong augmentation pastes smaller ones among the labelled, the
+# mean teacher and hard pseudo-labels among the unlabelled scans. Without any
+# (`trials/00_boxes.py`):
 
 # %% tags=["results"]
 TRIAL, WITHOUT = "reports/validation/00_boxes.json", "without boxes"
