@@ -65,7 +65,7 @@ SHOTS = (
     ),
     Shot(
         "repair",
-        "03_anatomically_aware_uncertainty/acdc-quick-n3.html",
+        "03_anatomically_aware_uncertainty/phantom-quick-n4.html",
         '.ssl-piece[aria-label="Paint and repair"]:has(canvas)',
         width=800,
     ),
