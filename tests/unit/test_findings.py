@@ -9,7 +9,6 @@ import subprocess
 import pytest
 
 from ssl_lib.evaluation.decisions import Comparison
-from ssl_lib.evaluation.results import read_rows
 from ssl_lib.evaluation.statistics import Interval
 from ssl_lib.methods import row_name
 from ssl_lib.reports import findings
@@ -30,9 +29,10 @@ def test_the_texts_show_the_committed_results() -> None:
 
 
 def test_every_column_of_the_quick_profile_has_methods_and_three_seeds() -> None:
-    cohorts = findings.cohorts(read_rows(findings.RESULTS, profile="quick"))
+    stored = findings.stored_cohorts().values()
+    cohorts = [results for results in stored if results[0]["profile"] == "quick"]
     assert len(cohorts) >= 3
-    for results in cohorts.values():
+    for results in cohorts:
         assert len(findings.measured(results)) >= findings.FEWEST_METHODS
         for row in findings.measured(results):
             seeds = {result["seed"] for result in results if row in result["rows"]}
