@@ -237,7 +237,8 @@ def add_trial(results: Sequence[Mapping], file: Path | str, change: str) -> list
     """The runs with the rows of a trial, each named by its row and `change`: "aau without boxes".
 
     A trial's file names its `profile`, and each of its `lines` the dataset, n_labelled, seed and
-    row, and in `test` the Dice of each test scan. Without that file nothing is added.
+    row, in `validation` the mean Dice on validation scans, and in `test` that of each test scan.
+    Without that file nothing is added.
     """
     trial = json.loads(Path(file).read_text("utf-8")) if Path(file).exists() else {"lines": []}
     found = []
@@ -249,7 +250,8 @@ def add_trial(results: Sequence[Mapping], file: Path | str, change: str) -> list
                 scans = [
                     {"id": scan, "class": 1, "dice": dice} for scan, dice in line["test"].items()
                 ]
-                rows[f"{line['row']} {change}"] = {"per_case": scans}
+                row = {"per_case": scans, "validation": line["validation"]}
+                rows[f"{line['row']} {change}"] = row
         found.append({**run, "rows": rows})
     return found
 

@@ -251,8 +251,14 @@ def box_lines() -> str:
         runs = [result for result in results if result["dataset"] == dataset]
         names = {row for run in runs for row in run["rows"]}
         for row in in_order(name for name in names if f"{name} {WITHOUT}" in names):
-            lines.append([f"{dataset}, {row_words(row)}", *_pair(runs, row, f"{row} {WITHOUT}")])
-    return _markdown(["row", "with boxes", "without", "the boxes alone", "seeds"], lines)
+            other = f"{row} {WITHOUT}"
+            both = [run["rows"] for run in runs if other in run["rows"]]
+            validation = [r[row]["validation_curve"][-1][1] - r[other]["validation"] for r in both]
+            *cells, seeds = _pair(runs, row, other)
+            cells += [signed(nan_mean(validation)), seeds]
+            lines.append([f"{dataset}, {row_words(row)}", *cells])
+    alone = ("the boxes alone", "the same on validation scans")
+    return _markdown(["row", "with boxes", "without", *alone, "seeds"], lines)
 
 
 def _pair(results: Results, row: str, other: str) -> list[str]:

@@ -97,6 +97,14 @@ def test_no_method_ends_above_the_mean_teacher_as_the_readme_says() -> None:
     assert "mean teacher" in lines[0][-1] and better == [row_name("supervised_all")]
 
 
+def test_validation_scans_would_have_told_what_boxes_are_worth_as_the_findings_say() -> None:
+    lines = [line.split("|")[1:-1] for line in findings.box_lines().splitlines()[2:]]
+    data = [row.split(",")[0].strip() for row, *_ in lines]
+    signs = [(test.split()[1][0], validation.strip()[0]) for *_, test, validation, _ in lines]
+    wanted = {"acdc": ("+", "+"), "la2018": ("−", "−")}
+    assert len(lines) >= 6 and signs == [wanted[name] for name in data]
+
+
 def test_every_difference_in_the_prose_stands_in_a_table() -> None:
     """Numbers of three decimals; those of a trial on validation scans stand in its file."""
     texts = {place: (findings.ROOT / place).read_text("utf-8") for place in findings.TABLES}

@@ -303,7 +303,8 @@ def test_rows_of_a_trial_stand_beside_the_stored_ones(tmp_path) -> None:
         {"dataset": "toy", "profile": "quick", "n_labelled": 2, "seed": seed, "rows": {"aau": {}}}
         for seed in (0, 1)
     ]
-    line = {"dataset": "toy", "n_labelled": 2, "seed": 1, "row": "aau", "test": {"t0": 0.5}}
+    line = {"dataset": "toy", "n_labelled": 2, "seed": 1, "row": "aau"}
+    line |= {"validation": 0.25, "test": {"t0": 0.5}}
     file = tmp_path / "trial.json"
     assert results.add_trial(runs, file, "turned") == runs
     for profile, found in (("evening", 0), ("quick", 1)):
@@ -311,5 +312,7 @@ def test_rows_of_a_trial_stand_beside_the_stored_ones(tmp_path) -> None:
         added = results.add_trial(runs, file, "turned")
         names = [set(run["rows"]) for run in added]
         assert names == [{"aau"}, {"aau", "aau turned"} if found else {"aau"}]
-    (entry,) = added[1]["rows"]["aau turned"]["per_case"]
-    assert (entry["id"], entry["dice"]) == ("t0", 0.5) and set(runs[1]["rows"]) == {"aau"}
+    row = added[1]["rows"]["aau turned"]
+    (entry,) = row["per_case"]
+    assert (entry["id"], entry["dice"], row["validation"]) == ("t0", 0.5, 0.25)
+    assert set(runs[1]["rows"]) == {"aau"}
