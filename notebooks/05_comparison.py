@@ -254,7 +254,7 @@ for key, groups in missing_rows(everything, wanted, (0, 1, 2)).items():
 #   *recommended*, which was chosen from this family on validation scans (notebook 08);
 # - BCP (notebook 01): `geometry`, `halves` and `strong` as in its released code, so scans turned
 #   before the crop, half of the batch in each direction, grey levels unchanged; `components`: its
-#   filter; `warm_up.beta`: the box of its pre-training;
+#   filter; `warm-up beta`: the box of its pre-training;
 # - DSAIF (notebook 04): `area`: another threshold $T$ of its filters; `gate`: another share of
 #   samples that both networks see unfiltered.
 

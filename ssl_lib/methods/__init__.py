@@ -337,7 +337,8 @@ def is_exhibit(row: str) -> bool:
 def row_name(row: str) -> str:
     """What a row is called in tables and figures; an unknown row keeps its own name, readable.
 
-    Changed parameters follow in brackets, without the group they belong to: "teacher decay 0.97".
+    Changed parameters follow in brackets, those of the schedule by their name alone: "teacher decay
+    0.97".
     """
     name, words = base_row(row), changed_words(row)
     title = ROW_NAMES.get(name, name.replace("_", " ").capitalize())
@@ -345,13 +346,14 @@ def row_name(row: str) -> str:
 
 
 def changed_words(row: str) -> str:
-    """The parameters in which a row differs from its method, such as "soft 0.3, squared 1"."""
+    """The parameters in which a row differs from its method, such as "soft 0.3, warm-up beta 0"."""
     changed = row.partition("[")[2].rpartition("]")[0]
-    parts = [one.partition("=") for one in changed.split(",") if one]
-    return ", ".join(
-        f"{name.rpartition('.')[2].replace('_', ' ')} {value.removesuffix('.0')}"
-        for name, _, value in parts
-    )
+    words = []
+    for name, _, value in (one.partition("=") for one in changed.split(",") if one):
+        group, _, own = name.rpartition(".")
+        own = f"warm-up {own}" if group == "warm_up" else own
+        words.append(f"{own.replace('_', ' ')} {value.removesuffix('.0')}")
+    return ", ".join(words)
 
 
 def row_words(row: str) -> str:

@@ -78,6 +78,7 @@ def test_a_parameter_of_what_is_prepared_is_the_methods_too():
 def test_a_parameter_of_the_warm_up_is_the_methods_too():
     changed = METHODS["bcp_ablation"].with_config(**{"warm_up.beta": 0.0})
     assert changed.label == "bcp_ablation[warm_up.beta=0.0]"
+    assert row_name(changed.label) == "BCP without copy-paste (warm-up beta 0)"
     assert changed.recorded()["warm_up"]["beta"] == changed.config["beta"] == 0.0
     assert METHODS["bcp"].with_config(**{"warm_up.beta": 2 / 3}).label == "bcp"
     with pytest.raises(InputError, match=r"no parameter 'warm_up\.bta'") as caught:
