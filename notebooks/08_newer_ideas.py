@@ -14,14 +14,14 @@
 # %% [markdown]
 # # Newer ideas
 #
-# **What came after copy-paste: hard pseudo-labels, confidence weights, several harder views, two
+# **Other ideas than copy-paste: hard pseudo-labels, confidence weights, several harder views, two
 # overlapping crops, adaptive weights. Each is one page of code on the same mean teacher. And then
 # the question of everybody who has scans and little time: which one shall I use?**
 #
-# Notebooks 01 to 04 take one method each and all of it. This one takes five ideas of later papers,
+# Notebooks 01 to 04 take one method each and all of it. This one takes five ideas of other papers,
 # and two of our own (soft labels, alone and beside squared error), each in its shortest form, and
 # puts them into one frame: the strong baseline, one teacher, one schedule. So two rows differ by
-# one idea, and by nothing else of the frame.
+# their ideas, and by nothing else of the frame.
 #
 # - **Time:** about three minutes on two CPU cores (`quick`); seconds for a test run (`smoke`).
 # - **Your time:** about 43 minutes to read, 79 with the tasks. **Words:** the
