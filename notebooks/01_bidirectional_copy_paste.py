@@ -1230,8 +1230,8 @@ plain_table(HEADS, lines, "Dice, last weights, test scans.") if lines else "No r
 #
 # **When pseudo-labels feed on themselves.** A teacher follows its student; if it follows fast, a
 # mistake that the student has learnt today is a pseudo-label tomorrow. Stored trainings on real
-# scans look like it (ACDC, three labelled patients, `evening`, one seed): the same method without
-# pasting, once with a slow teacher and once with a fast one.
+# scans look like it (ACDC, three labelled patients, `evening`, one seed): without pasting, once
+# with a slow teacher and once with a fast one.
 
 # %% tags=["figure"]
 FAST = "bcp_ablation[schedule.teacher_decay=0.97]"
