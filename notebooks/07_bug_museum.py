@@ -503,7 +503,7 @@ def pseudo_labels_lie_on_their_view(subject):
 
 
 def labels_are_counted(subject):
-    return len(subject.study.cohort.labelled) == subject.n_labelled
+    return subject.study.cohort.n_labelled == subject.n_labelled
 
 
 def weight_rises(subject):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def failing(method, study: Study) -> list[str]:
 
 def test_the_sound_training_fails_nothing(study: Study) -> None:
     assert failing(load_method(MEAN_TEACHER), study) == []
+
+
+def test_labels_are_counted_by_patients_where_the_data_are() -> None:
+    study = Study.open("phantom", "smoke", 2 * LABELLED, seed=0)
+    scans = enumerate(study.cohort.labelled)
+    labelled = tuple(replace(scan, patient=f"p{place // 2}") for place, scan in scans)
+    cohort = replace(study.cohort, labelled=labelled, unit="patient")
+    assert failing(load_method(MEAN_TEACHER), replace(study, cohort=cohort)) == []
 
 
 @pytest.mark.parametrize("letter", EXHIBITS)
