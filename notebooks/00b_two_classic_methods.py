@@ -425,9 +425,9 @@ ALT_ERRORS = "Where the teacher is wrong on a validation slice, and where its en
 show(figure, alt=ALT_ERRORS)
 
 # %% [markdown]
-# The slice with most errors. The entropy is high along borders, and in pieces that are no organ:
-# compare it with the errors. **Try it:** move the threshold. Where does the gate begin to close,
-# and on which voxels?
+# The slice with most errors. The entropy is high where the teacher hesitates, along borders, in
+# pieces that are no organ, or in an organ it misses: compare it with the errors. **Try it:** move
+# the threshold. Where does the gate begin to close, and on which voxels?
 
 
 # %% tags=["widget"]
@@ -716,7 +716,7 @@ gain_table(PAIRS, stored_results())
 # isolates CPS, which trades the average for a second network and probabilities for classes. The
 # last line is what an *averaged* pair gives; its fair baseline is *two* supervised networks,
 # averaged (notebook 04), since two networks are better than one without any unlabelled scan.
-# Compare the seconds, too. And on real scans, where rows are stored:
+# Compare the seconds, too. And on the hippocampus, where rows are stored:
 
 # %% tags=["results"]
 real = stored_results("hippocampus", "quick", 4)
@@ -738,8 +738,9 @@ ask(
 # ## When does it go wrong?
 #
 # Four short trainings, a third of the updates each. **A gate that is too tight** (UA-MT): with a
-# tenth of the threshold only voxels teach that need no teaching. **One network under two names**
-# (CPS): `[network] * 2` looks like a pair, raises no error, and teaches itself.
+# tenth of the threshold only voxels teach of which the teacher is sure, right or wrong. **One
+# network under two names** (CPS): `[network] * 2` looks like a pair, raises no error, and teaches
+# itself.
 
 # %% tags=["train"]
 tight = ("return (0.75 + 0.25 * ramp)", "return 0.1 * (0.75 + 0.25 * ramp)")
@@ -783,12 +784,13 @@ for words, one in tried.items():
 plain_table(("Training", "validation Dice", "unlabelled loss, at the end"), lines)
 
 # %% [markdown]
-# **Signs to look for**, without any truth. *A tight gate:* its loss is small because what it still
-# asks is known already; print the share of voxels that count, and of them the share of organ. *One
-# network twice:* nothing in its curves looks wrong, and a cross loss that is lower than a pair's is
-# no good sign. (Two networks that have come to make the same mistakes look just like that.) If it
-# costs little, that is a finding, too: to name the same class under another appearance is worth
-# something without any second network. In both methods a class that nobody names is never taught.
+# **Signs to look for**, without any truth. *A tight gate:* its loss is small because it asks only
+# what the teacher is sure of; print the share of voxels that count, and of them the share of organ.
+# *One network twice:* nothing in its curves looks wrong, and a cross loss that is lower than a
+# pair's is no good sign. (Two networks that have come to make the same mistakes look just like
+# that.) If it costs little, that is a finding, too: to name the same class under another appearance
+# is worth something without any second network. In both methods a class that nobody names is never
+# taught.
 
 # %% [markdown]
 # ## What do the papers report?

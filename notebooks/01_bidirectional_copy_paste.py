@@ -1143,7 +1143,7 @@ lines = [
 plain_table(("Where", "the pasting alone", "in words", "seeds"), lines, "Gain in Dice.")
 
 # %% tags=["results"]
-AGAINST = {"better": "agrees with", "worse": "contradicts"}
+AGAINST = {"better": "agrees with", "worse": "points the other way than"}
 for (data, profile, count, _), gap in pasting.items():
     if data == "acdc" and count == 3:
         says = AGAINST.get(practical_verdict(gap, MARGINS["dice"]), "does not repeat")
@@ -1178,7 +1178,7 @@ def changed_rows(kinds, runs):
 
 # %% tags=["results"]
 TRIED = {
-    "as above": "",
+    "as in the profile, decay 0.99": "",
     "twice the updates": "[schedule.iterations=12000]",
     "teacher decay 0.97": "[schedule.teacher_decay=0.97]",
     "as released": "[geometry=published,halves=True,strong=False]",

@@ -599,9 +599,16 @@ STATES = ("damaged", "repaired", "clean")
 lines = [(group, *(f"{dice[state]:.3f}" for state in STATES)) for group, dice in repairs.items()]
 plain_table(("Label maps", "damaged", "repaired", "clean, redrawn"), lines, "Dice to the truth.")
 
+# %% tags=["results"]
+worse = [group for group, dice in repairs.items() if dice["repaired"] <= dice["damaged"]]
+if worse:
+    print(f"It does not repair here ({', '.join(worse)}): below, U is large where this autoencoder")
+    print("cannot draw the organ, be it plausible or not.")
+
 # %% [markdown]
-# Look at the last number, too. Clean maps do not return whole: thin walls and odd shapes do not fit
-# through the code. Whatever the autoencoder cannot draw, it will call uncertain, right or wrong.
+# Look at the last number, too. Clean maps do not return whole: thin walls, odd shapes, with few
+# label maps whole parts do not fit through the code. Whatever the autoencoder cannot draw, it will
+# call uncertain, right or wrong.
 
 # %% [markdown]
 # ## What can a short code not say?
@@ -782,9 +789,9 @@ ALT_GALLERY = (
 show(figure, alt=ALT_GALLERY)
 
 # %% [markdown]
-# **Paint a defect yourself.** A small autoencoder, as the phantom's, runs in the page and repairs
-# what you paint. *Hole* and *Blob* put in what training never showed; *Corrupt* damages the map as
-# training did. Four things to try:
+# **Paint a defect yourself.** An autoencoder as small as the phantom's runs in the page (a larger
+# one leaves a picture) and repairs what you paint. *Hole* and *Blob* put in what training never
+# showed; *Corrupt* damages the map as training did. Four things to try:
 #
 # - Paint background in the middle of a structure, then on its border. Where does U stop minding?
 # - Put a blob far from the organ, then one that touches it. Which of the two is undone?
@@ -1214,11 +1221,11 @@ def prepare_autoencoder(study, *, squares=False, jitter=0.0, iterations=None, **
 # ## Does it train?
 #
 # Six rows, one call each, equal in network, warm-up, number of updates, schedule and seed (in the
-# profile `paper` each has its own published schedule). What is
-# not equal: AAU spends one autoencoder pass a step and an autoencoder's training before, UA-MT
-# eight more teacher passes. On validation scans of the phantom no $\gamma$ beat the mean teacher
-# (below; trials with an earlier network and a longer schedule). We keep $\gamma = 5$: it
-# costs as little there as the released 1, and right and wrong voxels get visibly different weights.
+# profile `paper` each has its own published schedule). What is not equal: AAU spends one
+# autoencoder pass a step and an autoencoder's training before, UA-MT eight more teacher passes. On
+# validation scans of the phantom no $\gamma$ beat the mean teacher (below; trials with an earlier
+# network and a longer schedule). We keep $\gamma = 5$: it costs as little there as the released 1,
+# and there weights of right and wrong voxels differ visibly.
 
 # %% tags=["train"]
 SHOWN = ("supervised_few", "supervised_strong", "mean_teacher", "ua_mt", "aau", "supervised_all")
@@ -1245,7 +1252,7 @@ lines = [
     (name.replace("gamma ", "γ = "), *(f"{dice[seed]:.3f}" for seed in SEEDS))
     for name, dice in tried.items()
 ]
-WHICH = "Validation Dice of earlier trials: γ is how strongly U lowers a weight."
+WHICH = "Validation Dice of earlier trials, on the phantom: γ is how strongly U lowers a weight."
 plain_table(HEADS, lines, WHICH) if tried else ""
 
 # %% [markdown]
@@ -1420,10 +1427,10 @@ caption = "AUROC, mean over stored seeds and test scans, with a 95 % interval of
 plain_table(("Errors", *MEASURES, "U minus entropy"), lines, caption)
 
 # %% [markdown]
-# **If the weights move little, why?** A reading that no row here isolates: a weight only takes
-# pseudo-labels away. Most uncertain voxels lie along borders, where the autoencoder cannot draw
-# what the network can; there the weight silences right ones, too. And structural errors, which U
-# sees best, are few once a teacher has been averaged.
+# **If the weights gain nothing, why?** A reading that no row here isolates: a weight only takes
+# pseudo-labels away. Uncertain is what the autoencoder cannot draw, borders or whole parts; there
+# the weight silences right voxels, too. And pasted defects, which U sees best, are few once a
+# teacher has been averaged.
 
 # %% [markdown]
 # ## What does the paper report, and what did we measure?
@@ -1576,7 +1583,7 @@ for count, rows in by_count.items():
 if lines:
     display(plain_table(("Label maps", "Dice gained, by seed", "in words"), lines))
 else:
-    print("Not measured for these parameters.")
+    print("Not measured for these parameters; the phantom's page has it.")
 
 # %% [markdown]
 # **Is an uncertainty a probability?** Scale each map to its largest possible value: how often are
